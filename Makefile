@@ -1,0 +1,57 @@
+# What can be done here: make help.
+SHELL := /bin/bash
+CARGO ?= cargo
+RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release
+OUT := captures/out
+CURL := $(shell command -v curl)
+
+.PHONY: help run test tun-test bench lab captures fmt lint doc ci clean build
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build:
+	$(CARGO) build --release
+
+run: build ## curl against our stack in a private network; the capture is captures/out/first.pcapng
+	@mkdir -p $(OUT)
+ifneq ($(CURL),)
+	$(RELEASE)/tcpglass run --trace $(OUT)/first.pcapng -- sh -c '\
+		curl -sS http://glass/ && \
+		curl -sS -o /dev/null -w "%{size_download} bytes from %{url_effective}\n" http://glass/bytes/100000 && \
+		curl -sS -d "hello, glass" http://glass/echo && echo'
+else
+	$(RELEASE)/tcpglass run --trace $(OUT)/first.pcapng
+endif
+
+test: ## all tests
+	$(CARGO) test
+
+tun-test: ## only the tests with a TUN device in namespaces of their own
+	$(CARGO) test --test it tun:: -- --nocapture
+
+bench: ## micro benchmarks
+	$(CARGO) bench
+
+lab: build ## all experiments in virtual time
+	$(RELEASE)/tcpglass lab all
+
+captures: ## make the golden captures again
+	TCPGLASS_BLESS=1 $(CARGO) test --test it captures::
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+lint: ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+doc: ## the library's documentation
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+ci: lint doc ## what must pass before a change goes in
+	$(MAKE) test
+
+clean: ## remove what was built or captured
+	$(CARGO) clean
+	rm -rf $(OUT)

@@ -1,0 +1,63 @@
+//! Why did a packet go no further?
+
+/// Why a packet was dropped. Each is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum DropReason {
+    /// A wrong checksum.
+    Checksum,
+    /// Outside the receive window (RFC 9293 §3.10.7.4).
+    Window,
+    /// An old time stamp (RFC 7323 §5).
+    Paws,
+    /// Not a well-formed packet.
+    Malformed,
+    /// No connection and no listener.
+    NoSocket,
+    /// The listener's backlog is full.
+    Backlog,
+    /// Its acknowledgment is outside what can be acknowledged (RFC 5961 §5).
+    BadAck,
+    /// Not for an address of this stack.
+    NotForUs,
+    /// A protocol or packet type that nothing here handles.
+    Unhandled,
+    /// A control bit that does not fit the state (RFC 5961 §3, §4; RFC 9293 §3.10.7).
+    Control,
+    /// Too much out-of-order data is being kept already.
+    Memory,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [DropReason; 11] = [
+        DropReason::Checksum,
+        DropReason::Window,
+        DropReason::Paws,
+        DropReason::Malformed,
+        DropReason::NoSocket,
+        DropReason::Backlog,
+        DropReason::BadAck,
+        DropReason::NotForUs,
+        DropReason::Unhandled,
+        DropReason::Control,
+        DropReason::Memory,
+    ];
+
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            DropReason::Checksum => "drop-checksum",
+            DropReason::Window => "drop-window",
+            DropReason::Paws => "drop-paws",
+            DropReason::Malformed => "drop-malformed",
+            DropReason::NoSocket => "drop-no-socket",
+            DropReason::Backlog => "drop-backlog",
+            DropReason::BadAck => "drop-bad-ack",
+            DropReason::NotForUs => "drop-not-for-us",
+            DropReason::Unhandled => "drop-unhandled",
+            DropReason::Control => "drop-control",
+            DropReason::Memory => "drop-memory",
+        }
+    }
+}

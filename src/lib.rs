@@ -1,0 +1,8 @@
+//! A TCP/IP and HTTP/1.1 stack in user space that says why it sent each segment.
+
+pub mod dropped;
+pub mod knob;
+pub mod segment;
+pub mod seq;
+pub mod stream;
+pub mod time;

@@ -1,0 +1,273 @@
+//! What does a TCP header say? One value for both directions, free of addresses and of bytes.
+
+use crate::seq::Seq;
+use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
+
+/// A TCP segment without its payload (RFC 9293 §3.1). Ports belong to the address, so they are not here.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Segment {
+    /// SEG.SEQ: the number of the first payload byte, or of the SYN.
+    pub seq: Seq,
+    /// SEG.ACK; meaningful only with [`Flags::ACK`].
+    pub ack: Seq,
+    /// The control bits.
+    pub flags: Flags,
+    /// The window field as on the wire, not yet scaled.
+    pub window: u16,
+    /// The urgent pointer as on the wire.
+    pub urgent: u16,
+    /// The options that this stack understands.
+    pub options: Options,
+    /// Payload length in bytes.
+    pub len: u32,
+}
+
+impl Segment {
+    /// SEG.LEN: what the segment occupies in sequence space, SYN and FIN counted (RFC 9293 §3.4).
+    pub fn seq_len(&self) -> u32 {
+        self.len + u32::from(self.flags.contains(Flags::SYN)) + u32::from(self.flags.contains(Flags::FIN))
+    }
+
+    /// The number after the last one that the segment occupies.
+    pub fn end(&self) -> Seq {
+        self.seq + self.seq_len()
+    }
+
+    /// Whether `flag` is set.
+    pub fn has(&self, flag: Flags) -> bool {
+        self.flags.contains(flag)
+    }
+}
+
+/// The control bits of the TCP header, ECN's included.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// No more data from the sender.
+    pub const FIN: Flags = Flags(0x01);
+    /// Synchronise sequence numbers.
+    pub const SYN: Flags = Flags(0x02);
+    /// Reset the connection.
+    pub const RST: Flags = Flags(0x04);
+    /// Push: the sender has nothing more behind this.
+    pub const PSH: Flags = Flags(0x08);
+    /// The acknowledgment field is significant.
+    pub const ACK: Flags = Flags(0x10);
+    /// The urgent pointer is significant.
+    pub const URG: Flags = Flags(0x20);
+    /// ECN echo (RFC 3168).
+    pub const ECE: Flags = Flags(0x40);
+    /// Congestion window reduced (RFC 3168).
+    pub const CWR: Flags = Flags(0x80);
+    /// None set.
+    pub const NONE: Flags = Flags(0);
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any bit of `other` is set.
+    pub const fn intersects(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Flags;
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Flags {
+    fn bitor_assign(&mut self, other: Flags) {
+        self.0 |= other.0;
+    }
+}
+
+/// tcpdump's letters: `S`, `F.`, `P.`, `R`, `.`; `E` and `W` for ECE and CWR; `none` when empty.
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("none");
+        }
+        for (flag, letter) in [
+            (Flags::FIN, 'F'),
+            (Flags::SYN, 'S'),
+            (Flags::RST, 'R'),
+            (Flags::PSH, 'P'),
+            (Flags::URG, 'U'),
+            (Flags::ECE, 'E'),
+            (Flags::CWR, 'W'),
+            (Flags::ACK, '.'),
+        ] {
+            if self.contains(flag) {
+                write!(f, "{letter}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The TCP options that the engine acts on. Others are skipped when reading, as RFC 9293 §3.1 (MUST-6) asks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Options {
+    /// Maximum segment size in bytes, on a SYN only (RFC 9293 §3.7.1).
+    pub mss: Option<u16>,
+    /// The shift count, on a SYN only (RFC 7323 §2).
+    pub window_scale: Option<u8>,
+    /// SACK permitted, on a SYN only (RFC 2018 §2).
+    pub sack_permitted: bool,
+    /// Time stamps (RFC 7323 §3).
+    pub timestamps: Option<Timestamps>,
+    /// Selective acknowledgments (RFC 2018 §3).
+    pub sack: SackBlocks,
+}
+
+impl Options {
+    /// Bytes the options take in the header, padding included, 0 to 40.
+    ///
+    /// The layout is Linux's: on a SYN `mss, sackOK, TS, nop, wscale`, where `sackOK` fills the two bytes of padding
+    /// before `TS` and two `nop` stand for it if it is off; elsewhere `nop, nop, TS` and `nop, nop, sack`.
+    pub fn encoded_len(&self) -> u32 {
+        let mut len = 0;
+        if self.mss.is_some() {
+            len += 4;
+        }
+        if self.timestamps.is_some() {
+            len += 12; // ten, and two of padding or of SACK permitted
+        } else if self.sack_permitted {
+            len += 4;
+        }
+        if self.window_scale.is_some() {
+            len += 4;
+        }
+        if !self.sack.is_empty() {
+            len += 4 + 8 * self.sack.len() as u32;
+        }
+        len
+    }
+}
+
+/// TSval and TSecr (RFC 7323 §3.2).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Timestamps {
+    /// TSval: the sender's clock.
+    pub value: u32,
+    /// TSecr: the peer's clock as last seen.
+    pub echo: u32,
+}
+
+/// Up to four blocks of received data beyond the acknowledgment, most recent first.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct SackBlocks {
+    len: u8,
+    blocks: [(Seq, Seq); 4],
+}
+
+impl SackBlocks {
+    /// No block.
+    pub const NONE: SackBlocks = SackBlocks { len: 0, blocks: [(Seq(0), Seq(0)); 4] };
+
+    /// Appends `start..end`; false when four blocks are there already.
+    pub fn push(&mut self, start: Seq, end: Seq) -> bool {
+        let Some(slot) = self.blocks.get_mut(usize::from(self.len)) else { return false };
+        *slot = (start, end);
+        self.len += 1;
+        true
+    }
+
+    /// The blocks as `(start, end)`, end exclusive.
+    pub fn as_slice(&self) -> &[(Seq, Seq)] {
+        &self.blocks[..usize::from(self.len)]
+    }
+
+    /// How many blocks there are, 0 to 4.
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Keeps the first `n` blocks.
+    pub fn truncate(&mut self, n: usize) {
+        self.len = self.len.min(n as u8);
+        for b in &mut self.blocks[usize::from(self.len)..] {
+            *b = (Seq(0), Seq(0));
+        }
+    }
+}
+
+impl fmt::Debug for SackBlocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
+}
+
+/// The ECN field of the IP header (RFC 3168 §5).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Ecn {
+    /// Not ECN-capable.
+    #[default]
+    NotEct,
+    /// ECN-capable, codepoint 1.
+    Ect1,
+    /// ECN-capable, codepoint 0.
+    Ect0,
+    /// Congestion experienced.
+    Ce,
+}
+
+/// A segment that arrived, with its payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The header.
+    pub seg: &'a Segment,
+    /// The payload; `payload.len() == seg.len`.
+    pub payload: &'a [u8],
+    /// How many segments of the wire it stands for: 1, or more when receive offload merged them.
+    pub segments: u16,
+    /// The ECN field of its packet.
+    pub ecn: Ecn,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syn_and_fin_occupy_sequence_space() {
+        let seg =
+            Segment { seq: Seq(u32::MAX), flags: Flags::SYN | Flags::FIN, len: 3, ..Segment::default() };
+        assert_eq!(seg.seq_len(), 5);
+        assert_eq!(seg.end(), Seq(4));
+    }
+
+    #[test]
+    fn flags_read_like_tcpdump() {
+        assert_eq!((Flags::SYN | Flags::ACK).to_string(), "S.");
+        assert_eq!((Flags::FIN | Flags::PSH | Flags::ACK).to_string(), "FP.");
+        assert_eq!(Flags::NONE.to_string(), "none");
+    }
+
+    #[test]
+    fn a_fifth_sack_block_is_refused() {
+        let mut blocks = SackBlocks::NONE;
+        assert!((0..4).all(|n| blocks.push(Seq(n), Seq(n + 1))));
+        assert!(!blocks.push(Seq(9), Seq(10)));
+        blocks.truncate(2);
+        assert_eq!(blocks.as_slice(), [(Seq(0), Seq(1)), (Seq(1), Seq(2))]);
+    }
+}

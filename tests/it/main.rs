@@ -1,0 +1,1 @@
+//! Everything from outside: the program, real peers, the shape of the code.
