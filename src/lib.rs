@@ -5,4 +5,5 @@ pub mod knob;
 pub mod segment;
 pub mod seq;
 pub mod stream;
+pub mod tcp;
 pub mod time;

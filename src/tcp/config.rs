@@ -1,0 +1,196 @@
+//! How should TCP behave? Every setting of the engine, and three profiles of them.
+
+use crate::time::Duration;
+
+/// What a small segment waits for (RFC 9293 §3.7.4, RFC 896).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Nagle {
+    /// Small segments leave at once (`TCP_NODELAY`).
+    Off,
+    /// A small segment waits while anything is unacknowledged (RFC 896).
+    On,
+    /// A small segment waits while another small one is unacknowledged (draft-minshall-nagle-01; what Linux does).
+    Minshall,
+}
+
+/// Which algorithm chooses the congestion window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Congestion {
+    /// RFC 5681 with RFC 6582.
+    NewReno,
+    /// Always so many segments: for experiments only.
+    Fixed(u32),
+}
+
+/// Whether the window scale option is offered, and with which shift (RFC 7323 §2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WindowScale {
+    /// Not offered.
+    Off,
+    /// The smallest shift that can express the receive buffer.
+    Auto,
+    /// Exactly this shift, 0 to 14.
+    Shift(u8),
+}
+
+/// What `rto_min` is a floor under.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RtoFloor {
+    /// The whole time-out (RFC 6298 §2.4).
+    Total,
+    /// The part for variation, so that the time-out is the round trip plus at least `rto_min` (what Linux does).
+    Variation,
+}
+
+/// Settings of one stack. A connection copies what a socket option can change into its [`super::Opts`].
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// Nagle's algorithm for new connections.
+    pub nagle: Nagle,
+    /// Hold every partial segment until 200 ms have passed (`TCP_CORK`).
+    pub cork: bool,
+    /// The delayed-ACK timer, 0 to 500 ms (RFC 9293 §3.8.6.3); 0 acknowledges every segment.
+    pub ack_delay: Duration,
+    /// Acknowledge at the latest every so many full-sized segments, 1 to 255.
+    pub ack_every: u8,
+    /// Acknowledge the first so many segments of a connection at once, 0 to 255.
+    pub quickack: u8,
+    /// The initial congestion window in segments, 1 to 65,535 (RFC 6928).
+    pub init_cwnd: u32,
+    /// The congestion control algorithm.
+    pub congestion: Congestion,
+    /// Offer and use selective acknowledgments (RFC 2018).
+    pub sack: bool,
+    /// Offer and use time stamps (RFC 7323).
+    pub timestamps: bool,
+    /// Offer window scaling (RFC 7323).
+    pub window_scale: WindowScale,
+    /// The largest MSS to announce and to send, in bytes; `None` follows the MTU.
+    pub mss: Option<u16>,
+    /// The retransmission time-out before the first measurement (RFC 6298 §2.1).
+    pub rto_initial: Duration,
+    /// The smallest retransmission time-out (RFC 6298 §2.4).
+    pub rto_min: Duration,
+    /// What `rto_min` is a floor under.
+    pub rto_floor: RtoFloor,
+    /// The largest retransmission time-out (RFC 6298 §2.5).
+    pub rto_max: Duration,
+    /// How often a SYN is repeated before `connect` fails.
+    pub syn_retries: u8,
+    /// How often a SYN-ACK is repeated before the half-open connection is dropped.
+    pub synack_retries: u8,
+    /// How often the same data is repeated before the connection fails (RFC 9293 §3.8.3, R2).
+    pub retries: u8,
+    /// Fail when data stays unacknowledged this long (RFC 5482); `None` leaves it to `retries`.
+    pub user_timeout: Option<Duration>,
+    /// By how many segments one ACK may open the window in slow start, at the most; `None` by all that it
+    /// acknowledged (RFC 5681 §3.1 asks for 1, RFC 3465 allows 2).
+    pub slow_start_limit: Option<u32>,
+    /// Fall back to the initial window after an idle period longer than the RTO (RFC 5681 §4.1).
+    pub slow_start_after_idle: bool,
+    /// Send keep-alive probes on idle connections (RFC 9293 §3.8.4).
+    pub keepalive: bool,
+    /// Idle time before the first probe.
+    pub keepalive_idle: Duration,
+    /// Time between probes.
+    pub keepalive_interval: Duration,
+    /// Unanswered probes before the connection fails.
+    pub keepalive_count: u8,
+    /// The least time between two ACKs that answer segments outside the window (RFC 5961 §7, against ACK storms).
+    pub challenge_interval: Duration,
+    /// How long TIME-WAIT lasts (2 MSL, RFC 9293 §3.4.2).
+    pub time_wait: Duration,
+    /// How long a connection without an owner may stay in FIN-WAIT-2.
+    pub fin_timeout: Duration,
+    /// The first port of the ephemeral range.
+    pub ports_first: u16,
+    /// The last port of the ephemeral range, included.
+    pub ports_last: u16,
+    /// Connections waiting to be accepted, half-open ones included, per listener.
+    pub backlog: u32,
+    /// The receive buffer's limit in bytes; it is what the advertised window can grow to.
+    pub recv_buffer: u32,
+    /// The send buffer's limit in bytes.
+    pub send_buffer: u32,
+    /// What dropping a connection with queued data does: `None` sends it in the background, `Some(0)` resets.
+    pub linger: Option<Duration>,
+}
+
+impl Config {
+    /// What a current Linux does.
+    pub fn linux() -> Config {
+        Config {
+            nagle: Nagle::Minshall,
+            cork: false,
+            ack_delay: Duration::from_millis(40),
+            ack_every: 2,
+            quickack: 16,
+            init_cwnd: 10,
+            congestion: Congestion::NewReno,
+            sack: true,
+            timestamps: true,
+            window_scale: WindowScale::Shift(7),
+            mss: None,
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(200),
+            rto_floor: RtoFloor::Variation,
+            rto_max: Duration::from_secs(120),
+            syn_retries: 6,
+            synack_retries: 5,
+            retries: 15,
+            user_timeout: None,
+            slow_start_limit: None,
+            slow_start_after_idle: true,
+            keepalive: false,
+            keepalive_idle: Duration::from_secs(7200),
+            keepalive_interval: Duration::from_secs(75),
+            keepalive_count: 9,
+            challenge_interval: Duration::from_millis(500),
+            time_wait: Duration::from_secs(60),
+            fin_timeout: Duration::from_secs(60),
+            ports_first: 32_768,
+            ports_last: 60_999,
+            backlog: 4096,
+            recv_buffer: 512 << 10,
+            send_buffer: 1 << 20,
+            linger: None,
+        }
+    }
+
+    /// What the RFCs recommend.
+    pub fn rfc() -> Config {
+        Config {
+            nagle: Nagle::On,
+            ack_delay: Duration::from_millis(200),
+            quickack: 0,
+            window_scale: WindowScale::Auto,
+            rto_min: Duration::from_secs(1),
+            rto_floor: RtoFloor::Total,
+            rto_max: Duration::from_secs(60),
+            slow_start_limit: Some(1),
+            syn_retries: 8, // R2 for a SYN is at least 3 minutes: RFC 9293 §3.8.3 (MUST-23)
+            time_wait: Duration::from_secs(240),
+            ports_first: 1024, // RFC 6056 §3.2: as large a range as possible
+            ports_last: 65_535,
+            ..Config::linux()
+        }
+    }
+
+    /// The network of the textbooks: one-segment initial window, 200 ms delayed ACK, 2 MSL = 120 s, 60,000 ports.
+    pub fn classic() -> Config {
+        Config {
+            init_cwnd: 1,
+            time_wait: Duration::from_secs(120),
+            ports_first: 5_536,
+            sack: false,
+            timestamps: false,
+            ..Config::rfc()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::linux()
+    }
+}

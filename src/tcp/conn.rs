@@ -1,0 +1,660 @@
+//! What is one connection, and what can its owner do with it?
+
+use super::ack::Ack;
+use super::cause::{AckNowWhy, Blocked, RstWhy, Snapshot};
+use super::config::{Config, Nagle, WindowScale};
+use super::congestion::{self, CongestionControl};
+use super::log::{Log, Note};
+use super::receive::Receive;
+use super::recovery::Recovery;
+use super::rtt::Rtt;
+use super::scoreboard::Scoreboard;
+use super::send::{Fin, Send};
+use super::state::{CloseReason, State};
+use super::timers::{Timer, Timers};
+use crate::segment::{Options, Segment};
+use crate::seq::Seq;
+use crate::stream::StreamError;
+use crate::time::{Duration, Instant};
+
+/// The MSS of a peer that does not say one: RFC 9293 §3.7.1 (MUST-15) for IPv4, and for IPv6.
+const DEFAULT_MSS: [u16; 2] = [536, 1220];
+
+/// No segment is made smaller than this, whatever the peer or a router asks for.
+const LEAST_MSS: u16 = 48;
+
+/// What a handler may use besides the connection.
+pub struct Cx<'a> {
+    /// Now.
+    pub now: Instant,
+    /// The settings of the stack.
+    pub cfg: &'a Config,
+    /// Where notes go.
+    pub log: &'a mut Log,
+}
+
+/// What a socket option can change on one connection.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Opts {
+    /// Nagle's algorithm (`TCP_NODELAY`).
+    pub nagle: Nagle,
+    /// `TCP_CORK`.
+    pub cork: bool,
+    /// The delayed-ACK timer.
+    pub ack_delay: Duration,
+    /// The largest MSS to announce and to send, in bytes (`TCP_MAXSEG`).
+    pub mss: Option<u16>,
+    /// `SO_KEEPALIVE`.
+    pub keepalive: bool,
+    /// Idle time before the first keep-alive probe (`TCP_KEEPIDLE`).
+    pub keepalive_idle: Duration,
+    /// Time between keep-alive probes (`TCP_KEEPINTVL`).
+    pub keepalive_interval: Duration,
+    /// Unanswered keep-alive probes before the connection fails (`TCP_KEEPCNT`).
+    pub keepalive_count: u8,
+    /// `TCP_USER_TIMEOUT`.
+    pub user_timeout: Option<Duration>,
+    /// `SO_LINGER`.
+    pub linger: Option<Duration>,
+    /// The receive buffer's limit in bytes (`SO_RCVBUF`). Only growing it has an effect on an open connection.
+    pub recv_buffer: u32,
+    /// The send buffer's limit in bytes (`SO_SNDBUF`).
+    pub send_buffer: u32,
+}
+
+impl Opts {
+    /// The defaults of a new connection.
+    pub fn new(cfg: &Config) -> Opts {
+        Opts {
+            nagle: cfg.nagle,
+            cork: cfg.cork,
+            ack_delay: cfg.ack_delay,
+            mss: cfg.mss,
+            keepalive: cfg.keepalive,
+            keepalive_idle: cfg.keepalive_idle,
+            keepalive_interval: cfg.keepalive_interval,
+            keepalive_count: cfg.keepalive_count,
+            user_timeout: cfg.user_timeout,
+            linger: cfg.linger,
+            recv_buffer: cfg.recv_buffer,
+            send_buffer: cfg.send_buffer,
+        }
+    }
+}
+
+/// Something the owner of the connection wants to know; each is reported once per change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The handshake is complete.
+    Established,
+    /// Bytes, or the peer's FIN, can be read.
+    Readable,
+    /// There is room in the send buffer again after a write that found too little.
+    Writable,
+    /// Everything written, and the FIN if this side closed, is acknowledged.
+    AllAcked,
+    /// The connection is over: CLOSED or TIME-WAIT. What was received can still be read.
+    Closed(CloseReason),
+}
+
+/// Which sides `shutdown` closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shutdown {
+    /// What is received from now on is thrown away; reads return 0.
+    Read,
+    /// A FIN follows the queued data.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// What the stack must remember of a connection in TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeWait {
+    /// SND.NXT.
+    pub snd_nxt: Seq,
+    /// RCV.NXT.
+    pub rcv_nxt: Seq,
+    /// The window field to send.
+    pub window: u16,
+    /// If time stamps were in use: TS.Recent and the offset of our clock.
+    pub timestamps: Option<(u32, u32)>,
+    /// See [`Snapshot::iss`].
+    pub iss: Seq,
+    /// See [`Snapshot::irs`].
+    pub irs: Seq,
+}
+
+/// The state of the time stamps option (RFC 7323 §4, §5).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timestamping {
+    pub(super) on: bool,
+    pub(super) offset: u32,
+    pub(super) recent: u32,
+    pub(super) recent_at: Instant,
+    pub(super) last_ack_sent: Seq,
+}
+
+/// What has to be sent, apart from data, FIN and acknowledgments.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Intents {
+    /// A RST with this sequence number, and the acknowledgment if it needs one.
+    pub(super) rst: Option<(Seq, Option<Seq>, RstWhy)>,
+    pub(super) syn: bool,
+    pub(super) window_probe: bool,
+    pub(super) keepalive: bool,
+    /// The first lost segment leaves whatever the congestion window says.
+    pub(super) resend: bool,
+    /// The timer expired: that is why.
+    pub(super) rto: bool,
+    /// A partial segment may leave although Nagle, the cork or the window would hold it.
+    pub(super) override_hold: bool,
+}
+
+/// Events that wait for `poll_event`.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Events {
+    pub(super) established: bool,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    pub(super) all_acked: bool,
+    pub(super) closed: Option<CloseReason>,
+}
+
+/// One TCP connection.
+///
+/// Handlers (`on_*`, `write`, `shutdown`, …) only record what has to happen; [`Conn::poll_transmit`] alone makes
+/// segments.
+pub struct Conn {
+    pub(super) state: State,
+    pub(super) opts: Opts,
+    /// Opened by `connect`.
+    pub(super) active: bool,
+    /// Nobody holds a handle any more.
+    pub(super) released: bool,
+    pub(super) error: Option<StreamError>,
+    /// The last ICMP error, reported if the connection fails for want of answers (RFC 9293 §3.9.2.2).
+    pub(super) soft_error: Option<StreamError>,
+    pub(super) snd: Send,
+    pub(super) rcv: Receive,
+    pub(super) board: Scoreboard,
+    pub(super) recovery: Recovery,
+    pub(super) cc: Box<dyn CongestionControl>,
+    pub(super) rtt: Rtt,
+    pub(super) timers: Timers,
+    pub(super) ack: Ack,
+    pub(super) ts: Timestamping,
+    pub(super) sack: bool,
+    pub(super) scaling: bool,
+    pub(super) ip_header: u16,
+    pub(super) mtu: u16,
+    pub(super) peer_mss: u16,
+    pub(super) intents: Intents,
+    pub(super) events: Events,
+    /// How often the SYN was sent.
+    pub(super) syns: u8,
+    pub(super) syn_sent_at: Instant,
+    /// Time-outs in a row without progress.
+    pub(super) retries: u8,
+    /// Window probes in a row without an answer, and the doubling of their interval.
+    pub(super) probes: u8,
+    pub(super) probe_backoff: u8,
+    pub(super) keepalives: u8,
+    /// Since when nothing was acknowledged although something should be.
+    pub(super) stalled_since: Option<Instant>,
+    /// Since when a partial segment is held back.
+    pub(super) held_since: Option<Instant>,
+    pub(super) last_received: Instant,
+    pub(super) last_data_sent: Instant,
+    pub(super) last_challenge: Option<Instant>,
+    pub(super) wants_room: bool,
+    pub(super) blocked: Blocked,
+}
+
+impl Conn {
+    fn new(cx: &Cx, state: State, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, opts: Opts) -> Conn {
+        let peer_mss = DEFAULT_MSS[usize::from(ip_header > 20)];
+        Conn {
+            state,
+            opts,
+            active: false,
+            released: false,
+            error: None,
+            soft_error: None,
+            snd: Send::new(iss, opts.send_buffer),
+            rcv: Receive::new(opts.recv_buffer),
+            board: Scoreboard::default(),
+            recovery: Recovery::new(iss),
+            cc: congestion::new(cx.cfg, cx.cfg.init_cwnd, u32::from(peer_mss)),
+            rtt: Rtt::new(cx.cfg),
+            timers: Timers::new(),
+            ack: Ack::new(cx.cfg),
+            ts: Timestamping {
+                on: cx.cfg.timestamps,
+                offset: ts_offset,
+                recent: 0,
+                recent_at: cx.now,
+                last_ack_sent: Seq(0),
+            },
+            sack: cx.cfg.sack,
+            scaling: cx.cfg.window_scale != WindowScale::Off,
+            ip_header,
+            mtu,
+            peer_mss,
+            intents: Intents { syn: true, ..Intents::default() },
+            events: Events::default(),
+            syns: 0,
+            syn_sent_at: cx.now,
+            retries: 0,
+            probes: 0,
+            probe_backoff: 0,
+            keepalives: 0,
+            stalled_since: None,
+            held_since: None,
+            last_received: cx.now,
+            last_data_sent: cx.now,
+            last_challenge: None,
+            wants_room: false,
+            blocked: Blocked::Handshake,
+        }
+    }
+
+    /// Active open: SYN-SENT; the SYN leaves with the next [`poll_transmit`](Conn::poll_transmit).
+    ///
+    /// `iss` is the initial sequence number (RFC 6528); `ts_offset` is added to the millisecond clock to make TSval
+    /// (RFC 7323 §5.4); `ip_header` is the length of the IP header in bytes (20 or 40) and `mtu` the link's.
+    pub fn connect(cx: &mut Cx, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, opts: Opts) -> Conn {
+        let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts);
+        conn.active = true;
+        conn.rcv.shift = scale_shift(cx.cfg, opts.recv_buffer);
+        conn
+    }
+
+    /// Passive open: SYN-RECEIVED, from a SYN that was acceptable to a listener; the SYN-ACK leaves with the next
+    /// [`poll_transmit`](Conn::poll_transmit). The other arguments are those of [`connect`](Conn::connect).
+    pub fn accept(
+        cx: &mut Cx,
+        iss: Seq,
+        ts_offset: u32,
+        ip_header: u16,
+        mtu: u16,
+        syn: &Segment,
+        opts: Opts,
+    ) -> Conn {
+        let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts);
+        conn.rcv.shift = scale_shift(cx.cfg, opts.recv_buffer);
+        conn.take_syn(cx, syn);
+        conn
+    }
+
+    /// The peer's SYN: its number, and which options both sides want (RFC 7323 §1.3, RFC 2018 §2).
+    pub(super) fn take_syn(&mut self, cx: &Cx, syn: &Segment) {
+        let Options { mss, window_scale, sack_permitted, timestamps, .. } = syn.options;
+        self.rcv.start(syn.seq);
+        self.ts.last_ack_sent = self.rcv.nxt;
+        if let Some(mss) = mss {
+            self.peer_mss = mss.max(LEAST_MSS);
+        }
+        self.scaling &= window_scale.is_some();
+        // RFC 7323 §2.3: a shift above 14 is taken for 14.
+        self.snd.shift = if self.scaling { window_scale.unwrap_or(0).min(14) } else { 0 };
+        if !self.scaling {
+            self.rcv.shift = 0;
+        }
+        self.sack &= sack_permitted;
+        self.ts.on &= timestamps.is_some();
+        if let Some(t) = timestamps {
+            (self.ts.recent, self.ts.recent_at) = (t.value, cx.now);
+        }
+    }
+
+    /// The handshake is done: `seg` acknowledged our SYN with `wnd` bytes of window.
+    pub(super) fn establish(&mut self, cx: &mut Cx, seg: &Segment, wnd: u32) {
+        self.snd.open(seg, wnd);
+        self.timers.clear(Timer::Rto);
+        self.intents.syn = false;
+        if self.syns == 1 {
+            self.rtt.sample(cx.cfg, cx.now.since(self.syn_sent_at));
+        } else if let Some(rtt) = self.timestamp_rtt(cx, seg) {
+            self.rtt.sample(cx.cfg, rtt);
+        } else {
+            self.rtt.fall_back();
+        }
+        // A lost SYN or SYN-ACK says that the path is full: RFC 5681 §3.1 asks for one segment then.
+        let segments = if self.syns > 1 { 1 } else { cx.cfg.init_cwnd };
+        self.cc = congestion::new(cx.cfg, segments, self.mss());
+        self.recovery = Recovery::new(self.snd.iss);
+        self.retries = 0;
+        self.set_state(cx, State::Established);
+        self.events.established = true;
+        self.arm_keepalive(cx.now);
+    }
+
+    pub(super) fn set_state(&mut self, cx: &mut Cx, to: State) {
+        if self.state != to {
+            cx.log.push(Note::State { from: self.state, to });
+            self.state = to;
+        }
+    }
+
+    /// The end. What was received in order stays readable.
+    pub(super) fn close_as(&mut self, cx: &mut Cx, reason: CloseReason) {
+        let state = if reason == CloseReason::Normal && self.state != State::LastAck {
+            State::TimeWait
+        } else {
+            State::Closed
+        };
+        self.set_state(cx, state);
+        self.error = self.error.or(reason.error());
+        if reason == CloseReason::TimedOut && self.soft_error.is_some() {
+            self.error = self.soft_error;
+        }
+        cx.log.push(Note::Closed { reason });
+        self.timers.clear_all();
+        self.board.clear();
+        self.snd.clear();
+        self.rcv.forget_beyond();
+        self.held_since = None;
+        self.events.closed = Some(reason);
+        self.events.readable = true;
+        self.blocked = Blocked::Closed;
+        if state == State::Closed {
+            self.intents = Intents { rst: self.intents.rst, ..Intents::default() };
+        }
+    }
+
+    /// Ends the connection with a RST, if the peer can know of it.
+    pub(super) fn reset(&mut self, cx: &mut Cx, why: RstWhy, reason: CloseReason) {
+        // RFC 9293 §3.10.5: no RST from SYN-SENT, and none when all is over anyway.
+        if !matches!(self.state, State::SynSent | State::TimeWait | State::Closed) {
+            self.intents.rst = Some((self.snd.nxt, Some(self.rcv.nxt), why));
+        }
+        if self.state != State::Closed {
+            self.close_as(cx, reason);
+        }
+    }
+
+    /// The largest payload of a segment without options, bytes: Eff.snd.MSS of RFC 9293 §3.7.1 before options.
+    pub(super) fn base_mss(&self) -> u32 {
+        let own = self.opts.mss.unwrap_or(u16::MAX).min(self.mtu.saturating_sub(self.ip_header + 20));
+        u32::from(self.peer_mss.min(own).max(LEAST_MSS))
+    }
+
+    /// The payload of a full segment, bytes, with the options that each segment carries.
+    pub(super) fn mss(&self) -> u32 {
+        self.base_mss() - if self.ts.on { 12 } else { 0 }
+    }
+
+    /// The MSS to announce: RFC 9293 §3.7.1 (MUST-67), RFC 6691.
+    pub(super) fn own_mss(&self) -> u16 {
+        self.opts.mss.unwrap_or(u16::MAX).min(self.mtu.saturating_sub(self.ip_header + 20)).max(LEAST_MSS)
+    }
+
+    pub(super) fn arm_keepalive(&mut self, now: Instant) {
+        if self.opts.keepalive && !self.state.is_opening() && !self.state.is_over() {
+            self.timers.set(Timer::KeepAlive, now + self.opts.keepalive_idle);
+        } else {
+            self.timers.clear(Timer::KeepAlive);
+        }
+    }
+
+    pub(super) fn arm_user_timeout(&mut self) {
+        match (self.opts.user_timeout, self.stalled_since) {
+            (Some(limit), Some(since)) => self.timers.set(Timer::User, since + limit),
+            _ => self.timers.clear(Timer::User),
+        }
+    }
+
+    // What the owner does.
+
+    /// Queues bytes for sending; see [`crate::stream::ByteStream::write`].
+    ///
+    /// # Errors
+    /// `WouldBlock` without room, `BrokenPipe` after closing, else what ended the connection.
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, StreamError> {
+        if let Some(e) = self.error {
+            return Err(e);
+        }
+        if self.snd.fin != Fin::Open || self.state.is_over() {
+            return Err(StreamError::BrokenPipe);
+        }
+        let n = data.len().min(self.snd.room());
+        self.wants_room = n < data.len();
+        if n == 0 && !data.is_empty() {
+            return Err(StreamError::WouldBlock);
+        }
+        self.snd.append(&data[..n]);
+        Ok(n)
+    }
+
+    /// Takes received bytes; see [`crate::stream::ByteStream::read`].
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there yet, else what ended the connection.
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+        let n = self.peek(buf)?;
+        self.rcv.consume(n);
+        if n > 0 && !self.state.is_opening() && !self.state.is_over() && self.rcv.wants_update(self.mss()) {
+            self.ack.at_once(AckNowWhy::WindowUpdate);
+        }
+        Ok(n)
+    }
+
+    /// Copies received bytes and leaves them there.
+    ///
+    /// # Errors
+    /// Those of [`read`](Conn::read).
+    pub fn peek(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+        if self.rcv.readable() > 0 {
+            return Ok(self.rcv.peek(buf));
+        }
+        if self.rcv.finished || self.rcv.discard {
+            return Ok(0);
+        }
+        match self.error {
+            Some(e) => Err(e),
+            None if self.state.is_over() => Ok(0),
+            None => Err(StreamError::WouldBlock),
+        }
+    }
+
+    /// Closes one side or both (RFC 9293 §3.6: half-close).
+    pub fn shutdown(&mut self, cx: &mut Cx, how: Shutdown) {
+        if how != Shutdown::Write {
+            self.rcv.stop_reading();
+            self.events.readable = true;
+        }
+        if how != Shutdown::Read {
+            self.close_write(cx);
+        }
+    }
+
+    fn close_write(&mut self, cx: &mut Cx) {
+        if self.snd.fin != Fin::Open {
+            return;
+        }
+        match self.state {
+            // RFC 9293 §3.10.4: nothing was sent that the peer would have to be told about.
+            State::SynSent => return self.close_as(cx, CloseReason::Aborted),
+            State::SynReceived => {}
+            State::Established => self.set_state(cx, State::FinWait1),
+            State::CloseWait => self.set_state(cx, State::LastAck),
+            _ => return,
+        }
+        self.snd.fin = Fin::Queued;
+    }
+
+    /// Ends the connection with a RST.
+    pub fn abort(&mut self, cx: &mut Cx) {
+        self.reset(cx, RstWhy::Abort, CloseReason::Aborted);
+    }
+
+    /// The owner lets go of the handle (`close(2)`).
+    ///
+    /// Unread data or a linger time of zero makes it a RST (RFC 2525 §2.17); else a FIN follows the queued data, and
+    /// data that still arrives is answered with a RST.
+    pub fn release(&mut self, cx: &mut Cx) {
+        if self.released {
+            return;
+        }
+        self.released = true;
+        if self.state.is_over() {
+            return;
+        }
+        if self.rcv.readable() > 0 {
+            return self.reset(cx, RstWhy::UnreadData, CloseReason::Aborted);
+        }
+        match self.opts.linger {
+            Some(Duration::ZERO) => return self.abort(cx),
+            Some(limit) => self.timers.set(Timer::Farewell, cx.now + limit),
+            None => {}
+        }
+        self.close_write(cx);
+        if self.state == State::FinWait2 {
+            self.start_farewell(cx);
+        }
+    }
+
+    /// FIN-WAIT-2 without an owner does not last for ever.
+    pub(super) fn start_farewell(&mut self, cx: &Cx) {
+        if self.released {
+            self.timers.set(Timer::Farewell, cx.now + cx.cfg.fin_timeout);
+        }
+    }
+
+    /// Changes socket options. What Nagle or a cork held back may leave with the next
+    /// [`poll_transmit`](Conn::poll_transmit).
+    pub fn set_opts(&mut self, cx: &mut Cx, opts: Opts) {
+        let keepalive_changed =
+            (opts.keepalive, opts.keepalive_idle) != (self.opts.keepalive, self.opts.keepalive_idle);
+        // Uncorking, and switching Nagle's algorithm off, push out what is held (as TCP_NODELAY and TCP_CORK do).
+        if (self.opts.cork && !opts.cork) || (self.opts.nagle != opts.nagle && opts.nagle == Nagle::Off) {
+            self.timers.clear(Timer::Cork);
+        }
+        self.opts = opts;
+        self.snd.limit = opts.send_buffer;
+        self.rcv.limit = self.rcv.limit.max(opts.recv_buffer);
+        if keepalive_changed {
+            self.keepalives = 0;
+            self.arm_keepalive(self.last_received.max(cx.now - opts.keepalive_idle));
+        }
+        self.arm_user_timeout();
+    }
+
+    /// The options as they are.
+    pub fn opts(&self) -> &Opts {
+        &self.opts
+    }
+
+    /// `TCP_QUICKACK`: on sends a waiting acknowledgment and acknowledges at once from now on; off ends that.
+    pub fn set_quickack(&mut self, on: bool) {
+        self.ack.set_quick(on);
+    }
+
+    // What others may know.
+
+    /// When [`on_timeout`](Conn::on_timeout) is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The next event for the owner.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let events = &mut self.events;
+        let take = |flag: &mut bool| std::mem::take(flag);
+        if take(&mut events.established) {
+            Some(Event::Established)
+        } else if take(&mut events.readable) {
+            Some(Event::Readable)
+        } else if take(&mut events.writable) {
+            Some(Event::Writable)
+        } else if take(&mut events.all_acked) {
+            Some(Event::AllAcked)
+        } else {
+            events.closed.take().map(Event::Closed)
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The numbers for the trace.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: self.state,
+            iss: self.snd.iss,
+            irs: self.rcv.irs,
+            cwnd: self.cc.cwnd(),
+            ssthresh: self.cc.ssthresh(),
+            flight: self.snd.flight(),
+            srtt: self.rtt.srtt(),
+            rto: self.rtt.rto(),
+            rwnd: self.snd.wnd,
+            unsent: self.snd.unsent(),
+            limit: self.blocked,
+        }
+    }
+
+    /// In TIME-WAIT: what has to be remembered of the connection.
+    pub fn time_wait(&self) -> Option<TimeWait> {
+        (self.state == State::TimeWait).then(|| TimeWait {
+            snd_nxt: self.snd.nxt,
+            rcv_nxt: self.rcv.nxt,
+            window: self.rcv.current_field(),
+            timestamps: self.ts.on.then_some((self.ts.recent, self.ts.offset)),
+            iss: self.snd.iss,
+            irs: self.rcv.irs,
+        })
+    }
+
+    /// Why the connection ended; `None` while it lives and after a normal end (`SO_ERROR`).
+    pub fn error(&self) -> Option<StreamError> {
+        self.error
+    }
+
+    /// Bytes that can be read now.
+    pub fn readable(&self) -> usize {
+        self.rcv.readable()
+    }
+
+    /// Whether all that the peer sent has been read and nothing more can come.
+    pub fn read_done(&self) -> bool {
+        self.rcv.readable() == 0 && (self.rcv.finished || self.rcv.discard || self.state.is_over())
+    }
+
+    /// Room for `write`, bytes.
+    pub fn writable(&self) -> usize {
+        if self.snd.fin == Fin::Open && !self.state.is_over() { self.snd.room() } else { 0 }
+    }
+
+    /// Bytes written and not acknowledged (`SIOCOUTQ`).
+    pub fn unacked(&self) -> usize {
+        self.snd.queued()
+    }
+
+    /// Whether [`release`](Conn::release) was called.
+    pub fn is_released(&self) -> bool {
+        self.released
+    }
+
+    /// Whether a segment may have to be sent although the state is CLOSED: the RST.
+    pub fn has_last_word(&self) -> bool {
+        self.intents.rst.is_some() || (self.state == State::TimeWait && self.ack.due())
+    }
+
+    /// Bytes of buffer memory held now.
+    pub fn memory(&self) -> usize {
+        self.snd.capacity() + self.rcv.capacity()
+    }
+}
+
+/// The shift to offer for a receive buffer of `limit` bytes (RFC 7323 §2.3: at most 14).
+fn scale_shift(cfg: &Config, limit: u32) -> u8 {
+    match cfg.window_scale {
+        WindowScale::Off => 0,
+        WindowScale::Shift(n) => n.min(14),
+        WindowScale::Auto => (0..14).find(|s| limit >> s <= 65_535).unwrap_or(14),
+    }
+}

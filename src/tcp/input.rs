@@ -1,0 +1,363 @@
+//! What does an arriving segment change? RFC 9293 §3.10.7, in its order.
+
+use super::ack;
+use super::cause::{AckNowWhy, Received, RstWhy, Verdict};
+use super::conn::{Conn, Cx};
+use super::log::Note;
+use super::receive::Placed;
+use super::send::Fin;
+use super::state::{CloseReason, State};
+use super::timers::Timer;
+use crate::dropped::DropReason;
+use crate::segment::{Arrival, Flags, Segment};
+use crate::time::{Duration, Instant};
+
+/// TS.Recent is not believed for longer (RFC 7323 §5.5).
+const PAWS_AGE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+fn dropped(reason: DropReason) -> Received {
+    Received::new(Verdict::Drop(reason))
+}
+
+impl Conn {
+    /// A segment arrived for this connection; its checksum is right.
+    pub fn on_segment(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
+        self.last_received = cx.now;
+        self.keepalives = 0;
+        if self.timers.is_set(Timer::KeepAlive) {
+            self.arm_keepalive(cx.now);
+        }
+        match self.state {
+            State::SynSent => self.in_syn_sent(cx, arrival),
+            State::TimeWait | State::Closed => dropped(DropReason::NoSocket),
+            _ => self.in_synchronized(cx, arrival),
+        }
+    }
+
+    /// RFC 9293 §3.10.7.3.
+    fn in_syn_sent(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
+        let seg = arrival.seg;
+        // First and second: the ACK and the RST bit.
+        if seg.has(Flags::ACK) && seg.ack != self.snd.nxt {
+            if !seg.has(Flags::RST) {
+                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+            }
+            return dropped(DropReason::BadAck);
+        }
+        if seg.has(Flags::RST) {
+            if !seg.has(Flags::ACK) {
+                return dropped(DropReason::Control);
+            }
+            self.close_as(cx, CloseReason::Refused);
+            return Received::new(Verdict::InOrder);
+        }
+        // Fourth: the SYN bit.
+        if !seg.has(Flags::SYN) {
+            return dropped(DropReason::Control);
+        }
+        self.take_syn(cx, seg);
+        if !seg.has(Flags::ACK) {
+            // Simultaneous open: our SYN goes out again, with an acknowledgment.
+            self.intents.syn = true;
+            self.syns = 0;
+            self.set_state(cx, State::SynReceived);
+            return Received::new(Verdict::InOrder);
+        }
+        self.establish(cx, seg, u32::from(seg.window));
+        self.ack.at_once(AckNowWhy::Handshake);
+        let mut received = Received { acked: 1, ..Received::new(Verdict::InOrder) };
+        if !arrival.payload.is_empty() || seg.has(Flags::FIN) {
+            let behind = Segment { seq: seg.seq + 1, ..*seg };
+            let text = self.take_text(cx, &behind, arrival);
+            (received.verdict, received.delivered) = (text.verdict, text.delivered);
+        }
+        received
+    }
+
+    /// RFC 9293 §3.10.7.4.
+    fn in_synchronized(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
+        let mut seg = *arrival.seg;
+        if self.state == State::SynReceived
+            && seg.has(Flags::SYN)
+            && seg.seq == self.rcv.irs
+            && !seg.has(Flags::RST)
+        {
+            if !seg.has(Flags::ACK) {
+                // The peer has not seen our SYN-ACK.
+                self.intents.syn = true;
+                return Received::new(Verdict::Duplicate);
+            }
+            // The SYN-ACK of a simultaneous open (RFC 9293 figure 8): its SYN is old, its ACK is news. If ours
+            // has not left yet, the peer needs an ACK of its SYN all the same.
+            if self.intents.syn {
+                self.ack.at_once(AckNowWhy::Handshake);
+            }
+            seg.flags = Flags(seg.flags.0 & !Flags::SYN.0);
+            seg.seq += 1;
+        }
+        // First: the sequence number, and before it the time stamp (RFC 7323 §5.3 R1).
+        if !self.passes_paws(cx.now, &seg) {
+            self.answer_doubtful(cx, &seg, AckNowWhy::Duplicate);
+            return dropped(DropReason::Paws);
+        }
+        if !self.is_acceptable(&seg) {
+            return self.refuse(cx, &seg);
+        }
+        // Second: the RST bit (RFC 5961 §3.2).
+        if seg.has(Flags::RST) {
+            if seg.seq != self.rcv.nxt {
+                self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
+                return dropped(DropReason::Control);
+            }
+            let reason = match self.state {
+                State::SynReceived if self.active => CloseReason::Refused,
+                State::Closing | State::LastAck => CloseReason::Normal,
+                _ => CloseReason::Reset,
+            };
+            self.close_by_reset(cx, reason);
+            return Received::new(Verdict::InOrder);
+        }
+        // Fourth: the SYN bit (RFC 5961 §4.2).
+        if seg.has(Flags::SYN) {
+            self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
+            return dropped(DropReason::Control);
+        }
+        // Fifth: the ACK field.
+        if !seg.has(Flags::ACK) {
+            return dropped(DropReason::Control);
+        }
+        let mut received = Received::new(Verdict::InOrder);
+        if self.state == State::SynReceived {
+            if seg.ack != self.snd.nxt {
+                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+                return dropped(DropReason::BadAck);
+            }
+            let closing = self.snd.fin == Fin::Queued;
+            self.establish(cx, &seg, u32::from(seg.window) << self.snd.shift);
+            if closing {
+                self.set_state(cx, State::FinWait1);
+            }
+            received.acked = 1;
+        }
+        // RFC 5961 §5.2.
+        if seg.ack.gt(self.snd.nxt) || seg.ack.lt(self.snd.una - self.snd.max_wnd) {
+            self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
+            return dropped(DropReason::BadAck);
+        }
+        self.take_timestamp(cx.now, &seg);
+        if seg.ack.ge(self.snd.una) {
+            let (acked, duplicates) = self.on_ack(cx, &seg);
+            self.after_ack(cx, &seg, acked);
+            received.acked += acked;
+            received.duplicate_acks = duplicates;
+            if duplicates > 0 {
+                received.verdict = Verdict::Duplicate;
+            }
+            if self.state == State::Closed {
+                return received;
+            }
+        }
+        // Sixth: the URG bit changes nothing; urgent data is data (RFC 6093 §5).
+        // Seventh and eighth: the text and the FIN.
+        if seg.len > 0 || seg.has(Flags::FIN) {
+            let text = self.take_text(cx, &seg, arrival);
+            (received.verdict, received.delivered) = (text.verdict, text.delivered);
+        }
+        received
+    }
+
+    /// The four cases of RFC 9293 §3.10.7.4 table 6; with a closed window, what carries no new data passes so that
+    /// its ACK and RST are heard.
+    fn is_acceptable(&self, seg: &Segment) -> bool {
+        let (nxt, window) = (self.rcv.nxt, self.rcv.window());
+        match (seg.seq_len(), window) {
+            (0, 0) => seg.seq == nxt,
+            // The right edge itself is where a peer that filled the window stands.
+            (0, _) => seg.seq.within(nxt, window + 1),
+            (_, 0) => seg.seq == nxt,
+            (len, _) => seg.seq.within(nxt, window) || (seg.seq + (len - 1)).within(nxt, window),
+        }
+    }
+
+    /// Outside the window: say where we are, unless it is a RST.
+    fn refuse(&mut self, cx: &mut Cx, seg: &Segment) -> Received {
+        if seg.has(Flags::RST) {
+            return dropped(DropReason::Window);
+        }
+        let old = seg.end().le(self.rcv.nxt);
+        let why = match seg.seq_len() {
+            0 if seg.seq == self.rcv.nxt - 1 => AckNowWhy::Probe,
+            _ if seg.has(Flags::SYN) => AckNowWhy::Challenge,
+            _ => AckNowWhy::Duplicate,
+        };
+        if old && seg.len > 0 {
+            // Our acknowledgment may have been lost: the peer waits for it.
+            self.ack.at_once(why);
+            return Received::new(Verdict::Old);
+        }
+        self.answer_doubtful(cx, seg, why);
+        if old { Received::new(Verdict::Old) } else { dropped(DropReason::Window) }
+    }
+
+    /// An ACK in answer to something doubtful, not more often than `challenge_interval` allows (RFC 5961 §7).
+    fn answer_doubtful(&mut self, cx: &Cx, seg: &Segment, why: AckNowWhy) {
+        if seg.has(Flags::RST) && why != AckNowWhy::Challenge {
+            return;
+        }
+        let wait = cx.cfg.challenge_interval;
+        if why != AckNowWhy::Probe && self.last_challenge.is_some_and(|at| cx.now.since(at) < wait) {
+            return;
+        }
+        self.last_challenge = Some(cx.now);
+        self.ack.at_once(why);
+    }
+
+    fn close_by_reset(&mut self, cx: &mut Cx, reason: CloseReason) {
+        self.close_as(cx, reason);
+        self.set_state(cx, State::Closed);
+    }
+
+    /// RFC 7323 §5.3 R1: an older time stamp means an older segment.
+    fn passes_paws(&self, now: Instant, seg: &Segment) -> bool {
+        let Some(t) = seg.options.timestamps.filter(|_| self.ts.on && !seg.has(Flags::RST)) else {
+            return true;
+        };
+        let older = (t.value.wrapping_sub(self.ts.recent) as i32) < 0;
+        !older || now.since(self.ts.recent_at) > PAWS_AGE
+    }
+
+    /// RFC 7323 §4.3 (2), §5.3 R3.
+    fn take_timestamp(&mut self, now: Instant, seg: &Segment) {
+        if let Some(t) = seg.options.timestamps
+            && self.ts.on
+            && seg.seq.le(self.ts.last_ack_sent)
+        {
+            (self.ts.recent, self.ts.recent_at) = (t.value, now);
+        }
+    }
+
+    /// The window and what follows from the acknowledgment, loss apart.
+    fn after_ack(&mut self, cx: &mut Cx, seg: &Segment, acked: u32) {
+        self.snd.update_window(seg, acked > 0);
+        self.probes = 0;
+        if self.snd.wnd == 0 {
+            // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37).
+            self.retries = self.retries.min(1);
+        }
+        if self.snd.usable() > 0 && self.snd.wnd > 0 {
+            self.timers.clear(Timer::Persist);
+            self.probe_backoff = 0;
+            if self.snd.flight() == 0 {
+                self.stalled_since = None;
+                self.arm_user_timeout();
+            }
+        }
+        if acked == 0 {
+            return;
+        }
+        if self.wants_room && self.snd.room() >= (self.snd.limit / 3) as usize {
+            self.wants_room = false;
+            self.events.writable = true;
+        }
+        if self.snd.flight() == 0 && self.snd.unsent() == 0 && self.snd.fin != Fin::Queued {
+            self.events.all_acked = true;
+        }
+        if self.snd.fin == Fin::Acked {
+            match self.state {
+                State::FinWait1 => {
+                    self.set_state(cx, State::FinWait2);
+                    self.start_farewell(cx);
+                }
+                State::Closing | State::LastAck => self.close_as(cx, CloseReason::Normal),
+                _ => {}
+            }
+        }
+    }
+
+    /// The payload, cut to the window, and the FIN behind it (RFC 9293 §3.10.7.4, seventh and eighth).
+    fn take_text(&mut self, cx: &mut Cx, seg: &Segment, arrival: &Arrival) -> Received {
+        if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
+            // The peer has said FIN already; nothing can follow it.
+            self.ack.at_once(AckNowWhy::Duplicate);
+            return Received::new(Verdict::Old);
+        }
+        // What lies beyond the window was never asked for, the FIN behind it included.
+        let edge = self.rcv.nxt + self.rcv.window();
+        let len = arrival.payload.len() as u32;
+        let fits = if edge.gt(seg.seq) { edge.since(seg.seq).min(len) } else { 0 };
+        let cut = fits < len;
+        let fin = seg.has(Flags::FIN) && !cut;
+        let news = (seg.seq + fits).gt(self.rcv.nxt);
+        if self.released && news {
+            // Nobody will ever read it: RFC 9293 §3.6.1, answered like a segment without a connection.
+            self.close_by_reset(cx, CloseReason::Aborted);
+            self.intents.rst = Some((seg.ack, None, RstWhy::UnreadData));
+            return Received::new(Verdict::InOrder);
+        }
+        let trimmed = cut || seg.seq.lt(self.rcv.nxt);
+        let gap_before = self.rcv.has_gap();
+        match self.rcv.place(seg.seq, &arrival.payload[..fits as usize], fin) {
+            Placed::InOrder { bytes, filled } => {
+                let finished = self.rcv.finished;
+                let delivered = bytes - u32::from(finished);
+                if delivered > 0 {
+                    self.schedule_ack(cx, delivered, arrival.segments);
+                }
+                if filled || (gap_before && !finished) {
+                    // RFC 5681 §4.2: at once when a gap is filled, wholly or in part.
+                    self.ack.at_once(AckNowWhy::GapFilled);
+                }
+                self.events.readable = true;
+                if finished {
+                    self.on_fin(cx);
+                }
+                let verdict = if trimmed { Verdict::Partial } else { Verdict::InOrder };
+                if cut {
+                    self.ack.at_once(AckNowWhy::Probe);
+                }
+                Received { delivered, ..Received::new(verdict) }
+            }
+            Placed::Beyond => {
+                self.ack.at_once(AckNowWhy::OutOfOrder);
+                Received::new(Verdict::OutOfOrder)
+            }
+            Placed::Full => {
+                self.ack.at_once(AckNowWhy::OutOfOrder);
+                dropped(DropReason::Memory)
+            }
+            Placed::Known if fits == 0 && len > 0 => {
+                self.ack.at_once(AckNowWhy::Probe);
+                dropped(DropReason::Window)
+            }
+            Placed::Known => {
+                self.ack.at_once(AckNowWhy::Duplicate);
+                let old = (seg.seq + fits).le(self.rcv.nxt);
+                Received::new(if old { Verdict::Old } else { Verdict::Duplicate })
+            }
+        }
+    }
+
+    fn schedule_ack(&mut self, cx: &mut Cx, bytes: u32, segments: u16) {
+        match self.ack.on_data(cx.cfg, self.opts.ack_delay, cx.now, bytes, segments) {
+            ack::Verdict::Now(why) => self.ack.at_once(why),
+            ack::Verdict::Every => self.ack.every = true,
+            ack::Verdict::Wait(delay) => {
+                if !self.timers.is_set(Timer::Ack) {
+                    self.timers.set(Timer::Ack, cx.now + delay);
+                    cx.log.push(Note::AckTimer { delay });
+                }
+            }
+        }
+    }
+
+    /// RCV.NXT has passed the peer's FIN.
+    fn on_fin(&mut self, cx: &mut Cx) {
+        self.ack.at_once(AckNowWhy::Fin);
+        match self.state {
+            State::Established => self.set_state(cx, State::CloseWait),
+            State::FinWait1 => self.set_state(cx, State::Closing),
+            State::FinWait2 => self.close_as(cx, CloseReason::Normal),
+            _ => {}
+        }
+    }
+}

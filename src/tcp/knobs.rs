@@ -1,0 +1,414 @@
+//! What are the engine's settings called? The rows behind `--set tcp.…`.
+
+use super::{Config, Congestion, Nagle, RtoFloor, WindowScale};
+use crate::knob::{
+    Knob, ValueError, duration, duration_in, number, show_duration, show_size, show_switch, size, switch,
+};
+use crate::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn optional(d: Option<Duration>) -> String {
+    d.map_or_else(|| "off".into(), show_duration)
+}
+
+fn read_optional(text: &str) -> Result<Option<Duration>, ValueError> {
+    if text.trim() == "off" { Ok(None) } else { duration(text).map(Some) }
+}
+
+fn buffer(text: &str) -> Result<u32, ValueError> {
+    match size(text)? {
+        n @ 256..=0x4000_0000 => Ok(n as u32),
+        _ => Err(ValueError(format!("{text} is out of range: 256 bytes to 1GiB"))),
+    }
+}
+
+/// All settings of [`Config`].
+pub static KNOBS: &[Knob<Config>] = &[
+    Knob {
+        name: "tcp.nagle",
+        values: "off|on|minshall",
+        meaning: "what a small segment waits for: nothing, any unacknowledged data, another small segment",
+        linux: "TCP_NODELAY turns it off",
+        rfc: "RFC 896, RFC 9293 §3.7.4",
+        get: |c| match c.nagle {
+            Nagle::Off => "off".into(),
+            Nagle::On => "on".into(),
+            Nagle::Minshall => "minshall".into(),
+        },
+        set: |c, v| {
+            c.nagle = match v.trim() {
+                "minshall" => Nagle::Minshall,
+                _ => match switch(v) {
+                    Ok(true) => Nagle::On,
+                    Ok(false) => Nagle::Off,
+                    Err(_) => return Err(ValueError(format!("{v:?} is none of off, on, minshall"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.cork",
+        values: "on|off",
+        meaning: "hold every partial segment back, at most 200 ms",
+        linux: "TCP_CORK",
+        rfc: "",
+        get: |c| show_switch(c.cork),
+        set: |c, v| Ok(c.cork = switch(v)?),
+    },
+    Knob {
+        name: "tcp.ack_delay",
+        values: "duration 0..500ms",
+        meaning: "how long an acknowledgment may wait for company; 0 acknowledges every segment",
+        linux: "40..200 ms, adaptive",
+        rfc: "RFC 9293 §3.8.6.3",
+        get: |c| show_duration(c.ack_delay),
+        set: |c, v| Ok(c.ack_delay = duration_in(v, Duration::ZERO, 500 * MILLI)?),
+    },
+    Knob {
+        name: "tcp.ack_every",
+        values: "segments 1..255",
+        meaning: "acknowledge at the latest every so many full-sized segments",
+        linux: "2",
+        rfc: "RFC 9293 §3.8.6.3",
+        get: |c| c.ack_every.to_string(),
+        set: |c, v| Ok(c.ack_every = number(v, 1, 255)?),
+    },
+    Knob {
+        name: "tcp.quickack",
+        values: "segments 0..255",
+        meaning: "acknowledge the first so many segments of a connection at once",
+        linux: "16 (TCP_QUICKACK)",
+        rfc: "",
+        get: |c| c.quickack.to_string(),
+        set: |c, v| Ok(c.quickack = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.init_cwnd",
+        values: "segments 1..65535",
+        meaning: "the initial congestion window",
+        linux: "ip route … initcwnd",
+        rfc: "RFC 6928",
+        get: |c| c.init_cwnd.to_string(),
+        set: |c, v| Ok(c.init_cwnd = number(v, 1, 65_535)?),
+    },
+    Knob {
+        name: "tcp.congestion",
+        values: "newreno|fixed:SEGMENTS",
+        meaning: "the algorithm that chooses the congestion window",
+        linux: "TCP_CONGESTION",
+        rfc: "RFC 5681, RFC 6582",
+        get: |c| match c.congestion {
+            Congestion::NewReno => "newreno".into(),
+            Congestion::Fixed(n) => format!("fixed:{n}"),
+        },
+        set: |c, v| {
+            c.congestion = match v.trim().split_once(':') {
+                None if v.trim() == "newreno" => Congestion::NewReno,
+                Some(("fixed", n)) => Congestion::Fixed(number(n, 1, 65_535)?),
+                _ => return Err(ValueError(format!("{v:?} is neither newreno nor fixed:SEGMENTS"))),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.sack",
+        values: "on|off",
+        meaning: "offer and use selective acknowledgments",
+        linux: "net.ipv4.tcp_sack",
+        rfc: "RFC 2018",
+        get: |c| show_switch(c.sack),
+        set: |c, v| Ok(c.sack = switch(v)?),
+    },
+    Knob {
+        name: "tcp.timestamps",
+        values: "on|off",
+        meaning: "offer and use time stamps: an RTT sample from each ACK, protection against wrapped numbers",
+        linux: "net.ipv4.tcp_timestamps",
+        rfc: "RFC 7323 §3",
+        get: |c| show_switch(c.timestamps),
+        set: |c, v| Ok(c.timestamps = switch(v)?),
+    },
+    Knob {
+        name: "tcp.window_scale",
+        values: "off|auto|0..14",
+        meaning: "offer window scaling; auto takes the smallest shift that can express the receive buffer",
+        linux: "net.ipv4.tcp_window_scaling",
+        rfc: "RFC 7323 §2",
+        get: |c| match c.window_scale {
+            WindowScale::Off => "off".into(),
+            WindowScale::Auto => "auto".into(),
+            WindowScale::Shift(n) => n.to_string(),
+        },
+        set: |c, v| {
+            c.window_scale = match v.trim() {
+                "off" => WindowScale::Off,
+                "auto" => WindowScale::Auto,
+                n => WindowScale::Shift(
+                    number(n, 0, 14)
+                        .map_err(|_| ValueError(format!("{v:?} is none of off, auto, 0 to 14")))?,
+                ),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.mss",
+        values: "auto|bytes 64..65495",
+        meaning: "the largest segment to announce and to send; auto follows the MTU",
+        linux: "TCP_MAXSEG",
+        rfc: "RFC 9293 §3.7.1",
+        get: |c| c.mss.map_or_else(|| "auto".into(), |n| n.to_string()),
+        set: |c, v| {
+            c.mss = if v.trim() == "auto" { None } else { Some(number(v, 64, 65_495)?) };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.rto_initial",
+        values: "duration 1ms..1h",
+        meaning: "the retransmission time-out before the first measurement",
+        linux: "1s (TCP_TIMEOUT_INIT)",
+        rfc: "RFC 6298 §2.1",
+        get: |c| show_duration(c.rto_initial),
+        set: |c, v| Ok(c.rto_initial = duration_in(v, MILLI, 3600 * SECOND)?),
+    },
+    Knob {
+        name: "tcp.rto_min",
+        values: "duration 1ms..1h",
+        meaning: "the smallest retransmission time-out",
+        linux: "ip route … rto_min",
+        rfc: "RFC 6298 §2.4",
+        get: |c| show_duration(c.rto_min),
+        set: |c, v| Ok(c.rto_min = duration_in(v, MILLI, 3600 * SECOND)?),
+    },
+    Knob {
+        name: "tcp.rto_floor",
+        values: "total|variation",
+        meaning: "what rto_min is a floor under: the whole time-out, or the part added to the round trip",
+        linux: "variation",
+        rfc: "RFC 6298 §2.4",
+        get: |c| match c.rto_floor {
+            RtoFloor::Total => "total".into(),
+            RtoFloor::Variation => "variation".into(),
+        },
+        set: |c, v| {
+            c.rto_floor = match v.trim() {
+                "total" => RtoFloor::Total,
+                "variation" => RtoFloor::Variation,
+                _ => return Err(ValueError(format!("{v:?} is neither total nor variation"))),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.rto_max",
+        values: "duration 1ms..1h",
+        meaning: "the largest retransmission time-out",
+        linux: "TCP_RTO_MAX_MS",
+        rfc: "RFC 6298 §2.5",
+        get: |c| show_duration(c.rto_max),
+        set: |c, v| Ok(c.rto_max = duration_in(v, MILLI, 3600 * SECOND)?),
+    },
+    Knob {
+        name: "tcp.syn_retries",
+        values: "times 0..255",
+        meaning: "how often a SYN is repeated before connecting fails",
+        linux: "net.ipv4.tcp_syn_retries",
+        rfc: "RFC 9293 §3.8.3",
+        get: |c| c.syn_retries.to_string(),
+        set: |c, v| Ok(c.syn_retries = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.synack_retries",
+        values: "times 0..255",
+        meaning: "how often a SYN-ACK is repeated before the half-open connection is dropped",
+        linux: "net.ipv4.tcp_synack_retries",
+        rfc: "RFC 9293 §3.8.3",
+        get: |c| c.synack_retries.to_string(),
+        set: |c, v| Ok(c.synack_retries = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.retries",
+        values: "times 0..255",
+        meaning: "how often the same data is repeated before the connection fails",
+        linux: "net.ipv4.tcp_retries2",
+        rfc: "RFC 9293 §3.8.3",
+        get: |c| c.retries.to_string(),
+        set: |c, v| Ok(c.retries = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.user_timeout",
+        values: "off|duration",
+        meaning: "fail when data stays unacknowledged this long; idle connections are not touched",
+        linux: "TCP_USER_TIMEOUT",
+        rfc: "RFC 5482",
+        get: |c| optional(c.user_timeout),
+        set: |c, v| Ok(c.user_timeout = read_optional(v)?),
+    },
+    Knob {
+        name: "tcp.slow_start_limit",
+        values: "off|segments 1..255",
+        meaning: "by how many segments one ACK may open the window in slow start; off: by all it acknowledged",
+        linux: "off",
+        rfc: "RFC 5681 §3.1, RFC 3465",
+        get: |c| c.slow_start_limit.map_or_else(|| "off".into(), |n| n.to_string()),
+        set: |c, v| {
+            c.slow_start_limit = if v.trim() == "off" { None } else { Some(number(v, 1, 255)?) };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.slow_start_after_idle",
+        values: "on|off",
+        meaning: "fall back to the initial window after an idle period longer than the RTO",
+        linux: "net.ipv4.tcp_slow_start_after_idle",
+        rfc: "RFC 5681 §4.1",
+        get: |c| show_switch(c.slow_start_after_idle),
+        set: |c, v| Ok(c.slow_start_after_idle = switch(v)?),
+    },
+    Knob {
+        name: "tcp.keepalive",
+        values: "on|off",
+        meaning: "probe idle connections",
+        linux: "SO_KEEPALIVE",
+        rfc: "RFC 9293 §3.8.4",
+        get: |c| show_switch(c.keepalive),
+        set: |c, v| Ok(c.keepalive = switch(v)?),
+    },
+    Knob {
+        name: "tcp.keepalive.idle",
+        values: "duration 1ms..1day",
+        meaning: "idle time before the first keep-alive probe",
+        linux: "TCP_KEEPIDLE",
+        rfc: "RFC 9293 §3.8.4",
+        get: |c| show_duration(c.keepalive_idle),
+        set: |c, v| Ok(c.keepalive_idle = duration_in(v, MILLI, DAY)?),
+    },
+    Knob {
+        name: "tcp.keepalive.interval",
+        values: "duration 1ms..1day",
+        meaning: "time between keep-alive probes",
+        linux: "TCP_KEEPINTVL",
+        rfc: "RFC 9293 §3.8.4",
+        get: |c| show_duration(c.keepalive_interval),
+        set: |c, v| Ok(c.keepalive_interval = duration_in(v, MILLI, DAY)?),
+    },
+    Knob {
+        name: "tcp.keepalive.count",
+        values: "probes 1..127",
+        meaning: "unanswered keep-alive probes before the connection fails",
+        linux: "TCP_KEEPCNT",
+        rfc: "RFC 9293 §3.8.4",
+        get: |c| c.keepalive_count.to_string(),
+        set: |c, v| Ok(c.keepalive_count = number(v, 1, 127)?),
+    },
+    Knob {
+        name: "tcp.challenge_interval",
+        values: "duration 0..1h",
+        meaning: "the least time between two ACKs that answer segments outside the window",
+        linux: "net.ipv4.tcp_invalid_ratelimit",
+        rfc: "RFC 5961 §7",
+        get: |c| show_duration(c.challenge_interval),
+        set: |c, v| Ok(c.challenge_interval = duration_in(v, Duration::ZERO, 3600 * SECOND)?),
+    },
+    Knob {
+        name: "tcp.time_wait",
+        values: "duration 0..1h",
+        meaning: "how long the side that closed first keeps the port (2 MSL)",
+        linux: "60s (TCP_TIMEWAIT_LEN)",
+        rfc: "RFC 9293 §3.4.2",
+        get: |c| show_duration(c.time_wait),
+        set: |c, v| Ok(c.time_wait = duration_in(v, Duration::ZERO, 3600 * SECOND)?),
+    },
+    Knob {
+        name: "tcp.fin_timeout",
+        values: "duration 1ms..1day",
+        meaning: "how long a closed connection waits in FIN-WAIT-2 for the peer's FIN",
+        linux: "net.ipv4.tcp_fin_timeout, TCP_LINGER2",
+        rfc: "",
+        get: |c| show_duration(c.fin_timeout),
+        set: |c, v| Ok(c.fin_timeout = duration_in(v, MILLI, DAY)?),
+    },
+    Knob {
+        name: "tcp.ports",
+        values: "FIRST-LAST",
+        meaning: "the range that ephemeral ports are drawn from",
+        linux: "net.ipv4.ip_local_port_range",
+        rfc: "RFC 6056",
+        get: |c| format!("{}-{}", c.ports_first, c.ports_last),
+        set: |c, v| {
+            let wrong = || ValueError(format!("{v:?} is not a port range: write 32768-60999"));
+            let (first, last) = v.split_once('-').ok_or_else(wrong)?;
+            let (first, last) = (number(first, 1, 65_535)?, number(last, 1, 65_535)?);
+            if first > last {
+                return Err(wrong());
+            }
+            (c.ports_first, c.ports_last) = (first, last);
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.backlog",
+        values: "connections 1..1000000",
+        meaning: "connections that may wait to be accepted, half-open ones included, per listener",
+        linux: "net.core.somaxconn, listen(2)",
+        rfc: "RFC 4987",
+        get: |c| c.backlog.to_string(),
+        set: |c, v| Ok(c.backlog = number(v, 1, 1_000_000)?),
+    },
+    Knob {
+        name: "tcp.recv_buffer",
+        values: "size 256..1GiB",
+        meaning: "the receive buffer's limit: what the advertised window can grow to",
+        linux: "SO_RCVBUF, net.ipv4.tcp_rmem",
+        rfc: "",
+        get: |c| show_size(u64::from(c.recv_buffer)),
+        set: |c, v| Ok(c.recv_buffer = buffer(v)?),
+    },
+    Knob {
+        name: "tcp.send_buffer",
+        values: "size 256..1GiB",
+        meaning: "the send buffer's limit",
+        linux: "SO_SNDBUF, net.ipv4.tcp_wmem",
+        rfc: "",
+        get: |c| show_size(u64::from(c.send_buffer)),
+        set: |c, v| Ok(c.send_buffer = buffer(v)?),
+    },
+    Knob {
+        name: "tcp.linger",
+        values: "off|duration",
+        meaning: "closing with queued data: off sends it in the background, 0 resets, else resets after so long",
+        linux: "SO_LINGER",
+        rfc: "",
+        get: |c| optional(c.linger),
+        set: |c, v| Ok(c.linger = read_optional(v)?),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_knob_reads_back_what_it_writes() {
+        for profile in [Config::linux(), Config::rfc(), Config::classic()] {
+            for knob in KNOBS {
+                let mut changed = profile.clone();
+                (knob.set)(&mut changed, &(knob.get)(&profile))
+                    .unwrap_or_else(|e| panic!("{}: {e}", knob.name));
+                assert_eq!(changed, profile, "{}", knob.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_knob_refuses_nonsense() {
+        for knob in KNOBS {
+            assert!((knob.set)(&mut Config::linux(), "nonsense").is_err(), "{}", knob.name);
+        }
+    }
+}

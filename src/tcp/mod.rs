@@ -1,0 +1,39 @@
+//! TCP without a network: a connection that is told what arrived and what time it is, and is asked
+//! what to send (RFC 9293). It knows no addresses, no bytes on the wire, no clock and no threads.
+//!
+//! `input` takes segments in, `output` alone makes them; what lies between is state: `send` and `receive` are the
+//! two sequence spaces, `scoreboard` and `recovery` know what is lost, `congestion` how much may leave, `ack` and
+//! `output` whether now.
+
+mod ack;
+mod cause;
+mod config;
+pub mod congestion;
+mod conn;
+mod input;
+mod knobs;
+mod log;
+mod output;
+mod ranges;
+mod receive;
+mod recovery;
+mod ring;
+mod rtt;
+mod scoreboard;
+mod send;
+mod state;
+#[cfg(test)]
+mod tests;
+mod timeout;
+mod timers;
+
+pub use crate::dropped::DropReason;
+pub use cause::{
+    AckNowWhy, Blocked, Cause, DataWhy, Piggyback, Received, Release, RstWhy, Snapshot, Verdict,
+};
+pub use config::{Config, Congestion, Nagle, RtoFloor, WindowScale};
+pub use conn::{Conn, Cx, Event, Opts, Shutdown, TimeWait};
+pub use knobs::KNOBS;
+pub use log::{CwndWhy, Log, Note};
+pub use output::{Payload, Room, Transmit};
+pub use state::{CloseReason, State};

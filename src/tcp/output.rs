@@ -1,0 +1,438 @@
+//! What is sent now, and why? The only place that makes segments.
+
+use super::cause::{Blocked, Cause, DataWhy, Release, Snapshot};
+use super::config::Nagle;
+use super::conn::{Conn, Cx};
+use super::log::{CwndWhy, Note};
+use super::recovery::Phase;
+use super::send::Fin;
+use super::state::State;
+use super::timers::Timer;
+use crate::segment::{Flags, Options, Segment, Timestamps};
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+use std::num::NonZeroU16;
+
+/// A cork holds a partial segment no longer than this, as Linux does.
+const CORK_LIMIT: Duration = Duration::from_millis(200);
+
+/// How much the caller can send at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// The link's MTU in bytes.
+    pub mtu: u16,
+    /// The largest super-segment in bytes, headers included; equal to `mtu` without offload.
+    pub max_packet: u32,
+}
+
+/// The bytes of a segment: two slices, because the ring wraps.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Payload<'a>(pub &'a [u8], pub &'a [u8]);
+
+/// A segment to send now.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a> {
+    /// The header; `seg.len` is the payload's length.
+    pub seg: Segment,
+    /// Its bytes.
+    pub payload: Payload<'a>,
+    /// Payload bytes per segment of the wire, if this is a super-segment.
+    pub gso_size: Option<NonZeroU16>,
+    /// Why it is sent.
+    pub cause: Cause,
+    /// The connection's numbers after it.
+    pub state: Snapshot,
+}
+
+/// What to send: no plan without a cause.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    kind: Kind,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// A RST with this number, and the acknowledgment if it needs one.
+    Reset(Seq, Option<Seq>),
+    /// Our SYN, with an ACK in SYN-RECEIVED.
+    Syn,
+    /// `start..end` again.
+    Again { start: Seq, end: Seq },
+    /// `len` bytes of new data, and the FIN if `fin`.
+    New { len: u32, fin: bool, small: bool },
+    /// No data, one number below SND.NXT: the peer has to answer.
+    Probe,
+    /// An acknowledgment alone.
+    Ack,
+}
+
+enum Decision {
+    Send(Plan),
+    Wait(Blocked),
+}
+
+impl Conn {
+    /// The next segment, if one is to be sent now; call it until `None`.
+    pub fn poll_transmit(&mut self, cx: &mut Cx, room: Room) -> Option<Transmit<'_>> {
+        self.restart_after_idle(cx);
+        match self.decide(cx, room) {
+            Decision::Send(plan) => {
+                let seg = self.commit(cx, &plan);
+                let full = self.full_payload(&seg.options);
+                let state = self.snapshot();
+                let (a, b) = match seg.len {
+                    0 => (&[][..], &[][..]),
+                    n => self.snd.bytes(seg.seq, n),
+                };
+                let gso_size = if seg.len > full { NonZeroU16::new(full as u16) } else { None };
+                Some(Transmit { seg, payload: Payload(a, b), gso_size, cause: plan.cause, state })
+            }
+            Decision::Wait(blocked) => {
+                self.wait(cx, blocked);
+                None
+            }
+        }
+    }
+
+    /// What a segment with `options` can carry.
+    fn full_payload(&self, options: &Options) -> u32 {
+        self.base_mss().saturating_sub(options.encoded_len()).max(1)
+    }
+
+    fn decide(&self, cx: &Cx, room: Room) -> Decision {
+        let send = |kind, cause| Decision::Send(Plan { kind, cause });
+        if let Some((seq, ack, why)) = self.intents.rst {
+            return send(Kind::Reset(seq, ack), Cause::Rst(why));
+        }
+        match self.state {
+            State::Closed => return Decision::Wait(Blocked::Closed),
+            State::SynSent | State::SynReceived if self.intents.syn => {
+                return send(Kind::Syn, self.syn_cause(cx));
+            }
+            State::SynSent | State::SynReceived => return Decision::Wait(Blocked::Handshake),
+            _ => {}
+        }
+        if let Some(plan) = self.decide_again(cx) {
+            return Decision::Send(plan);
+        }
+        if self.intents.window_probe {
+            return send(Kind::Probe, Cause::WindowProbe { nth: self.probes.saturating_add(1) });
+        }
+        if self.intents.keepalive {
+            return send(Kind::Probe, Cause::KeepAlive { nth: self.keepalives });
+        }
+        let blocked = match self.decide_new(cx, room) {
+            Decision::Wait(blocked) => blocked,
+            sending => return sending,
+        };
+        if let Some(cause) = self.ack_cause(cx) {
+            return send(Kind::Ack, cause);
+        }
+        Decision::Wait(blocked)
+    }
+
+    fn syn_cause(&self, cx: &Cx) -> Cause {
+        match (self.state, self.syns) {
+            (State::SynReceived, nth) => Cause::SynAck { nth },
+            (_, 0) => Cause::Syn,
+            (_, nth) => Cause::SynRetransmit { nth, waited: cx.now.since(self.syn_sent_at) },
+        }
+    }
+
+    /// Lost data goes before new data.
+    fn decide_again(&self, cx: &Cx) -> Option<Plan> {
+        let lost = self.board.first_lost()?;
+        let full = self.full_payload(&self.data_options(cx));
+        let len = lost.end.since(lost.start).min(full);
+        let allowed = self.intents.resend || self.pipe() + len <= self.cc.cwnd();
+        // The head may go even to a window that has closed meanwhile: its answer opens it again.
+        let in_window = lost.start == self.snd.una || (lost.start + len).le(self.snd.una + self.snd.wnd);
+        if !allowed || !in_window {
+            return None;
+        }
+        let cause = if self.intents.rto {
+            Cause::Rto { nth: self.retries, waited: cx.now.since(lost.last_sent) }
+        } else if self.repairs_after_timeout() {
+            Cause::RtoRecovery
+        } else if self.recovery.phase == Phase::Open {
+            // Nothing but a router's word makes a segment lost without a recovery.
+            Cause::MtuRetransmit
+        } else if self.sack && self.board.sacked() > 0 {
+            Cause::SackRetransmit
+        } else {
+            Cause::FastRetransmit { duplicates: self.recovery.dup_acks }
+        };
+        Some(Plan { kind: Kind::Again { start: lost.start, end: lost.start + len }, cause })
+    }
+
+    /// New data and the FIN.
+    fn decide_new(&self, cx: &Cx, room: Room) -> Decision {
+        let unsent = self.snd.unsent();
+        let fin = self.snd.fin == Fin::Queued;
+        if unsent == 0 && !fin {
+            return Decision::Wait(Blocked::Idle);
+        }
+        let usable = self.snd.usable();
+        let piggyback = self.ack.piggyback(cx.now);
+        if unsent == 0 {
+            return if usable == 0 {
+                Decision::Wait(Blocked::PeerWindow)
+            } else {
+                let kind = Kind::New { len: 0, fin: true, small: false };
+                Decision::Send(Plan { kind, cause: Cause::Fin { piggyback } })
+            };
+        }
+        let options = self.data_options(cx);
+        let full = self.full_payload(&options);
+        let least = unsent.min(full);
+        // RFC 9293 §3.8.6.2.1: a full segment, or all there is, or half of the largest window ever seen.
+        let half = usable > 0 && usable >= self.snd.max_wnd / 2;
+        if usable < least && !half && !(self.intents.override_hold && usable > 0) {
+            return Decision::Wait(Blocked::PeerWindow);
+        }
+        let least = least.min(usable);
+        let pipe = self.pipe();
+        let cwnd_left = self.cc.cwnd().saturating_sub(pipe);
+        if pipe > 0 && cwnd_left < least {
+            return Decision::Wait(Blocked::Cwnd);
+        }
+        let headers = u32::from(self.ip_header) + 20 + options.encoded_len();
+        let offload = room.max_packet > u32::from(room.mtu);
+        let most = if offload { room.max_packet.min(65_535).saturating_sub(headers).max(full) } else { full };
+        let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(most);
+        // A super-segment is a number of full segments and perhaps a tail, which is judged on its own.
+        let tail = len % full;
+        let mut why = DataWhy::Full;
+        if tail > 0 {
+            let verdict =
+                if len == unsent { self.may_send_small(len > full) } else { Ok(DataWhy::HalfWindow) };
+            match verdict {
+                Ok(reason) if len < full => why = reason,
+                Ok(_) if len == unsent => {}
+                // Cut by a window in the middle of a segment: the full ones go, the rest waits.
+                Ok(_) => len -= tail,
+                Err(_) if len > full => len -= tail,
+                Err(blocked) => return Decision::Wait(blocked),
+            }
+        }
+        let fin = fin && len == unsent && len < usable;
+        let small = !len.is_multiple_of(full) && len == unsent;
+        let cause = match self.held_since {
+            Some(since) => Cause::NagleRelease { held: cx.now.since(since), by: release(why), piggyback },
+            None => Cause::Data { why, piggyback },
+        };
+        Decision::Send(Plan { kind: Kind::New { len, fin, small }, cause })
+    }
+
+    /// Nagle's algorithm and the cork, for a segment that is not full and would empty the buffer; `behind` says that
+    /// full segments go out right before it.
+    fn may_send_small(&self, behind: bool) -> Result<DataWhy, Blocked> {
+        if self.snd.fin == Fin::Queued {
+            return Ok(DataWhy::Last);
+        }
+        if self.intents.override_hold {
+            return Ok(DataWhy::Override);
+        }
+        if self.opts.cork {
+            return Err(Blocked::Cork);
+        }
+        let in_flight = behind || self.snd.flight() > 0;
+        match self.opts.nagle {
+            Nagle::Off => Ok(DataWhy::NoDelay),
+            _ if !in_flight => Ok(DataWhy::Idle),
+            Nagle::On => Err(Blocked::Nagle),
+            Nagle::Minshall if self.snd.small_end.gt(self.snd.una) => Err(Blocked::Nagle),
+            Nagle::Minshall => Ok(DataWhy::OnlySmall),
+        }
+    }
+
+    fn ack_cause(&self, cx: &Cx) -> Option<Cause> {
+        if let Some(why) = self.ack.now {
+            Some(Cause::AckNow(why))
+        } else if self.ack.every {
+            Some(Cause::AckEvery { segments: self.ack.segments })
+        } else {
+            self.ack.delayed.then(|| Cause::AckDelayed { waited: self.ack.waited(cx.now) })
+        }
+    }
+
+    /// TSval (RFC 7323 §5.4): milliseconds, from an offset that is not the same for all connections.
+    pub(super) fn ts_now(&self, now: Instant) -> u32 {
+        (now.as_millis() as u32).wrapping_add(self.ts.offset)
+    }
+
+    /// The options of a segment after the handshake.
+    fn data_options(&self, cx: &Cx) -> Options {
+        let timestamps = self.ts.on.then(|| Timestamps { value: self.ts_now(cx.now), echo: self.ts.recent });
+        let sack = if self.sack {
+            self.rcv.sack_blocks(if self.ts.on { 3 } else { 4 })
+        } else {
+            crate::segment::SackBlocks::NONE
+        };
+        Options { timestamps, sack, ..Options::default() }
+    }
+
+    /// Makes the segment and changes the state accordingly.
+    fn commit(&mut self, cx: &mut Cx, plan: &Plan) -> Segment {
+        let (now, mss) = (cx.now, self.mss());
+        let mut seg = Segment { seq: self.snd.nxt, ..Segment::default() };
+        match plan.kind {
+            Kind::Reset(seq, ack) => {
+                self.intents.rst = None;
+                let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
+                return Segment { seq, ack: ack.unwrap_or_default(), flags, ..seg };
+            }
+            Kind::Syn => return self.commit_syn(cx, seg),
+            Kind::Again { start, end } => {
+                let data_end = self.snd.data_end();
+                let fin = end.gt(data_end);
+                seg.seq = start;
+                seg.len = end.since(start) - u32::from(fin);
+                if fin {
+                    seg.flags |= Flags::FIN;
+                }
+                if end.ge(data_end) && seg.len > 0 {
+                    seg.flags |= Flags::PSH;
+                }
+                if start == self.snd.una || !self.timers.is_set(Timer::Rto) {
+                    self.timers.set(Timer::Rto, now + self.rtt.rto());
+                }
+                self.board.resent(start, end, now);
+                (self.intents.resend, self.intents.rto) = (false, false);
+            }
+            Kind::New { len, fin, small } => {
+                seg.len = len;
+                let end = seg.seq + len + u32::from(fin);
+                // RFC 9293 §3.9.1.2 (MUST-61): the last buffered byte is pushed.
+                if len > 0 && (seg.seq + len) == self.snd.data_end() {
+                    seg.flags |= Flags::PSH;
+                }
+                if fin {
+                    seg.flags |= Flags::FIN;
+                    self.snd.fin = Fin::Sent;
+                }
+                if small {
+                    self.snd.small_end = seg.seq + len;
+                }
+                if self.snd.flight() == 0 {
+                    self.stalled_since = Some(now);
+                    self.arm_user_timeout();
+                }
+                self.board.push(seg.seq, end, now);
+                self.cc.on_sent(now, len);
+                self.snd.nxt = end;
+                self.last_data_sent = now;
+                self.held_since = None;
+                self.intents.override_hold = false;
+                self.timers.clear(Timer::Cork);
+                self.timers.clear(Timer::Persist);
+                if !self.timers.is_set(Timer::Rto) {
+                    let rto = self.rtt.rto();
+                    self.timers.set(Timer::Rto, now + rto);
+                    cx.log.push(Note::RtoTimer { rto });
+                }
+            }
+            Kind::Probe => {
+                seg.seq = self.snd.nxt - 1;
+                if self.intents.window_probe {
+                    self.probes = self.probes.saturating_add(1);
+                    self.probe_backoff = self.probe_backoff.saturating_add(1);
+                    self.intents.window_probe = false;
+                    self.arm_persist(cx);
+                } else {
+                    self.intents.keepalive = false;
+                }
+            }
+            Kind::Ack => {}
+        }
+        seg.flags |= Flags::ACK;
+        seg.ack = self.rcv.nxt;
+        seg.options = self.data_options(cx);
+        seg.window = self.rcv.advertise(mss);
+        self.ts.last_ack_sent = self.rcv.nxt;
+        self.ack.on_sent(seg.len > 0);
+        self.timers.clear(Timer::Ack);
+        seg
+    }
+
+    fn commit_syn(&mut self, cx: &mut Cx, mut seg: Segment) -> Segment {
+        let answering = self.state == State::SynReceived;
+        seg.seq = self.snd.iss;
+        seg.flags = Flags::SYN;
+        if answering {
+            seg.flags |= Flags::ACK;
+            seg.ack = self.rcv.nxt;
+        }
+        seg.window = self.rcv.syn_window();
+        seg.options = Options {
+            mss: Some(self.own_mss()),
+            window_scale: self.scaling.then_some(self.rcv.shift),
+            sack_permitted: self.sack,
+            timestamps: self.ts.on.then(|| Timestamps {
+                value: self.ts_now(cx.now),
+                echo: if answering { self.ts.recent } else { 0 },
+            }),
+            ..Options::default()
+        };
+        self.intents.syn = false;
+        self.syns = self.syns.saturating_add(1);
+        self.syn_sent_at = cx.now;
+        let rto = self.rtt.rto();
+        self.timers.set(Timer::Rto, cx.now + rto);
+        cx.log.push(Note::RtoTimer { rto });
+        if self.stalled_since.is_none() {
+            self.stalled_since = Some(cx.now);
+            self.arm_user_timeout();
+        }
+        seg
+    }
+
+    /// Nothing can be sent: remember since when and why, and see that something will wake us.
+    fn wait(&mut self, cx: &mut Cx, blocked: Blocked) {
+        self.blocked = blocked;
+        match blocked {
+            Blocked::Nagle | Blocked::Cork => {
+                let cork = blocked == Blocked::Cork;
+                if self.held_since.is_none() {
+                    self.held_since = Some(cx.now);
+                    cx.log.push(Note::Hold { bytes: self.snd.unsent(), cork });
+                }
+                if cork && !self.timers.is_set(Timer::Cork) {
+                    self.timers.set(Timer::Cork, cx.now + CORK_LIMIT);
+                }
+            }
+            Blocked::PeerWindow => self.arm_persist(cx),
+            _ => {}
+        }
+    }
+
+    /// RFC 5681 §4.1: after an idle period the window says nothing about the path any more.
+    fn restart_after_idle(&mut self, cx: &mut Cx) {
+        if cx.cfg.slow_start_after_idle
+            && self.snd.flight() == 0
+            && self.snd.unsent() > 0
+            && !self.state.is_opening()
+            && cx.now.since(self.last_data_sent) > self.rtt.rto()
+        {
+            let from = self.cc.cwnd();
+            self.cc.on_idle(cx.cfg.init_cwnd.saturating_mul(self.mss()));
+            if self.cc.cwnd() != from {
+                self.note_cwnd(cx, from, CwndWhy::Idle);
+            }
+            // Once per idle period.
+            self.last_data_sent = cx.now;
+        }
+    }
+}
+
+/// What set held data free, seen from why it may go now.
+fn release(why: DataWhy) -> Release {
+    match why {
+        DataWhy::Full | DataWhy::HalfWindow => Release::Filled,
+        DataWhy::Idle | DataWhy::OnlySmall => Release::Ack,
+        DataWhy::NoDelay => Release::Option,
+        DataWhy::Last => Release::Close,
+        DataWhy::Override => Release::Timer,
+    }
+}

@@ -1,0 +1,230 @@
+//! What has arrived, and how much more may come? RCV.NXT, the reassembly of RFC 9293 §3.10.7.4 and the window.
+
+use super::ranges::{Inserted, Ranges};
+use super::ring::Ring;
+use crate::segment::SackBlocks;
+use crate::seq::Seq;
+
+/// The receiving half of a connection.
+pub(super) struct Receive {
+    pub(super) irs: Seq,
+    pub(super) nxt: Seq,
+    /// The right edge ever advertised: it is never taken back (RFC 9293 §3.8.6, SHLD-14).
+    edge: Seq,
+    /// How far the free buffer reached when the edge was last named: it moves on only by reading.
+    reach: Seq,
+    /// The shift of the windows that this side advertises (RFC 7323 §2.2).
+    pub(super) shift: u8,
+    /// Offset 0 is the next byte to read; RCV.NXT is at offset `ring.len()`.
+    ring: Ring,
+    beyond: Ranges,
+    /// Where the peer's FIN is, once seen, in order or not.
+    fin: Option<Seq>,
+    /// The FIN was reached: RCV.NXT is behind it.
+    pub(super) finished: bool,
+    /// Nobody reads any more: what comes is acknowledged and thrown away.
+    pub(super) discard: bool,
+    /// The limit of the buffer.
+    pub(super) limit: u32,
+}
+
+/// What became of a segment's data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Placed {
+    /// RCV.NXT moved by `bytes` (FIN counted); `filled` if bytes beyond a gap came into reach.
+    InOrder { bytes: u32, filled: bool },
+    /// Kept beyond a gap.
+    Beyond,
+    /// Nothing of it was new.
+    Known,
+    /// Too many holes to keep it.
+    Full,
+}
+
+impl Receive {
+    pub(super) fn new(limit: u32) -> Receive {
+        Receive {
+            irs: Seq(0),
+            nxt: Seq(0),
+            edge: Seq(0),
+            reach: Seq(0),
+            shift: 0,
+            ring: Ring::default(),
+            beyond: Ranges::default(),
+            fin: None,
+            finished: false,
+            discard: false,
+            limit,
+        }
+    }
+
+    /// The peer's SYN had the number `irs`; what the handshake advertises becomes the first right edge.
+    pub(super) fn start(&mut self, irs: Seq) {
+        self.irs = irs;
+        self.nxt = irs + 1;
+        self.edge = self.nxt + self.limit.min(65_535);
+        self.reach = self.nxt + self.limit;
+    }
+
+    /// RCV.WND: how much the peer may send from RCV.NXT on.
+    pub(super) fn window(&self) -> u32 {
+        self.edge.since(self.nxt)
+    }
+
+    /// Whether there is a gap with data behind it.
+    pub(super) fn has_gap(&self) -> bool {
+        !self.beyond.is_empty() || (self.fin.is_some() && !self.finished)
+    }
+
+    pub(super) fn readable(&self) -> usize {
+        self.ring.len()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+
+    /// Takes `data` at `seq`, which lies within the window, and a FIN behind it.
+    pub(super) fn place(&mut self, mut seq: Seq, mut data: &[u8], fin: bool) -> Placed {
+        let end = seq + data.len() as u32;
+        if fin {
+            // The first FIN counts: a later one at another place is a liar's.
+            self.fin.get_or_insert(end);
+        }
+        if seq.lt(self.nxt) {
+            let old = self.nxt.since(seq).min(data.len() as u32);
+            data = &data[old as usize..];
+            seq = seq + old;
+        }
+        // Nothing can follow the FIN.
+        if let Some(at) = self.fin
+            && (seq + data.len() as u32).gt(at)
+        {
+            data = &data[..if at.gt(seq) { at.since(seq) as usize } else { 0 }];
+        }
+        let before = self.nxt;
+        if seq.gt(self.nxt) {
+            if data.is_empty() {
+                return if fin { Placed::Beyond } else { Placed::Known };
+            }
+            let inserted = self.beyond.insert(seq, seq + data.len() as u32);
+            if inserted == Inserted::New && !self.discard {
+                self.ring.place(self.ring.len() + seq.since(self.nxt) as usize, data);
+            }
+            return match inserted {
+                Inserted::New => Placed::Beyond,
+                Inserted::Known => Placed::Known,
+                Inserted::Full => Placed::Full,
+            };
+        }
+        let mut filled = false;
+        if !data.is_empty() {
+            if !self.discard {
+                self.ring.place(self.ring.len(), data);
+            }
+            self.advance(data.len() as u32);
+            if !self.beyond.is_empty()
+                && let Some(end) = self.beyond.join(self.nxt)
+            {
+                self.advance(end.since(self.nxt));
+                filled = true;
+            }
+        }
+        if self.fin == Some(self.nxt) && !self.finished {
+            filled |= !fin;
+            self.nxt += 1;
+            self.finished = true;
+            self.beyond.clear();
+        }
+        match self.nxt.since(before) {
+            0 => Placed::Known,
+            bytes => Placed::InOrder { bytes, filled },
+        }
+    }
+
+    fn advance(&mut self, n: u32) {
+        self.nxt += n;
+        if !self.discard {
+            self.ring.extend(n as usize);
+        }
+    }
+
+    pub(super) fn peek(&self, into: &mut [u8]) -> usize {
+        self.ring.peek(into)
+    }
+
+    pub(super) fn consume(&mut self, n: usize) {
+        self.ring.consume(n);
+    }
+
+    /// Throws away what is here and what will come.
+    pub(super) fn stop_reading(&mut self) {
+        self.discard = true;
+        self.ring.clear();
+    }
+
+    /// Gives back all memory that holds no readable data.
+    pub(super) fn forget_beyond(&mut self) {
+        self.beyond.clear();
+        if self.ring.len() == 0 {
+            self.ring.clear();
+        }
+    }
+
+    /// How far the free buffer reaches.
+    fn buffer_end(&self) -> Seq {
+        self.nxt + self.limit.saturating_sub(self.ring.len() as u32)
+    }
+
+    /// The right edge that the free buffer would allow, not regarding what was promised.
+    fn possible_edge(&self) -> Seq {
+        let most = if self.finished { 0 } else { 65_535 << self.shift };
+        self.nxt + self.buffer_end().since(self.nxt).min(most)
+    }
+
+    /// Whether reading has freed enough of the buffer to tell the peer (RFC 9293 §3.8.6.2.2, SHLD-16), and the peer
+    /// has used up so much of what it was told that it may be waiting.
+    pub(super) fn wants_update(&self, mss: u32) -> bool {
+        let (end, possible) = (self.buffer_end(), self.possible_edge());
+        !self.finished
+            && end.gt(self.reach)
+            && end.since(self.reach) >= (self.limit / 2).min(2 * mss).max(1)
+            && possible.gt(self.edge)
+            && self.window() <= possible.since(self.nxt) / 2
+    }
+
+    /// The window field of the next segment; the edge that it names is remembered.
+    ///
+    /// The edge moves only by worthwhile steps (RFC 9293 §3.8.6.2.2) and never back, for which the shifted
+    /// value is rounded up.
+    pub(super) fn advertise(&mut self, mss: u32) -> u16 {
+        let possible = self.possible_edge();
+        self.reach = self.buffer_end();
+        let unit = 1u32 << self.shift;
+        if possible.gt(self.edge) && possible.since(self.edge) >= (self.limit / 2).min(mss).max(1) {
+            let field = possible.since(self.nxt) >> self.shift;
+            let edge = self.nxt + (field << self.shift);
+            if edge.ge(self.edge) {
+                self.edge = edge;
+                return field.min(65_535) as u16;
+            }
+        }
+        let field = self.window().div_ceil(unit).min(65_535);
+        self.edge = self.edge.max(self.nxt + (field << self.shift));
+        field as u16
+    }
+
+    /// The window field on a SYN, which is never scaled (RFC 7323 §2.2).
+    pub(super) fn syn_window(&self) -> u16 {
+        self.limit.min(65_535) as u16
+    }
+
+    /// The window field as the next segment would carry it, without remembering.
+    pub(super) fn current_field(&self) -> u16 {
+        self.window().div_ceil(1 << self.shift).min(65_535) as u16
+    }
+
+    pub(super) fn sack_blocks(&self, most: usize) -> SackBlocks {
+        if self.beyond.is_empty() { SackBlocks::NONE } else { self.beyond.sack_blocks(most) }
+    }
+}

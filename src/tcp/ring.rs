@@ -1,0 +1,163 @@
+//! Where do the bytes wait? A ring that allocates nothing until it is used and grows when it must.
+
+/// The first allocation; most requests fit.
+const FIRST: usize = 4096;
+
+/// Bytes at offsets from a moving start. Offsets below [`Ring::len`] hold data; beyond it, data may be
+/// placed ahead of its turn ([`Ring::place`]) and joined later ([`Ring::extend`]).
+#[derive(Default)]
+pub(super) struct Ring {
+    /// Length zero or a power of two.
+    buf: Box<[u8]>,
+    head: usize,
+    len: usize,
+    /// The furthest offset that holds a byte, `>= len`.
+    extent: usize,
+}
+
+impl Ring {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn index(&self, offset: usize) -> usize {
+        (self.head + offset) & (self.buf.len() - 1)
+    }
+
+    /// Makes room for offsets below `extent`.
+    fn reserve(&mut self, extent: usize) {
+        if extent <= self.buf.len() {
+            return;
+        }
+        let mut bigger = vec![0; extent.next_power_of_two().max(FIRST)].into_boxed_slice();
+        let (a, b) = self.slices(0, self.extent);
+        bigger[..a.len()].copy_from_slice(a);
+        bigger[a.len()..a.len() + b.len()].copy_from_slice(b);
+        self.buf = bigger;
+        self.head = 0;
+    }
+
+    /// Appends at the end; the caller keeps the limit.
+    pub(super) fn append(&mut self, data: &[u8]) {
+        self.place(self.len, data);
+        self.extend(data.len());
+    }
+
+    /// Puts `data` at `offset` from the start, leaving `len` as it is.
+    pub(super) fn place(&mut self, offset: usize, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        self.reserve(offset + data.len());
+        let at = self.index(offset);
+        let first = data.len().min(self.buf.len() - at);
+        self.buf[at..at + first].copy_from_slice(&data[..first]);
+        self.buf[..data.len() - first].copy_from_slice(&data[first..]);
+        self.extent = self.extent.max(offset + data.len());
+    }
+
+    /// Declares `n` more bytes behind the end to be data; they must have been placed.
+    pub(super) fn extend(&mut self, n: usize) {
+        self.len += n;
+        debug_assert!(self.len <= self.extent, "bytes that were never placed");
+    }
+
+    /// `n` bytes from `offset`, in two pieces because the ring wraps.
+    pub(super) fn slices(&self, offset: usize, n: usize) -> (&[u8], &[u8]) {
+        if n == 0 {
+            return (&[], &[]);
+        }
+        let at = self.index(offset);
+        let first = n.min(self.buf.len() - at);
+        (&self.buf[at..at + first], &self.buf[..n - first])
+    }
+
+    /// Copies from the start without taking; returns how many bytes.
+    pub(super) fn peek(&self, into: &mut [u8]) -> usize {
+        let n = into.len().min(self.len);
+        let (a, b) = self.slices(0, n);
+        into[..a.len()].copy_from_slice(a);
+        into[a.len()..n].copy_from_slice(b);
+        n
+    }
+
+    /// Drops `n` bytes from the start.
+    pub(super) fn consume(&mut self, n: usize) {
+        debug_assert!(n <= self.len);
+        if n == 0 {
+            return;
+        }
+        self.head = self.index(n);
+        self.len -= n;
+        self.extent -= n;
+        // An idle connection keeps no more than a first allocation's worth.
+        if self.extent == 0 && self.buf.len() > 16 * FIRST {
+            *self = Ring::default();
+        }
+    }
+
+    /// Gives all memory back.
+    pub(super) fn clear(&mut self) {
+        *self = Ring::default();
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn capacity(&self) -> usize {
+        self.buf.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_in_order(ops in prop::collection::vec((0usize..3000, 0usize..3000), 1..60)) {
+            let (mut ring, mut written, mut read) = (Ring::default(), 0u32, 0u32);
+            for (w, r) in ops {
+                let data: Vec<u8> = (0..w).map(|i| (written as usize + i) as u8).collect();
+                ring.append(&data);
+                written += w as u32;
+                let mut out = vec![0; r];
+                let n = ring.peek(&mut out);
+                ring.consume(n);
+                for (i, b) in out[..n].iter().enumerate() {
+                    prop_assert_eq!(*b, (read as usize + i) as u8);
+                }
+                read += n as u32;
+                prop_assert_eq!(ring.len(), (written - read) as usize);
+            }
+        }
+
+        #[test]
+        fn pieces_placed_in_any_order_read_as_one(mut cuts in prop::collection::vec(1usize..9000, 1..20), skip in 0usize..5000, order in any::<u64>()) {
+            let mut ring = Ring::default();
+            ring.append(&vec![7; skip]);
+            ring.consume(skip);
+            let whole: Vec<u8> = (0..9000u32).map(|i| (i * 31 >> 3) as u8).collect();
+            cuts.extend([0, 9000]);
+            cuts.sort_unstable();
+            let mut pieces: Vec<_> = cuts.windows(2).map(|w| (w[0], w[1])).collect();
+            let turn = order as usize % pieces.len();
+            pieces.rotate_left(turn);
+            for (from, to) in pieces {
+                ring.place(from, &whole[from..to]);
+            }
+            ring.extend(9000);
+            let mut out = vec![0; 9000];
+            prop_assert_eq!(ring.peek(&mut out), 9000);
+            prop_assert_eq!(out, whole);
+        }
+    }
+
+    #[test]
+    fn an_unused_ring_costs_nothing_and_a_drained_one_gives_back() {
+        let mut ring = Ring::default();
+        assert_eq!(ring.capacity(), 0);
+        ring.append(&[0; 200_000]);
+        ring.consume(200_000);
+        assert_eq!(ring.capacity(), 0);
+    }
+}

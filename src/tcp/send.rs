@@ -1,0 +1,153 @@
+//! What is there to send, and how far may it go? The send sequence space of RFC 9293 §3.3.1.
+
+use super::ring::Ring;
+use crate::segment::Segment;
+use crate::seq::Seq;
+
+/// How far the closing of this side has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fin {
+    /// The application may still write.
+    Open,
+    /// A FIN follows the data.
+    Queued,
+    /// It was sent.
+    Sent,
+    /// The peer has it.
+    Acked,
+}
+
+/// The sending half of a connection.
+///
+/// SND.NXT only ever moves forward: what is sent again is a matter of the scoreboard, so SND.NXT is what other
+/// stacks call SND.MAX.
+pub(super) struct Send {
+    pub(super) iss: Seq,
+    pub(super) una: Seq,
+    pub(super) nxt: Seq,
+    /// SND.WND in bytes, counted from SND.UNA.
+    pub(super) wnd: u32,
+    /// The largest window ever offered.
+    pub(super) max_wnd: u32,
+    wl1: Seq,
+    wl2: Seq,
+    /// The shift of the peer's windows.
+    pub(super) shift: u8,
+    pub(super) fin: Fin,
+    /// The end of the last small segment sent (Minshall's SND.SML).
+    pub(super) small_end: Seq,
+    /// Offset 0 is SND.UNA (or the byte behind the SYN).
+    ring: Ring,
+    /// The limit of the buffer.
+    pub(super) limit: u32,
+}
+
+impl Send {
+    pub(super) fn new(iss: Seq, limit: u32) -> Send {
+        Send {
+            iss,
+            una: iss,
+            nxt: iss + 1,
+            wnd: 0,
+            max_wnd: 0,
+            wl1: Seq(0),
+            wl2: Seq(0),
+            shift: 0,
+            fin: Fin::Open,
+            small_end: iss,
+            ring: Ring::default(),
+            limit,
+        }
+    }
+
+    /// The number of the first byte in the ring.
+    fn base(&self) -> Seq {
+        if self.una == self.iss { self.iss + 1 } else { self.una }
+    }
+
+    /// The number behind the last byte written: the FIN's, if there is one.
+    pub(super) fn data_end(&self) -> Seq {
+        match self.fin {
+            Fin::Acked => self.una - 1,
+            _ => self.base() + self.ring.len() as u32,
+        }
+    }
+
+    /// Bytes written and never sent.
+    pub(super) fn unsent(&self) -> u32 {
+        match self.fin {
+            Fin::Sent | Fin::Acked => 0,
+            _ => self.data_end().since(self.nxt),
+        }
+    }
+
+    /// Sequence numbers sent and not acknowledged.
+    pub(super) fn flight(&self) -> u32 {
+        self.nxt.since(self.una)
+    }
+
+    /// How much of the peer's window is left beyond SND.NXT.
+    pub(super) fn usable(&self) -> u32 {
+        let edge = self.una + self.wnd;
+        if edge.gt(self.nxt) { edge.since(self.nxt) } else { 0 }
+    }
+
+    /// Bytes in the buffer, sent or not.
+    pub(super) fn queued(&self) -> usize {
+        self.ring.len()
+    }
+
+    pub(super) fn room(&self) -> usize {
+        (self.limit as usize).saturating_sub(self.ring.len())
+    }
+
+    pub(super) fn append(&mut self, data: &[u8]) {
+        self.ring.append(data);
+    }
+
+    /// `n` bytes from number `from` on.
+    pub(super) fn bytes(&self, from: Seq, n: u32) -> (&[u8], &[u8]) {
+        self.ring.slices(from.since(self.base()) as usize, n as usize)
+    }
+
+    /// The peer has everything below `ack`; true if that includes the FIN.
+    pub(super) fn release(&mut self, ack: Seq) -> bool {
+        let fin = self.fin == Fin::Sent && ack == self.nxt;
+        self.ring.consume((ack.since(self.base()) - u32::from(fin)) as usize);
+        self.una = ack;
+        if fin {
+            self.fin = Fin::Acked;
+        }
+        fin
+    }
+
+    /// The SYN is acknowledged and `seg` carries the first window.
+    pub(super) fn open(&mut self, seg: &Segment, wnd: u32) {
+        self.una = self.iss + 1;
+        self.small_end = self.una;
+        self.set_window(seg, wnd);
+    }
+
+    fn set_window(&mut self, seg: &Segment, wnd: u32) {
+        (self.wnd, self.wl1, self.wl2) = (wnd, seg.seq, seg.ack);
+        self.max_wnd = self.max_wnd.max(wnd);
+    }
+
+    /// Takes the window of an acceptable segment unless it is older than the last one (RFC 9293 §3.10.7.4).
+    ///
+    /// `news` says that its acknowledgment moved SND.UNA: then its window is the newest whatever its number, and the
+    /// old one, counted from the new SND.UNA, would reach further than the peer ever said.
+    pub(super) fn update_window(&mut self, seg: &Segment, news: bool) {
+        if news || self.wl1.lt(seg.seq) || (self.wl1 == seg.seq && self.wl2.le(seg.ack)) {
+            self.set_window(seg, u32::from(seg.window) << self.shift);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.ring.clear();
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.ring.capacity()
+    }
+}

@@ -1,0 +1,154 @@
+//! What happens when nothing happens? The timers' handlers, and what ICMP says about the path.
+
+use super::cause::RstWhy;
+use super::conn::{Conn, Cx};
+use super::recovery::Phase;
+use super::send::Fin;
+use super::state::{CloseReason, State};
+use super::timers::Timer;
+use crate::seq::Seq;
+use crate::stream::StreamError;
+
+/// No path is believed to carry less: RFC 1191 §3 for IPv4 with the floor that hosts use against forged
+/// messages, RFC 8201 §4 for IPv6.
+const LEAST_MTU: [u16; 2] = [552, 1280];
+
+impl Conn {
+    /// [`next_deadline`](Conn::next_deadline) has passed; harmless when it has not.
+    pub fn on_timeout(&mut self, cx: &mut Cx) {
+        let now = cx.now;
+        if self.timers.take_expired(Timer::User, now) || self.timers.take_expired(Timer::Farewell, now) {
+            return self.on_giving_up(cx);
+        }
+        if self.timers.take_expired(Timer::Rto, now) {
+            match self.state.is_opening() {
+                true => self.on_syn_timeout(cx),
+                false if !self.board.is_empty() => {
+                    if self.retries >= cx.cfg.retries {
+                        return self.close_as(cx, CloseReason::TimedOut);
+                    }
+                    self.on_rto(cx);
+                }
+                false => {}
+            }
+        }
+        if self.timers.take_expired(Timer::Persist, now) {
+            self.on_persist(cx);
+        }
+        if self.timers.take_expired(Timer::Ack, now) {
+            self.ack.on_timer();
+        }
+        if self.timers.take_expired(Timer::Cork, now) {
+            self.intents.override_hold = true;
+        }
+        if self.timers.take_expired(Timer::KeepAlive, now) {
+            self.on_keepalive(cx);
+        }
+    }
+
+    /// The user timeout, lingering or FIN-WAIT-2 is over.
+    fn on_giving_up(&mut self, cx: &mut Cx) {
+        if self.state == State::FinWait2 {
+            // The peer has all our data and our FIN; its own end is no concern of ours any more.
+            self.close_as(cx, CloseReason::Normal);
+            return self.set_state(cx, State::Closed);
+        }
+        if self.released && self.opts.linger.is_some() {
+            return self.reset(cx, RstWhy::Abort, CloseReason::Aborted);
+        }
+        self.close_as(cx, CloseReason::TimedOut);
+    }
+
+    fn on_syn_timeout(&mut self, cx: &mut Cx) {
+        let limit = if self.state == State::SynSent { cx.cfg.syn_retries } else { cx.cfg.synack_retries };
+        if self.syns > limit {
+            return self.close_as(cx, CloseReason::TimedOut);
+        }
+        self.rtt.back_off();
+        self.intents.syn = true;
+    }
+
+    /// RFC 9293 §3.8.6.1: ask whether the window is still closed; for ever, as long as somebody answers.
+    fn on_persist(&mut self, cx: &mut Cx) {
+        if self.probes >= cx.cfg.retries {
+            return self.close_as(cx, CloseReason::TimedOut);
+        }
+        if self.snd.usable() > 0 {
+            // There is a little room: RFC 9293 §3.8.6.2.1's override.
+            self.intents.override_hold = true;
+        } else {
+            self.intents.window_probe = true;
+        }
+    }
+
+    fn on_keepalive(&mut self, cx: &mut Cx) {
+        // Unacknowledged data is a probe already.
+        if self.snd.flight() > 0 || self.snd.unsent() > 0 {
+            self.arm_keepalive(cx.now);
+        } else if self.keepalives >= self.opts.keepalive_count {
+            self.reset(cx, RstWhy::GaveUp, CloseReason::TimedOut);
+        } else {
+            self.keepalives += 1;
+            self.intents.keepalive = true;
+            self.timers.set(Timer::KeepAlive, cx.now + self.opts.keepalive_interval);
+        }
+    }
+
+    /// ICMP: the path carries packets of `mtu` bytes only; `seq` is the number that the message quotes.
+    ///
+    /// Believed only if that number is in flight (RFC 5927 §4.1), and down to a floor.
+    pub fn on_path_mtu(&mut self, cx: &mut Cx, mtu: u16, seq: Seq) {
+        let mtu = mtu.max(LEAST_MTU[usize::from(self.ip_header > 20)]);
+        if mtu >= self.mtu || !self.in_flight(seq) {
+            return;
+        }
+        let from = self.cc.cwnd();
+        self.mtu = mtu;
+        if !self.state.is_opening() {
+            self.board.lose_longer_than(self.mss());
+            self.intents.resend = self.board.first_lost().is_some();
+            self.note_cwnd(cx, from, super::log::CwndWhy::Mtu);
+        }
+    }
+
+    /// ICMP: the destination cannot be reached; `seq` is the number that the message quotes.
+    ///
+    /// `hard` says that trying again is pointless. Even then only a connection attempt ends (RFC 5461 §4); on an open
+    /// connection the error is remembered and reported if retransmission gives up.
+    pub fn on_unreachable(&mut self, cx: &mut Cx, seq: Seq, error: StreamError, hard: bool) {
+        if !self.in_flight(seq) {
+            return;
+        }
+        self.soft_error = Some(error);
+        if hard && self.state == State::SynSent {
+            self.error = Some(error);
+            self.close_as(cx, CloseReason::Unreachable);
+        }
+    }
+
+    fn in_flight(&self, seq: Seq) -> bool {
+        seq.ge(self.snd.una) && seq.lt(self.snd.nxt)
+    }
+
+    /// Arms the timer that an unsendable rest needs; called when nothing can be sent.
+    pub(super) fn arm_persist(&mut self, cx: &mut Cx) {
+        let waiting = self.snd.unsent() > 0 || self.snd.fin == Fin::Queued;
+        if !waiting || self.snd.flight() > 0 || self.timers.is_set(Timer::Persist) {
+            return;
+        }
+        let delay = self.rtt.rto().saturating_mul(1 << self.probe_backoff.min(16)).min(cx.cfg.rto_max);
+        self.timers.set(Timer::Persist, cx.now + delay);
+        if self.probe_backoff == 0 {
+            cx.log.push(super::log::Note::PersistTimer { delay });
+        }
+        if self.stalled_since.is_none() {
+            self.stalled_since = Some(cx.now);
+            self.arm_user_timeout();
+        }
+    }
+
+    /// Whether the losses being repaired were found by the timer.
+    pub(super) fn repairs_after_timeout(&self) -> bool {
+        self.recovery.phase == Phase::Rto
+    }
+}

@@ -1,0 +1,65 @@
+//! What is due when? One deadline per kind.
+
+use crate::time::Instant;
+
+/// What a deadline is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub(super) enum Timer {
+    /// Retransmission (RFC 6298), of a SYN too.
+    Rto,
+    /// Probing a closed window (RFC 9293 §3.8.6.1).
+    Persist,
+    /// The delayed acknowledgment (RFC 9293 §3.8.6.3).
+    Ack,
+    /// Keep-alive (RFC 9293 §3.8.4).
+    KeepAlive,
+    /// The user timeout (RFC 5482).
+    User,
+    /// The end of a cork.
+    Cork,
+    /// The end of lingering, or of FIN-WAIT-2 without an owner.
+    Farewell,
+}
+
+const COUNT: usize = 7;
+
+/// All deadlines of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Timers([Instant; COUNT]);
+
+impl Timers {
+    pub(super) const fn new() -> Timers {
+        Timers([Instant::FAR; COUNT])
+    }
+
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
+        self.0[timer as usize] = at;
+    }
+
+    pub(super) fn clear(&mut self, timer: Timer) {
+        self.0[timer as usize] = Instant::FAR;
+    }
+
+    pub(super) fn clear_all(&mut self) {
+        *self = Timers::new();
+    }
+
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize] != Instant::FAR
+    }
+
+    /// Whether `timer` has expired; if so it is cleared.
+    pub(super) fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
+        let expired = self.0[timer as usize] <= now;
+        if expired {
+            self.clear(timer);
+        }
+        expired
+    }
+
+    /// The earliest deadline.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.iter().copied().min().filter(|&at| at != Instant::FAR)
+    }
+}
