@@ -7,3 +7,5 @@ pub mod seq;
 pub mod stream;
 pub mod tcp;
 pub mod time;
+pub mod trace;
+pub mod wire;

@@ -1,1 +1,2 @@
 //! Everything from outside: the program, real peers, the shape of the code.
+mod trace;

@@ -1,0 +1,76 @@
+//! Why was each packet sent? Records of packets and events, and the files that they are written to.
+//!
+//! A [`Tracer`] gets every [`Record`] of one vantage point and hands it to its sinks: captures ([`open`],
+//! [`to_writer`]), a [`Digest`]. Counts by word are always kept.
+
+mod counts;
+mod digest;
+mod encoder;
+mod jsonl;
+mod open;
+mod pcap;
+mod pcapng;
+mod record;
+mod text;
+mod words;
+#[cfg(test)]
+mod words_tests;
+mod writer;
+#[cfg(test)]
+mod writer_tests;
+
+pub use counts::{Counts, PIGGYBACK};
+pub use digest::Digest;
+pub use encoder::{Format, Overflow, TraceOptions};
+pub use jsonl::SCHEMA;
+pub use open::{open, open_as, to_writer};
+pub use record::{Direction, EventKind, EventRecord, PacketRecord, Record, Sink, Why};
+
+use std::io;
+
+/// All sinks of one vantage point.
+#[derive(Default)]
+pub struct Tracer {
+    sinks: Vec<Box<dyn Sink>>,
+    counts: Counts,
+}
+
+impl Tracer {
+    /// A tracer with these sinks; without any it only counts.
+    pub fn new(sinks: Vec<Box<dyn Sink>>) -> Tracer {
+        Tracer { sinks, counts: Counts::default() }
+    }
+
+    /// Whether any sink wants event records (the engine's log is enabled only then).
+    pub fn wants_events(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.wants_events())
+    }
+
+    /// Hands a record to all sinks and counts it.
+    pub fn record(&mut self, record: &Record<'_>) {
+        if let Record::Packet(packet) = record {
+            self.counts.count(packet);
+        }
+        for sink in &mut self.sinks {
+            sink.record(record);
+        }
+    }
+
+    /// Packets by word so far.
+    pub fn counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// Records that sinks left out because their output was too slow ([`Overflow::Drop`]).
+    pub fn dropped(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.dropped()).sum()
+    }
+
+    /// Completes all outputs, the others even if one fails.
+    ///
+    /// # Errors
+    /// The first error of the first sink that has one, with the path and a remedy in its message.
+    pub fn finish(self) -> io::Result<()> {
+        self.sinks.into_iter().map(Sink::finish).fold(Ok(()), io::Result::and)
+    }
+}

@@ -1,0 +1,93 @@
+//! What do the bytes of an IP packet say? Bytes ⇄ [`Segment`], for IPv4 and IPv6.
+//!
+//! The headers are read and written through smoltcp's views; the TCP options are our own, because a peer may send
+//! what those views reject and because what we send has the layout of Linux.
+
+mod decode;
+mod encode;
+pub mod options;
+mod super_segment;
+#[cfg(test)]
+mod tests;
+
+pub use decode::decode;
+pub use encode::{encode, encode_partial, encoded_len};
+pub use super_segment::{piece, split_super};
+
+use crate::segment::{Ecn, Segment};
+use std::net::{IpAddr, SocketAddr};
+
+/// The number of TCP among the IP protocols.
+pub const TCP: u8 = 6;
+
+/// Addresses and IP-level fields of a TCP packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Envelope {
+    /// The sender. Of the same family as `dst`.
+    pub src: SocketAddr,
+    /// The receiver.
+    pub dst: SocketAddr,
+    /// The ECN field of the IP header.
+    pub ecn: Ecn,
+    /// The IPv4 identification; IPv6 has none: ignored by [`encode`], 0 from [`decode`]. DF is always set on what
+    /// we send.
+    pub ident: u16,
+    /// TTL (IPv4) or hop limit (IPv6).
+    pub hops: u8,
+}
+
+/// A TCP packet that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// From whom to whom.
+    pub envelope: Envelope,
+    /// The TCP header; `seg.len == payload.len()`.
+    pub seg: Segment,
+    /// The TCP options as they came, for [`options::iter`]; `seg.options` has what the engine understands of them.
+    pub options: &'a [u8],
+    /// What follows the TCP header.
+    pub payload: &'a [u8],
+}
+
+/// What a frame from the device is.
+#[derive(Clone, Copy, Debug)]
+pub enum Decoded<'a> {
+    /// A whole TCP packet, IP header and TCP checksum verified.
+    Tcp(Packet<'a>),
+    /// An IPv4 or IPv6 fragment (of whatever protocol).
+    Fragment {
+        /// The sender.
+        src: IpAddr,
+        /// The receiver.
+        dst: IpAddr,
+    },
+    /// Another protocol.
+    Other {
+        /// Its number, behind any IPv6 extension headers: 1 ICMP, 17 UDP, 58 ICMPv6, …
+        protocol: u8,
+        /// The sender.
+        src: IpAddr,
+        /// The receiver.
+        dst: IpAddr,
+        /// What the protocol carries.
+        body: &'a [u8],
+    },
+}
+
+pub(crate) fn ecn_bits(ecn: Ecn) -> u8 {
+    match ecn {
+        Ecn::NotEct => 0,
+        Ecn::Ect1 => 1,
+        Ecn::Ect0 => 2,
+        Ecn::Ce => 3,
+    }
+}
+
+pub(crate) fn ecn_from_bits(bits: u8) -> Ecn {
+    match bits & 3 {
+        0 => Ecn::NotEct,
+        1 => Ecn::Ect1,
+        2 => Ecn::Ect0,
+        _ => Ecn::Ce,
+    }
+}

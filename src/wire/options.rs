@@ -1,0 +1,189 @@
+//! Which TCP options are these? The list as it is on the wire, and [`Options`] from and to it.
+
+use crate::segment::{Options, SackBlocks, Timestamps};
+use crate::seq::Seq;
+
+const EOL: u8 = 0;
+const NOP: u8 = 1;
+const MSS: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
+
+/// The most bytes that options can take (RFC 9293 §3.1: the data offset has four bits).
+pub const MAX_LEN: usize = 40;
+
+/// One option of the list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item<'a> {
+    /// End of the list; what follows is padding.
+    Eol,
+    /// Padding between options.
+    Nop,
+    /// Maximum segment size, bytes.
+    Mss(u16),
+    /// Window scale: a shift count.
+    WindowScale(u8),
+    /// SACK permitted.
+    SackPermitted,
+    /// Selective acknowledgment: `start..end` each.
+    Sack(Vec<(Seq, Seq)>),
+    /// Time stamps.
+    Timestamps(Timestamps),
+    /// Anything else, or one of the above with a length that it can't have.
+    Unknown {
+        /// The option's kind.
+        kind: u8,
+        /// What follows its kind and length.
+        data: &'a [u8],
+    },
+}
+
+/// The option list is cut off, or an option claims less than its own two bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed;
+
+/// Items until the end of the list (the `Eol`, if there is one, is the last) or until the first malformed option,
+/// which yields `Err` once.
+pub fn iter(bytes: &[u8]) -> impl Iterator<Item = Result<Item<'_>, Malformed>> {
+    Raw { rest: bytes }.map(|raw| raw.map(|(kind, data)| item(kind, data)))
+}
+
+fn item(kind: u8, data: &[u8]) -> Item<'_> {
+    match (kind, data.len()) {
+        (EOL, _) => Item::Eol,
+        (NOP, _) => Item::Nop,
+        (MSS, 2) => Item::Mss(u16_at(data, 0)),
+        (WINDOW_SCALE, 1) => Item::WindowScale(data[0]),
+        (SACK_PERMITTED, 0) => Item::SackPermitted,
+        (SACK, n) if n > 0 && n % 8 == 0 => Item::Sack(sack_blocks(data).collect()),
+        (TIMESTAMPS, 8) => Item::Timestamps(timestamps(data)),
+        _ => Item::Unknown { kind, data },
+    }
+}
+
+/// Kind and data of each option, nothing interpreted, nothing allocated.
+struct Raw<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Raw<'a> {
+    type Item = Result<(u8, &'a [u8]), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&kind, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        match kind {
+            EOL => {
+                self.rest = &[];
+                Some(Ok((EOL, &[])))
+            }
+            NOP => Some(Ok((NOP, &[]))),
+            _ => {
+                // RFC 9293 §3.1 (MUST-7): a length below 2 or beyond the header must not crash anything.
+                let data = rest.first().and_then(|&len| rest.get(1..usize::from(len).checked_sub(1)?));
+                let Some(data) = data else {
+                    self.rest = &[];
+                    return Some(Err(Malformed));
+                };
+                self.rest = &rest[1 + data.len()..];
+                Some(Ok((kind, data)))
+            }
+        }
+    }
+}
+
+fn u16_at(data: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([data[at], data[at + 1]])
+}
+
+fn u32_at(data: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]])
+}
+
+fn sack_blocks(data: &[u8]) -> impl Iterator<Item = (Seq, Seq)> {
+    data.chunks_exact(8).map(|b| (Seq(u32_at(b, 0)), Seq(u32_at(b, 4))))
+}
+
+fn timestamps(data: &[u8]) -> Timestamps {
+    Timestamps { value: u32_at(data, 0), echo: u32_at(data, 4) }
+}
+
+/// The options that the engine acts on. Of an option that comes twice the last counts, as with Linux; one with a
+/// length that it can't have is skipped like an unknown one (RFC 9293 §3.1, MUST-6).
+pub(super) fn read(bytes: &[u8]) -> Options {
+    let mut options = Options::default();
+    for raw in (Raw { rest: bytes }) {
+        let Ok((kind, data)) = raw else { break };
+        match (kind, data.len()) {
+            (MSS, 2) => options.mss = Some(u16_at(data, 0)),
+            (WINDOW_SCALE, 1) => options.window_scale = Some(data[0]),
+            (SACK_PERMITTED, 0) => options.sack_permitted = true,
+            (TIMESTAMPS, 8) => options.timestamps = Some(timestamps(data)),
+            (SACK, n) if n > 0 && n % 8 == 0 => {
+                options.sack = SackBlocks::NONE;
+                for (start, end) in sack_blocks(data) {
+                    options.sack.push(start, end);
+                }
+            }
+            _ => {}
+        }
+    }
+    options
+}
+
+/// The options with as many SACK blocks as find room beside the others: four, or three beside time stamps.
+fn fitted(options: &Options) -> Options {
+    let others = Options { sack: SackBlocks::NONE, ..*options }.encoded_len() as usize;
+    let mut fitted = *options;
+    fitted.sack.truncate(MAX_LEN.saturating_sub(others + 4) / 8);
+    fitted
+}
+
+/// Bytes that [`write`] takes: [`Options::encoded_len`] without the SACK blocks that find no room.
+pub(super) fn len(options: &Options) -> usize {
+    fitted(options).encoded_len() as usize
+}
+
+/// Writes the options in the order of Linux, `buf` being [`len`] bytes long: two `nop` or the two bytes of SACK
+/// permitted align what follows to four bytes.
+pub(super) fn write(options: &Options, buf: &mut [u8]) {
+    let options = fitted(options);
+    let sack = options.sack.as_slice();
+    let mut rest = buf;
+    if let Some(mss) = options.mss {
+        let [hi, lo] = mss.to_be_bytes();
+        put(&mut rest, &[MSS, 4, hi, lo]);
+    }
+    if options.sack_permitted && options.timestamps.is_some() {
+        put(&mut rest, &[SACK_PERMITTED, 2]);
+    } else if options.timestamps.is_some() {
+        put(&mut rest, &[NOP, NOP]);
+    }
+    if let Some(ts) = options.timestamps {
+        put(&mut rest, &[TIMESTAMPS, 10]);
+        put(&mut rest, &ts.value.to_be_bytes());
+        put(&mut rest, &ts.echo.to_be_bytes());
+    } else if options.sack_permitted {
+        put(&mut rest, &[NOP, NOP, SACK_PERMITTED, 2]);
+    }
+    if let Some(shift) = options.window_scale {
+        put(&mut rest, &[NOP, WINDOW_SCALE, 3, shift]);
+    }
+    if !sack.is_empty() {
+        put(&mut rest, &[NOP, NOP, SACK, 2 + 8 * sack.len() as u8]);
+        for (start, end) in sack {
+            put(&mut rest, &start.0.to_be_bytes());
+            put(&mut rest, &end.0.to_be_bytes());
+        }
+    }
+    debug_assert!(rest.is_empty(), "the layout has the length that was said");
+}
+
+/// Copies `bytes` to the front of `rest` and moves on behind them.
+fn put(rest: &mut &mut [u8], bytes: &[u8]) {
+    let (front, back) = std::mem::take(rest).split_at_mut(bytes.len());
+    front.copy_from_slice(bytes);
+    *rest = back;
+}
