@@ -4,6 +4,7 @@ pub mod dropped;
 pub mod knob;
 pub mod segment;
 pub mod seq;
+pub mod stack;
 pub mod stream;
 pub mod tcp;
 pub mod time;

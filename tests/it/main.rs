@@ -1,2 +1,3 @@
 //! Everything from outside: the program, real peers, the shape of the code.
+mod stack;
 mod trace;

@@ -1,0 +1,345 @@
+//! What can an application do with the stack? Nothing here blocks.
+
+use super::addrs::Flow;
+use super::conns::Home;
+use super::demux::{FlowTable, Slot};
+use super::listeners::Listeners;
+use super::ports::{Taken, Tried};
+use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
+use crate::tcp::{Conn, Opts, Shutdown};
+use crate::time::Instant;
+use crate::trace::{EventKind, EventRecord, Record};
+use std::net::{IpAddr, SocketAddr};
+
+impl Stack {
+    /// Listens on `local`. `0.0.0.0` takes IPv4 on all addresses, `[::]` both families; a specific address beats a
+    /// wildcard. Port 0 picks an ephemeral port: [`listener_addr`](Self::listener_addr) tells which. Connections
+    /// with that local port, TIME-WAIT included, are no hindrance (SO_REUSEADDR is always on).
+    ///
+    /// `backlog` is how many connections may wait to be accepted, half-open ones included: at least one, at most
+    /// the `tcp.backlog` setting, which is also the default.
+    ///
+    /// # Errors
+    /// [`StackError::AddrInUse`] if something listens on exactly this address, [`StackError::AddrNotAvailable`] if
+    /// it is not one of this stack's or no ephemeral port is free.
+    pub fn listen(
+        &mut self,
+        local: SocketAddr,
+        backlog: Option<u32>,
+        owner: Owner,
+    ) -> Result<ListenerId, StackError> {
+        let mut local = SocketAddr::new(local.ip().to_canonical(), local.port());
+        if !local.ip().is_unspecified() && !self.own.contains(local.ip()) {
+            return Err(NOT_OURS);
+        }
+        if local.port() == 0 {
+            let listeners = &self.listeners;
+            let range = (self.tcp.ports_first, self.tcp.ports_last);
+            let anybody = SocketAddr::new(local.ip(), 0);
+            let pick = self.ports.pick(range, local.ip(), anybody, None, |port| {
+                listeners.has_port(local.ip(), port).then_some(Taken::Listener)
+            });
+            local.set_port(pick.map_err(|_| NOT_OURS)?.port);
+        }
+        let limit = self.tcp.backlog.max(1);
+        let backlog = backlog.unwrap_or(limit).clamp(1, limit);
+        self.listeners.add(local, backlog, owner).ok_or(StackError::AddrInUse)
+    }
+
+    /// Where a listener listens; None after it was closed.
+    pub fn listener_addr(&self, id: ListenerId) -> Option<SocketAddr> {
+        self.listeners.get(id).map(|listener| listener.local)
+    }
+
+    /// Ends a listener. Connections not yet accepted are reset.
+    pub fn close_listener(&mut self, now: Instant, id: ListenerId) {
+        let Some(listener) = self.listeners.remove(id) else { return };
+        self.ports.forget();
+        if listener.told {
+            self.sweep(listener.owner, 1);
+        }
+        // A rare call: looking at every connection here saves keeping lists elsewhere.
+        let unaccepted = |home| home == Home::HalfOpen(id) || home == Home::Waiting(id);
+        let orphans: Vec<u32> = self
+            .conns
+            .iter()
+            .filter(|(_, entry)| unaccepted(entry.home))
+            .map(|(index, _)| index as u32)
+            .collect();
+        for index in orphans {
+            self.conns[index as usize].home = Home::Released;
+            self.with_conn(now, index, |conn, cx| conn.abort(cx));
+        }
+    }
+
+    /// Takes the oldest connection that waits, which may have ended again already; it is `owner`'s from now on.
+    pub fn accept(&mut self, id: ListenerId, owner: Owner) -> Option<Accepted> {
+        let listener = self.listeners.get_mut(id)?;
+        let index = listener.accept()?;
+        // Whoever takes one at a time is told again of the rest.
+        if listener.is_waiting() && !std::mem::replace(&mut listener.told, true) {
+            self.owners.push(listener.owner, Ready::Accept(id));
+        }
+        let entry = &mut *self.conns[index as usize];
+        entry.home = Home::Owned(owner);
+        for event in entry.missed() {
+            if entry.enqueue(event) {
+                self.owners.push(owner, Ready::Conn(entry.id(index), event));
+            }
+        }
+        Some(Accepted { id: entry.id(index), local: entry.flow.local(), remote: entry.flow.remote() })
+    }
+
+    /// Connects to `remote`; it ends in `Ready::Conn(id, Established)` or `Ready::Conn(id, Closed(..))`.
+    ///
+    /// `local` is the address to come from; an unspecified one and port 0 are chosen. The port is free for this
+    /// destination, but may be in use for another (the four of addresses and ports are what must differ).
+    /// An address of this stack can be connected to: the packets come back without seeing the device.
+    ///
+    /// # Errors
+    /// [`StackError::InvalidDestination`] if nobody can be there, [`StackError::AddrNotAvailable`] if `local` is
+    /// not an address of this stack or every ephemeral port is taken, [`StackError::AddrInUse`] if the chosen port is.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        opts: Option<Opts>,
+        owner: Owner,
+    ) -> Result<ConnId, StackError> {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let source = self.own.source_for(remote.ip()).ok_or(StackError::InvalidDestination)?;
+        let reachable = !remote.ip().is_loopback() && self.own.is_host(remote.ip());
+        if remote.port() == 0 || !reachable {
+            return Err(StackError::InvalidDestination);
+        }
+        let wanted = local.map_or(source, |local| local.ip().to_canonical());
+        let ip = if wanted.is_unspecified() { source } else { wanted };
+        if !self.own.contains(ip) || ip.is_ipv4() != remote.is_ipv4() {
+            return Err(NOT_OURS);
+        }
+        let port = match local.map_or(0, |local| local.port()) {
+            0 => self.pick_port(now, ip, remote)?,
+            port => match taken(&self.listeners, &self.flows, SocketAddr::new(ip, port), remote) {
+                None => port,
+                Some(_) => return Err(StackError::AddrInUse),
+            },
+        };
+        let flow = Flow::new(SocketAddr::new(ip, port), remote);
+        let (iss, ts_offset) = (self.secrets.isn(now, &flow), self.secrets.timestamp_offset(&flow));
+        let opts = opts.unwrap_or_else(|| Opts::new(&self.tcp));
+        let mtu = self.config.mtu;
+        let index = self.add_conn(now, flow, Home::Owned(owner), |cx| {
+            Conn::connect(cx, iss, ts_offset, flow.ip_header(), mtu, opts)
+        });
+        self.settle(now, index);
+        Ok(self.conns[index as usize].id(index))
+    }
+
+    fn pick_port(&mut self, now: Instant, ip: IpAddr, remote: SocketAddr) -> Result<u16, StackError> {
+        let (listeners, flows) = (&self.listeners, &self.flows);
+        let range = (self.tcp.ports_first, self.tcp.ports_last);
+        let pick = self.ports.pick(range, ip, remote, Some(flows.changes()), |port| {
+            taken(listeners, flows, SocketAddr::new(ip, port), remote)
+        });
+        let wants = self.tracer.wants_events();
+        let in_the_way = |tried: Tried| {
+            format!(
+                "{} connections, {} in TIME-WAIT, {} listeners",
+                tried.connections, tried.time_wait, tried.listeners
+            )
+        };
+        match pick {
+            Ok(pick) => {
+                if wants && pick.tried.total() > 0 {
+                    let text = format!(
+                        "port {} is the first free one for {remote}; taken: {}",
+                        pick.port,
+                        in_the_way(pick.tried)
+                    );
+                    self.note_port(now, SocketAddr::new(ip, pick.port), remote, &text);
+                }
+                Ok(pick.port)
+            }
+            Err(tried) => {
+                if wants {
+                    let text = format!(
+                        "no port of {}-{} is free for {remote}: {}",
+                        range.0,
+                        range.1,
+                        in_the_way(tried)
+                    );
+                    self.note_port(now, SocketAddr::new(ip, 0), remote, &text);
+                }
+                let Tried { connections, time_wait, .. } = tried;
+                Err(StackError::AddrNotAvailable { connections, time_wait })
+            }
+        }
+    }
+
+    fn note_port(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, text: &str) {
+        self.tracer.record(&Record::Event(EventRecord {
+            at: now,
+            conn: None,
+            local: Some(local),
+            remote: Some(remote),
+            kind: EventKind::Port { text },
+        }));
+    }
+
+    /// A stream on the connection; on an id that is gone every call is NotConnected.
+    pub fn stream(&mut self, now: Instant, id: ConnId) -> Stream<'_> {
+        Stream { stack: self, id, now }
+    }
+
+    /// Read-only access; None after it is gone.
+    pub fn conn(&self, id: ConnId) -> Option<&Conn> {
+        self.index_of(id).map(|index| &self.conns[index as usize].conn)
+    }
+
+    /// The local and the remote address; None after the connection is gone.
+    pub fn addrs_of(&self, id: ConnId) -> Option<(SocketAddr, SocketAddr)> {
+        let flow = self.conns[self.index_of(id)? as usize].flow;
+        Some((flow.local(), flow.remote()))
+    }
+
+    /// The connection's number in the trace, from 1; None after it is gone.
+    pub fn number_of(&self, id: ConnId) -> Option<u32> {
+        self.index_of(id).map(|index| self.conns[index as usize].number)
+    }
+
+    /// Changes socket options of one connection.
+    pub fn set_opts(&mut self, now: Instant, id: ConnId, change: impl FnOnce(&mut Opts)) {
+        let Some(index) = self.index_of(id) else { return };
+        self.with_conn(now, index, |conn, cx| {
+            let mut opts = *conn.opts();
+            change(&mut opts);
+            conn.set_opts(cx, opts);
+        });
+    }
+
+    /// `TCP_QUICKACK`: see [`Conn::set_quickack`].
+    pub fn set_quickack(&mut self, now: Instant, id: ConnId, on: bool) {
+        let Some(index) = self.index_of(id) else { return };
+        self.with_conn(now, index, |conn, _| conn.set_quickack(on));
+    }
+
+    /// `shutdown(2)`.
+    pub fn shutdown(&mut self, now: Instant, id: ConnId, how: Shutdown) {
+        let Some(index) = self.index_of(id) else { return };
+        self.with_conn(now, index, |conn, cx| conn.shutdown(cx, how));
+    }
+
+    /// Lets go of the handle: graceful close in the background (see [`Conn::release`]). The id is invalid afterwards.
+    pub fn release(&mut self, now: Instant, id: ConnId) {
+        let Some(index) = self.index_of(id) else { return };
+        let entry = &mut *self.conns[index as usize];
+        let queued = entry.queued();
+        if let Home::Owned(owner) = std::mem::replace(&mut entry.home, Home::Released) {
+            self.sweep(owner, queued);
+        }
+        self.with_conn(now, index, |conn, cx| conn.release(cx));
+    }
+
+    /// `count` entries in an owner's queue are about something that is gone.
+    fn sweep(&mut self, owner: Owner, count: usize) {
+        let (conns, listeners) = (&self.conns, &self.listeners);
+        self.owners.gone(owner, count, |ready| match *ready {
+            Ready::Conn(id, _) => conns
+                .get(id.index as usize)
+                .is_some_and(|entry| entry.number == id.generation && entry.home == Home::Owned(owner)),
+            Ready::Accept(id) => listeners.get(id).is_some(),
+            Ready::Resolved(_) => true,
+        });
+    }
+
+    /// The next thing `owner` has to look at, oldest first. Each says that something may be done, and is not said
+    /// again until something new has happened.
+    pub fn ready(&mut self, owner: Owner) -> Option<Ready> {
+        loop {
+            let ready = self.owners.pop(owner)?;
+            match ready {
+                Ready::Conn(id, event) => {
+                    if let Some(index) = self.index_of(id) {
+                        self.conns[index as usize].dequeue(event);
+                        return Some(ready);
+                    }
+                    self.owners.skipped(owner);
+                }
+                Ready::Accept(id) => match self.listeners.get_mut(id) {
+                    Some(listener) => {
+                        listener.told = false;
+                        if listener.is_waiting() {
+                            return Some(ready);
+                        }
+                    }
+                    None => self.owners.skipped(owner),
+                },
+                Ready::Resolved(_) => return Some(ready),
+            }
+        }
+    }
+
+    /// Starts a DNS query (A and AAAA); it ends in `Ready::Resolved`. A literal address is its own answer.
+    ///
+    /// # Errors
+    /// [`ResolveError::InvalidName`], or [`ResolveError::NoServer`] if none is configured.
+    pub fn resolve(&mut self, now: Instant, name: &str, owner: Owner) -> Result<QueryId, ResolveError> {
+        let query = self.host.resolve(now, name, owner)?;
+        self.tell_resolved();
+        Ok(query)
+    }
+
+    /// The answer of a query, once; None while it is under way.
+    pub fn resolved(&mut self, query: QueryId) -> Option<Result<Vec<IpAddr>, ResolveError>> {
+        self.host.resolved(query)
+    }
+
+    /// Tells the owners of queries that have ended.
+    pub(super) fn tell_resolved(&mut self) {
+        while let Some((query, owner)) = self.host.finished() {
+            self.owners.push(owner, Ready::Resolved(query));
+        }
+    }
+
+    /// A row of the application layer in the trace, about a connection or none.
+    pub fn note_app(&mut self, now: Instant, id: Option<ConnId>, word: &'static str, text: &str) {
+        let addrs = id.and_then(|id| self.addrs_of(id));
+        self.tracer.record(&Record::Event(EventRecord {
+            at: now,
+            conn: id.and_then(|id| self.number_of(id)),
+            local: addrs.map(|(local, _)| local),
+            remote: addrs.map(|(_, remote)| remote),
+            kind: EventKind::App { word, text },
+        }));
+    }
+
+    /// Resets every connection and closes the listeners, e.g. when the grace period of a server is over. The resets
+    /// leave with the next [`transmit`](Self::transmit); owners are told and still release what is theirs.
+    pub fn abort_all(&mut self, now: Instant) {
+        while let Some(id) = self.listeners.first() {
+            self.close_listener(now, id);
+        }
+        let open = self.conns.iter().filter(|(_, entry)| entry.is_open());
+        let all: Vec<u32> = open.map(|(index, _)| index as u32).collect();
+        for index in all {
+            self.with_conn(now, index, |conn, cx| conn.abort(cx));
+        }
+    }
+}
+
+const NOT_OURS: StackError = StackError::AddrNotAvailable { connections: 0, time_wait: 0 };
+
+/// What keeps a connection from `local` to `remote` from being made.
+fn taken(listeners: &Listeners, flows: &FlowTable, local: SocketAddr, remote: SocketAddr) -> Option<Taken> {
+    if listeners.has_port(local.ip(), local.port()) {
+        return Some(Taken::Listener);
+    }
+    match flows.find(&Flow::new(local, remote)) {
+        Some(Slot::Conn(_)) => Some(Taken::Connection),
+        Some(Slot::TimeWait(_)) => Some(Taken::TimeWait),
+        // Talking to itself would be a simultaneous open of one connection.
+        None if local == remote => Some(Taken::Connection),
+        None => None,
+    }
+}

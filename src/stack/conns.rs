@@ -1,0 +1,322 @@
+//! What is known of a connection beside its TCP state, and what follows when that changes?
+
+use super::addrs::Flow;
+use super::demux::Slot;
+use super::{ConnId, ListenerId, Owner, Ready, Stack};
+use crate::segment::Segment;
+use crate::tcp::{self, CloseReason, Conn, Cx, Event, State};
+use crate::time::{Duration, Instant};
+use crate::trace::{Direction, EventKind, EventRecord, PacketRecord, Record, Why};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+/// A connection and its place in the stack.
+pub(super) struct Entry {
+    pub conn: Conn,
+    /// The settings as they were when it was made.
+    pub cfg: Arc<tcp::Config>,
+    pub flow: Flow,
+    /// Its number in the trace, from 1; never used again, so it tells a stale [`ConnId`] from a new one.
+    pub number: u32,
+    pub home: Home,
+    /// Whether the flow table leads to it: until it is CLOSED or in TIME-WAIT.
+    linked: bool,
+    /// Events that are in the owner's queue, a bit for each kind.
+    queued: u8,
+    /// Why it ended, if it did so before it was accepted.
+    closed: Option<CloseReason>,
+}
+
+/// Who looks after a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Home {
+    Owned(Owner),
+    /// In the listener's SYN queue.
+    HalfOpen(ListenerId),
+    /// In the listener's accept queue.
+    Waiting(ListenerId),
+    /// Nobody: it goes away when it has nothing more to send.
+    Released,
+}
+
+impl Entry {
+    pub fn new(conn: Conn, cfg: Arc<tcp::Config>, flow: Flow, number: u32, home: Home) -> Entry {
+        Entry { conn, cfg, flow, number, home, linked: true, queued: 0, closed: None }
+    }
+
+    pub fn id(&self, index: u32) -> ConnId {
+        ConnId { index, generation: self.number }
+    }
+
+    /// Whether it can be forgotten, provided that it has nothing to send.
+    pub fn is_over(&self) -> bool {
+        self.home == Home::Released && !self.linked
+    }
+
+    /// Whether it is neither CLOSED nor in TIME-WAIT.
+    pub fn is_open(&self) -> bool {
+        self.linked
+    }
+
+    /// How many entries of the owner's queue are about it.
+    pub fn queued(&self) -> usize {
+        self.queued.count_ones() as usize
+    }
+
+    /// Notes that an event has entered the owner's queue; false if one of its kind is there.
+    pub fn enqueue(&mut self, event: Event) -> bool {
+        let fresh = self.queued & bit(event) == 0;
+        self.queued |= bit(event);
+        fresh
+    }
+
+    /// Notes that an event has left the owner's queue.
+    pub fn dequeue(&mut self, event: Event) {
+        self.queued &= !bit(event);
+    }
+
+    /// What the owner of a connection that it has just accepted would have been told.
+    pub fn missed(&self) -> impl Iterator<Item = Event> + use<> {
+        let readable = self.conn.readable() > 0 || self.conn.read_done();
+        readable.then_some(Event::Readable).into_iter().chain(self.closed.map(Event::Closed))
+    }
+}
+
+fn bit(event: Event) -> u8 {
+    match event {
+        Event::Established => 1,
+        Event::Readable => 2,
+        Event::Writable => 4,
+        Event::AllAcked => 8,
+        Event::Closed(_) => 16,
+    }
+}
+
+impl Stack {
+    /// The index behind a handle, while the handle is valid.
+    pub(super) fn index_of(&self, id: ConnId) -> Option<u32> {
+        let entry = self.conns.get(id.index as usize)?;
+        (entry.number == id.generation && entry.home != Home::Released).then_some(id.index)
+    }
+
+    /// Adds a connection that `make` creates.
+    pub(super) fn add_conn(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        home: Home,
+        make: impl FnOnce(&mut Cx) -> Conn,
+    ) -> u32 {
+        let cfg = self.tcp.clone();
+        let conn = make(&mut Cx { now, cfg: &cfg, log: &mut self.log });
+        self.next_number += 1;
+        let entry = Entry::new(conn, cfg, flow, self.next_number, home);
+        let index = self.conns.insert(Box::new(entry)) as u32;
+        self.flows.insert(flow, Slot::Conn(index));
+        self.open += 1;
+        index
+    }
+
+    /// Calls into a connection and does what follows.
+    pub(super) fn with_conn<R>(
+        &mut self,
+        now: Instant,
+        index: u32,
+        f: impl FnOnce(&mut Conn, &mut Cx) -> R,
+    ) -> R {
+        let entry = &mut *self.conns[index as usize];
+        let result = f(&mut entry.conn, &mut Cx { now, cfg: &entry.cfg, log: &mut self.log });
+        self.settle(now, index);
+        result
+    }
+
+    /// What follows every call into a connection; it may have something to send now.
+    pub(super) fn settle(&mut self, now: Instant, index: u32) {
+        self.follow(now, index);
+        self.dirty.mark(index);
+    }
+
+    /// Notes to the trace, events to the owner, the state to the tables, the deadline to the timers.
+    pub(super) fn follow(&mut self, now: Instant, index: u32) {
+        let entry = &mut *self.conns[index as usize];
+        for note in self.log.drain() {
+            self.tracer.record(&Record::Event(EventRecord {
+                at: now,
+                conn: Some(entry.number),
+                local: Some(entry.flow.local()),
+                remote: Some(entry.flow.remote()),
+                kind: EventKind::Conn(note),
+            }));
+        }
+        while let Some(event) = entry.conn.poll_event() {
+            match entry.home {
+                Home::Owned(owner) => {
+                    if entry.enqueue(event) {
+                        self.owners.push(owner, Ready::Conn(entry.id(index), event));
+                    }
+                }
+                Home::HalfOpen(_) | Home::Waiting(_) => {
+                    if let Event::Closed(reason) = event {
+                        entry.closed = Some(reason);
+                    }
+                }
+                Home::Released => {}
+            }
+        }
+        let state = entry.conn.state();
+        if let Home::HalfOpen(id) = entry.home
+            && state != State::SynReceived
+            && let Some(listener) = self.listeners.get_mut(id)
+        {
+            if state == State::Closed {
+                listener.failed();
+                entry.home = Home::Released;
+            } else {
+                listener.established(index);
+                entry.home = Home::Waiting(id);
+                if !std::mem::replace(&mut listener.told, true) {
+                    self.owners.push(listener.owner, Ready::Accept(id));
+                }
+            }
+        }
+        // A deadline that has passed already must not hold the timers' loop up.
+        let soonest = now + Duration::from_nanos(1);
+        self.timers.set(index, entry.conn.next_deadline().map(|at| at.max(soonest)));
+        if entry.linked && matches!(state, State::Closed | State::TimeWait) {
+            entry.linked = false;
+            self.open -= 1;
+            self.unlink(now, index);
+        }
+    }
+
+    /// The flow of a connection that has ended is free, or waits.
+    fn unlink(&mut self, now: Instant, index: u32) {
+        let entry = &*self.conns[index as usize];
+        let (flow, number) = (entry.flow, entry.number);
+        let length = self.config.tcp.time_wait;
+        let waiting = match entry.conn.time_wait() {
+            Some(wait) if !length.is_zero() => self.time_waits.add(flow, number, wait, now + length),
+            _ => None,
+        };
+        match waiting {
+            Some(at) => self.flows.insert(flow, Slot::TimeWait(at)),
+            None => self.flows.remove(&flow),
+        }
+    }
+
+    /// Forgets a connection that nobody looks after, that has ended and that has nothing to send.
+    pub(super) fn reap(&mut self, index: u32) {
+        if self.conns[index as usize].is_over() {
+            self.timers.remove(index);
+            self.conns.remove(index as usize);
+        }
+    }
+
+    /// Adds a packet that arrived to the trace.
+    pub(super) fn trace_in(&mut self, now: Instant, frame: &Frame, about: About, why: Why) {
+        self.tracer.record(&Record::Packet(PacketRecord {
+            at: now,
+            direction: Direction::In,
+            frame: frame.bytes,
+            gso_size: frame.gso_size.map(NonZeroU16::get),
+            why,
+            conn: about.conn,
+            seg: about.seg,
+            state: about.state,
+        }));
+    }
+}
+
+/// A packet that arrived.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub bytes: &'a [u8],
+    /// Payload bytes per wire segment, if it stands for several.
+    pub gso_size: Option<NonZeroU16>,
+    /// Whether somebody vouches for the TCP checksum.
+    pub verified: bool,
+    /// Whether it comes from this stack.
+    pub looped: bool,
+}
+
+/// Whom a packet in the trace is about.
+#[derive(Clone, Copy, Default)]
+pub(super) struct About<'a> {
+    pub conn: Option<u32>,
+    pub seg: Option<&'a Segment>,
+    pub state: Option<tcp::Snapshot>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue_device::QueueDevice;
+    use super::super::{Config, Owner, Stack};
+    use crate::stream::ByteStream;
+    use crate::tcp::{self, Shutdown};
+    use crate::time::Instant;
+    use crate::trace::Tracer;
+
+    /// Carries packets from `devices[n]` to `stacks[1 - n]` until there are none.
+    fn settle(now: Instant, stacks: &mut [Stack; 2], devices: &mut [QueueDevice; 2]) {
+        let mut frame = Vec::new();
+        loop {
+            stacks[0].poll(now, &mut devices[0], 64);
+            stacks[1].poll(now, &mut devices[1], 64);
+            let [a, b] = &mut *devices;
+            let mut busy = false;
+            for _ in 0..64 {
+                let there = a.pop(&mut frame).is_some() && b.push(&frame);
+                let back = b.pop(&mut frame).is_some() && a.push(&frame);
+                busy |= there || back;
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_connections_that_are_over_and_let_go() {
+        fn is_send<T: Send>(_: &T) {}
+        let mut stacks = [1, 2].map(|n| {
+            let addrs = vec![([10, 0, 0, n].into(), 24)];
+            let (tcp, seed) = (tcp::Config::linux(), n.into());
+            let config = Config { tcp, addrs, gateways: vec![], mtu: 1500, seed, dns: vec![] };
+            Stack::new(config, Tracer::default())
+        });
+        let mut devices = [(); 2].map(|()| QueueDevice::new(1500, 64));
+        is_send(&stacks[0]);
+        let mut now = Instant::from_millis(1);
+        let (owner, remote) = (Owner(0), ([10, 0, 0, 2], 80).into());
+        let listener = stacks[1].listen(remote, None, owner).unwrap();
+        for how in 0..5 {
+            let client = stacks[0].connect(now, remote, None, None, owner).unwrap();
+            settle(now, &mut stacks, &mut devices);
+            let server = stacks[1].accept(listener, owner).unwrap().id;
+            stacks[0].stream(now, client).write(b"x").unwrap();
+            settle(now, &mut stacks, &mut devices);
+            match how {
+                0 => stacks[0].stream(now, client).abort(),
+                1 => stacks[1].stream(now, server).abort(),
+                2 => stacks[0].shutdown(now, client, Shutdown::Both),
+                // Unread data: the server resets.
+                3 => stacks[1].release(now, server),
+                _ => drop(stacks[1].stream(now, server).read(&mut [0; 8])),
+            }
+            settle(now, &mut stacks, &mut devices);
+            stacks[0].release(now, client);
+            settle(now, &mut stacks, &mut devices);
+            stacks[1].release(now, server);
+            settle(now, &mut stacks, &mut devices);
+        }
+        while let Some(at) = stacks.iter().filter_map(Stack::next_deadline).min() {
+            now = now.max(at);
+            settle(now, &mut stacks, &mut devices);
+        }
+        for stack in &mut stacks {
+            assert!(stack.conns.is_empty() && stack.dirty.is_empty());
+            assert_eq!((stack.open_connections(), stack.time_waits()), (0, 0));
+            assert!(std::iter::from_fn(|| stack.ready(owner)).all(|r| matches!(r, super::Ready::Accept(_))));
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What does a host do besides TCP? It answers pings, asks name servers and puts fragments together.
+
+use super::queue_device::{Popped, QueueDevice};
+use super::{Owner, QueryId, ResolveError};
+use crate::time::Instant;
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::socket::{dns, raw};
+use smoltcp::wire::{DnsQueryType, HardwareAddress, IpAddress, IpCidr, IpProtocol, IpVersion};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The largest IP packet.
+const MAX_PACKET: usize = 65_535;
+/// Packets that may wait for the device: more than the fragments of the largest one on the smallest MTU.
+const QUEUE: usize = 256;
+/// Outgoing slots that must be free before another packet is looked at: what it may be answered with.
+const ANSWER: usize = 128;
+/// Linux' net.ipv4.ipfrag_time; there are 16 places for packets in pieces, and no other way to leave one.
+const REASSEMBLY: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(30);
+/// Addresses that smoltcp's interface has room for.
+const MAX_ADDRS: usize = 8;
+
+/// smoltcp's interface on a pair of queues. It never sees a whole TCP packet.
+pub(super) struct Host {
+    iface: Box<Interface>,
+    sockets: SocketSet<'static>,
+    raw: SocketHandle,
+    dns: SocketHandle,
+    device: QueueDevice,
+    servers: Vec<IpAddr>,
+    queries: BTreeMap<u32, Query>,
+    next_query: u32,
+    deadline: Option<Instant>,
+}
+
+struct Query {
+    owner: Owner,
+    /// A and AAAA, while they are under way.
+    pending: [Option<dns::QueryHandle>; 2],
+    found: Vec<IpAddr>,
+    timed_out: bool,
+    told: bool,
+}
+
+impl Query {
+    fn is_done(&self) -> bool {
+        self.pending.iter().all(Option::is_none)
+    }
+}
+
+impl Host {
+    pub fn new(config: &super::Config, seed: u64) -> Host {
+        let mut device = QueueDevice::new(config.mtu, QUEUE);
+        let mut settings = Config::new(HardwareAddress::Ip);
+        settings.random_seed = seed;
+        let mut iface = Box::new(Interface::new(settings, &mut device, smoltcp::time::Instant::ZERO));
+        let usable = config.addrs.iter().filter(|(ip, _)| IpAddress::from(*ip).is_unicast());
+        iface.update_ip_addrs(|addrs| {
+            for &(ip, prefix) in usable.take(MAX_ADDRS) {
+                let longest = if ip.is_ipv4() { 32 } else { 128 };
+                let _ = addrs.push(IpCidr::new(ip.into(), prefix.min(longest)));
+            }
+        });
+        for gateway in &config.gateways {
+            // Room for one of each family; the link has no other neighbours, so a route changes nothing but the
+            // choice of a source address.
+            let _ = match *gateway {
+                IpAddr::V4(v4) => iface.routes_mut().add_default_ipv4_route(v4),
+                IpAddr::V6(v6) => iface.routes_mut().add_default_ipv6_route(v6),
+            };
+        }
+        iface.set_reassembly_timeout(REASSEMBLY);
+        // One packet at a time: it is taken out as soon as its last fragment is in.
+        let inbox = raw::PacketBuffer::new(vec![raw::PacketMetadata::EMPTY; 2], vec![0; MAX_PACKET]);
+        let no_outbox = raw::PacketBuffer::new(vec![], vec![]);
+        let mut sockets = SocketSet::new(vec![]);
+        let raw =
+            sockets.add(raw::Socket::new(Some(IpVersion::Ipv4), Some(IpProtocol::Tcp), inbox, no_outbox));
+        let servers: Vec<IpAddr> = config
+            .dns
+            .iter()
+            .copied()
+            .filter(|server| config.addrs.iter().any(|(own, _)| own.is_ipv4() == server.is_ipv4()))
+            .collect();
+        let addresses: Vec<IpAddress> = servers.iter().copied().map(IpAddress::from).collect();
+        let dns = sockets.add(dns::Socket::new(&addresses, vec![]));
+        Host {
+            iface,
+            sockets,
+            raw,
+            dns,
+            device,
+            servers,
+            queries: BTreeMap::new(),
+            next_query: 0,
+            deadline: None,
+        }
+    }
+
+    /// A packet that is not TCP, or a fragment. False if there is no room for what it may be answered with.
+    pub fn on_packet(&mut self, now: Instant, frame: &[u8]) -> bool {
+        if self.device.room() < ANSWER || !self.device.push(frame) {
+            return false;
+        }
+        self.iface.poll_ingress_single(now.into(), &mut self.device, &mut self.sockets);
+        self.run(now, false);
+        true
+    }
+
+    /// A TCP packet that the last fragment completed: `packet` becomes its bytes. Its header is a new one: DSCP, ECN
+    /// and identification of the fragments are lost.
+    pub fn reassembled(&mut self, packet: &mut Vec<u8>) -> bool {
+        let Ok(bytes) = self.sockets.get_mut::<raw::Socket>(self.raw).recv() else { return false };
+        packet.clear();
+        packet.extend_from_slice(bytes);
+        true
+    }
+
+    /// Repeats questions, gives up on them, forgets fragments.
+    pub fn on_timeout(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|at| at <= now) {
+            self.run(now, true);
+        }
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        // Blocked by the device: what is due comes when it has room.
+        if self.device.room() == 0 { None } else { self.deadline }
+    }
+
+    /// Takes a packet to send.
+    pub fn pop(&mut self, now: Instant, frame: &mut Vec<u8>) -> Option<Popped> {
+        let popped = self.device.pop(frame);
+        if popped.is_some() && self.deadline.is_some_and(|at| at <= now) {
+            self.run(now, true);
+        }
+        popped
+    }
+
+    pub fn has_output(&self) -> bool {
+        self.device.outgoing() > 0
+    }
+
+    /// Sends what there is room for and collects answers.
+    fn run(&mut self, now: Instant, by_timer: bool) {
+        self.iface.poll_maintenance(now.into());
+        // Each round sends a packet or a fragment; the queue's room bounds them.
+        for _ in 0..QUEUE {
+            self.iface.poll_egress(now.into(), &mut self.device, &mut self.sockets);
+            let at = self.iface.poll_at(now.into(), &self.sockets);
+            self.deadline = at.map(|at| Instant::from_micros(at.total_micros().max(0) as u64));
+            if self.device.room() == 0 || self.deadline.is_none_or(|at| at > now) {
+                break;
+            }
+        }
+        // smoltcp fails a query without saying why: by an answer, or for want of one.
+        let socket = self.sockets.get_mut::<dns::Socket>(self.dns);
+        for query in self.queries.values_mut() {
+            for slot in &mut query.pending {
+                let Some(handle) = *slot else { continue };
+                match socket.get_query_result(handle) {
+                    Ok(addresses) => query.found.extend(addresses.iter().map(|&a| IpAddr::from(a))),
+                    Err(dns::GetQueryResultError::Pending) => continue,
+                    Err(dns::GetQueryResultError::Failed) => query.timed_out |= by_timer,
+                }
+                *slot = None;
+            }
+        }
+    }
+
+    /// Asks for both families of addresses of `name`; a literal address is its own answer.
+    pub fn resolve(&mut self, now: Instant, name: &str, owner: Owner) -> Result<QueryId, ResolveError> {
+        let mut query = Query { owner, pending: [None; 2], found: vec![], timed_out: false, told: false };
+        if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse() {
+            query.found.push(ip);
+        } else if self.servers.is_empty() {
+            return Err(ResolveError::NoServer);
+        } else {
+            let socket = self.sockets.get_mut::<dns::Socket>(self.dns);
+            for (slot, kind) in query.pending.iter_mut().zip([DnsQueryType::A, DnsQueryType::Aaaa]) {
+                match socket.start_query(self.iface.context(), name, kind) {
+                    Ok(handle) => *slot = Some(handle),
+                    Err(_) => return Err(ResolveError::InvalidName),
+                }
+            }
+        }
+        let id = self.next_query;
+        self.next_query += 1;
+        self.queries.insert(id, query);
+        self.run(now, false);
+        Ok(QueryId(id))
+    }
+
+    /// A query that has ended and whose owner was not told yet; calling this says that it is.
+    pub fn finished(&mut self) -> Option<(QueryId, Owner)> {
+        let (&id, query) = self.queries.iter_mut().find(|(_, query)| query.is_done() && !query.told)?;
+        query.told = true;
+        Some((QueryId(id), query.owner))
+    }
+
+    /// The answer of a query, once; None while it is under way, or taken already.
+    pub fn resolved(&mut self, id: QueryId) -> Option<Result<Vec<IpAddr>, ResolveError>> {
+        let query = self.queries.get(&id.0).filter(|q| q.is_done())?;
+        let answer = match (query.found.is_empty(), query.timed_out) {
+            (false, _) => Ok(query.found.clone()),
+            (true, true) => Err(ResolveError::TimedOut),
+            (true, false) => Err(ResolveError::NotFound),
+        };
+        self.queries.remove(&id.0);
+        Some(answer)
+    }
+}
+
+/// Whether an IPv4 fragment fits into a packet: what does not (the "ping of death") must not be put together.
+pub(super) fn is_sane_fragment(frame: &[u8]) -> bool {
+    let [first, _, t0, t1, _, _, f0, f1, ..] = *frame else { return false };
+    let header = usize::from(first & 0x0f) * 4;
+    let Some(payload) = usize::from(u16::from_be_bytes([t0, t1])).checked_sub(header) else { return false };
+    let field = u16::from_be_bytes([f0, f1]);
+    let (more, offset) = (field & 0x2000 != 0, usize::from(field & 0x1fff) * 8);
+    first >> 4 == 4 && payload > 0 && (!more || payload % 8 == 0) && 60 + offset + payload <= MAX_PACKET
+}

@@ -1,0 +1,237 @@
+//! What becomes of a packet that arrived?
+
+use super::addrs::Flow;
+use super::conns::{About, Frame, Home};
+use super::demux::Slot;
+use super::icmp::{self, Problem, Quoted};
+use super::output::Reply;
+use super::{Stack, host, rst};
+use crate::segment::{Arrival, Flags, Segment};
+use crate::seq::Seq;
+use crate::tcp::{Cause, Conn, Cx, DropReason, Opts, Received, RstWhy, Snapshot, Verdict};
+use crate::time::Instant;
+use crate::trace::Why;
+use crate::wire::{self, Decoded, Packet};
+use std::net::IpAddr;
+
+impl Stack {
+    /// The way of every packet in: decoded, judged, traced with the judgement.
+    pub(super) fn receive(&mut self, now: Instant, frame: &Frame) {
+        match wire::decode(frame.bytes, !frame.verified) {
+            Err(reason) => self.trace_in(now, frame, About::default(), Why::Dropped(reason)),
+            Ok(Decoded::Tcp(packet)) => self.on_tcp(now, frame, &packet),
+            Ok(Decoded::Fragment { src, dst }) => self.on_fragment(now, frame, src, dst),
+            Ok(Decoded::Other { protocol, src, dst, body }) => {
+                self.on_other(now, frame, protocol, src, dst, body);
+            }
+        }
+    }
+
+    fn on_tcp(&mut self, now: Instant, frame: &Frame, packet: &Packet) {
+        let about = About { seg: Some(&packet.seg), ..About::default() };
+        let (local, remote) = (packet.envelope.dst, packet.envelope.src);
+        if !self.own.contains(local.ip()) {
+            return self.trace_in(now, frame, about, Why::Dropped(DropReason::NotForUs));
+        }
+        // No host has such an address (RFC 9293 §3.9.2.3, MUST-57; RFC 1122 §3.2.1.3), and ours is not out there.
+        if !self.own.is_host(remote.ip())
+            || remote.ip().is_loopback()
+            || remote.ip().to_canonical() != remote.ip()
+            || (self.own.contains(remote.ip()) && !frame.looped)
+        {
+            return self.trace_in(now, frame, about, Why::Dropped(DropReason::Malformed));
+        }
+        let flow = Flow::new(local, remote);
+        match self.flows.find(&flow) {
+            Some(Slot::Conn(index)) => self.on_segment(now, frame, packet, index),
+            Some(Slot::TimeWait(index)) => self.on_late_segment(now, frame, packet, index),
+            None => self.on_stranger(now, frame, packet, flow, None),
+        }
+    }
+
+    fn on_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
+        let entry = &mut *self.conns[index as usize];
+        let segments = match frame.gso_size {
+            Some(size) => packet.seg.len.div_ceil(size.get().into()).clamp(1, u16::MAX.into()) as u16,
+            None => 1,
+        };
+        let arrival =
+            Arrival { seg: &packet.seg, payload: packet.payload, segments, ecn: packet.envelope.ecn };
+        let received = entry.conn.on_segment(&mut Cx { now, cfg: &entry.cfg, log: &mut self.log }, &arrival);
+        let about =
+            About { conn: Some(entry.number), seg: Some(&packet.seg), state: Some(entry.conn.snapshot()) };
+        self.trace_in(now, frame, about, Why::Received(received));
+        self.settle(now, index);
+    }
+
+    /// A segment for a flow in TIME-WAIT.
+    fn on_late_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
+        let waiting = self.time_waits.get(index);
+        let (flow, number, state) = (waiting.flow, waiting.number, waiting.snapshot());
+        if waiting.allows(&packet.seg) && self.listeners.find(flow.local()).is_some() {
+            let floor = waiting.floor();
+            return self.on_stranger(now, frame, packet, flow, Some((index, floor)));
+        }
+        let answer = self.time_waits.on_segment(index, now, &packet.seg, &self.config.tcp);
+        let about = About { conn: Some(number), seg: Some(&packet.seg), state: Some(state) };
+        self.trace_in(now, frame, about, answer.why);
+        if let Some((seg, cause)) = answer.reply {
+            self.reply(flow, seg, cause, Some((number, state)));
+        }
+    }
+
+    /// A segment without a connection: a listener's, or nobody's (RFC 9293 §3.10.7.1, §3.10.7.2). `succeeds` is the
+    /// connection in TIME-WAIT that it would take the flow of, and the first number that it may use.
+    fn on_stranger(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        packet: &Packet,
+        flow: Flow,
+        succeeds: Option<(u32, Seq)>,
+    ) {
+        let seg = &packet.seg;
+        let about = About { seg: Some(seg), ..About::default() };
+        let listener = self.listeners.find(flow.local());
+        let found = match listener {
+            // What a listener can't take: acknowledgments of what was never sent get a reset too.
+            Some(_) if seg.has(Flags::RST) => Err(DropReason::Control),
+            Some(id) if !seg.has(Flags::ACK) => {
+                match self.listeners.get_mut(id) {
+                    // Like Linux: a SYN with FIN is no honest beginning.
+                    _ if !seg.has(Flags::SYN) || seg.has(Flags::FIN) => Err(DropReason::Control),
+                    // Like Linux: no answer. The peer tries again, by then there may be room.
+                    Some(listener) if listener.is_full() => Err(DropReason::Backlog),
+                    Some(listener) => {
+                        listener.opened();
+                        Ok(id)
+                    }
+                    None => Err(DropReason::NoSocket),
+                }
+            }
+            _ => Err(DropReason::NoSocket),
+        };
+        let id = match found {
+            Ok(id) => id,
+            Err(reason) => {
+                self.trace_in(now, frame, about, Why::Dropped(reason));
+                if reason == DropReason::NoSocket {
+                    self.refuse(flow, seg);
+                }
+                return;
+            }
+        };
+        let mut iss = self.secrets.isn(now, &flow);
+        if let Some((index, floor)) = succeeds {
+            self.time_waits.remove(index);
+            iss = iss.max(floor);
+        }
+        let ts_offset = self.secrets.timestamp_offset(&flow);
+        let mtu = self.config.mtu;
+        let opts = Opts::new(&self.tcp);
+        let index = self.add_conn(now, flow, Home::HalfOpen(id), |cx| {
+            Conn::accept(cx, iss, ts_offset, flow.ip_header(), mtu, seg, opts)
+        });
+        let entry = &*self.conns[index as usize];
+        let about = About { conn: Some(entry.number), state: Some(entry.conn.snapshot()), ..about };
+        self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
+        self.settle(now, index);
+    }
+
+    fn refuse(&mut self, flow: Flow, seg: &Segment) {
+        if let Some(rst) = rst::answer(seg) {
+            self.reply(flow, rst, Cause::Rst(RstWhy::NoSocket), None);
+        }
+    }
+
+    /// Queues an answer that no connection sends. What finds no room is dropped, like anything on a full link.
+    fn reply(&mut self, flow: Flow, seg: Segment, cause: Cause, about: Option<(u32, Snapshot)>) {
+        if self.replies.len() < super::output::MAX_REPLIES {
+            self.replies.push_back(Reply { flow, seg, cause, about });
+        }
+    }
+
+    fn on_fragment(&mut self, now: Instant, frame: &Frame, src: IpAddr, dst: IpAddr) {
+        let dropped = |reason| Why::Dropped(reason);
+        let refused = if !self.own.contains(dst) {
+            Some(DropReason::NotForUs)
+        } else if !dst.is_ipv4() {
+            Some(DropReason::Unhandled)
+        } else if !host::is_sane_fragment(frame.bytes) || !self.own.is_host(src) {
+            Some(DropReason::Malformed)
+        } else if !self.host.on_packet(now, frame.bytes) {
+            Some(DropReason::Unhandled)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            return self.trace_in(now, frame, About::default(), dropped(reason));
+        }
+        self.tell_resolved();
+        let mut whole = std::mem::take(&mut self.scratch);
+        let complete = self.host.reassembled(&mut whole);
+        if complete && let Ok(Decoded::Tcp(packet)) = wire::decode(&whole, true) {
+            // The trace shows what was on the wire: the last fragment, with the judgement on the whole segment.
+            self.on_tcp(now, frame, &packet);
+        } else {
+            let why = match complete {
+                true => dropped(wire::decode(&whole, true).err().unwrap_or(DropReason::Malformed)),
+                false => {
+                    Why::Host { word: "fragment", text: "a piece of a packet: kept until the rest is here" }
+                }
+            };
+            self.trace_in(now, frame, About::default(), why);
+        }
+        self.scratch = whole;
+    }
+
+    fn on_other(&mut self, now: Instant, frame: &Frame, protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) {
+        let about = About::default();
+        if !self.own.contains(dst) {
+            // Echo requests to a broadcast address stay unanswered, too (RFC 1122 §3.2.2.6).
+            return self.trace_in(now, frame, about, Why::Dropped(DropReason::NotForUs));
+        }
+        if !self.own.is_host(src) {
+            return self.trace_in(now, frame, about, Why::Dropped(DropReason::Malformed));
+        }
+        if let Some(quoted) = icmp::quoted(protocol, src, dst, body) {
+            return self.on_icmp_error(now, frame, quoted);
+        }
+        let (word, text) = icmp::describe(protocol, body);
+        let known = matches!(protocol, icmp::ICMP | icmp::UDP | icmp::ICMPV6);
+        // What may be answered with an error: not more often than errors may be sent.
+        let allowed = word == "dns" || word == "icmp" && known || self.icmp_errors.take(now);
+        let taken = allowed && self.host.on_packet(now, frame.bytes);
+        let why = if known && taken {
+            Why::Host { word, text: &text }
+        } else {
+            Why::Dropped(DropReason::Unhandled)
+        };
+        self.trace_in(now, frame, about, why);
+        self.tell_resolved();
+    }
+
+    fn on_icmp_error(&mut self, now: Instant, frame: &Frame, quoted: Quoted) {
+        let said = match quoted.problem {
+            Problem::Unreachable { error, .. } => format!("{error}, about {}", quoted.seq),
+            Problem::TooBig(mtu) => {
+                format!("packet too big: the path carries {mtu} bytes, about {}", quoted.seq)
+            }
+        };
+        let Some(Slot::Conn(index)) = self.flows.find(&quoted.flow) else {
+            let text = format!("{said}: no such connection");
+            return self.trace_in(now, frame, About::default(), Why::Host { word: "icmp", text: &text });
+        };
+        let entry = &mut *self.conns[index as usize];
+        let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
+        match quoted.problem {
+            Problem::Unreachable { error, hard } => {
+                entry.conn.on_unreachable(&mut cx, quoted.seq, error, hard);
+            }
+            Problem::TooBig(mtu) => entry.conn.on_path_mtu(&mut cx, mtu, quoted.seq),
+        }
+        let about = About { conn: Some(entry.number), seg: None, state: Some(entry.conn.snapshot()) };
+        self.trace_in(now, frame, about, Why::Host { word: "icmp", text: &said });
+        self.settle(now, index);
+    }
+}

@@ -1,0 +1,124 @@
+//! Which numbers must an outsider be unable to guess? Sequence numbers, time stamp offsets, ports.
+
+use super::addrs::{Flow, octets};
+use crate::seq::Seq;
+use crate::time::Instant;
+use siphasher::sip::{SipHasher13, SipHasher24};
+use std::hash::{BuildHasher, Hasher};
+use std::net::{IpAddr, SocketAddr};
+
+/// Keyed hashes, one per purpose, all from the stack's seed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Secrets {
+    seed: u64,
+}
+
+/// What a hash is for: the second half of its key, so that one never tells about another.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Purpose {
+    Isn = 1,
+    Timestamp = 2,
+    PortOffset = 3,
+    PortIndex = 4,
+    Table = 5,
+    Host = 6,
+}
+
+impl Secrets {
+    pub fn new(seed: u64) -> Secrets {
+        Secrets { seed }
+    }
+
+    fn hasher(&self, purpose: Purpose) -> SipHasher24 {
+        SipHasher24::new_with_keys(self.seed, purpose as u64)
+    }
+
+    fn of_flow(&self, purpose: Purpose, flow: &Flow) -> u64 {
+        self.hasher(purpose).hash(&flow.bytes())
+    }
+
+    /// ISN = M + F(local, remote, secret), M ticking every 4 µs (RFC 9293 §3.4.1, RFC 6528; SHLD-1).
+    pub fn isn(&self, now: Instant, flow: &Flow) -> Seq {
+        Seq((self.of_flow(Purpose::Isn, flow) as u32).wrapping_add((now.as_micros() / 4) as u32))
+    }
+
+    /// The offset of a flow's time stamp clock (RFC 7323 §5.4). It is the same for every incarnation of the flow,
+    /// so that the next one's time stamps are newer than the last one's (RFC 6191).
+    pub fn timestamp_offset(&self, flow: &Flow) -> u32 {
+        self.of_flow(Purpose::Timestamp, flow) as u32
+    }
+
+    /// F and G of RFC 6056 §3.3.4: where a destination's walk through the port range begins, and which counter
+    /// drives it.
+    pub fn port_hashes(&self, local: IpAddr, remote: SocketAddr) -> (u64, u64) {
+        let mut bytes = [0; 34];
+        bytes[..16].copy_from_slice(&octets(local));
+        bytes[16..32].copy_from_slice(&octets(remote.ip()));
+        bytes[32..].copy_from_slice(&remote.port().to_be_bytes());
+        (self.hasher(Purpose::PortOffset).hash(&bytes), self.hasher(Purpose::PortIndex).hash(&bytes))
+    }
+
+    /// The seed of what answers pings and asks name servers.
+    pub fn host_seed(&self) -> u64 {
+        self.hasher(Purpose::Host).hash(&[])
+    }
+
+    /// The hasher of the flow table: a peer who chooses its ports cannot aim at one bucket.
+    pub fn table(&self) -> TableHasher {
+        TableHasher { seed: self.seed }
+    }
+}
+
+/// SipHash-1-3 keyed by the seed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TableHasher {
+    seed: u64,
+}
+
+impl BuildHasher for TableHasher {
+    type Hasher = Sip;
+
+    fn build_hasher(&self) -> Sip {
+        Sip(SipHasher13::new_with_keys(self.seed, Purpose::Table as u64))
+    }
+}
+
+pub(super) struct Sip(SipHasher13);
+
+impl Hasher for Sip {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Duration;
+
+    fn flow(port: u16) -> Flow {
+        Flow::new(([10, 0, 0, 2], port).into(), ([10, 0, 0, 1], 80).into())
+    }
+
+    #[test]
+    fn isns_of_one_flow_tick_every_4_microseconds() {
+        let secrets = Secrets::new(7);
+        let start = secrets.isn(Instant::ZERO, &flow(1));
+        assert_eq!(secrets.isn(Instant::ZERO + Duration::from_micros(400), &flow(1)).since(start), 100);
+        assert_eq!(secrets.isn(Instant::ZERO + Duration::from_secs(1), &flow(1)).since(start), 250_000);
+    }
+
+    #[test]
+    fn isns_differ_by_flow_and_by_seed_and_are_not_the_time_stamp_offsets() {
+        let (a, b) = (Secrets::new(7), Secrets::new(8));
+        assert_ne!(a.isn(Instant::ZERO, &flow(1)), a.isn(Instant::ZERO, &flow(2)));
+        assert_ne!(a.isn(Instant::ZERO, &flow(1)), b.isn(Instant::ZERO, &flow(1)));
+        assert_ne!(a.isn(Instant::ZERO, &flow(1)).0, a.timestamp_offset(&flow(1)));
+        assert_eq!(a.isn(Instant::ZERO, &flow(1)), Secrets::new(7).isn(Instant::ZERO, &flow(1)));
+    }
+}

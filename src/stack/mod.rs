@@ -1,0 +1,350 @@
+//! What makes a host of single connections? Addresses, ports, listeners, TIME-WAIT, and one way in and out.
+//!
+//! A packet comes in through [`Stack::on_frame`] (`input.rs`): it is decoded, the flow table (`demux.rs`) finds its
+//! connection, TIME-WAIT entry (`time_wait.rs`) or listener (`listeners.rs`), else it is answered with a reset
+//! (`rst.rs`). What is not TCP goes to the host (`host.rs`, `icmp.rs`). After every call into a connection
+//! `conns.rs` draws the consequences: trace, events for the owner, timers, turn to send. A packet leaves through
+//! [`Stack::transmit`] (`output.rs`). What an application does is in `app.rs` and `stream.rs`.
+
+mod addrs;
+mod app;
+mod conns;
+mod demux;
+mod dirty;
+mod host;
+mod icmp;
+mod input;
+mod isn;
+mod listeners;
+mod output;
+mod owners;
+mod ports;
+pub mod queue_device;
+mod rst;
+mod stream;
+mod time_wait;
+mod timers;
+
+pub use stream::Stream;
+
+use crate::tcp::{self, Cx, Log};
+use crate::time::Instant;
+use crate::trace::Tracer;
+use addrs::Addrs;
+use conns::{Entry, Frame};
+use demux::FlowTable;
+use dirty::Dirty;
+use host::Host;
+use icmp::ErrorLimit;
+use isn::Secrets;
+use listeners::Listeners;
+use output::{Looped, Reply};
+use owners::Owners;
+use ports::Ports;
+use slab::Slab;
+use smoltcp::phy::{Device, RxToken};
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use time_wait::TimeWaits;
+use timers::Timers;
+
+/// What a stack is made with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How TCP behaves.
+    pub tcp: tcp::Config,
+    /// Own addresses with prefix lengths. Pings and name servers are for the first eight only.
+    pub addrs: Vec<(IpAddr, u8)>,
+    /// Where packets for other networks go (on TUN: the kernel's side); a point-to-point link has no other way.
+    pub gateways: Vec<IpAddr>,
+    /// Link MTU, bytes, 576..=65535.
+    pub mtu: u16,
+    /// Seed of ISNs, port choice and time stamp offsets: the same seed gives the same run.
+    pub seed: u64,
+    /// Name servers for [`Stack::resolve`], in the order in which they are asked; four at most.
+    pub dns: Vec<IpAddr>,
+}
+
+/// A handle on a connection. After the connection is gone it leads to nothing, never to another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConnId {
+    index: u32,
+    generation: u32,
+}
+
+/// A handle on a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ListenerId(u32);
+
+/// A handle on a question to a name server.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct QueryId(u32);
+
+/// Whose socket it is: each service (or the net runtime) has its own number and its own ready queue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Owner(pub u16);
+
+/// What an owner is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ready {
+    /// A connection waits in `accept`.
+    Accept(ListenerId),
+    /// Something happened to a connection.
+    Conn(ConnId, tcp::Event),
+    /// `resolved(query)` has the answer.
+    Resolved(QueryId),
+}
+
+/// Why a socket can't be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StackError {
+    /// A listener or connection has this address already (EADDRINUSE).
+    AddrInUse,
+    /// Not an address of this stack, or no ephemeral port is free (EADDRNOTAVAIL); the counts say why ports ran out.
+    AddrNotAvailable {
+        /// Ports of the range that connections to the same destination have.
+        connections: u32,
+        /// Ports of the range that wait in TIME-WAIT for the same destination.
+        time_wait: u32,
+    },
+    /// Multicast, broadcast, unspecified or port 0 as a destination, or family not configured.
+    InvalidDestination,
+}
+
+impl fmt::Display for StackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StackError::AddrInUse => f.write_str("address in use"),
+            StackError::AddrNotAvailable { connections: 0, time_wait: 0 } => {
+                f.write_str("not an address of this stack")
+            }
+            StackError::AddrNotAvailable { connections, time_wait } => write!(
+                f,
+                "no ephemeral port is free: {connections} are in use and {time_wait} in TIME-WAIT for this destination"
+            ),
+            StackError::InvalidDestination => f.write_str("nothing can be reached at this address"),
+        }
+    }
+}
+
+impl std::error::Error for StackError {}
+
+/// Why a name has no address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ResolveError {
+    /// Not a name that DNS can be asked for: an empty or too long part.
+    InvalidName,
+    /// No such name, or it has no address.
+    NotFound,
+    /// No name server answered.
+    TimedOut,
+    /// No name server is configured.
+    NoServer,
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ResolveError::InvalidName => "not a valid host name",
+            ResolveError::NotFound => "no address is known for this name",
+            ResolveError::TimedOut => "no name server answered",
+            ResolveError::NoServer => "no name server is configured",
+        })
+    }
+}
+
+impl std::error::Error for ResolveError {}
+
+/// An accepted connection. A peer that came to `[::]` over IPv4 has its IPv4 address.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub id: ConnId,
+    /// Its end here.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+}
+
+/// A host: many connections on one device, without a clock or a thread of its own.
+///
+/// Its driver hands in packets and the time and lets it send; its applications call what never blocks and then look
+/// into [`ready`](Stack::ready). The same seed and the same calls give the same bytes.
+pub struct Stack {
+    config: Config,
+    /// The settings for new connections, shared with those that were made under them.
+    tcp: Arc<tcp::Config>,
+    own: Addrs,
+    secrets: Secrets,
+    flows: FlowTable,
+    conns: Slab<Box<Entry>>,
+    /// The number of the latest connection.
+    next_number: u32,
+    /// Connections that the flow table leads to.
+    open: usize,
+    time_waits: TimeWaits,
+    listeners: Listeners,
+    ports: Ports,
+    owners: Owners,
+    timers: Timers,
+    dirty: Dirty,
+    replies: VecDeque<Reply>,
+    host: Host,
+    icmp_errors: ErrorLimit,
+    looped: Looped,
+    /// The next packet's IPv4 identification.
+    ident: u16,
+    tracer: Tracer,
+    log: Log,
+    /// A packet that is being put together or comes back.
+    scratch: Vec<u8>,
+    /// A packet of the host's on its way out.
+    sent: Vec<u8>,
+}
+
+impl Stack {
+    /// A stack without connections that writes its trace to `tracer`.
+    pub fn new(config: Config, tracer: Tracer) -> Stack {
+        let secrets = Secrets::new(config.seed);
+        Stack {
+            tcp: Arc::new(config.tcp.clone()),
+            own: Addrs::new(&config.addrs),
+            flows: FlowTable::new(secrets.table()),
+            conns: Slab::new(),
+            next_number: 0,
+            open: 0,
+            time_waits: TimeWaits::default(),
+            listeners: Listeners::default(),
+            ports: Ports::new(secrets),
+            owners: Owners::default(),
+            timers: Timers::default(),
+            dirty: Dirty::default(),
+            replies: VecDeque::new(),
+            host: Host::new(&config, secrets.host_seed()),
+            icmp_errors: ErrorLimit::default(),
+            looped: Looped::new(config.mtu),
+            ident: 0,
+            log: Log::new(tracer.wants_events()),
+            tracer,
+            scratch: Vec::new(),
+            sent: Vec::new(),
+            secrets,
+            config,
+        }
+    }
+
+    /// What it was made with, the TCP settings as they are now.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes settings for connections made from now on, and the length of TIME-WAITs that begin from now on.
+    pub fn set_tcp_config(&mut self, tcp: tcp::Config) {
+        self.tcp = Arc::new(tcp.clone());
+        self.config.tcp = tcp;
+    }
+
+    /// One IP packet from the device. Never panics, whatever the bytes.
+    pub fn on_frame(&mut self, now: Instant, frame: &[u8]) {
+        self.on_offloaded_frame(now, frame, None, false);
+    }
+
+    /// One IP packet that the device has done some of the work for: it may stand for several wire segments of
+    /// `gso_size` payload bytes each, and `verified` vouches for its TCP checksum.
+    pub fn on_offloaded_frame(
+        &mut self,
+        now: Instant,
+        frame: &[u8],
+        gso_size: Option<NonZeroU16>,
+        verified: bool,
+    ) {
+        self.receive(now, &Frame { bytes: frame, gso_size, verified, looped: false });
+    }
+
+    /// Runs every timer that is due, and delivers what the stack has sent to itself.
+    pub fn on_timeout(&mut self, now: Instant) {
+        // What these packets are answered with is the next turn's.
+        let mut frame = std::mem::take(&mut self.scratch);
+        for _ in 0..self.looped.len() {
+            if self.looped.pop(&mut frame) {
+                self.receive(now, &Frame { bytes: &frame, gso_size: None, verified: false, looped: true });
+            }
+        }
+        self.scratch = frame;
+        while let Some(index) = self.timers.pop_due(now) {
+            let entry = &mut *self.conns[index as usize];
+            if entry.conn.next_deadline().is_some_and(|at| at <= now) {
+                entry.conn.on_timeout(&mut Cx { now, cfg: &entry.cfg, log: &mut self.log });
+                self.settle(now, index);
+            } else {
+                self.timers.set(index, entry.conn.next_deadline());
+            }
+        }
+        while let Some(waiting) = self.time_waits.expire(now) {
+            self.flows.remove(&waiting.flow);
+        }
+        self.host.on_timeout(now);
+        self.tell_resolved();
+    }
+
+    /// When `on_timeout` is due next: never late, but early for a timer that was put off or cancelled meanwhile.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [
+            self.timers.first(),
+            self.time_waits.next_deadline(),
+            self.host.next_deadline(),
+            self.looped.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// One turn: receives up to `budget` frames, runs timers, and sends up to `budget` packets after each, so that
+    /// acknowledgments do not depend on how many frames had come together. True if anything happened.
+    pub fn poll<D: Device>(&mut self, now: Instant, device: &mut D, budget: usize) -> bool {
+        let verified = !device.capabilities().checksum.tcp.rx();
+        let mut busy = false;
+        for _ in 0..budget {
+            let Some((rx, _)) = device.receive(now.into()) else { break };
+            let gso_size = rx.meta().segmentation_offload_size;
+            rx.consume(|frame| self.on_offloaded_frame(now, frame, gso_size, verified));
+            self.transmit(now, device, budget);
+            busy = true;
+        }
+        for _ in 0..budget {
+            let due = self.next_deadline().is_some_and(|at| at <= now);
+            if due {
+                self.on_timeout(now);
+            }
+            busy |= self.transmit(now, device, budget) > 0 || due;
+            if self.looped.len() == 0 {
+                break;
+            }
+        }
+        busy
+    }
+
+    /// Connections that are not CLOSED, half-open ones included, TIME-WAIT not.
+    pub fn open_connections(&self) -> usize {
+        self.open
+    }
+
+    /// Flows in TIME-WAIT.
+    pub fn time_waits(&self) -> usize {
+        self.time_waits.len()
+    }
+
+    /// The trace.
+    pub fn tracer(&mut self) -> &mut Tracer {
+        &mut self.tracer
+    }
+
+    /// Ends the stack, not the trace: the caller finishes it.
+    pub fn into_tracer(self) -> Tracer {
+        self.tracer
+    }
+}

@@ -1,0 +1,240 @@
+//! What is sent next, and how does it get onto the device?
+
+use super::Stack;
+use super::addrs::Flow;
+use super::icmp;
+use super::queue_device::{QueueDevice, meta};
+use crate::segment::{Ecn, Segment};
+use crate::tcp::{Cause, Cx, Payload, Room, Snapshot};
+use crate::time::Instant;
+use crate::trace::{Direction, PacketRecord, Record, Tracer, Why};
+use crate::wire::{self, Decoded, Envelope};
+use smoltcp::phy::{Device, DeviceCapabilities, TxToken};
+use std::num::NonZeroU16;
+
+/// Answers that wait for the device. They come one per packet received, and are sent before anything else.
+pub(super) const MAX_REPLIES: usize = 256;
+/// TTL and hop limit of all that is sent (RFC 1700's default).
+const HOPS: u8 = 64;
+
+/// Packets that a stack may have under way to itself.
+const MAX_LOOPED: usize = 1024;
+
+/// A segment that no connection sends: a reset for a stranger, an acknowledgment from TIME-WAIT.
+pub(super) struct Reply {
+    pub flow: Flow,
+    pub seg: Segment,
+    pub cause: Cause,
+    /// The connection it is about, and its numbers.
+    pub about: Option<(u32, Snapshot)>,
+}
+
+/// What a segment is on its way out.
+struct Outgoing<'a> {
+    envelope: Envelope,
+    seg: Segment,
+    payload: Payload<'a>,
+    gso_size: Option<NonZeroU16>,
+}
+
+impl Stack {
+    /// Sends at most `budget` packets while the device has room; returns how many. Connections take turns, a packet
+    /// each. A token that the device hands out may come back unused.
+    pub fn transmit<D: Device>(&mut self, now: Instant, device: &mut D, budget: usize) -> usize {
+        let caps = device.capabilities();
+        let mut sent = 0;
+        while sent < budget && self.has_output() {
+            let Some(token) = device.transmit(now.into()) else { break };
+            if !self.send_one(now, token, &caps) {
+                break;
+            }
+            sent += 1;
+        }
+        sent
+    }
+
+    fn has_output(&self) -> bool {
+        !self.replies.is_empty() || self.host.has_output() || !self.dirty.is_empty()
+    }
+
+    /// Sends one packet; false if there was none.
+    fn send_one<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> bool {
+        if let Some(reply) = self.replies.pop_front() {
+            let looped = self.own.contains(reply.flow.remote().ip());
+            if looped && self.looped.is_full() {
+                self.replies.push_front(reply);
+                return false;
+            }
+            self.send_reply(now, token, reply, looped);
+            return true;
+        }
+        if self.host.has_output() {
+            self.send_host(now, token);
+            return true;
+        }
+        self.send_segment(now, token, caps)
+    }
+
+    fn send_reply<T: TxToken>(&mut self, now: Instant, token: T, reply: Reply, looped: bool) {
+        let out = Outgoing {
+            envelope: envelope(&reply.flow, self.take_ident(1)),
+            seg: reply.seg,
+            payload: Payload::default(),
+            gso_size: None,
+        };
+        let (cause, about) = (reply.cause, reply.about);
+        match looped {
+            true => self.looped.loop_back(now, &out, cause, about, &mut self.tracer),
+            false => out.put(now, token, cause, about, &mut self.tracer),
+        }
+    }
+
+    fn send_host<T: TxToken>(&mut self, now: Instant, token: T) {
+        if self.host.pop(now, &mut self.sent).is_none() {
+            return;
+        }
+        let frame = &self.sent;
+        token.consume(frame.len(), |buf| buf.copy_from_slice(frame));
+        let (word, text) = match wire::decode(frame, false) {
+            Ok(Decoded::Other { protocol, body, .. }) => icmp::describe(protocol, body),
+            _ => ("fragment", "a piece of an answer".to_owned()),
+        };
+        self.tracer.record(&Record::Packet(PacketRecord {
+            at: now,
+            direction: Direction::Out,
+            frame,
+            gso_size: None,
+            why: Why::Host { word, text: &text },
+            conn: None,
+            seg: None,
+            state: None,
+        }));
+        self.tell_resolved();
+    }
+
+    fn send_segment<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> bool {
+        while let Some(index) = self.dirty.pop() {
+            let entry = &mut *self.conns[index as usize];
+            let looped = self.own.contains(entry.flow.remote().ip());
+            if looped && self.looped.is_full() {
+                self.dirty.put_back(index);
+                return false;
+            }
+            let room = room(self.config.mtu, caps, entry.flow.ip_header(), looped);
+            let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
+            let Some(transmit) = entry.conn.poll_transmit(&mut cx, room) else {
+                self.follow(now, index);
+                self.reap(index);
+                continue;
+            };
+            let (seg, cause, gso_size) = (transmit.seg, transmit.cause, transmit.gso_size);
+            let envelope = envelope(&entry.flow, self.ident);
+            // A super-segment takes as many identifications as packets it becomes.
+            let packets = gso_size.map_or(1, |size| seg.len.div_ceil(size.get().into()).max(1));
+            self.ident = self.ident.wrapping_add(packets as u16);
+            let out = Outgoing { envelope, seg, payload: transmit.payload, gso_size };
+            let about = Some((entry.number, transmit.state));
+            match looped {
+                true => self.looped.loop_back(now, &out, cause, about, &mut self.tracer),
+                false => out.put(now, token, cause, about, &mut self.tracer),
+            }
+            self.settle(now, index);
+            return true;
+        }
+        false
+    }
+
+    fn take_ident(&mut self, count: u16) -> u16 {
+        let ident = self.ident;
+        self.ident = ident.wrapping_add(count);
+        ident
+    }
+}
+
+impl Outgoing<'_> {
+    /// Writes the packet into the device's buffer, where the trace sees it with the cause and the connection's number
+    /// and numbers.
+    fn put<T: TxToken>(
+        &self,
+        now: Instant,
+        mut token: T,
+        cause: Cause,
+        about: Option<(u32, Snapshot)>,
+        tracer: &mut Tracer,
+    ) {
+        token.set_meta(meta(self.gso_size));
+        token.consume(wire::encoded_len(&self.envelope, &self.seg), |buf| {
+            wire::encode(buf, &self.envelope, &self.seg, [self.payload.0, self.payload.1]);
+            tracer.record(&Record::Packet(PacketRecord {
+                at: now,
+                direction: Direction::Out,
+                frame: buf,
+                gso_size: self.gso_size.map(NonZeroU16::get),
+                why: Why::Sent(cause),
+                conn: about.map(|(number, _)| number),
+                seg: Some(&self.seg),
+                state: about.map(|(_, state)| state),
+            }));
+        });
+    }
+}
+
+/// Packets from the stack to itself.
+pub(super) struct Looped {
+    queue: QueueDevice,
+    since: Instant,
+}
+
+impl Looped {
+    pub fn new(mtu: u16) -> Looped {
+        Looped { queue: QueueDevice::new(mtu, MAX_LOOPED), since: Instant::ZERO }
+    }
+
+    fn is_full(&self) -> bool {
+        self.queue.room() == 0
+    }
+
+    /// Whoever calls this has asked whether there is room.
+    fn loop_back(
+        &mut self,
+        now: Instant,
+        out: &Outgoing,
+        cause: Cause,
+        about: Option<(u32, Snapshot)>,
+        tracer: &mut Tracer,
+    ) {
+        if let Some(token) = self.queue.transmit(now.into()) {
+            self.since = now;
+            out.put(now, token, cause, about, tracer);
+        }
+    }
+
+    /// Takes a packet; what has been put in is due at once.
+    pub fn pop(&mut self, frame: &mut Vec<u8>) -> bool {
+        self.queue.pop(frame).is_some()
+    }
+
+    pub fn len(&self) -> usize {
+        self.queue.outgoing()
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        (self.len() > 0).then_some(self.since)
+    }
+}
+
+fn envelope(flow: &Flow, ident: u16) -> Envelope {
+    Envelope { src: flow.local(), dst: flow.remote(), ecn: Ecn::NotEct, ident, hops: HOPS }
+}
+
+/// How much a connection may send at once.
+fn room(mtu: u16, caps: &DeviceCapabilities, ip_header: u16, looped: bool) -> Room {
+    let mtu = u16::try_from(caps.max_transmission_unit).unwrap_or(u16::MAX).min(mtu);
+    let offload = match ip_header {
+        _ if looped => None,
+        20 => caps.segmentation.tcpv4,
+        _ => caps.segmentation.tcpv6,
+    };
+    let largest = offload.map_or(0, |n| n.get().min(65_535) as u32);
+    Room { mtu, max_packet: largest.max(mtu.into()) }
+}
