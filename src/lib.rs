@@ -1,9 +1,11 @@
 //! A TCP/IP and HTTP/1.1 stack in user space that says why it sent each segment.
 
 pub mod dropped;
+pub mod http;
 pub mod knob;
 pub mod segment;
 pub mod seq;
+pub mod service;
 pub mod stack;
 pub mod stream;
 pub mod tcp;

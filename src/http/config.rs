@@ -1,0 +1,63 @@
+//! How should HTTP behave? Every setting of both sides of a connection, and three profiles of them.
+
+use crate::time::Duration;
+
+/// Settings of one server or client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Keep connections open for further requests (RFC 9112 §9.3).
+    pub keepalive: bool,
+    /// Requests that one connection may carry before the server closes it; 0 is unlimited.
+    pub keepalive_max: u32,
+    /// How long the server keeps an idle connection.
+    pub keepalive_timeout: Duration,
+    /// How long a request head may take from its first byte; also how long a new connection may say nothing.
+    pub header_timeout: Duration,
+    /// How long a body, in either direction, may make no progress.
+    pub body_timeout: Duration,
+    /// How long a server that closed first goes on reading, so that its last response is not lost to a RST
+    /// (RFC 9112 §9.6); zero closes at once.
+    pub linger: Duration,
+    /// The largest head in bytes, request line and fields together.
+    pub max_head: u32,
+    /// The largest request body in bytes that a server accepts.
+    pub max_body: u64,
+    /// Requests that a client sends ahead of their responses on one connection; 1 does not pipeline (RFC 9112 §9.3.2).
+    pub pipeline: u8,
+    /// Connections that a client opens to one origin at the same time.
+    pub parallel: u16,
+}
+
+impl Config {
+    /// What common servers and clients on Linux do.
+    pub fn linux() -> Config {
+        Config {
+            keepalive: true,
+            keepalive_max: 1000,
+            keepalive_timeout: Duration::from_secs(75),
+            header_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            linger: Duration::from_secs(5),
+            max_head: 16 << 10,
+            max_body: 1 << 30,
+            pipeline: 1,
+            parallel: 1,
+        }
+    }
+
+    /// What the RFCs recommend: as `linux`, without a limit to the requests of a connection.
+    pub fn rfc() -> Config {
+        Config { keepalive_max: 0, ..Config::linux() }
+    }
+
+    /// The textbooks' HTTP: a connection for each request.
+    pub fn classic() -> Config {
+        Config { keepalive: false, ..Config::linux() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::linux()
+    }
+}

@@ -1,0 +1,350 @@
+//! What does a message's head say? Request and response heads, parsed strictly (RFC 9112 §2 to §5).
+
+use super::fields::Fields;
+use super::{Method, StatusCode};
+use std::fmt;
+use std::net::Ipv6Addr;
+
+/// Fields in one head; more are answered 431.
+const MAX_FIELDS: usize = 128;
+
+/// The versions that are spoken. A higher minor version of HTTP/1 is treated as 1.1 (RFC 9110 §2.5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        })
+    }
+}
+
+/// A request that is answered by the HTTP machinery itself, with this status and this sentence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The status of the answer, 4xx or 5xx.
+    pub status: StatusCode,
+    /// What is wrong with the request.
+    pub why: &'static str,
+}
+
+/// A response head that cannot be understood: what is wrong with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadHead(pub &'static str);
+
+const fn bad(why: &'static str) -> Refusal {
+    Refusal { status: StatusCode::BAD_REQUEST, why }
+}
+
+/// The head of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The request target as it was sent.
+    pub target: String,
+    /// The version; 1.1 for higher minor versions.
+    pub version: Version,
+    /// The header fields.
+    pub fields: Fields,
+    /// Where the path starts in `target` (absolute-form has a scheme and an authority before it).
+    path_at: usize,
+}
+
+impl RequestHead {
+    /// The target without scheme and authority: path and query, `*`, or CONNECT's authority. An empty path is `/`.
+    pub fn path_and_query(&self) -> &str {
+        match &self.target[self.path_at..] {
+            "" => "/",
+            rest => rest,
+        }
+    }
+
+    /// The path, still percent-encoded.
+    pub fn path(&self) -> &str {
+        let all = self.path_and_query();
+        match all.split('?').next() {
+            None | Some("") => "/",
+            Some(path) => path,
+        }
+    }
+
+    /// What follows the `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.path_and_query().split_once('?').map(|(_, query)| query)
+    }
+
+    /// Who is asked: the authority of an absolute-form target, else Host (RFC 9112 §3.2.2).
+    pub fn authority(&self) -> Option<&str> {
+        match self.target[..self.path_at].split_once("://") {
+            Some((_, authority)) => Some(authority),
+            None => self.fields.text("Host"),
+        }
+    }
+}
+
+/// The head of a response.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResponseHead {
+    /// The version.
+    pub version: Version,
+    /// The status, 100 to 999; unknown ones count as the x00 of their class (RFC 9110 §15).
+    pub status: StatusCode,
+    /// The reason phrase; it may be empty.
+    pub reason: String,
+    /// The header fields.
+    pub fields: Fields,
+}
+
+/// Looks for the end of a head in bytes that come in pieces, without looking at any byte twice.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Scan {
+    first_line: Option<usize>,
+    line_start: usize,
+    looked: usize,
+}
+
+/// Which line ends are accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lines {
+    /// CRLF only: what servers and proxies disagree about is refused.
+    Strict,
+    /// LF alone too (RFC 9112 §2.2 allows it); for responses.
+    Lenient,
+}
+
+impl Scan {
+    /// The length of the head, its empty line included; `None` if that has not come yet.
+    pub fn find(&mut self, bytes: &[u8], lines: Lines) -> Result<Option<usize>, BadHead> {
+        while let Some(n) = bytes[self.looked..].iter().position(|&b| b == b'\n') {
+            let lf = self.looked + n;
+            let line = &bytes[self.line_start..lf];
+            let line = match line.split_last() {
+                Some((b'\r', line)) => line,
+                _ if lines == Lines::Lenient => line,
+                _ => return Err(BadHead("a line ends in LF without CR (RFC 9112 §2.2)")),
+            };
+            if line.contains(&b'\r') {
+                return Err(BadHead("CR without LF (RFC 9112 §2.2)"));
+            }
+            self.looked = lf + 1;
+            let first = self.first_line.is_none();
+            self.first_line.get_or_insert(line.len());
+            self.line_start = lf + 1;
+            if line.is_empty() && !first {
+                return Ok(Some(lf + 1));
+            }
+        }
+        self.looked = bytes.len();
+        Ok(None)
+    }
+
+    /// The length of the first line, once it is complete.
+    pub fn first_line(&self) -> Option<usize> {
+        self.first_line
+    }
+}
+
+/// Parses `Name: value` lines up to and including the empty line.
+pub(super) fn parse_fields(bytes: &[u8]) -> Result<Fields, BadHead> {
+    let mut rows = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    match httparse::parse_headers(bytes, &mut rows) {
+        Ok(httparse::Status::Complete((_, rows))) => {
+            let mut fields = Fields::new();
+            for row in rows {
+                fields.append(row.name.as_bytes(), row.value.trim_ascii());
+            }
+            Ok(fields)
+        }
+        Ok(httparse::Status::Partial) => Err(BadHead("the header section has no end")),
+        Err(httparse::Error::TooManyHeaders) => Err(TOO_MANY_FIELDS),
+        Err(httparse::Error::HeaderName) => Err(BadHead(
+            "a field line does not start with a name and a colon, without spaces (RFC 9112 §5.1, §5.2)",
+        )),
+        Err(_) => Err(BadHead("a field value contains control characters (RFC 9110 §5.5)")),
+    }
+}
+
+const TOO_MANY_FIELDS: BadHead = BadHead("more than 128 header fields");
+
+/// Splits a head into its first line and the rest.
+fn first_line(head: &[u8]) -> (&[u8], &[u8]) {
+    let lf = head.iter().position(|&b| b == b'\n').unwrap_or(head.len() - 1);
+    let (line, rest) = head.split_at(lf + 1);
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    (line.strip_suffix(b"\r").unwrap_or(line), rest)
+}
+
+/// Parses a request head that [`Scan`] has found.
+pub(super) fn parse_request(head: &[u8]) -> Result<RequestHead, Refusal> {
+    let (line, rest) = first_line(head);
+    let mut words = line.split(|&b| b == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(bad("the request line is not METHOD TARGET VERSION with single spaces (RFC 9112 §3)"));
+    };
+    let method = Method::from_bytes(method).map_err(|_| bad("the method is not a token (RFC 9110 §9.1)"))?;
+    let version = parse_version(version)?;
+    if !target.iter().all(|&b| b.is_ascii_graphic() && b != b'#') {
+        return Err(bad("the request target contains characters that must be encoded (RFC 9112 §3.2)"));
+    }
+    let target = String::from_utf8_lossy(target).into_owned();
+    let path_at = path_start(&method, &target)?;
+    let fields = parse_fields(rest).map_err(|e| Refusal {
+        status: if e == TOO_MANY_FIELDS {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        },
+        why: e.0,
+    })?;
+    check_host(version, &fields)?;
+    Ok(RequestHead { method, target, version, fields, path_at })
+}
+
+fn parse_version(text: &[u8]) -> Result<Version, Refusal> {
+    match text {
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(Refusal {
+                status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                why: "only HTTP/1.0 and HTTP/1.1 are spoken here (RFC 9110 §15.6.6)",
+            })
+        }
+        _ => Err(bad("the version is not HTTP/DIGIT.DIGIT (RFC 9112 §2.3)")),
+    }
+}
+
+/// Checks the form of the target (RFC 9112 §3.2) and says where its path starts.
+fn path_start(method: &Method, target: &str) -> Result<usize, Refusal> {
+    if *method == Method::CONNECT {
+        let has_port =
+            target.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && !port.is_empty());
+        return match is_authority(target) && has_port {
+            true => Ok(0),
+            false => Err(bad("CONNECT takes HOST:PORT (RFC 9112 §3.2.3)")),
+        };
+    }
+    if target.starts_with('/') || (target == "*" && *method == Method::OPTIONS) {
+        return Ok(0);
+    }
+    let wrong = || bad("the target is neither /PATH nor an http URI (RFC 9112 §3.2)");
+    let (scheme, rest) = target.split_once("://").ok_or_else(wrong)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(wrong());
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match &rest[..end] {
+        "" => Err(wrong()),
+        authority if is_authority(authority) => Ok(scheme.len() + 3 + end),
+        _ => Err(wrong()),
+    }
+}
+
+/// RFC 9112 §3.2: 400 to a request without Host (1.1), with several, or with an invalid one.
+fn check_host(version: Version, fields: &Fields) -> Result<(), Refusal> {
+    let mut hosts = fields.all("Host");
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::Http10 => Ok(()),
+        (None, _) => Err(bad("the request has no Host field (RFC 9112 §3.2)")),
+        (Some(_), Some(_)) => Err(bad("the request has several Host fields (RFC 9112 §3.2)")),
+        // Empty is what a client sends whose target has no authority.
+        (Some(b""), None) => Ok(()),
+        (Some(host), None) if std::str::from_utf8(host).is_ok_and(is_authority) => Ok(()),
+        (Some(_), None) => Err(bad("the Host field is not HOST or HOST:PORT (RFC 9112 §3.2)")),
+    }
+}
+
+/// Whether the text is `host` or `host:port` without user information (RFC 3986 §3.2.2).
+pub fn is_authority(text: &str) -> bool {
+    let (host_is_valid, rest) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((literal, rest)) => (literal.parse::<Ipv6Addr>().is_ok(), rest),
+            None => return false,
+        },
+        None => {
+            let end = text.find(':').unwrap_or(text.len());
+            let (host, rest) = text.split_at(end);
+            (!host.is_empty() && is_reg_name(host), rest)
+        }
+    };
+    let port_is_valid = match rest.strip_prefix(':') {
+        Some("") => true,
+        Some(port) => port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok(),
+        None => rest.is_empty(),
+    };
+    host_is_valid && port_is_valid
+}
+
+fn is_reg_name(host: &str) -> bool {
+    let mut bytes = host.bytes();
+    while let Some(byte) = bytes.next() {
+        let valid = match byte {
+            b'%' => {
+                let hex = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_hexdigit());
+                hex(bytes.next()) && hex(bytes.next())
+            }
+            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte),
+        };
+        if !valid {
+            return false;
+        }
+    }
+    true
+}
+
+/// Parses a response head that [`Scan`] has found.
+pub(super) fn parse_response(head: &[u8]) -> Result<ResponseHead, BadHead> {
+    let (line, rest) = first_line(head);
+    const WRONG: BadHead = BadHead("the answer does not start with an HTTP/1.x status line (RFC 9112 §4)");
+    let (version, line) = match line {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b' ', line @ ..] => (Version::Http10, line),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9', b' ', line @ ..] => (Version::Http11, line),
+        _ => return Err(WRONG),
+    };
+    let (code, reason) = match line {
+        [a, b, c] => ([*a, *b, *c], &b""[..]),
+        [a, b, c, b' ', reason @ ..] => ([*a, *b, *c], reason),
+        _ => return Err(WRONG),
+    };
+    // `from_bytes` refuses codes below 100 and what is not three digits.
+    let status = StatusCode::from_bytes(&code).map_err(|_| WRONG)?;
+    let fields = match unfold(rest) {
+        Some(unfolded) => parse_fields(&unfolded)?,
+        None => parse_fields(rest)?,
+    };
+    Ok(ResponseHead { version, status, reason: String::from_utf8_lossy(reason).into_owned(), fields })
+}
+
+/// RFC 9112 §5.2: a user agent replaces each obs-fold with spaces. `None` if there is none.
+fn unfold(fields: &[u8]) -> Option<Vec<u8>> {
+    let folds = |pair: &[u8]| pair[0] == b'\n' && matches!(pair[1], b' ' | b'\t');
+    if !fields.windows(2).any(folds) {
+        return None;
+    }
+    let mut out = fields.to_vec();
+    for at in 0..out.len() - 1 {
+        if folds(&out[at..at + 2]) {
+            out[at] = b' ';
+            if at > 0 && out[at - 1] == b'\r' {
+                out[at - 1] = b' ';
+            }
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+//! What are HTTP's settings called? The rows behind `--set http.…`.
+
+use super::Config;
+use crate::knob::{
+    Knob, ValueError, duration_in, number, show_duration, show_size, show_switch, size, switch,
+};
+use crate::time::Duration;
+
+const MILLI: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The smallest head limit that a request with a Host field still fits into.
+const SMALLEST_HEAD: u64 = 256;
+const LARGEST_HEAD: u64 = 1 << 20;
+
+fn show_unlimited(n: u32) -> String {
+    if n == 0 { "unlimited".into() } else { n.to_string() }
+}
+
+/// All settings of [`Config`].
+pub static KNOBS: &[Knob<Config>] = &[
+    Knob {
+        name: "http.keepalive",
+        values: "on|off",
+        meaning: "keep connections open for further requests",
+        linux: "",
+        rfc: "RFC 9112 §9.3",
+        get: |c| show_switch(c.keepalive),
+        set: |c, v| switch(v).map(|value| c.keepalive = value),
+    },
+    Knob {
+        name: "http.keepalive_max",
+        values: "unlimited|requests 1..4294967295",
+        meaning: "requests that one connection may carry before the server closes it",
+        linux: "",
+        rfc: "RFC 2068 §19.7.1",
+        get: |c| show_unlimited(c.keepalive_max),
+        set: |c, v| {
+            c.keepalive_max = if v.trim() == "unlimited" { 0 } else { number(v, 0, u32::MAX)? };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "http.keepalive_timeout",
+        values: "duration 1ms..1day",
+        meaning: "how long the server keeps an idle connection",
+        linux: "",
+        rfc: "RFC 9112 §9.5, RFC 2068 §19.7.1",
+        get: |c| show_duration(c.keepalive_timeout),
+        set: |c, v| duration_in(v, MILLI, DAY).map(|value| c.keepalive_timeout = value),
+    },
+    Knob {
+        name: "http.header_timeout",
+        values: "duration 1ms..1day",
+        meaning: "how long a request head may take, and how long a new connection may say nothing",
+        linux: "",
+        rfc: "RFC 9110 §15.5.9",
+        get: |c| show_duration(c.header_timeout),
+        set: |c, v| duration_in(v, MILLI, DAY).map(|value| c.header_timeout = value),
+    },
+    Knob {
+        name: "http.body_timeout",
+        values: "duration 1ms..1day",
+        meaning: "how long a body, in either direction, may make no progress",
+        linux: "",
+        rfc: "RFC 9110 §15.5.9",
+        get: |c| show_duration(c.body_timeout),
+        set: |c, v| duration_in(v, MILLI, DAY).map(|value| c.body_timeout = value),
+    },
+    Knob {
+        name: "http.linger",
+        values: "duration 0..1day",
+        meaning: "how long a server that closed first goes on reading, so that no RST eats its last response; 0 closes at once",
+        linux: "",
+        rfc: "RFC 9112 §9.6",
+        get: |c| show_duration(c.linger),
+        set: |c, v| duration_in(v, Duration::ZERO, DAY).map(|value| c.linger = value),
+    },
+    Knob {
+        name: "http.max_head",
+        values: "size 256..1MiB",
+        meaning: "the largest head: a longer request line is answered 414, more fields 431",
+        linux: "",
+        rfc: "RFC 9112 §3, RFC 6585 §5",
+        get: |c| show_size(u64::from(c.max_head)),
+        set: |c, v| match size(v)? {
+            n @ SMALLEST_HEAD..=LARGEST_HEAD => {
+                c.max_head = n as u32;
+                Ok(())
+            }
+            _ => Err(ValueError(format!("{v} is out of range: 256 bytes to 1MiB"))),
+        },
+    },
+    Knob {
+        name: "http.max_body",
+        values: "size",
+        meaning: "the largest request body that the server accepts: a longer one is answered 413",
+        linux: "",
+        rfc: "RFC 9110 §15.5.14",
+        get: |c| show_size(c.max_body),
+        set: |c, v| size(v).map(|value| c.max_body = value),
+    },
+    Knob {
+        name: "http.pipeline",
+        values: "requests 1..64",
+        meaning: "safe requests that the client sends ahead of their responses on one connection; 1 does not pipeline",
+        linux: "",
+        rfc: "RFC 9112 §9.3.2",
+        get: |c| c.pipeline.to_string(),
+        set: |c, v| number(v, 1, 64).map(|value| c.pipeline = value),
+    },
+    Knob {
+        name: "http.parallel",
+        values: "connections 1..60000",
+        meaning: "connections that the client opens to one origin at the same time",
+        linux: "",
+        rfc: "RFC 9112 §9.4",
+        get: |c| c.parallel.to_string(),
+        set: |c, v| number(v, 1, 60_000).map(|value| c.parallel = value),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_knob_reads_back_what_it_writes() {
+        for profile in [Config::linux(), Config::rfc(), Config::classic()] {
+            for knob in KNOBS {
+                let mut changed = profile.clone();
+                (knob.set)(&mut changed, &(knob.get)(&profile))
+                    .unwrap_or_else(|e| panic!("{}: {e}", knob.name));
+                assert_eq!(changed, profile, "{}", knob.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_knob_refuses_nonsense() {
+        for knob in KNOBS {
+            assert!((knob.set)(&mut Config::linux(), "nonsense").is_err(), "{}", knob.name);
+        }
+        let head = KNOBS.iter().find(|k| k.name == "http.max_head").unwrap();
+        assert!((head.set)(&mut Config::linux(), "255").is_err());
+        assert!((head.set)(&mut Config::linux(), "2MiB").is_err());
+    }
+}

@@ -1,0 +1,155 @@
+//! How does a request get its connection? Names, addresses, ports and the handshake.
+
+use super::super::plan::{FetchError, Timings};
+use super::{Connection, HttpClient, Job, Origin, State};
+use crate::http::ClientConn;
+use crate::stack::{ConnId, ResolveError, Stack, StackError};
+use crate::stream::StreamError;
+use crate::tcp;
+use crate::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use url::Host;
+
+impl HttpClient {
+    /// Begins a connection for a request.
+    pub(super) fn open(&mut self, now: Instant, stack: &mut Stack, origin: Origin, job: Job) {
+        let port = origin.port;
+        let known = match &origin.host {
+            Host::Ipv4(ip) => Some(vec![IpAddr::V4(*ip)]),
+            Host::Ipv6(ip) => Some(vec![IpAddr::V6(*ip)]),
+            Host::Domain(name) => {
+                let listed = self.options.hosts.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+                let listed: Vec<IpAddr> = listed.map(|(_, ip)| *ip).collect();
+                if listed.is_empty() { self.names.get(name).cloned() } else { Some(listed) }
+            }
+        };
+        let name = match &origin.host {
+            Host::Domain(name) => name.clone(),
+            _ => String::new(),
+        };
+        let key = self.conns.insert(Connection {
+            origin,
+            state: State::Resolving,
+            addresses: Vec::new(),
+            query: None,
+            id: None,
+            number: 0,
+            remote: None,
+            timings: Timings::default(),
+            rtt: Duration::ZERO,
+            http: ClientConn::new(Arc::clone(&self.config), now),
+            eof_seen: false,
+            armed: None,
+            jobs: VecDeque::from([job]),
+        });
+        match known {
+            Some(ips) => self.resolved(now, stack, key, &ips, port),
+            None => match stack.resolve(now, &name, self.owner) {
+                Ok(query) => {
+                    self.by_query.insert(query, key);
+                    self.conns[key].query = Some(query);
+                    self.arm(now, key);
+                }
+                Err(e) => self.fail(now, stack, key, FetchError::Resolve(e)),
+            },
+        }
+    }
+
+    /// The addresses are known: they are tried in their order.
+    pub(super) fn resolved(
+        &mut self,
+        now: Instant,
+        stack: &mut Stack,
+        key: usize,
+        ips: &[IpAddr],
+        port: u16,
+    ) {
+        self.conns[key].addresses = ips.iter().rev().map(|ip| SocketAddr::new(*ip, port)).collect();
+        self.connect(now, stack, key, FetchError::Resolve(ResolveError::NotFound));
+    }
+
+    /// Tries the next address; without one, `error` is what came of the last.
+    fn connect(&mut self, now: Instant, stack: &mut Stack, key: usize, error: FetchError) {
+        let connection = &mut self.conns[key];
+        let mut error = error;
+        while let Some(remote) = connection.addresses.pop() {
+            match stack.connect(now, remote, self.options.local, self.options.opts, self.owner) {
+                Ok(id) => {
+                    if let State::NoPort { since, .. } = connection.state {
+                        connection.timings.port_wait = now.since(since);
+                    }
+                    connection.id = Some(id);
+                    connection.number = stack.number_of(id).unwrap_or(0);
+                    connection.remote = Some(remote);
+                    connection.timings.connect_start = Some(now);
+                    let deadline = self.options.connect_timeout.map(|d| now + d);
+                    connection.state = State::Connecting { deadline };
+                    self.by_id.insert(id, key);
+                    return self.arm(now, key);
+                }
+                Err(e @ StackError::AddrNotAvailable { .. }) => {
+                    let (since, until) = match connection.state {
+                        State::NoPort { since, until } => (since, until),
+                        _ => (now, now + self.options.port_wait),
+                    };
+                    if now < until {
+                        connection.addresses.push(remote);
+                        connection.state = State::NoPort { until, since };
+                        return self.arm(now, key);
+                    }
+                    error = FetchError::Stack(e);
+                }
+                Err(e) => error = FetchError::Stack(e),
+            }
+        }
+        self.fail(now, stack, key, error);
+    }
+
+    /// Tries again to connect, unless a connection has become idle meanwhile.
+    pub(super) fn without_port(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+        let origin = self.conns[key].origin.clone();
+        let Some(kept) = self.take_idle(now, stack, &origin) else {
+            return self.connect(now, stack, key, FetchError::ConnectTimedOut);
+        };
+        let jobs = std::mem::take(&mut self.conns[key].jobs);
+        self.remove(now, stack, key);
+        self.conns[kept].jobs.extend(jobs);
+        self.begin(now, kept);
+        self.turn_and_keep(now, stack, kept);
+    }
+
+    pub(super) fn conn_ready(&mut self, now: Instant, stack: &mut Stack, id: ConnId, event: tcp::Event) {
+        let Some(&key) = self.by_id.get(&id) else { return };
+        let connection = &mut self.conns[key];
+        if let State::Connecting { .. } = connection.state {
+            match event {
+                tcp::Event::Established => {
+                    connection.state = State::Open;
+                    connection.timings.established = Some(now);
+                    connection.rtt =
+                        connection.timings.connect_start.map_or(Duration::ZERO, |start| now.since(start));
+                    self.begin(now, key);
+                }
+                tcp::Event::Closed(reason) => {
+                    self.by_id.remove(&id);
+                    connection.id = None;
+                    let why = stack.conn(id).and_then(tcp::Conn::error).unwrap_or(match reason {
+                        tcp::CloseReason::Refused => StreamError::ConnectionRefused,
+                        tcp::CloseReason::Reset => StreamError::ConnectionReset,
+                        tcp::CloseReason::TimedOut => StreamError::TimedOut,
+                        tcp::CloseReason::Unreachable => StreamError::HostUnreachable,
+                        tcp::CloseReason::Normal | tcp::CloseReason::Aborted => {
+                            StreamError::ConnectionAborted
+                        }
+                    });
+                    stack.release(now, id);
+                    return self.connect(now, stack, key, FetchError::Connect(why));
+                }
+                tcp::Event::Readable | tcp::Event::Writable | tcp::Event::AllAcked => return,
+            }
+        }
+        self.turn_and_keep(now, stack, key);
+    }
+}

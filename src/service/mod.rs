@@ -1,0 +1,44 @@
+//! What runs on a byte stream?
+
+mod client;
+mod content;
+mod echo;
+mod exchange;
+mod files;
+mod pages;
+mod plan;
+mod pump;
+mod server;
+mod timers;
+
+use crate::stack::{Owner, Stack};
+use crate::time::Instant;
+
+pub use client::{ClientOptions, HttpClient};
+pub use content::pattern;
+pub use echo::{EchoService, Talk};
+pub use exchange::{Ended, Exchange};
+pub use files::check_root;
+pub use pages::Site;
+pub use plan::{BodySink, FetchError, Fetched, PlanError, RequestBody, RequestPlan, Timings};
+pub use server::{HttpServer, Listening, ServerTotals};
+
+/// Something that lives in the stack's thread (or on a simulated host) and serves its sockets without blocking.
+///
+/// The driver polls it after each turn in which its owner has something ready, and when its deadline has passed.
+pub trait Service: Send {
+    /// Whose sockets it looks after; set once, before the first poll.
+    fn owner(&self) -> Owner;
+
+    /// Does all that can be done now: takes `stack.ready(self.owner())` until it is `None`, reads and writes until
+    /// they would block.
+    fn poll(&mut self, now: Instant, stack: &mut Stack);
+
+    /// When it wants to be polled although nothing is ready.
+    fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The driver is shutting down: accept nothing new, finish what is open. True when nothing is left to do.
+    fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool;
+}

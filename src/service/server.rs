@@ -1,0 +1,515 @@
+//! How are many HTTP connections served at once? Each runs as far as its stream allows, whenever that changes.
+
+use super::Service;
+use super::exchange::{Ended, Exchange};
+use super::pages::{self, Page, Site, Step};
+use super::pump::{self, Scratch};
+use super::timers::Timers;
+use crate::http::{Config, Endpoint, Refusal, RequestHead, ServerConn, ServerEvent};
+use crate::stack::{Accepted, ConnId, ListenerId, Owner, Ready, Stack, StackError};
+use crate::stream::{ByteStream, StreamError};
+use crate::tcp;
+use crate::time::Instant;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Connections at one time; further ones wait in the listener's backlog.
+const MAX_CONNECTIONS: usize = 1 << 18;
+/// Finished exchanges that wait to be looked at.
+const EXCHANGES: usize = 8192;
+/// Exchanges of one connection that wait for their acknowledgment.
+const UNACKED: usize = 32;
+
+/// What became of an address to listen on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listening {
+    /// Connections are accepted there; port 0 has become a real one.
+    At(SocketAddr),
+    /// The stack refused it.
+    Failed(SocketAddr, StackError),
+}
+
+/// What a server has done so far.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ServerTotals {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests understood.
+    pub requests: u64,
+    /// Requests refused by the HTTP machinery: malformed, too large, too slow.
+    pub refused: u64,
+    /// Connections that failed or were reset.
+    pub aborted: u64,
+    /// Exchanges that nobody took in time from [`HttpServer::exchanges`].
+    pub exchanges_lost: u64,
+}
+
+/// An HTTP/1.1 server with the built-in pages and files.
+pub struct HttpServer {
+    owner: Owner,
+    config: Arc<Config>,
+    site: Site,
+    /// Addresses to listen on at the first poll.
+    addresses: Vec<SocketAddr>,
+    listeners: Vec<ListenerId>,
+    listening: (Sender<Listening>, Receiver<Listening>),
+    started: bool,
+    draining: bool,
+    /// A listener has more than was accepted.
+    accept_later: bool,
+    slots: Slab<Slot>,
+    by_id: HashMap<ConnId, usize>,
+    timers: Timers,
+    scratch: Scratch,
+    page_scratch: Scratch,
+    exchanges: Option<(Sender<Exchange>, Receiver<Exchange>)>,
+    totals: ServerTotals,
+}
+
+/// One connection.
+struct Slot {
+    id: ConnId,
+    number: u32,
+    remote: SocketAddr,
+    http: ServerConn,
+    page: Option<Page>,
+    /// When the page wants to go on.
+    wake: Option<Instant>,
+    reset_when_acked: bool,
+    eof_seen: bool,
+    armed: Option<Instant>,
+    served: u64,
+    /// Bytes given to the stream.
+    sent: u64,
+    /// The current exchange, if records are wanted.
+    current: Option<Recording>,
+    /// Complete ones that are not yet sent or acknowledged, oldest first.
+    waiting: VecDeque<Recording>,
+}
+
+/// An exchange in the making, with the places of its response in the connection's bytes.
+struct Recording {
+    exchange: Exchange,
+    /// Where the response's head begins.
+    begin: u64,
+    /// Where the response ends.
+    end: u64,
+}
+
+impl HttpServer {
+    /// A server that listens on `addresses` from its first poll on. What became of them comes from
+    /// [`listening`](Self::listening).
+    pub fn new(owner: Owner, addresses: Vec<SocketAddr>, site: Site, config: Config) -> HttpServer {
+        HttpServer {
+            owner,
+            config: Arc::new(config),
+            site,
+            listening: bounded(addresses.len()),
+            addresses,
+            listeners: Vec::new(),
+            started: false,
+            draining: false,
+            accept_later: false,
+            slots: Slab::new(),
+            by_id: HashMap::new(),
+            timers: Timers::default(),
+            scratch: Scratch::new(),
+            page_scratch: Scratch::new(),
+            exchanges: None,
+            totals: ServerTotals::default(),
+        }
+    }
+
+    /// The server with listeners that were made already, with this server's owner.
+    #[must_use]
+    pub fn with_listeners(mut self, listeners: Vec<ListenerId>) -> HttpServer {
+        self.listeners.extend(listeners);
+        self
+    }
+
+    /// One message for each address given to [`new`](Self::new), after the first poll.
+    pub fn listening(&self) -> Receiver<Listening> {
+        self.listening.1.clone()
+    }
+
+    /// Asks for a record of each exchange from now on. At most 8192 wait; more are counted in
+    /// [`ServerTotals::exchanges_lost`].
+    pub fn exchanges(&mut self) -> Receiver<Exchange> {
+        self.exchanges.get_or_insert_with(|| bounded(EXCHANGES)).1.clone()
+    }
+
+    /// What was done so far.
+    pub fn totals(&self) -> ServerTotals {
+        self.totals
+    }
+
+    /// Connections open at this moment.
+    pub fn connections(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn start(&mut self, stack: &mut Stack) {
+        self.started = true;
+        for address in std::mem::take(&mut self.addresses) {
+            let became = match stack.listen(address, None, self.owner) {
+                Ok(id) => {
+                    self.listeners.push(id);
+                    Listening::At(stack.listener_addr(id).unwrap_or(address))
+                }
+                Err(e) => Listening::Failed(address, e),
+            };
+            // The channel has room for all of them.
+            let _ = self.listening.0.try_send(became);
+        }
+        self.accept_later = true;
+    }
+
+    fn accept(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
+        while !self.draining {
+            if self.slots.len() >= MAX_CONNECTIONS {
+                self.accept_later = true;
+                return;
+            }
+            let Some(accepted) = stack.accept(listener, self.owner) else { return };
+            self.add(now, stack, accepted);
+        }
+    }
+
+    fn add(&mut self, now: Instant, stack: &mut Stack, accepted: Accepted) {
+        self.totals.connections += 1;
+        let key = self.slots.insert(Slot {
+            id: accepted.id,
+            number: stack.number_of(accepted.id).unwrap_or(0),
+            remote: accepted.remote,
+            http: ServerConn::new(Arc::clone(&self.config), now),
+            page: None,
+            wake: None,
+            reset_when_acked: false,
+            eof_seen: false,
+            armed: None,
+            served: 0,
+            sent: 0,
+            current: None,
+            waiting: VecDeque::new(),
+        });
+        self.by_id.insert(accepted.id, key);
+        self.turn(now, stack, key);
+    }
+
+    fn ready(&mut self, now: Instant, stack: &mut Stack, ready: Ready) {
+        match ready {
+            Ready::Accept(listener) => self.accept(now, stack, listener),
+            Ready::Conn(id, event) => {
+                let Some(&key) = self.by_id.get(&id) else { return };
+                self.turn(now, stack, key);
+                if let tcp::Event::Closed(reason) = event
+                    && self.by_id.contains_key(&id)
+                {
+                    // What was readable has been read; nothing more comes or goes.
+                    let error = (reason != tcp::CloseReason::Normal).then_some(StreamError::ConnectionReset);
+                    self.remove(now, stack, key, error);
+                }
+            }
+            Ready::Resolved(_) => {}
+        }
+    }
+
+    fn due(&mut self, now: Instant, stack: &mut Stack) {
+        while let Some(key) = self.timers.pop_due(now) {
+            let Some(slot) = self.slots.get_mut(key) else { continue };
+            slot.armed = None;
+            slot.http.on_timeout(now);
+            self.turn(now, stack, key);
+        }
+    }
+
+    /// Lets a connection run as far as it goes.
+    fn turn(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+        match self.drive(now, stack, key) {
+            Ok(()) => {}
+            Err(e) => return self.remove(now, stack, key, Some(e)),
+        }
+        self.settle(now, stack, key);
+        let slot = &mut self.slots[key];
+        // Where the peer has closed too, the last acknowledgment is worth waiting for; TCP ends the wait in any case.
+        let awaits_ack = slot.eof_seen && !slot.http.must_abort() && !slot.waiting.is_empty();
+        if slot.http.is_over() && !awaits_ack {
+            return self.remove(now, stack, key, None);
+        }
+        let deadline = match (slot.http.next_deadline(), slot.wake) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.timers.arm(key, deadline, &mut slot.armed);
+    }
+
+    fn drive(&mut self, now: Instant, stack: &mut Stack, key: usize) -> Result<(), StreamError> {
+        loop {
+            let slot = &mut self.slots[key];
+            let id = slot.id;
+            let mut stream = stack.stream(now, id);
+            // After a FIN nothing is read any more, so a turn that sees one moves no bytes but has progress.
+            let eof_before = slot.eof_seen;
+            let received =
+                pump::receive(now, &mut slot.http, &mut stream, &mut self.scratch, &mut slot.eof_seen)?;
+            let mut progress = received > 0 || slot.eof_seen != eof_before;
+            progress |= self.answer(now, stack, key);
+            let slot = &mut self.slots[key];
+            let mut stream = stack.stream(now, id);
+            let sent = pump::send(now, &mut slot.http, &mut stream)?;
+            slot.sent += sent as u64;
+            progress |= sent > 0;
+            if slot.reset_when_acked && slot.http.output().is_empty() && stream.unacked() == 0 {
+                slot.http.abort();
+            }
+            if slot.http.is_over() || !progress {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the next request, or lets the page at hand go on. True if something came of it.
+    fn answer(&mut self, now: Instant, stack: &mut Stack, key: usize) -> bool {
+        let slot = &mut self.slots[key];
+        let mut progress = false;
+        if slot.page.is_none() && !slot.reset_when_acked {
+            match slot.http.poll_event(now) {
+                None => {}
+                Some(ServerEvent::Request(head)) => {
+                    progress = true;
+                    self.totals.requests += 1;
+                    self.begin(now, stack, key, &head);
+                }
+                Some(ServerEvent::Refused(refusal, head)) => {
+                    progress = true;
+                    self.totals.refused += 1;
+                    self.refused(now, stack, key, refusal, head.as_deref());
+                }
+            }
+        }
+        let slot = &mut self.slots[key];
+        let Some(page) = &mut slot.page else { return progress };
+        slot.wake = None;
+        let step = page.step(now, &mut slot.http, self.page_scratch.as_mut());
+        if let Some(recording) = &mut slot.current
+            && recording.exchange.request_done.is_none()
+            && slot.http.body_complete()
+        {
+            recording.exchange.request_done = Some(now);
+        }
+        match step {
+            Step::Stream => progress,
+            Step::Until(at) => {
+                slot.wake = Some(at);
+                progress
+            }
+            Step::ResetWhenAcked => {
+                slot.page = None;
+                slot.reset_when_acked = true;
+                true
+            }
+            Step::Done => {
+                slot.page = None;
+                slot.served += 1;
+                self.complete(now, stack, key);
+                true
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Instant, stack: &mut Stack, key: usize, head: &RequestHead) {
+        let slot = &mut self.slots[key];
+        if stack.tracer().wants_events() {
+            let text = format!("{} {} (request {} here)", head.method, head.target, slot.served + 1);
+            stack.note_app(now, Some(slot.id), "http", &text);
+        }
+        if self.exchanges.is_some() {
+            let place = slot.sent + slot.http.output().len() as u64;
+            let mut exchange = slot.exchange(now);
+            exchange.name(head);
+            slot.current = Some(Recording { exchange, begin: place, end: u64::MAX });
+        }
+        slot.page = Some(pages::begin(now, &self.site, head, &mut slot.http));
+    }
+
+    fn refused(
+        &mut self,
+        now: Instant,
+        stack: &mut Stack,
+        key: usize,
+        refusal: Refusal,
+        head: Option<&RequestHead>,
+    ) {
+        let slot = &mut self.slots[key];
+        if stack.tracer().wants_events() {
+            let text = format!("refused with {}: {}", refusal.status, refusal.why);
+            stack.note_app(now, Some(slot.id), "http", &text);
+        }
+        if self.exchanges.is_none() {
+            return;
+        }
+        let end = slot.sent + slot.http.output().len() as u64;
+        let mut recording = match slot.current.take() {
+            Some(recording) => recording,
+            None => Recording { exchange: slot.exchange(now), begin: slot.sent, end },
+        };
+        if let Some(head) = head {
+            recording.exchange.name(head);
+        }
+        recording.end = end;
+        recording.exchange.status = refusal.status.as_u16();
+        recording.exchange.bytes = slot.http.body_sent();
+        recording.exchange.ended = Ended::Refused;
+        slot.waiting.push_back(recording);
+    }
+
+    /// The response is complete, although not yet sent.
+    fn complete(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+        let slot = &mut self.slots[key];
+        if stack.tracer().wants_events() {
+            let text = format!("response {} complete", slot.served);
+            stack.note_app(now, Some(slot.id), "http", &text);
+        }
+        let Some(mut recording) = slot.current.take() else { return };
+        recording.end = slot.sent + slot.http.output().len() as u64;
+        recording.exchange.status = slot.http.status().map_or(0, |s| s.as_u16());
+        recording.exchange.bytes = slot.http.body_sent();
+        recording.exchange.ended = match slot.http.keeps() {
+            true => Ended::Kept,
+            false => Ended::Closed,
+        };
+        slot.waiting.push_back(recording);
+    }
+
+    /// Notes when responses were sent and acknowledged, and hands out what is done.
+    fn settle(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+        let slot = &mut self.slots[key];
+        if slot.current.is_none() && slot.waiting.is_empty() {
+            return;
+        }
+        let acked = slot.sent - (stack.stream(now, slot.id).unacked() as u64).min(slot.sent);
+        let responding = slot.current.as_mut().filter(|_| !slot.http.owes_response());
+        for recording in slot.waiting.iter_mut().chain(responding) {
+            if slot.sent > recording.begin {
+                recording.exchange.first_byte.get_or_insert(now);
+            }
+            if slot.sent >= recording.end {
+                recording.exchange.last_byte.get_or_insert(now);
+            }
+            if acked >= recording.end {
+                recording.exchange.acked.get_or_insert(now);
+            }
+        }
+        while slot.waiting.front().is_some_and(|r| r.exchange.acked.is_some()) || slot.waiting.len() > UNACKED
+        {
+            let Some(recording) = slot.waiting.pop_front() else { break };
+            hand_out(&self.exchanges, recording.exchange, &mut self.totals);
+        }
+    }
+
+    fn remove(&mut self, now: Instant, stack: &mut Stack, key: usize, error: Option<StreamError>) {
+        if error.is_none() {
+            // A connection that failed has acknowledged no more than was known before.
+            self.settle(now, stack, key);
+        }
+        let mut slot = self.slots.remove(key);
+        self.timers.cancel(key, &mut slot.armed);
+        self.by_id.remove(&slot.id);
+        let cut_short = slot.http.is_responding() || slot.http.must_abort();
+        if slot.http.must_abort() || (error.is_some() && cut_short) {
+            self.totals.aborted += 1;
+        }
+        if slot.http.must_abort() {
+            stack.stream(now, slot.id).abort();
+        }
+        stack.release(now, slot.id);
+        for recording in slot.waiting.drain(..) {
+            hand_out(&self.exchanges, recording.exchange, &mut self.totals);
+        }
+        if let Some(mut recording) = slot.current.take() {
+            recording.exchange.status = slot.http.status().map_or(0, |s| s.as_u16());
+            recording.exchange.bytes = slot.http.body_sent();
+            recording.exchange.ended = Ended::Aborted;
+            hand_out(&self.exchanges, recording.exchange, &mut self.totals);
+        }
+    }
+}
+
+fn hand_out(
+    exchanges: &Option<(Sender<Exchange>, Receiver<Exchange>)>,
+    exchange: Exchange,
+    totals: &mut ServerTotals,
+) {
+    if let Some((sender, _)) = exchanges
+        && let Err(TrySendError::Full(_)) = sender.try_send(exchange)
+    {
+        totals.exchanges_lost += 1;
+    }
+}
+
+impl Slot {
+    fn exchange(&self, now: Instant) -> Exchange {
+        Exchange {
+            conn: self.number,
+            remote: self.remote,
+            method: String::new(),
+            target: String::new(),
+            status: 0,
+            bytes: 0,
+            started: now,
+            request_done: None,
+            first_byte: None,
+            last_byte: None,
+            acked: None,
+            reused: self.served > 0,
+            ended: Ended::Aborted,
+        }
+    }
+}
+
+impl Service for HttpServer {
+    fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    fn poll(&mut self, now: Instant, stack: &mut Stack) {
+        if !self.started {
+            self.start(stack);
+        }
+        while let Some(ready) = stack.ready(self.owner) {
+            self.ready(now, stack, ready);
+        }
+        self.due(now, stack);
+        if self.accept_later && self.slots.len() < MAX_CONNECTIONS {
+            self.accept_later = false;
+            for n in 0..self.listeners.len() {
+                self.accept(now, stack, self.listeners[n]);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.started { self.timers.next() } else { Some(Instant::ZERO) }
+    }
+
+    fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
+        if !self.draining {
+            self.draining = true;
+            self.addresses.clear();
+            for listener in self.listeners.drain(..) {
+                stack.close_listener(now, listener);
+            }
+            // Once, at the end: every connection learns that its response is the last.
+            let open: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
+            for key in open {
+                self.slots[key].http.drain();
+                self.turn(now, stack, key);
+            }
+        }
+        self.poll(now, stack);
+        self.slots.is_empty()
+    }
+}
