@@ -6,6 +6,7 @@ pub mod knob;
 pub mod segment;
 pub mod seq;
 pub mod service;
+pub mod sim;
 pub mod stack;
 pub mod stream;
 pub mod tcp;

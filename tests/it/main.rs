@@ -1,3 +1,6 @@
 //! Everything from outside: the program, real peers, the shape of the code.
+mod http;
+mod regressions;
+mod sim;
 mod stack;
 mod trace;

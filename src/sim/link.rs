@@ -1,0 +1,376 @@
+//! What becomes of a packet on the way? One direction of a link, told the time and asked for what has arrived.
+
+mod config;
+#[cfg(test)]
+mod tests;
+
+pub use config::{KNOBS, LinkConfig};
+
+use super::rng::Rng;
+use crate::time::{Duration, Instant};
+use crate::wire::{self, Decoded};
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+
+/// What a link may hold at most, bytes. A link without a limit of its own must not take the machine's memory.
+const HELD_MAX: usize = 128 << 20;
+/// Buffers kept for reuse.
+const SPARE_MAX: usize = 1024;
+/// A packet that is held back is overtaken by one to so many later ones.
+const OVERTAKEN_BY_MAX: u64 = 4;
+
+/// What a link did to a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fate {
+    /// When the packet arrives, or why it never will. A packet that is held back arrives later than this says.
+    pub arrives: Result<Instant, Dropped>,
+    /// One bit of it was turned over.
+    pub corrupted: bool,
+    /// It arrives twice.
+    pub duplicated: bool,
+    /// It is held back until later packets have overtaken it.
+    pub reordered: bool,
+}
+
+/// Why a link dropped a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dropped {
+    /// By chance, `link.loss`.
+    Lost,
+    /// It was the segment with data of this number, `link.drop_nth`.
+    Nth(u32),
+    /// The queue was full, `link.queue`.
+    QueueFull,
+}
+
+impl Fate {
+    /// Whether the packet goes its way untouched.
+    pub fn is_plain(&self) -> bool {
+        self.arrives.is_ok() && !(self.corrupted || self.duplicated || self.reordered)
+    }
+
+    /// The stable words for what was done to it: `lost`, `lost-nth`, `queue-full`, `corrupted`, `duplicated`,
+    /// `reordered`.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let dropped = self.arrives.err().map(|dropped| match dropped {
+            Dropped::Lost => "lost",
+            Dropped::Nth(_) => "lost-nth",
+            Dropped::QueueFull => "queue-full",
+        });
+        let marks =
+            [(self.corrupted, "corrupted"), (self.duplicated, "duplicated"), (self.reordered, "reordered")];
+        dropped.into_iter().chain(marks.into_iter().filter_map(|(set, word)| set.then_some(word)))
+    }
+}
+
+/// What a link has done so far. `packets` were offered; those not dropped were or will be delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Totals {
+    /// Packets offered.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Dropped by chance.
+    pub lost: u64,
+    /// Dropped by number.
+    pub lost_nth: u64,
+    /// Dropped because the queue was full.
+    pub queue_full: u64,
+    /// Delivered with a wrong bit.
+    pub corrupted: u64,
+    /// Delivered twice.
+    pub duplicated: u64,
+    /// Held back.
+    pub reordered: u64,
+}
+
+impl Totals {
+    fn count(&mut self, bytes: usize, fate: Fate) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+        match fate.arrives {
+            Ok(_) => {
+                self.corrupted += u64::from(fate.corrupted);
+                self.duplicated += u64::from(fate.duplicated);
+                self.reordered += u64::from(fate.reordered);
+            }
+            Err(Dropped::Lost) => self.lost += 1,
+            Err(Dropped::Nth(_)) => self.lost_nth += 1,
+            Err(Dropped::QueueFull) => self.queue_full += 1,
+        }
+    }
+}
+
+/// One direction of a link: a queue, a wire of some rate and length, and its faults.
+///
+/// A packet waits in the queue, occupies the wire for as long as the rate says, and is then lost, damaged, held back
+/// or doubled while it travels. Each fault throws its own dice, so turning one knob leaves the others' faults where
+/// they were.
+pub struct Link {
+    config: LinkConfig,
+    dice: Dice,
+    /// When the last bit of the last packet has left, and the part of a nanosecond beyond, in units of 1/rate ns.
+    wire_free: Instant,
+    wire_rest: u64,
+    /// When each packet in the queue gets the wire.
+    waiting: VecDeque<Instant>,
+    underway: BinaryHeap<Reverse<Packet>>,
+    held: Vec<Held>,
+    held_bytes: usize,
+    number: u64,
+    data_segments: u32,
+    totals: Totals,
+    spare: Vec<Vec<u8>>,
+}
+
+struct Dice {
+    loss: Rng,
+    reorder: Rng,
+    duplicate: Rng,
+    corrupt: Rng,
+}
+
+struct Packet {
+    at: Instant,
+    /// Breaks ties in the order of sending.
+    number: u64,
+    frame: Vec<u8>,
+}
+
+/// A packet that later ones shall overtake.
+struct Held {
+    frame: Vec<u8>,
+    twice: bool,
+    /// How many more must pass it.
+    left: u64,
+    /// It does not wait beyond this: there may be no later packet.
+    latest: Instant,
+}
+
+impl Link {
+    /// A link whose faults follow from `seed`; `salt` tells links of one seed apart.
+    pub fn new(config: &LinkConfig, seed: u64, salt: u64) -> Link {
+        let dice = |fault| Rng::new(seed, salt.wrapping_mul(4).wrapping_add(fault));
+        Link {
+            config: config.clone(),
+            dice: Dice { loss: dice(0), reorder: dice(1), duplicate: dice(2), corrupt: dice(3) },
+            wire_free: Instant::ZERO,
+            wire_rest: 0,
+            waiting: VecDeque::new(),
+            underway: BinaryHeap::new(),
+            held: Vec::new(),
+            held_bytes: 0,
+            number: 0,
+            data_segments: 0,
+            totals: Totals::default(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &LinkConfig {
+        &self.config
+    }
+
+    /// Changes the settings for packets sent from now on; those under way arrive as they would have.
+    pub fn set_config(&mut self, config: &LinkConfig) {
+        self.config = config.clone();
+    }
+
+    /// What it has done so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Packets in it: waiting, on the wire or travelling; copies count.
+    pub fn in_flight(&self) -> usize {
+        self.underway.len() + self.held.len()
+    }
+
+    /// Sends one IP packet, as it goes over a wire: no super-segment. Returns what becomes of it.
+    pub fn push(&mut self, now: Instant, frame: &[u8]) -> Fate {
+        let fate = self.judge(now, frame);
+        self.totals.count(frame.len(), fate);
+        if let Ok(at) = fate.arrives {
+            self.carry(at, frame, fate);
+        }
+        fate
+    }
+
+    /// Moves the next packet that has arrived into `out`, replacing what is there; false if there is none.
+    pub fn pop(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        self.let_go(now);
+        if self.underway.peek().is_none_or(|Reverse(p)| p.at > now) {
+            return false;
+        }
+        let Some(Reverse(packet)) = self.underway.pop() else { return false };
+        self.held_bytes -= packet.frame.len();
+        self.recycle(std::mem::replace(out, packet.frame));
+        true
+    }
+
+    /// When the next packet arrives.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let first = self.underway.peek().map(|Reverse(p)| p.at);
+        self.held.iter().map(|h| h.latest).chain(first).min()
+    }
+
+    fn judge(&mut self, now: Instant, frame: &[u8]) -> Fate {
+        let corrupted = self.dice.corrupt.chance(self.config.corrupt);
+        let duplicated = self.dice.duplicate.chance(self.config.duplicate);
+        let reordered = self.dice.reorder.chance(self.config.reorder);
+        let lost = self.dice.loss.chance(self.config.loss);
+        let nth = self.number_among_dropped(frame);
+        let arrives = self.cross(now, frame.len()).ok_or(Dropped::QueueFull).and_then(|at| match nth {
+            Some(n) => Err(Dropped::Nth(n)),
+            None if lost => Err(Dropped::Lost),
+            None => Ok(at),
+        });
+        let there = arrives.is_ok();
+        Fate {
+            arrives,
+            corrupted: there && corrupted,
+            duplicated: there && duplicated,
+            reordered: there && reordered,
+        }
+    }
+
+    /// The packet's number if it carries data and is to be dropped by number.
+    fn number_among_dropped(&mut self, frame: &[u8]) -> Option<u32> {
+        if self.config.drop_nth.is_empty() {
+            return None;
+        }
+        match wire::decode(frame, false) {
+            Ok(Decoded::Tcp(packet)) if !packet.payload.is_empty() => {
+                self.data_segments = self.data_segments.saturating_add(1);
+                self.config.drop_nth.contains(&self.data_segments).then_some(self.data_segments)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the packet through queue and wire: when its last bit is at the other end, `None` if it found no room.
+    fn cross(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        while self.waiting.front().is_some_and(|&start| start <= now) {
+            self.waiting.pop_front();
+        }
+        let full = self.config.queue > 0 && self.waiting.len() >= self.config.queue as usize;
+        if self.wire_free > now && full || self.held_bytes.saturating_add(bytes) > HELD_MAX {
+            return None;
+        }
+        if self.wire_free < now {
+            (self.wire_free, self.wire_rest) = (now, 0);
+        }
+        if self.wire_free > now {
+            self.waiting.push_back(self.wire_free);
+        }
+        if let Some(rate) = self.config.bandwidth.filter(|&r| r > 0) {
+            // Whole nanoseconds and the rest: a thousand packets take exactly as long as their bits.
+            let time = bytes as u128 * 8 * 1_000_000_000 + u128::from(self.wire_rest);
+            self.wire_free += Duration::from_nanos((time / u128::from(rate)).try_into().unwrap_or(u64::MAX));
+            self.wire_rest = (time % u128::from(rate)) as u64;
+        }
+        Some(self.wire_free + self.config.rtt / 2)
+    }
+
+    /// Puts the packet on its way to arrive `at`, and lets those go that it overtakes.
+    fn carry(&mut self, at: Instant, frame: &[u8], fate: Fate) {
+        let mut copy = self.spare.pop().unwrap_or_default();
+        copy.extend_from_slice(frame);
+        if fate.corrupted {
+            turn_a_bit(&mut copy, &mut self.dice.corrupt);
+        }
+        self.held_bytes += copy.len();
+        if fate.reordered {
+            let left = 1 + self.dice.reorder.below(OVERTAKEN_BY_MAX);
+            // Long enough for so many packets of its size to catch up.
+            let sending = self.config.bandwidth.filter(|&r| r > 0).map_or(0, |rate| {
+                (copy.len() as u64 * 8).saturating_mul(1_000_000_000) / rate * OVERTAKEN_BY_MAX
+            });
+            let latest = at + self.config.rtt / 2 + Duration::from_nanos(sending) + Duration::from_millis(1);
+            self.held.push(Held { frame: copy, twice: fate.duplicated, left, latest });
+        } else {
+            self.set_out(at, copy, fate.duplicated);
+            self.overtake(at);
+        }
+    }
+
+    fn set_out(&mut self, at: Instant, frame: Vec<u8>, twice: bool) {
+        if twice {
+            let mut copy = self.spare.pop().unwrap_or_default();
+            copy.extend_from_slice(&frame);
+            self.held_bytes += copy.len();
+            self.set_out(at, copy, false);
+        }
+        self.underway.push(Reverse(Packet { at, number: self.number, frame }));
+        self.number += 1;
+    }
+
+    /// A packet arrives `at`: those held back until then have been passed once more.
+    fn overtake(&mut self, at: Instant) {
+        self.let_go(at);
+        let mut i = 0;
+        while let Some(held) = self.held.get_mut(i) {
+            held.left -= 1;
+            if held.left == 0 {
+                let held = self.held.remove(i);
+                self.set_out(at, held.frame, held.twice);
+            } else {
+                i += 1;
+            }
+        }
+    }
+
+    /// Those that have waited long enough go on without having been overtaken.
+    fn let_go(&mut self, now: Instant) {
+        let mut i = 0;
+        while let Some(held) = self.held.get(i) {
+            if held.latest <= now {
+                let held = self.held.remove(i);
+                self.set_out(held.latest, held.frame, held.twice);
+            } else {
+                i += 1;
+            }
+        }
+    }
+
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < SPARE_MAX {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+}
+
+/// Turns over one bit: the Internet checksum finds every error of a single bit (RFC 1071), so a receiver that
+/// checks never takes the packet for a good one.
+fn turn_a_bit(frame: &mut [u8], dice: &mut Rng) {
+    // No checksum covers IPv6's version, traffic class, flow label and hop limit.
+    let covered = if frame.first().is_some_and(|b| b >> 4 == 6) { 8 } else { 0 };
+    if let Some(part) = frame.get_mut(covered..) {
+        let bit = dice.below(part.len() as u64 * 8) as usize;
+        if let Some(byte) = part.get_mut(bit / 8) {
+            *byte ^= 1 << (bit % 8);
+        }
+    }
+}
+
+impl PartialEq for Packet {
+    fn eq(&self, other: &Packet) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Packet {}
+
+impl PartialOrd for Packet {
+    fn partial_cmp(&self, other: &Packet) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Packet {
+    fn cmp(&self, other: &Packet) -> Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}

@@ -1,0 +1,567 @@
+//! What happens next? Hosts on links in virtual time, one event after the other, the same each time.
+
+use super::host::{Host, host_config};
+use super::incident::Incident;
+use super::invariants::Monitor;
+use super::link::{Link, LinkConfig, Totals};
+use super::reference::Reference;
+use super::rng::Rng;
+use crate::service::Service;
+use crate::stack::queue_device::QueueDevice;
+use crate::stack::{self, Owner, Stack};
+use crate::tcp;
+use crate::time::{Duration, Instant};
+use crate::trace::{Direction, EventKind, EventRecord, Record, Tracer};
+use crate::wire;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// A host in a [`World`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HostId(pub(super) u16);
+
+/// A reference host in a [`World`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReferenceId(u16);
+
+/// A network in virtual time.
+///
+/// Every pair of hosts has a link of its own, and a packet goes to the host that has its destination address. Nothing
+/// happens between events, and events of one time happen in the order in which they were arranged: the same seed and
+/// the same calls give the same packets at the same nanoseconds.
+pub struct World {
+    now: Instant,
+    seed: u64,
+    link: LinkConfig,
+    nodes: Vec<Slot>,
+    /// Who has which address.
+    routes: BTreeMap<IpAddr, u16>,
+    /// Those whom the caller may have changed: they get a turn before time goes on.
+    touched: Vec<u16>,
+    links: BTreeMap<Path, LinkSlot>,
+    agenda: BinaryHeap<Reverse<(Instant, u64, Due)>>,
+    arranged: u64,
+    hash: Hash,
+    packets: u64,
+    unroutable: u64,
+    /// Events since time last went on.
+    standstill: u32,
+    monitor: Option<Monitor>,
+    /// A packet that arrives, one that leaves, and a piece of that.
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// Packets that a host can send at one time; beyond it waits for its next turn.
+const DEVICE_QUEUE: usize = 1 << 16;
+
+/// So many events at one time are no coincidence: time will never go on.
+const STANDSTILL_MAX: u32 = 20_000_000;
+
+/// From one node to another, by number.
+type Path = (u16, u16);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Due {
+    Link(Path),
+    Node(u16),
+}
+
+struct Slot {
+    node: Node,
+    device: QueueDevice,
+    /// When the agenda has it.
+    arranged: Option<Instant>,
+    /// It stands in the world's list of that name.
+    touched: bool,
+}
+
+enum Node {
+    Host(Box<Host>),
+    Reference(Box<Reference>),
+}
+
+struct LinkSlot {
+    link: Link,
+    arranged: Option<Instant>,
+}
+
+impl World {
+    /// An empty network. Hosts are joined by links like `link` unless [`World::set_link`] says otherwise; all chance
+    /// follows from `seed`.
+    pub fn new(seed: u64, link: LinkConfig) -> World {
+        World {
+            now: Instant::ZERO,
+            seed,
+            link,
+            nodes: Vec::new(),
+            routes: BTreeMap::new(),
+            touched: Vec::new(),
+            links: BTreeMap::new(),
+            agenda: BinaryHeap::new(),
+            arranged: 0,
+            hash: Hash::new(),
+            packets: 0,
+            unroutable: 0,
+            standstill: 0,
+            monitor: cfg!(debug_assertions).then(Monitor::default),
+            incoming: Vec::new(),
+            outgoing: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Switches the checks of TCP's invariants on or off: after each packet of a host they are verified, and a
+    /// violation panics with the time and the seed. On by default in debug builds.
+    pub fn check_invariants(&mut self, on: bool) {
+        self.monitor = on.then(Monitor::default);
+    }
+
+    /// Adds a host. Its stack's seed is mixed with the world's, so that one number repeats everything.
+    ///
+    /// # Panics
+    /// When another host has one of its addresses.
+    pub fn add_host(&mut self, name: &str, mut config: stack::Config, tracer: Tracer) -> HostId {
+        config.seed = Rng::new(self.seed ^ config.seed, self.nodes.len() as u64).next_u64();
+        let addrs = config.addrs.iter().map(|&(addr, _)| addr).collect();
+        let mtu = config.mtu;
+        HostId(self.add_node(Node::Host(Box::new(Host::new(name, Stack::new(config, tracer)))), addrs, mtu))
+    }
+
+    /// Adds a host at `addr` that behaves like a current Linux, is named after its address and writes no trace.
+    ///
+    /// # Panics
+    /// When another host has this address.
+    pub fn add(&mut self, addr: impl Into<IpAddr>) -> HostId {
+        let addr = addr.into();
+        self.add_host(&addr.to_string(), host_config(addr, tcp::Config::linux()), Tracer::default())
+    }
+
+    /// Adds a host that runs another TCP, to compare with.
+    ///
+    /// # Panics
+    /// When another host has its address.
+    pub fn add_reference(&mut self, reference: Reference) -> ReferenceId {
+        let (addr, mtu) = (reference.addr(), reference.mtu());
+        ReferenceId(self.add_node(Node::Reference(Box::new(reference)), vec![addr], mtu))
+    }
+
+    fn add_node(&mut self, node: Node, addrs: Vec<IpAddr>, mtu: u16) -> u16 {
+        let number = u16::try_from(self.nodes.len()).expect("at most 65,536 hosts");
+        for addr in addrs {
+            let before = self.routes.insert(addr, number);
+            assert!(before.is_none_or(|n| n == number), "two hosts have the address {addr}");
+        }
+        self.nodes.push(Slot {
+            node,
+            device: QueueDevice::new(mtu, DEVICE_QUEUE),
+            arranged: None,
+            touched: false,
+        });
+        self.touch(number);
+        number
+    }
+
+    fn touch(&mut self, number: u16) -> &mut Slot {
+        let slot = &mut self.nodes[usize::from(number)];
+        if !std::mem::replace(&mut slot.touched, true) {
+            self.touched.push(number);
+        }
+        slot
+    }
+
+    /// Runs `service` on `host`.
+    pub fn add_service(&mut self, host: HostId, service: Box<dyn Service>) {
+        self.host(host).add_service(service);
+    }
+
+    /// Lets `host` send super-segments of up to 64 KiB, as a device with segmentation offload does. They are split
+    /// before they reach a link.
+    pub fn set_offload(&mut self, host: HostId, on: bool) {
+        let mtu = self.stack(host).config().mtu;
+        let plain = QueueDevice::new(mtu, DEVICE_QUEUE);
+        self.nodes[usize::from(host.0)].device = if on { plain.with_offload(65_535) } else { plain };
+    }
+
+    /// The host, whose stack can be used directly. What is done to it takes effect when the world goes on.
+    pub fn host(&mut self, id: HostId) -> &mut Host {
+        match &mut self.touch(id.0).node {
+            Node::Host(host) => host,
+            Node::Reference(_) => unreachable!("a HostId is only given to hosts"),
+        }
+    }
+
+    /// The host's stack.
+    pub fn stack(&mut self, id: HostId) -> &mut Stack {
+        self.host(id).stack()
+    }
+
+    /// The reference host.
+    pub fn reference(&mut self, id: ReferenceId) -> &mut Reference {
+        match &mut self.touch(id.0).node {
+            Node::Reference(reference) => reference,
+            Node::Host(_) => unreachable!("a ReferenceId is only given to reference hosts"),
+        }
+    }
+
+    /// Changes the link between two nodes from now on; packets under way arrive as they would have.
+    pub fn set_link(&mut self, one: impl Into<NodeId>, other: impl Into<NodeId>, config: &LinkConfig) {
+        let (one, other) = (one.into().0, other.into().0);
+        for path in [(one, other), (other, one)] {
+            self.link_slot(path).link.set_config(config);
+        }
+    }
+
+    /// What the link from one node to another has done so far.
+    pub fn link_totals(&mut self, from: impl Into<NodeId>, to: impl Into<NodeId>) -> Totals {
+        self.link_slot((from.into().0, to.into().0)).link.totals()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Packets sent by all hosts so far.
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Packets dropped because no host has their destination address.
+    pub fn unroutable(&self) -> u64 {
+        self.unroutable
+    }
+
+    /// A number that depends on every packet sent and received, its time, its way and their order. Two runs of the
+    /// same program with the same seed have the same.
+    pub fn hash(&self) -> u64 {
+        self.hash.0
+    }
+
+    /// Hands `frame` to a host as if it had just come from the network: what a forger would send.
+    pub fn inject(&mut self, to: HostId, frame: &[u8]) {
+        self.settle();
+        self.deliver(to.0, to.0, frame);
+    }
+
+    /// Lets one event happen. False if nothing will happen any more.
+    ///
+    /// # Panics
+    /// Here and in everything that lets time go on: when an invariant is violated, and when the hosts never fall silent
+    /// although no time passes between their packets.
+    pub fn step(&mut self) -> bool {
+        self.step_until(Instant::FAR)
+    }
+
+    /// Lets everything happen until `done` says so, at most for `limit`. False if the time was over or nothing is left
+    /// to happen; then the time is the limit or that of the last event.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut World) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            if done(self) {
+                self.settle();
+                return true;
+            }
+            if !self.step_until(end) {
+                if self.next_event().is_some() {
+                    self.now = end;
+                }
+                return false;
+            }
+        }
+    }
+
+    /// Lets everything happen that happens in `time`; then `time` has passed.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step_until(end) {}
+        self.now = end;
+    }
+
+    /// Lets everything happen until nothing is left to happen, at most for `limit`. True if nothing is left.
+    pub fn run_to_end(&mut self, limit: Duration) -> bool {
+        let end = self.now + limit;
+        while self.step_until(end) {}
+        self.next_event().is_none()
+    }
+
+    /// Asks the services of all hosts to finish and waits until they have, at most for `limit`.
+    pub fn drain(&mut self, limit: Duration) -> bool {
+        self.run_until(limit, |world| {
+            let now = world.now;
+            let mut done = true;
+            for number in 0..world.nodes.len() as u16 {
+                if let Node::Host(host) = &mut world.touch(number).node {
+                    done &= host.drain(now);
+                }
+            }
+            done
+        })
+    }
+
+    /// Ends the world and completes the traces of all hosts.
+    ///
+    /// # Errors
+    /// The first error of a trace.
+    pub fn finish(self) -> io::Result<()> {
+        let mut result = Ok(());
+        for slot in self.nodes {
+            if let Node::Host(host) = slot.node {
+                let finished = host.into_stack().into_tracer().finish();
+                result = result.and(finished);
+            }
+        }
+        result
+    }
+
+    /// Verifies that `data`, read on the `local` end, is what `remote` sent.
+    pub(super) fn check_read(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+        if let Some(Err(violation)) = self.monitor.as_mut().map(|m| m.read(local, remote, data)) {
+            panic!("at {} with seed {}: {violation}", self.now, self.seed);
+        }
+    }
+
+    /// Empties the ready queues of an owner that looks for itself.
+    pub(super) fn forget_events(&mut self, owner: Owner) {
+        for slot in &mut self.nodes {
+            if let Node::Host(host) = &mut slot.node {
+                while host.stack().ready(owner).is_some() {}
+            }
+        }
+    }
+
+    /// Gives everyone a turn whom the caller has touched.
+    pub(super) fn settle(&mut self) {
+        while let Some(number) = self.touched.pop() {
+            self.nodes[usize::from(number)].touched = false;
+            self.turn(number);
+        }
+    }
+
+    fn step_until(&mut self, end: Instant) -> bool {
+        self.settle();
+        let Some((at, due)) = self.next_event().filter(|&(at, _)| at <= end) else { return false };
+        self.agenda.pop();
+        // A deadline in the past is one that was set just now.
+        self.standstill = if at > self.now { 0 } else { self.standstill + 1 };
+        assert!(
+            self.standstill < STANDSTILL_MAX,
+            "at {} with seed {}: {STANDSTILL_MAX} events and no time has passed; are there hosts that never fall \
+             silent on a link without delay?",
+            self.now,
+            self.seed
+        );
+        self.now = self.now.max(at);
+        match due {
+            Due::Link(path) => self.arrive(path),
+            Due::Node(number) => {
+                let slot = &mut self.nodes[usize::from(number)];
+                slot.arranged = None;
+                match &mut slot.node {
+                    Node::Host(host) => host.on_timeout(self.now),
+                    Node::Reference(_) => {}
+                }
+                self.turn(number);
+            }
+        }
+        true
+    }
+
+    /// The first entry of the agenda that still holds.
+    fn next_event(&mut self) -> Option<(Instant, Due)> {
+        while let Some(&Reverse((at, _, due))) = self.agenda.peek() {
+            let arranged = match due {
+                Due::Link(path) => self.links.get(&path).and_then(|slot| slot.arranged),
+                Due::Node(number) => self.nodes[usize::from(number)].arranged,
+            };
+            if arranged == Some(at) {
+                return Some((at, due));
+            }
+            self.agenda.pop();
+        }
+        None
+    }
+
+    /// The next packet comes out of a link.
+    fn arrive(&mut self, path: Path) {
+        let mut frame = std::mem::take(&mut self.incoming);
+        let slot = self.link_slot(path);
+        slot.arranged = None;
+        let now = self.now;
+        if self.link_slot(path).link.pop(now, &mut frame) {
+            self.deliver(path.0, path.1, &frame);
+        }
+        self.incoming = frame;
+        self.arrange_link(path);
+    }
+
+    /// One packet reaches a node, which then sends what it has to send: a packet at a time, so that the answer does
+    /// not depend on how many came together.
+    fn deliver(&mut self, from: u16, to: u16, frame: &[u8]) {
+        self.hash.packet(self.now, (from, to), frame);
+        let slot = &mut self.nodes[usize::from(to)];
+        match &mut slot.node {
+            Node::Host(host) => {
+                if let Some(monitor) = &mut self.monitor {
+                    monitor.received(HostId(to), frame);
+                }
+                host.on_frame(self.now, frame);
+            }
+            Node::Reference(_) => drop(slot.device.push(frame)),
+        }
+        self.turn(to);
+    }
+
+    /// A node works and sends.
+    fn turn(&mut self, number: u16) {
+        let slot = &mut self.nodes[usize::from(number)];
+        match &mut slot.node {
+            Node::Host(host) => host.turn(self.now, &mut slot.device),
+            Node::Reference(reference) => reference.turn(self.now, &mut slot.device),
+        }
+        let mut frame = std::mem::take(&mut self.outgoing);
+        while let Some(popped) = self.nodes[usize::from(number)].device.pop(&mut frame) {
+            match popped.gso_size {
+                None => self.send(number, &frame),
+                Some(size) => {
+                    let mut scratch = std::mem::take(&mut self.scratch);
+                    wire::split_super(&frame, size.get(), &mut scratch, &mut |piece| {
+                        self.send(number, piece)
+                    });
+                    self.scratch = scratch;
+                }
+            }
+        }
+        self.outgoing = frame;
+        let slot = &mut self.nodes[usize::from(number)];
+        let deadline = match &slot.node {
+            Node::Host(host) => host.next_deadline(),
+            Node::Reference(reference) => reference.next_deadline(),
+        };
+        // An earlier entry of the agenda does no harm: it finds nothing to do and looks again.
+        if let Some(at) = deadline.filter(|&at| slot.arranged.is_none_or(|old| at < old)) {
+            slot.arranged = Some(at);
+            self.arrange(at, Due::Node(number));
+        }
+    }
+
+    /// A packet leaves a node.
+    fn send(&mut self, from: u16, frame: &[u8]) {
+        self.packets += 1;
+        if let (Some(monitor), Node::Host(_)) = (&mut self.monitor, &self.nodes[usize::from(from)].node)
+            && let Err(violation) = monitor.sent(HostId(from), frame)
+        {
+            panic!("at {} with seed {}: {violation}", self.now, self.seed);
+        }
+        let Some(to) = self.node_of(frame) else {
+            self.hash.packet(self.now, (from, from), frame);
+            self.unroutable += 1;
+            return self.note_unroutable(from);
+        };
+        let path = (from, to);
+        self.hash.packet(self.now, path, frame);
+        let now = self.now;
+        let fate = self.link_slot(path).link.push(now, frame);
+        if let Some(incident) = Incident::new(now, frame, fate) {
+            for (number, direction) in [(from, Direction::Out), (to, Direction::In)] {
+                if let Node::Host(host) = &mut self.nodes[usize::from(number)].node {
+                    incident.record(host.stack().tracer(), direction);
+                }
+            }
+        }
+        self.arrange_link(path);
+    }
+
+    fn note_unroutable(&mut self, from: u16) {
+        if let Node::Host(host) = &mut self.nodes[usize::from(from)].node {
+            let kind = EventKind::Link {
+                action: "unroutable",
+                text: "no host has the packet's destination address",
+            };
+            let record = EventRecord { at: self.now, conn: None, local: None, remote: None, kind };
+            host.stack().tracer().record(&Record::Event(record));
+        }
+    }
+
+    fn node_of(&self, frame: &[u8]) -> Option<u16> {
+        self.routes.get(&destination(frame)?).copied()
+    }
+
+    fn link_slot(&mut self, path: Path) -> &mut LinkSlot {
+        let (config, seed) = (&self.link, self.seed);
+        self.links.entry(path).or_insert_with(|| {
+            let salt = u64::from(path.0) << 16 | u64::from(path.1);
+            LinkSlot { link: Link::new(config, seed, salt), arranged: None }
+        })
+    }
+
+    fn arrange_link(&mut self, path: Path) {
+        let slot = self.link_slot(path);
+        if let Some(at) = slot.link.next_deadline().filter(|&at| slot.arranged.is_none_or(|old| at < old)) {
+            slot.arranged = Some(at);
+            self.arrange(at, Due::Link(path));
+        }
+    }
+
+    fn arrange(&mut self, at: Instant, due: Due) {
+        self.agenda.push(Reverse((at, self.arranged, due)));
+        self.arranged += 1;
+    }
+}
+
+/// Any node of a [`World`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeId(u16);
+
+impl From<HostId> for NodeId {
+    fn from(id: HostId) -> NodeId {
+        NodeId(id.0)
+    }
+}
+
+impl From<ReferenceId> for NodeId {
+    fn from(id: ReferenceId) -> NodeId {
+        NodeId(id.0)
+    }
+}
+
+/// The destination address of an IP packet.
+fn destination(frame: &[u8]) -> Option<IpAddr> {
+    match frame.first()? >> 4 {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(frame.get(16..20)?).ok()?)),
+        6 => Some(IpAddr::from(<[u8; 16]>::try_from(frame.get(24..40)?).ok()?)),
+        _ => None,
+    }
+}
+
+/// FNV-1a over words: order matters, every bit counts, and it is the same everywhere.
+struct Hash(u64);
+
+impl Hash {
+    fn new() -> Hash {
+        Hash(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn word(&mut self, word: u64) {
+        // The rotation brings the high bits, where multiplication leaves its mark, back to the low ones.
+        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+    }
+
+    fn packet(&mut self, at: Instant, path: Path, frame: &[u8]) {
+        self.word(at.as_nanos());
+        self.word(u64::from(path.0) << 48 | u64::from(path.1) << 32 | frame.len() as u64);
+        for chunk in frame.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.word(u64::from_le_bytes(word));
+        }
+    }
+}
