@@ -3,6 +3,7 @@
 pub mod dropped;
 pub mod http;
 pub mod knob;
+pub mod script;
 pub mod segment;
 pub mod seq;
 pub mod service;

@@ -1,6 +1,7 @@
 //! Everything from outside: the program, real peers, the shape of the code.
 mod http;
 mod regressions;
+mod script;
 mod sim;
 mod stack;
 mod trace;

@@ -1,0 +1,271 @@
+//! What do the shell commands of a script change? `sysctl` lines become knobs; nothing is ever executed.
+
+use super::Trouble;
+use crate::knob::ValueError;
+use crate::tcp;
+use std::path::Path;
+
+/// One change of the conditions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A setting of the stack, with its value.
+    Knob(&'static str, String),
+    /// net.core.rmem_max.
+    RmemMax(i64),
+    /// net.core.wmem_max.
+    WmemMax(i64),
+}
+
+/// A file may name another, but not for ever.
+const MAX_DEPTH: u32 = 4;
+
+/// Reads a command, or several with `&&`, `;` or line ends between them.
+pub fn parse(text: &str, line: u32, directory: Option<&Path>) -> Result<Vec<Change>, Trouble> {
+    let mut changes = Vec::new();
+    read(text, line, directory, 0, &mut changes)?;
+    Ok(changes)
+}
+
+fn read(
+    text: &str,
+    line: u32,
+    directory: Option<&Path>,
+    depth: u32,
+    out: &mut Vec<Change>,
+) -> Result<(), Trouble> {
+    for words in commands(text, line)? {
+        let unsupported = || Trouble::unsupported(line, format!("the command `{}`", words.join(" ")));
+        let words: Vec<&str> = words
+            .iter()
+            .map(String::as_str)
+            .filter(|w| !matches!(*w, ">/dev/null" | "2>/dev/null" | "2>&1"))
+            .collect();
+        match words.as_slice() {
+            [] | [":" | "true"] | ["set", "-e" | "-x" | "-ex"] | ["exit", "0"] => {}
+            ["sysctl", args @ ..] => {
+                let mut assigned = 0;
+                for arg in args.iter().filter(|a| !matches!(**a, "-q" | "-w" | "-qw" | "-e")) {
+                    let (name, value) = arg.split_once('=').ok_or_else(unsupported)?;
+                    out.extend(sysctl(name, value, line)?);
+                    assigned += 1;
+                }
+                if assigned == 0 {
+                    return Err(unsupported());
+                }
+            }
+            ["echo", value @ .., ">", file] if file.starts_with("/proc/sys/") && !value.is_empty() => {
+                out.extend(sysctl(file, &value.join(" "), line)?);
+            }
+            // The other way to write sysctls: each argument is FILE=VALUE.
+            [program, args @ ..] if program.ends_with("set_sysctls.py") && !args.is_empty() => {
+                for arg in args {
+                    let (name, value) = arg.split_once('=').ok_or_else(unsupported)?;
+                    out.extend(sysctl(name, value, line)?);
+                }
+            }
+            // There is no cache of earlier connections' metrics here, so it is always empty.
+            ["ip", "tcp_metrics", "flush", ..] => {}
+            // There is no queue behind the stack's device: all of these pass packets on at once.
+            ["tc", "qdisc", rest @ ..]
+                if rest.iter().any(|w| matches!(*w, "pfifo" | "pfifo_fast" | "noqueue"))
+                    && !rest.contains(&"netem") => {}
+            [program] if program.ends_with(".sh") && directory.is_some() && depth < MAX_DEPTH => {
+                let path = directory.map(|d| d.join(program)).ok_or_else(unsupported)?;
+                let text = std::fs::read_to_string(&path).map_err(|e| {
+                    Trouble::unsupported(line, format!("the command `{program}`: {}: {e}", path.display()))
+                })?;
+                read(&text, line, path.parent(), depth + 1, out)?;
+            }
+            _ => return Err(unsupported()),
+        }
+    }
+    Ok(())
+}
+
+/// The words of each simple command.
+fn commands(text: &str, line: u32) -> Result<Vec<Vec<String>>, Trouble> {
+    let mut all = Vec::new();
+    let (mut words, mut word): (Vec<String>, Option<String>) = (Vec::new(), None);
+    let mut chars = text.chars().peekable();
+    let unclosed = || Trouble::syntax(line, "a quote in the command is not closed");
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('\n') | None => {}
+                Some(next) => word.get_or_insert_default().push(next),
+            },
+            '"' | '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next().ok_or_else(unclosed)? {
+                        end if end == c => break,
+                        '\\' if c == '"' => word.push(chars.next().ok_or_else(unclosed)?),
+                        other => word.push(other),
+                    }
+                }
+            }
+            '#' if word.is_none() => while chars.next_if(|c| *c != '\n').is_some() {},
+            '\n' | ';' => {
+                words.extend(word.take());
+                all.push(std::mem::take(&mut words));
+            }
+            '&' if chars.peek() == Some(&'&') => {
+                chars.next();
+                words.extend(word.take());
+                all.push(std::mem::take(&mut words));
+            }
+            '>' if word.is_none() => {
+                chars.next_if(|c| *c == '>');
+                // `> /dev/null` and `>/dev/null` are the same.
+                while chars.next_if(|c| c.is_ascii_whitespace() && *c != '\n').is_some() {}
+                let mut target = String::new();
+                while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace() && *c != ';') {
+                    target.push(c);
+                }
+                if target == "/dev/null" {
+                    words.push(">/dev/null".to_string());
+                } else {
+                    words.extend([">".to_string(), target]);
+                }
+            }
+            c if c.is_ascii_whitespace() => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    all.push(words);
+    Ok(all)
+}
+
+/// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
+const FIXED: &[(&str, &[&str])] = &[
+    ("net.ipv4.tcp_ecn", &["0"]),
+    ("net.ipv4.tcp_fastopen", &["0"]),
+    ("net.ipv4.tcp_mtu_probing", &["0"]),
+    ("net.ipv4.tcp_autocorking", &["0"]),
+    ("net.ipv4.tcp_frto", &["0"]),
+    ("net.ipv4.tcp_dsack", &["0"]),
+    ("net.ipv4.tcp_fack", &["0"]),
+    ("net.ipv4.tcp_recovery", &["0"]),
+    ("net.ipv4.tcp_early_retrans", &["0"]),
+    ("net.ipv4.tcp_moderate_rcvbuf", &["0"]),
+    ("net.ipv4.tcp_adv_win_scale", &["1"]),
+    ("net.ipv4.tcp_abort_on_overflow", &["0"]),
+    ("net.ipv4.tcp_thin_linear_timeouts", &["0"]),
+    ("net.ipv4.tcp_reordering", &["3"]),
+    ("net.ipv4.tcp_no_metrics_save", &["1"]),
+    ("net.ipv4.tcp_stdurg", &["0"]),
+    ("net.ipv4.tcp_comp_sack_nr", &["0"]),
+    ("net.ipv4.tcp_comp_sack_delay_ns", &["0"]),
+    ("net.ipv4.tcp_migrate_req", &["0"]),
+    ("net.ipv4.tcp_shrink_window", &["0"]),
+    ("net.ipv4.ip_no_pmtu_disc", &["0"]),
+    ("net.ipv4.tcp_congestion_control", &["reno", "newreno"]),
+];
+
+/// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes.
+const INERT: &[&str] = &[
+    "net.ipv4.tcp_pacing_ss_ratio",
+    "net.ipv4.tcp_pacing_ca_ratio",
+    "net.ipv4.tcp_min_tso_segs",
+    "net.ipv4.tcp_tso_rtt_log",
+    "net.ipv4.tcp_tso_win_divisor",
+    "net.ipv4.tcp_limit_output_bytes",
+    "net.ipv4.tcp_mem",
+    "net.ipv4.tcp_max_orphans",
+    "net.ipv4.tcp_max_tw_buckets",
+    "net.ipv4.tcp_allowed_congestion_control",
+    "net.ipv4.tcp_low_latency",
+    "net.ipv4.tcp_notsent_lowat",
+    "net.ipv4.tcp_retries1",
+    "net.core.default_qdisc",
+    "net.core.netdev_max_backlog",
+    "net.core.optmem_max",
+];
+
+fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
+    let name = name.strip_prefix("/proc/sys/").unwrap_or(name).replace('/', ".");
+    let value = value.trim();
+    let unsupported = || Trouble::unsupported(line, format!("sysctl {name}={value}"));
+    let number = |low: i64, high: i64| -> Result<i64, Trouble> {
+        value.parse().ok().filter(|n| (low..=high).contains(n)).ok_or_else(unsupported)
+    };
+    let seconds = |knob| Ok(vec![Change::Knob(knob, format!("{}s", number(1, 1 << 20)?))]);
+    let same = |knob| Ok(vec![Change::Knob(knob, number(0, 1 << 20)?.to_string())]);
+    let switch = |knob| {
+        let on = if number(0, 2)? == 0 { "off" } else { "on" };
+        Ok(vec![Change::Knob(knob, on.to_string())])
+    };
+    if let Some((_, allowed)) = FIXED.iter().find(|(n, _)| *n == name) {
+        return if allowed.contains(&value) { Ok(Vec::new()) } else { Err(unsupported()) };
+    }
+    if INERT.contains(&name.as_str()) {
+        return Ok(Vec::new());
+    }
+    match name.as_str() {
+        "net.ipv4.tcp_sack" => switch("tcp.sack"),
+        "net.ipv4.tcp_timestamps" => switch("tcp.timestamps"),
+        "net.ipv4.tcp_slow_start_after_idle" => switch("tcp.slow_start_after_idle"),
+        // On is the default; how far the window is scaled is the profile's and the buffer's business.
+        "net.ipv4.tcp_window_scaling" => Ok(match number(0, 1)? {
+            0 => vec![Change::Knob("tcp.window_scale", "off".to_string())],
+            _ => Vec::new(),
+        }),
+        "net.ipv4.tcp_syn_retries" => same("tcp.syn_retries"),
+        "net.ipv4.tcp_synack_retries" => same("tcp.synack_retries"),
+        "net.ipv4.tcp_retries2" => same("tcp.retries"),
+        "net.ipv4.tcp_keepalive_probes" => same("tcp.keepalive.count"),
+        "net.core.somaxconn" => same("tcp.backlog"),
+        "net.ipv4.tcp_fin_timeout" => seconds("tcp.fin_timeout"),
+        "net.ipv4.tcp_keepalive_time" => seconds("tcp.keepalive.idle"),
+        "net.ipv4.tcp_keepalive_intvl" => seconds("tcp.keepalive.interval"),
+        "net.ipv4.tcp_rto_max_ms" => {
+            Ok(vec![Change::Knob("tcp.rto_max", format!("{}ms", number(1000, 120_000)?))])
+        }
+        "net.ipv4.tcp_rto_min_us" => {
+            Ok(vec![Change::Knob("tcp.rto_min", format!("{}us", number(1000, 1 << 30)?))])
+        }
+        "net.ipv4.tcp_invalid_ratelimit" => {
+            let interval = format!("{}ms", number(0, 3_600_000)?);
+            Ok(vec![Change::Knob("tcp.challenge_interval", interval)])
+        }
+        "net.ipv4.ip_local_port_range" => {
+            let [first, last] = numbers(value).ok_or_else(unsupported)?;
+            Ok(vec![Change::Knob("tcp.ports", format!("{first}-{last}"))])
+        }
+        "net.ipv4.tcp_rmem" => {
+            let [_, default, max] = numbers(value).ok_or_else(unsupported)?;
+            // Half of Linux' buffer is for its bookkeeping (tcp_adv_win_scale = 1); the scale follows the largest
+            // buffer that auto-tuning could reach (tcp_select_initial_window).
+            let scale = (0..14).find(|shift| max >> shift <= 0xffff).unwrap_or(14);
+            Ok(vec![
+                Change::Knob("tcp.recv_buffer", (default / 2).clamp(1152, 1 << 30).to_string()),
+                Change::Knob("tcp.window_scale", scale.to_string()),
+            ])
+        }
+        "net.ipv4.tcp_wmem" => {
+            let [_, _, max] = numbers(value).ok_or_else(unsupported)?;
+            // Linux grows the buffer with the congestion window up to the last of the three.
+            Ok(vec![Change::Knob("tcp.send_buffer", (max / 2).clamp(2304, 1 << 30).to_string())])
+        }
+        "net.core.rmem_max" => Ok(vec![Change::RmemMax(number(0, 1 << 31)?)]),
+        "net.core.wmem_max" => Ok(vec![Change::WmemMax(number(0, 1 << 31)?)]),
+        _ => Err(unsupported()),
+    }
+}
+
+fn numbers<const N: usize>(value: &str) -> Option<[u64; N]> {
+    let list: Option<Vec<u64>> = value.split_ascii_whitespace().map(|w| w.parse().ok()).collect();
+    list?.try_into().ok()
+}
+
+/// Sets a knob.
+///
+/// # Errors
+/// If there is no such knob or it refuses the value.
+pub fn set(config: &mut tcp::Config, name: &str, value: &str) -> Result<(), ValueError> {
+    match tcp::KNOBS.iter().find(|knob| knob.name == name) {
+        Some(knob) => (knob.set)(config, value),
+        None => Err(ValueError(format!("there is no knob {name}"))),
+    }
+}

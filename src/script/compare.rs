@@ -1,0 +1,93 @@
+//! Is this packet of the stack the one that the script expects?
+
+use super::ast::*;
+use super::flow::Flow;
+use super::render::{self, Sent};
+use crate::segment::Flags;
+
+/// Compares everything but the time, and learns from it how the script calls ports, numbers and time stamps.
+///
+/// # Errors
+/// What differs first, in a few words.
+pub fn compare(
+    line: &Packet,
+    sent: &Sent,
+    flow: &mut Flow,
+    ts_tick: u64,
+    tolerance: u64,
+) -> Result<(), String> {
+    let Body::Tcp(want) = &line.body else { return Err("no TCP packet was expected".to_string()) };
+    let differ = |what: &str| Err(format!("the packet has {what} than expected"));
+
+    // The flags come first: a packet of another kind has other numbers too, which would only confuse.
+    if sent.tcp.flags != want.flags {
+        return differ("other flags");
+    }
+    if let Some((local, remote)) = line.ports {
+        let known = *flow.script_ports.get_or_insert((local, remote));
+        if known != (local, remote) {
+            return differ("other ports");
+        }
+    }
+    flow.anchor(sent.tcp.seq, want.seq);
+    let seen = render::in_script_numbers(&sent.tcp, flow);
+    if seen.seq != want.seq {
+        return differ("another sequence number");
+    }
+    if seen.len != want.len {
+        return differ("another payload length");
+    }
+    if want.flags.contains(Flags::ACK) && seen.ack != want.ack {
+        return differ("another acknowledgment number");
+    }
+    if want.win.is_some() && seen.win != want.win {
+        return differ("another window");
+    }
+    if seen.urg != want.urg {
+        return differ("another urgent pointer");
+    }
+    match line.tos {
+        Tos::Ecn(bits) if sent.tos & 3 != bits => return differ("another ECN codepoint"),
+        Tos::Ect01 if !matches!(sent.tos & 3, 1 | 2) => return differ("another ECN codepoint"),
+        Tos::Byte(tos) if sent.tos != tos => return differ("another TOS byte"),
+        _ => {}
+    }
+    if line.ttl.is_some_and(|ttl| ttl != sent.ttl) {
+        return differ("another TTL");
+    }
+    let live_ts = sent.tcp.options.iter().flatten().find_map(|option| match option {
+        TcpOption::Ts { val, .. } => Some(*val),
+        _ => None,
+    });
+    let script_ts = want.options.iter().flatten().find_map(|option| match option {
+        TcpOption::Ts { val, .. } => Some(*val),
+        _ => None,
+    });
+    if let (Some(live), Some(script)) = (live_ts, script_ts) {
+        flow.learn_ts(script, live);
+    }
+    if let Some(want) = &want.options {
+        options(want, sent, flow, ts_tick, tolerance)?;
+    }
+    match sent.wrong_byte {
+        Some(at) => Err(format!("byte {at} of the payload is not what was written")),
+        None => Ok(()),
+    }
+}
+
+fn options(want: &[TcpOption], sent: &Sent, flow: &Flow, ts_tick: u64, tolerance: u64) -> Result<(), String> {
+    let seen = sent.tcp.options.as_deref().unwrap_or(&[]);
+    let same = |(want, seen): (&TcpOption, &TcpOption)| match (want, seen) {
+        (TcpOption::Ts { val, ecr }, TcpOption::Ts { val: live, ecr: live_ecr }) => {
+            let off = flow.ts_to_script(*live).wrapping_sub(*val) as i32;
+            // Clocks of time stamps tick as they like; only a script that says how is taken at its word.
+            ecr == live_ecr && (ts_tick == 0 || u64::from(off.unsigned_abs()) * ts_tick <= tolerance)
+        }
+        (want, seen) => want == seen,
+    };
+    if want.len() == seen.len() && want.iter().zip(seen).all(same) {
+        Ok(())
+    } else {
+        Err("the packet has other TCP options than expected".to_string())
+    }
+}

@@ -1,0 +1,114 @@
+//! Which live numbers stand behind the script's? Ports, sequence numbers and time stamps of one connection.
+//!
+//! The script counts the stack's numbers from what its first line about them says; the stack begins where it likes.
+//! Numbers of the other side need no mapping: the script's own are sent.
+
+use super::ast::TcpOption;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// One connection between the stack (`local`) and the script (`remote`), at the level of packets.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// The stack's end.
+    pub local: SocketAddr,
+    /// The script's end.
+    pub remote: SocketAddr,
+    /// What the script calls the two ports, if it names any.
+    pub script_ports: Option<(u16, u16)>,
+    /// Live minus script, for the stack's sequence numbers.
+    pub offset: Option<u32>,
+    /// The stack's initial sequence number, live.
+    pub iss: Option<u32>,
+    /// The script's initial sequence number.
+    pub irs: Option<u32>,
+    /// The last acknowledgment of the stack: where a RST would be believed.
+    pub acked: Option<u32>,
+    /// The MSS option that the script's SYN carried.
+    pub peer_mss: Option<u16>,
+    /// Whether both sides sent time stamps on their SYN: (script, stack).
+    pub timestamps: (bool, bool),
+    /// The first pair of time stamps: script, live.
+    first_ts: Option<(u32, u32)>,
+    /// Live time stamps by the script's.
+    ts: BTreeMap<u32, u32>,
+}
+
+impl Flow {
+    /// A flow about which nothing is known yet.
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Flow {
+        Flow {
+            local,
+            remote,
+            script_ports: None,
+            offset: None,
+            iss: None,
+            irs: None,
+            acked: None,
+            peer_mss: None,
+            timestamps: (false, false),
+            first_ts: None,
+            ts: BTreeMap::new(),
+        }
+    }
+
+    /// A sequence number of the stack as the script would write it.
+    pub fn to_script(&self, live: u32) -> u32 {
+        live.wrapping_sub(self.offset.or(self.iss).unwrap_or(0))
+    }
+
+    /// A sequence number of the stack that the script wrote, live. Where no line has said what the
+    /// script calls the stack's first number, it is 0; where the stack has said nothing, numbers are taken as they are.
+    pub fn live(&mut self, script: u32) -> u32 {
+        script.wrapping_add(*self.offset.get_or_insert(self.iss.unwrap_or(0)))
+    }
+
+    /// The first number that the script gives to a packet of the stack fixes the mapping.
+    pub fn anchor(&mut self, live: u32, script: u32) {
+        self.offset.get_or_insert(live.wrapping_sub(script));
+    }
+
+    /// The live time stamp that the script means by `script`.
+    pub fn live_ts(&self, script: u32) -> u32 {
+        match (self.ts.get(&script), self.first_ts) {
+            (Some(&live), _) => live,
+            (None, Some((first, live))) => live.wrapping_add(script.wrapping_sub(first)),
+            (None, None) => script,
+        }
+    }
+
+    /// A time stamp of the stack as the script would write it.
+    pub fn ts_to_script(&self, live: u32) -> u32 {
+        match self.first_ts {
+            Some((script, first)) => script.wrapping_add(live.wrapping_sub(first)),
+            None => live,
+        }
+    }
+
+    /// Remembers that the script calls the stack's time stamp `live` `script`.
+    pub fn learn_ts(&mut self, script: u32, live: u32) {
+        self.first_ts.get_or_insert((script, live));
+        self.ts.insert(script, live);
+    }
+
+    /// What the two SYNs say about time stamps and the MSS.
+    pub fn note_syn(&mut self, by_script: bool, options: &[TcpOption]) {
+        for option in options {
+            match option {
+                TcpOption::Mss(mss) if by_script => self.peer_mss = Some(*mss),
+                TcpOption::Ts { .. } if by_script => self.timestamps.0 = true,
+                TcpOption::Ts { .. } => self.timestamps.1 = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Payload bytes of a full segment, as `tcpi_snd_mss` counts them.
+    pub fn mss(&self, mtu: u16, own: Option<u16>) -> u32 {
+        let (header, default) = if self.local.is_ipv4() { (40, 536) } else { (60, 1220) };
+        let mtu_mss = u32::from(mtu).saturating_sub(header);
+        let peer = self.peer_mss.map_or(default, u32::from);
+        let options = if self.timestamps == (true, true) { 12 } else { 0 };
+        mtu_mss.min(peer).min(own.map_or(u32::MAX, u32::from)).saturating_sub(options).max(1)
+    }
+}

@@ -1,0 +1,289 @@
+//! What is on the wire between stack and script? Packets out of the stack, and lines into it.
+
+use super::ast::{self, Body, Tcp, TcpOption};
+use super::flow::Flow;
+use super::frames::{self, pattern};
+use super::icmp;
+use super::port::{Causes, Port};
+use super::render::Sent;
+use super::settings::Settings;
+use super::sockets::{SocketKind, Sockets};
+use crate::segment::Flags;
+use crate::stack::Stack;
+use crate::time::Instant;
+use crate::trace::Sink;
+use crate::wire::options::Item;
+use crate::wire::{self, Decoded};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// The first port of the script's side, where it names none.
+const FIRST_PORT: u16 = 50_000;
+
+/// Everything at the level of packets.
+pub struct Wire {
+    port: Port,
+    causes: Causes,
+    /// Sent and not yet expected: the packet and its flow.
+    pub queue: VecDeque<(Sent, usize)>,
+    /// The flows there ever were.
+    pub flows: Vec<Flow>,
+    /// The flow that a line means that names no ports.
+    current: Option<usize>,
+    next_port: u16,
+}
+
+impl Wire {
+    /// A wire whose stack is going to have these sinks: one more is added, which listens for causes.
+    pub fn new(mtu: u16, sinks: &mut Vec<Box<dyn Sink>>) -> Wire {
+        let causes = Causes::default();
+        sinks.push(Box::new(causes.clone()));
+        Wire {
+            port: Port::new(mtu),
+            causes,
+            queue: VecDeque::new(),
+            flows: Vec::new(),
+            current: None,
+            next_port: FIRST_PORT,
+        }
+    }
+
+    /// Takes packets from the stack; true if there were any.
+    pub fn transmit(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        stack.transmit(now, &mut self.port, 1024);
+        let frames = self.port.take();
+        let any = !frames.is_empty();
+        for frame in frames {
+            let why = self.causes.take(&frame);
+            self.sent(&frame, now, why);
+        }
+        any
+    }
+
+    fn sent(&mut self, frame: &[u8], at: Instant, why: String) {
+        // What is no TCP is in the trace; the language has no lines for it here.
+        let Ok(Decoded::Tcp(packet)) = wire::decode(frame, true) else { return };
+        let (src, dst, seg) = (packet.envelope.src, packet.envelope.dst, packet.seg);
+        let syn = seg.flags.contains(Flags::SYN);
+        let known = self.flows.iter().rposition(|f| (f.local, f.remote) == (src, dst));
+        let at_flow = match known {
+            Some(n) if !syn || self.flows[n].iss.is_none_or(|iss| iss == seg.seq.0) => n,
+            // A new connection, maybe one that uses the ports of an old one.
+            other => {
+                let mut flow = Flow::new(src, dst);
+                if let Some(old) = other.map(|n| &self.flows[n]) {
+                    flow.script_ports = old.script_ports;
+                    flow.irs = old.irs;
+                    flow.peer_mss = old.peer_mss;
+                    flow.timestamps.0 = old.timestamps.0;
+                }
+                self.flows.push(flow);
+                self.current = Some(self.flows.len() - 1);
+                self.flows.len() - 1
+            }
+        };
+        let flow = &mut self.flows[at_flow];
+        let options: Vec<TcpOption> =
+            wire::options::iter(packet.options).map_while(Result::ok).map(item).collect();
+        if syn {
+            flow.iss = Some(seg.seq.0);
+            flow.note_syn(false, &options);
+        }
+        if seg.flags.contains(Flags::ACK) {
+            flow.acked = Some(seg.ack.0);
+        }
+        // A keep-alive's byte is garbage by definition (RFC 9293 §3.8.4).
+        let wrong_byte = match flow.iss {
+            Some(iss) if !why.contains("keep-alive") => {
+                let start = seg.seq.0.wrapping_sub(iss.wrapping_add(1)).wrapping_add(u32::from(syn));
+                let right = |(n, &byte): (usize, &u8)| byte == pattern(start.wrapping_add(n as u32));
+                packet.payload.iter().enumerate().position(|pair| !right(pair)).map(|n| n as u32)
+            }
+            _ => None,
+        };
+        let (tos, ttl) = frames::tos_and_ttl(frame);
+        let tcp = Tcp {
+            flags: seg.flags,
+            seq: seg.seq.0,
+            len: packet.payload.len() as u16,
+            ack: seg.ack.0,
+            win: Some(seg.window),
+            urg: seg.urgent,
+            options: Some(options),
+        };
+        self.queue.push_back((Sent { at, src, dst, tos, ttl, tcp, wrong_byte, why }, at_flow));
+    }
+
+    /// The packet that was sent first. If `len` is more than it carries, those that continue it and were sent at the
+    /// same time are taken with it: to a script that was written for segmentation offload they are one.
+    pub fn take(&mut self, len: u16) -> Option<(Sent, usize)> {
+        let (mut sent, flow) = self.queue.pop_front()?;
+        while sent.tcp.len > 0
+            && sent.tcp.len < len
+            && let Some((next, _)) =
+                self.queue.pop_front_if(|(next, of)| *of == flow && continues(&sent, next))
+        {
+            sent.tcp.len += next.tcp.len;
+            sent.tcp.flags |= next.tcp.flags;
+            sent.wrong_byte = sent.wrong_byte.or(next.wrong_byte);
+        }
+        Some((sent, flow))
+    }
+
+    /// The newest flow between two addresses.
+    pub fn flow_of(&self, local: SocketAddr, remote: SocketAddr) -> Option<&Flow> {
+        self.flows.iter().rev().find(|f| (f.local, f.remote) == (local, remote))
+    }
+
+    /// A RST for every flow.
+    pub fn resets(&self) -> Vec<Vec<u8>> {
+        let reset = |flow: &Flow| {
+            Some(frames::tcp(&frames::Segment {
+                src: flow.remote,
+                dst: flow.local,
+                tos: 0,
+                ttl: 255,
+                flags: Flags::RST,
+                seq: flow.acked?,
+                ack: 0,
+                win: 0,
+                urg: 0,
+                options: Vec::new(),
+                payload: Vec::new(),
+            }))
+        };
+        self.flows.iter().filter_map(reset).collect()
+    }
+
+    /// The flow that an inbound line means; a SYN may begin one.
+    fn inbound_flow(
+        &mut self,
+        packet: &ast::Packet,
+        settings: &Settings,
+        sockets: &Sockets,
+    ) -> Result<usize, String> {
+        if let Some(fd) = packet.sock {
+            let conn = sockets.conn(fd).ok_or_else(|| format!("no connection has the descriptor {fd}"))?;
+            let ends = (conn.local, conn.remote);
+            let found = self.flows.iter().rposition(|f| (f.local, f.remote) == ends);
+            return found.ok_or_else(|| format!("the connection of descriptor {fd} has sent nothing yet"));
+        }
+        let found = match packet.ports {
+            // Inbound lines name the script's port first.
+            Some((remote, local)) => self.flows.iter().rposition(|f| {
+                f.script_ports.unwrap_or((f.local.port(), f.remote.port())) == (local, remote)
+            }),
+            None => self.current,
+        };
+        if let Some(n) = found {
+            self.current = Some(n);
+            return Ok(n);
+        }
+        // Where does somebody listen?
+        let listening = sockets.table.values().rev().find_map(|socket| match &socket.kind {
+            SocketKind::Listening { addr, .. } => Some(addr.port()),
+            _ => None,
+        });
+        let (remote, local) =
+            packet.ports.unwrap_or((self.next_port, listening.unwrap_or(settings.local.port())));
+        if packet.ports.is_none() {
+            self.next_port = self.next_port.checked_add(1).unwrap_or(FIRST_PORT);
+        }
+        let mut flow = Flow::new(
+            SocketAddr::new(settings.local.ip(), local),
+            SocketAddr::new(settings.remote.ip(), remote),
+        );
+        flow.script_ports = packet.ports.map(|(remote, local)| (local, remote));
+        self.flows.push(flow);
+        self.current = Some(self.flows.len() - 1);
+        Ok(self.flows.len() - 1)
+    }
+}
+
+/// Whether `next` is what segmentation would put behind `sent`: the same header, the next bytes.
+fn continues(sent: &Sent, next: &Sent) -> bool {
+    let end = sent.tcp.seq.wrapping_add(u32::from(sent.tcp.len));
+    let tail = Flags::PSH | Flags::FIN;
+    let first = |n: &Tcp| n.flags.0 & !tail.0;
+    next.at == sent.at
+        && next.tcp.seq == end
+        && next.tcp.len > 0
+        && next.tcp.len.checked_add(sent.tcp.len).is_some()
+        && !sent.tcp.flags.intersects(tail)
+        && first(&next.tcp) == first(&sent.tcp)
+        && (next.tcp.ack, next.tcp.win, &next.tcp.options) == (sent.tcp.ack, sent.tcp.win, &sent.tcp.options)
+}
+
+/// The frame for an inbound line.
+pub fn inbound(
+    wire: &mut Wire,
+    packet: &ast::Packet,
+    settings: &Settings,
+    sockets: &Sockets,
+) -> Result<Vec<u8>, String> {
+    let at = wire.inbound_flow(packet, settings, sockets)?;
+    let flow = &mut wire.flows[at];
+    let tos = match packet.tos {
+        ast::Tos::Any | ast::Tos::Ect01 => 0,
+        ast::Tos::Ecn(bits) => bits,
+        ast::Tos::Byte(tos) => tos,
+    };
+    match &packet.body {
+        Body::Tcp(tcp) => segment(flow, tcp, tos, packet.ttl.unwrap_or(255)),
+        Body::Icmp(error) => icmp::frame(flow, error, settings.ip_version),
+    }
+}
+
+fn segment(flow: &mut Flow, tcp: &Tcp, tos: u8, ttl: u8) -> Result<Vec<u8>, String> {
+    let syn = tcp.flags.contains(Flags::SYN);
+    let options = tcp.options.clone().unwrap_or_default();
+    if syn {
+        flow.irs = Some(tcp.seq);
+        flow.note_syn(true, &options);
+    }
+    if tcp.len > frames::MAX_PAYLOAD {
+        return Err(format!("{} bytes of payload are more than a packet can carry", tcp.len));
+    }
+    let live_option = |option: TcpOption| match option {
+        // On a SYN there is nothing to echo yet.
+        TcpOption::Ts { val, ecr } if tcp.flags.contains(Flags::ACK) => {
+            TcpOption::Ts { val, ecr: flow.live_ts(ecr) }
+        }
+        TcpOption::Sack(ref blocks) => {
+            let offset = flow.offset.unwrap_or(0);
+            let live = |n: u32| n.wrapping_add(offset);
+            TcpOption::Sack(blocks.iter().map(|&(left, right)| (live(left), live(right))).collect())
+        }
+        other => other,
+    };
+    let options = options.into_iter().map(live_option).collect();
+    let irs = flow.irs.unwrap_or(0);
+    let start = tcp.seq.wrapping_sub(irs.wrapping_add(1)).wrapping_add(u32::from(syn));
+    let ack = if tcp.flags.contains(Flags::ACK) { flow.live(tcp.ack) } else { tcp.ack };
+    Ok(frames::tcp(&frames::Segment {
+        src: flow.remote,
+        dst: flow.local,
+        tos,
+        ttl,
+        flags: tcp.flags,
+        seq: tcp.seq,
+        ack,
+        win: tcp.win.unwrap_or(0),
+        urg: tcp.urg,
+        options,
+        payload: (0..u32::from(tcp.len)).map(|n| pattern(start.wrapping_add(n))).collect(),
+    }))
+}
+
+fn item(item: Item<'_>) -> TcpOption {
+    match item {
+        Item::Eol => TcpOption::Eol,
+        Item::Nop => TcpOption::Nop,
+        Item::Mss(mss) => TcpOption::Mss(mss),
+        Item::WindowScale(shift) => TcpOption::Wscale(shift),
+        Item::SackPermitted => TcpOption::SackOk,
+        Item::Sack(blocks) => TcpOption::Sack(blocks.into_iter().map(|(a, b)| (a.0, b.0)).collect()),
+        Item::Timestamps(ts) => TcpOption::Ts { val: ts.value, ecr: ts.echo },
+        Item::Unknown { kind, data } => TcpOption::Other { kind, data: data.to_vec() },
+    }
+}

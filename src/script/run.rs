@@ -1,0 +1,508 @@
+//! When does what happen? The script's events in virtual time, between them the stack's own.
+
+use super::ast::{self, Action, Body, Direction, Event, Expr, Script, Time};
+use super::call_args::{Args, number, text};
+use super::calls::{self, Kernel, Progress};
+use super::code::{self, Assertion};
+use super::commands::{self, Change};
+use super::compare::compare;
+use super::packets::{self, Wire};
+use super::render;
+use super::settings::{self, Options, Settings};
+use super::sockets::{OWNER, Sockets, Step};
+use super::symbols;
+use super::{Trouble, parser};
+use crate::stack::{self, Stack};
+use crate::time::{Duration, Instant};
+use crate::trace::{Sink, Tracer};
+use std::io;
+
+/// How many events of the stack may happen at one instant before it is called a loop.
+const MAX_STEPS: u32 = 100_000;
+/// How many packets may wait for a line that expects them.
+const MAX_QUEUE: usize = 1 << 20;
+/// How far beyond its time a packet is looked for, only to say when it came instead.
+const LOOK_AHEAD: Duration = Duration::from_secs(3600);
+/// The same for a line with the time `*`: longer than the keep-alive's two hours.
+const ANY_TIME: Duration = Duration::from_secs(86_400);
+
+/// Runs a script to its end. The second value is what the sinks say.
+pub fn run(
+    source: &str,
+    options: &Options,
+    sinks: Vec<Box<dyn Sink>>,
+) -> (Result<(), Trouble>, io::Result<()>) {
+    match read(source, options) {
+        Err(trouble) => (Err(trouble), Tracer::new(sinks).finish()),
+        Ok((settings, steps)) => {
+            let mut runner = Runner::new(settings, sinks);
+            let result = runner.play(&steps);
+            runner.reset_all();
+            (result, runner.stack.into_tracer().finish())
+        }
+    }
+}
+
+/// Reads a script without running it.
+pub fn check(source: &str, options: &Options) -> Result<(), Trouble> {
+    read(source, options).map(|_| ())
+}
+
+fn read(source: &str, options: &Options) -> Result<(Settings, Vec<Prepared>), Trouble> {
+    let script = parser::parse(source, &options.defines)?;
+    let settings = settings::settle(options, &script.options)?;
+    let steps = prepare(script, &settings)?;
+    Ok((settings, steps))
+}
+
+/// An event with everything read that can be read before the run: what is unsupported is found at once.
+struct Prepared {
+    line: u32,
+    time: Time,
+    what: What,
+}
+
+enum What {
+    Packet(ast::Packet),
+    Call(ast::Call),
+    Changes(Vec<Change>),
+    Assertions(Vec<Assertion>),
+}
+
+fn prepare(script: Script, settings: &Settings) -> Result<Vec<Prepared>, Trouble> {
+    let prepare = |Event { line, time, action }| {
+        let what = match action {
+            Action::Packet(packet) => What::Packet(packet),
+            Action::Call(call) if !calls::NAMES.contains(&call.name.as_str()) => {
+                return Err(Trouble::unsupported(line, format!("the system call {}", call.name)));
+            }
+            Action::Call(call) => What::Call(call),
+            Action::Command(text) => {
+                What::Changes(commands::parse(&text, line, settings.directory.as_deref())?)
+            }
+            Action::Code(text) => What::Assertions(code::parse(&text, line)?),
+        };
+        Ok(Prepared { line, time, what })
+    };
+    script.events.into_iter().map(prepare).collect()
+}
+
+/// A call that has not returned yet.
+struct Pending {
+    call: ast::Call,
+    line: u32,
+    start: Instant,
+    end: Instant,
+    progress: Progress,
+    wake: Option<Instant>,
+}
+
+struct Runner {
+    settings: Settings,
+    stack: Stack,
+    sockets: Sockets,
+    wire: Wire,
+    now: Instant,
+    pending: Option<Pending>,
+    /// Steps since time last moved.
+    steps: u32,
+    /// The line that is being played.
+    line: u32,
+}
+
+impl Runner {
+    fn new(settings: Settings, mut sinks: Vec<Box<dyn Sink>>) -> Runner {
+        let wire = Wire::new(settings.mtu, &mut sinks);
+        let bits = if settings.local.is_ipv4() { 16 } else { 64 };
+        let config = stack::Config {
+            tcp: settings.tcp.clone(),
+            addrs: vec![(settings.local.ip(), bits)],
+            gateways: vec![settings.remote.ip()],
+            mtu: settings.mtu,
+            seed: settings.seed,
+            dns: Vec::new(),
+        };
+        let sockets = Sockets::new(&settings);
+        Runner {
+            stack: Stack::new(config, Tracer::new(sinks)),
+            sockets,
+            wire,
+            settings,
+            now: Instant::ZERO,
+            pending: None,
+            steps: 0,
+            line: 1,
+        }
+    }
+
+    fn play(&mut self, steps: &[Prepared]) -> Result<(), Trouble> {
+        // What a relative time counts from: the time of the event before as written, or as it came if it was left open.
+        let mut base = Instant::ZERO;
+        for step in steps {
+            self.line = step.line;
+            let after = |usecs: u64| base + Duration::from_micros(usecs);
+            let (from, to) = match step.time {
+                Time::Absolute(t) => (Instant::from_micros(t), Instant::from_micros(t)),
+                Time::Relative(t) => (after(t), after(t)),
+                Time::AbsoluteRange(a, b) => (Instant::from_micros(a), Instant::from_micros(b)),
+                Time::RelativeRange(a, b) => (after(a), after(b)),
+                Time::Any => (Instant::ZERO, self.now + ANY_TIME),
+            };
+            let open = !matches!(step.time, Time::Absolute(_) | Time::Relative(_));
+            let tolerance = self.tolerance(from.since(base));
+            match &step.what {
+                What::Packet(packet) if packet.direction == Direction::Outbound => {
+                    self.expect_packet(step, packet, (from, to), tolerance)?;
+                    base = if open { self.now } else { from };
+                    continue;
+                }
+                What::Packet(packet) => {
+                    self.go_to(from, step.line, tolerance)?;
+                    self.inject(packet, step.line)?;
+                }
+                What::Call(call) => {
+                    self.join()?;
+                    self.go_to(from, step.line, tolerance)?;
+                    let end = call.end.map(|t| match step.time {
+                        Time::Relative(_) => after(t),
+                        _ => Instant::from_micros(t),
+                    });
+                    self.start(call, step.line, end)?;
+                }
+                What::Changes(changes) => {
+                    self.go_to(from, step.line, tolerance)?;
+                    self.change(changes, step.line)?;
+                }
+                What::Assertions(assertions) => {
+                    self.go_to(from, step.line, tolerance)?;
+                    let lookup = |name: &str| self.tcp_info(name);
+                    assertions.iter().try_for_each(|a| a.check(&lookup))?;
+                }
+            }
+            base = from;
+        }
+        self.join()?;
+        self.leftovers(steps.last().map_or(1, |s| s.line))
+    }
+
+    fn tolerance(&self, since: Duration) -> Duration {
+        let share = since.as_secs_f64() * self.settings.tolerance_percent / 100.0;
+        Duration::from_micros(self.settings.tolerance).max(Duration::from_secs_f64(share))
+    }
+
+    // --- time
+
+    /// Lets the stack run until `to`; complains if that is past.
+    fn go_to(&mut self, to: Instant, line: u32, tolerance: Duration) -> Result<(), Trouble> {
+        if self.now > to + tolerance {
+            let (expected, seen) = (render::at(to), render::at(self.now));
+            return Err(Trouble::failed(line, "it is too late for this line", expected, seen));
+        }
+        while self.step(to)? {}
+        self.now = self.now.max(to);
+        Ok(())
+    }
+
+    /// Does the next thing that happens by itself, if it happens by `limit`: sends what is ready, or moves time to
+    /// the next timer. False if nothing does.
+    fn step(&mut self, limit: Instant) -> Result<bool, Trouble> {
+        if self.flush()? {
+            return Ok(true);
+        }
+        let timer = self.stack.next_deadline();
+        let wake = self.pending.as_ref().and_then(|p| p.wake);
+        let Some(next) = timer.into_iter().chain(wake).min().filter(|next| *next <= limit) else {
+            return Ok(false);
+        };
+        if next > self.now {
+            self.now = next;
+            self.steps = 0;
+        }
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            let line = self.line;
+            let what = format!("the stack's timer at {} fires without end", render::at(self.now));
+            return Err(Trouble::syntax(line, what));
+        }
+        self.stack.on_timeout(self.now);
+        self.flush()?;
+        Ok(true)
+    }
+
+    /// Takes everything that the stack has to send, and lets a blocked call try again. True if anything happened.
+    fn flush(&mut self) -> Result<bool, Trouble> {
+        let mut busy = false;
+        while self.wire.transmit(&mut self.stack, self.now) {
+            busy = true;
+            if self.wire.queue.len() > MAX_QUEUE {
+                let what = format!("the stack has sent {MAX_QUEUE} packets that no line expects");
+                return Err(Trouble::syntax(self.line, what));
+            }
+        }
+        while self.stack.ready(OWNER).is_some() {}
+        Ok(self.retry()? || busy)
+    }
+
+    // --- packets
+
+    fn expect_packet(
+        &mut self,
+        step: &Prepared,
+        line: &ast::Packet,
+        (from, to): (Instant, Instant),
+        tolerance: Duration,
+    ) -> Result<(), Trouble> {
+        let Body::Tcp(tcp) = &line.body else {
+            return Err(Trouble::unsupported(step.line, "outbound icmp packets"));
+        };
+        let any = step.time == Time::Any;
+        let limit = if any { to } else { to + tolerance.max(LOOK_AHEAD) };
+        self.flush()?;
+        while self.wire.queue.is_empty() && self.step(limit)? {}
+        let when = match step.time {
+            Time::Any => "at any time".to_string(),
+            _ if from == to => format!("at {}", render::at(from)),
+            _ => format!("from {} to {}", render::at(from), render::at(to)),
+        };
+        let expected = format!("{when}  {}", render::expected(line));
+        let Some((sent, at)) = self.wire.take(tcp.len) else {
+            let seen = format!("nothing until {}", render::at(limit));
+            return Err(Trouble::failed(step.line, "the packet was not sent", expected, seen));
+        };
+        let flow = &mut self.wire.flows[at];
+        let (ts, tolerance_usecs) = (self.settings.ts_tick, self.settings.tolerance);
+        let same = compare(line, &sent, flow, ts, tolerance_usecs);
+        let seen = format!("at {}  {}", render::at(sent.at), render::seen(&sent, flow, line));
+        let wrong_socket = line.sock.is_some_and(|fd| {
+            self.sockets.conn(fd).is_none_or(|c| (c.local, c.remote) != (sent.src, sent.dst))
+        });
+        let early = sent.at + tolerance < from;
+        let late = sent.at > to + tolerance;
+        // A packet of another kind at another time is another packet: its fields say more than its time.
+        let what = match same {
+            Err(what) => what,
+            Ok(()) if wrong_socket => "the packet belongs to another socket".to_string(),
+            Ok(()) if early && !any => "the packet was sent too early".to_string(),
+            Ok(()) if late && !any => "the packet was sent too late".to_string(),
+            Ok(()) => return Ok(()),
+        };
+        Err(Trouble::failed(step.line, what, expected, seen))
+    }
+
+    fn inject(&mut self, packet: &ast::Packet, line: u32) -> Result<(), Trouble> {
+        let frame = packets::inbound(&mut self.wire, packet, &self.settings, &self.sockets)
+            .map_err(|what| Trouble::syntax(line, what))?;
+        self.stack.on_frame(self.now, &frame);
+        self.flush()?;
+        Ok(())
+    }
+
+    /// Complains about packets that no line expected, if that is asked for.
+    fn leftovers(&mut self, line: u32) -> Result<(), Trouble> {
+        self.flush()?;
+        match self.wire.queue.pop_front() {
+            Some((sent, at)) if self.settings.strict => {
+                let open = ast::Packet {
+                    direction: Direction::Outbound,
+                    tos: ast::Tos::Any,
+                    ttl: None,
+                    sock: None,
+                    ports: None,
+                    body: Body::Tcp(sent.tcp.clone()),
+                };
+                let seen = render::seen(&sent, &self.wire.flows[at], &open);
+                let seen = format!("at {}  {seen}", render::at(sent.at));
+                Err(Trouble::failed(line, "a packet was sent that no line expects", "", seen))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends what is still open, so that a capture of the run ends as a network would.
+    fn reset_all(&mut self) {
+        for frame in self.wire.resets() {
+            self.stack.on_frame(self.now, &frame);
+        }
+        // Bounded, because whatever goes wrong now is nobody's concern any more.
+        for _ in 0..100 {
+            self.wire.transmit(&mut self.stack, self.now);
+        }
+    }
+
+    // --- calls
+
+    fn start(&mut self, call: &ast::Call, line: u32, end: Option<Instant>) -> Result<(), Trouble> {
+        let mut progress = Progress::default();
+        let step = self.attempt(call, line, &mut progress)?;
+        match (step, end) {
+            (Step::Block(wake), Some(end)) => {
+                let (call, start) = (call.clone(), self.now);
+                self.pending = Some(Pending { call, line, start, end, progress, wake });
+            }
+            (Step::Block(_), None) => {
+                return Err(Trouble::failed(
+                    line,
+                    "the call blocks",
+                    format!("that {} returns {} at once", call.name, text(&call.result)),
+                    "nothing to return yet; a call that may block is written with its end: `+0...0.2 name(…)`",
+                ));
+            }
+            (step, end) => self.returned(call, line, step, self.now, end.map(|end| (self.now, end)))?,
+        }
+        self.flush()?;
+        Ok(())
+    }
+
+    fn attempt(&mut self, call: &ast::Call, line: u32, progress: &mut Progress) -> Result<Step, Trouble> {
+        let mut kernel = Kernel {
+            sockets: &mut self.sockets,
+            stack: &mut self.stack,
+            settings: &self.settings,
+            now: self.now,
+        };
+        kernel.attempt(&Args { call, line }, progress)
+    }
+
+    /// Lets a blocked call try again. True if it returned.
+    fn retry(&mut self) -> Result<bool, Trouble> {
+        let Some(mut pending) = self.pending.take() else { return Ok(false) };
+        match self.attempt(&pending.call, pending.line, &mut pending.progress)? {
+            Step::Block(wake) => {
+                pending.wake = wake;
+                self.pending = Some(pending);
+                Ok(false)
+            }
+            step => {
+                let times = (pending.start, pending.end);
+                self.returned(&pending.call, pending.line, step, self.now, Some(times))?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Waits for the call that blocks: there is only one at a time.
+    fn join(&mut self) -> Result<(), Trouble> {
+        let Some(end) = self.pending.as_ref().map(|p| p.end) else { return Ok(()) };
+        let limit = end + self.tolerance(Duration::ZERO);
+        while self.pending.is_some() && self.step(limit)? {}
+        match self.pending.take() {
+            None => Ok(()),
+            Some(p) => Err(Trouble::failed(
+                p.line,
+                "the call still blocks",
+                format!("that {} returns {} at {}", p.call.name, text(&p.call.result), render::at(p.end)),
+                format!("at {} it has not returned", render::at(limit)),
+            )),
+        }
+    }
+
+    /// Compares what a call returned with what the script says. `times` are its start and its end if it may block.
+    fn returned(
+        &mut self,
+        call: &ast::Call,
+        line: u32,
+        step: Step,
+        at: Instant,
+        times: Option<(Instant, Instant)>,
+    ) -> Result<(), Trouble> {
+        let wanted = match &call.result {
+            Expr::Ellipsis => None,
+            expr => Some(number(expr, line)?),
+        };
+        let (value, errno) = match step {
+            Step::Done(value) => (value, None),
+            Step::Errno(name) => (-1, Some(name)),
+            // The script gives descriptors the numbers that it likes.
+            Step::Made(made) => {
+                let free = (3..).find(|fd| !self.sockets.table.contains_key(fd)).unwrap_or(3);
+                let fd = wanted.filter(|&fd| fd >= 0).unwrap_or(free);
+                if self.sockets.table.contains_key(&fd) {
+                    return Err(Trouble::syntax(line, format!("the descriptor {fd} is in use")));
+                }
+                if wanted.is_none_or(|wanted| wanted >= 0) {
+                    self.sockets.insert(fd, made);
+                }
+                (fd, None)
+            }
+            Step::Block(_) => return Ok(()),
+        };
+        let written = |value: i64, errno: Option<&str>| match errno {
+            Some(name) => format!("{value} {name} ({})", symbols::strerror(name)),
+            None => value.to_string(),
+        };
+        let same = wanted.is_none_or(|w| w == value)
+            && match (&call.errno, errno) {
+                (Some(wanted), Some(seen)) => symbols::same_errno(wanted, seen),
+                (Some(_), None) => false,
+                (None, _) => true,
+            };
+        if !same {
+            let expected = match wanted {
+                Some(value) => written(value, call.errno.as_deref()),
+                None => text(&call.result),
+            };
+            let what = format!("{} returned something else", call.name);
+            return Err(Trouble::failed(line, what, expected, written(value, errno)));
+        }
+        if let Some((start, end)) = times {
+            let tolerance = self.tolerance(end.since(start));
+            if at + tolerance < end || at > end + tolerance {
+                let what = format!("{} returned at another time", call.name);
+                return Err(Trouble::failed(line, what, render::at(end), render::at(at)));
+            }
+        }
+        Ok(())
+    }
+
+    // --- conditions
+
+    fn change(&mut self, changes: &[Change], line: u32) -> Result<(), Trouble> {
+        for change in changes {
+            match change {
+                Change::RmemMax(n) => self.sockets.buffer_max.0 = *n,
+                Change::WmemMax(n) => self.sockets.buffer_max.1 = *n,
+                Change::Knob(name, value) => commands::set(&mut self.sockets.base, name, value)
+                    .map_err(|e| Trouble::unsupported(line, format!("{name}={value}: {e}")))?,
+            }
+        }
+        self.sockets.apply(&mut self.stack).map_err(|what| Trouble::unsupported(line, what))
+    }
+
+    /// What Linux' TCP_INFO says about the connection that was made last.
+    fn tcp_info(&self, name: &str) -> Option<i64> {
+        let conn = self.sockets.conn(self.sockets.under_test?)?;
+        let info = self.stack.conn(conn.id)?.snapshot();
+        let flow = self.wire.flow_of(conn.local, conn.remote);
+        let mss = flow.map_or(536, |f| f.mss(self.settings.mtu, self.sockets.base.mss));
+        let micros = |d: Duration| d.as_micros() as i64;
+        Some(match name {
+            "tcpi_state" => linux_state(info.state),
+            "tcpi_snd_mss" => i64::from(mss),
+            "tcpi_snd_cwnd" => i64::from(info.cwnd / mss),
+            "tcpi_snd_ssthresh" if info.ssthresh == u32::MAX => 0x7fff_ffff,
+            "tcpi_snd_ssthresh" => i64::from(info.ssthresh / mss),
+            "tcpi_unacked" => i64::from(info.flight.div_ceil(mss)),
+            "tcpi_rto" => micros(info.rto),
+            "tcpi_rtt" => micros(info.srtt?),
+            "tcpi_snd_wnd" => i64::from(info.rwnd),
+            "tcpi_notsent_bytes" => i64::from(info.unsent),
+            _ => return None,
+        })
+    }
+}
+
+fn linux_state(state: crate::tcp::State) -> i64 {
+    use crate::tcp::State;
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait => 6,
+        State::Closed => 7,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Closing => 11,
+    }
+}

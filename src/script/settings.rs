@@ -1,0 +1,218 @@
+//! Under which conditions does a script run? Options of the caller and option lines of the script, made one.
+
+use super::Trouble;
+use super::ast::OptionLine;
+use super::commands;
+use crate::tcp;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Which IP, and which sockets over it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum IpVersion {
+    /// IPv4 with AF_INET sockets.
+    #[default]
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+    /// IPv4 with AF_INET6 sockets.
+    Ipv4MappedIpv6,
+}
+
+impl IpVersion {
+    /// All of them.
+    pub const ALL: [IpVersion; 3] = [IpVersion::Ipv4, IpVersion::Ipv6, IpVersion::Ipv4MappedIpv6];
+
+    /// `ipv4`, `ipv6` or `ipv4-mapped-ipv6`.
+    pub fn name(self) -> &'static str {
+        match self {
+            IpVersion::Ipv4 => "ipv4",
+            IpVersion::Ipv6 => "ipv6",
+            IpVersion::Ipv4MappedIpv6 => "ipv4-mapped-ipv6",
+        }
+    }
+
+    /// Reads a name.
+    pub fn from_name(name: &str) -> Option<IpVersion> {
+        IpVersion::ALL.into_iter().find(|v| v.name() == name)
+    }
+}
+
+/// How to run scripts. What is `None` is left to the script's option lines, then to a default.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Options {
+    /// The settings to begin with; the script's `sysctl` lines change them.
+    pub tcp: tcp::Config,
+    /// IPv4 if nobody says otherwise.
+    pub ip_version: Option<IpVersion>,
+    /// By how much a time may be off, in microseconds; 4000.
+    pub tolerance_usecs: Option<u64>,
+    /// The device's MTU in bytes, 576 (IPv6: 1280) to 65,535; 1500, or 1520 with IPv6, so that a segment carries
+    /// the same number of bytes.
+    pub mtu: Option<u16>,
+    /// The stack's address.
+    pub local_ip: Option<IpAddr>,
+    /// The other side's address.
+    pub remote_ip: Option<IpAddr>,
+    /// The port that `bind(…, ..., ...)` binds; 8080.
+    pub bind_port: Option<u16>,
+    /// The port that `connect(…, ..., ...)` connects to; 8080.
+    pub connect_port: Option<u16>,
+    /// Words that are replaced while reading: `NAME` → value.
+    pub defines: BTreeMap<String, String>,
+    /// Whether packets that nothing expects, sent before the script's last event, are a failure. The language
+    /// ignores them.
+    pub strict: bool,
+    /// Seed of initial sequence numbers, ephemeral ports and time stamp offsets.
+    pub seed: u64,
+    /// Where a command like `./defaults.sh` finds its file; without it such a command is unsupported. Nothing is
+    /// executed: the `sysctl` lines of the file are read.
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            tcp: tcp::Config::linux(),
+            ip_version: None,
+            tolerance_usecs: None,
+            mtu: None,
+            local_ip: None,
+            remote_ip: None,
+            bind_port: None,
+            connect_port: None,
+            defines: BTreeMap::new(),
+            strict: false,
+            seed: 1,
+            directory: None,
+        }
+    }
+}
+
+/// The options with everything decided.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub tcp: tcp::Config,
+    pub ip_version: IpVersion,
+    /// Microseconds.
+    pub tolerance: u64,
+    /// The tolerance as a share of the time since the event before, in percent, if that is more.
+    pub tolerance_percent: f64,
+    pub mtu: u16,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    /// Microseconds per tick of the stack's time stamp clock; 0: TSval is not compared.
+    pub ts_tick: u64,
+    pub strict: bool,
+    pub seed: u64,
+    pub directory: Option<PathBuf>,
+}
+
+fn profile(name: &str) -> Option<tcp::Config> {
+    match name {
+        "linux" => Some(tcp::Config::linux()),
+        "rfc" => Some(tcp::Config::rfc()),
+        "classic" => Some(tcp::Config::classic()),
+        _ => None,
+    }
+}
+
+/// Joins what the caller and the script say; the caller wins.
+pub(super) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings, Trouble> {
+    let mut script = Options::default();
+    let mut tcp = options.tcp.clone();
+    let (mut ts_tick, mut percent) = (0, 0.0);
+    for line in lines {
+        let value = line.value.as_deref().unwrap_or("");
+        let wrong = |wanted: &str| {
+            Trouble::syntax(line.line, format!("--{}={value}: {wanted} was expected", line.name))
+        };
+        fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+            text.parse().ok()
+        }
+        match line.name.as_str() {
+            "ip_version" => {
+                let names = "ipv4, ipv6 or ipv4-mapped-ipv6";
+                script.ip_version = Some(IpVersion::from_name(value).ok_or_else(|| wrong(names))?);
+            }
+            "tolerance_usecs" => {
+                script.tolerance_usecs =
+                    Some(number(value).ok_or_else(|| wrong("a number of microseconds"))?);
+            }
+            "tolerance_percent" => {
+                percent = number(value)
+                    .filter(|p: &f64| (0.0..=100.0).contains(p))
+                    .ok_or_else(|| wrong("a percentage"))?;
+            }
+            "mtu" => script.mtu = Some(number(value).ok_or_else(|| wrong("a number of bytes"))?),
+            "mss" => {
+                let mss = number(value).filter(|&n| n >= 64).ok_or_else(|| wrong("a number of bytes"))?;
+                tcp.mss = Some(mss);
+            }
+            "local_ip" => script.local_ip = Some(number(value).ok_or_else(|| wrong("an IP address"))?),
+            "remote_ip" => script.remote_ip = Some(number(value).ok_or_else(|| wrong("an IP address"))?),
+            "bind_port" => script.bind_port = Some(number(value).ok_or_else(|| wrong("a port"))?),
+            "connect_port" => script.connect_port = Some(number(value).ok_or_else(|| wrong("a port"))?),
+            "tcp_ts_tick_usecs" => {
+                ts_tick = number(value)
+                    .filter(|&n| n <= 1_000_000)
+                    .ok_or_else(|| wrong("at most 1000000 microseconds"))?;
+            }
+            // Two options of our own: settings by their names here.
+            "profile" => tcp = profile(value).ok_or_else(|| wrong("linux, rfc or classic"))?,
+            "set" => {
+                let (name, value) = value.split_once('=').ok_or_else(|| wrong("NAME=VALUE"))?;
+                commands::set(&mut tcp, name, value)
+                    .map_err(|e| Trouble::syntax(line.line, e.to_string()))?;
+            }
+            // Addresses of a device that is not there, and what is said anyway.
+            "gateway_ip" | "netmask_ip" | "speed" | "verbose" | "non_fatal" | "define" | "D" => {}
+            name => return Err(Trouble::unsupported(line.line, format!("the option --{name}"))),
+        }
+    }
+    let at = lines.first().map_or(1, |l| l.line);
+    let refuse = |what: String| Err(Trouble::syntax(at, what));
+
+    let ip_version = options.ip_version.or(script.ip_version).unwrap_or_default();
+    let v6 = ip_version == IpVersion::Ipv6;
+    let mtu = options.mtu.or(script.mtu).unwrap_or(if v6 { 1520 } else { 1500 });
+    let least = if v6 { 1280 } else { 576 };
+    if mtu < least {
+        return refuse(format!("an MTU of {mtu} is below the least of {}: {least}", ip_version.name()));
+    }
+    let choose = |first: Option<IpAddr>, second: Option<IpAddr>, v4: Ipv4Addr, six: Ipv6Addr| {
+        first.or(second).unwrap_or(if v6 { six.into() } else { v4.into() })
+    };
+    let local = choose(
+        options.local_ip,
+        script.local_ip,
+        Ipv4Addr::new(192, 168, 44, 1),
+        Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1),
+    );
+    let remote = choose(
+        options.remote_ip,
+        script.remote_ip,
+        Ipv4Addr::new(192, 0, 2, 1),
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+    );
+    for ip in [local, remote] {
+        if ip.is_ipv6() != v6 {
+            return refuse(format!("{ip} is no address of {}", ip_version.name()));
+        }
+    }
+    Ok(Settings {
+        tcp,
+        ip_version,
+        // The sum of a time and a tolerance must not overflow.
+        tolerance: options.tolerance_usecs.or(script.tolerance_usecs).unwrap_or(4000).min(1 << 40),
+        tolerance_percent: percent,
+        mtu,
+        local: SocketAddr::new(local, options.bind_port.or(script.bind_port).unwrap_or(8080)),
+        remote: SocketAddr::new(remote, options.connect_port.or(script.connect_port).unwrap_or(8080)),
+        ts_tick,
+        strict: options.strict,
+        seed: options.seed,
+        directory: options.directory.clone(),
+    })
+}
