@@ -3,6 +3,7 @@
 pub mod dropped;
 pub mod http;
 pub mod knob;
+pub mod net;
 pub mod script;
 pub mod segment;
 pub mod seq;
@@ -13,4 +14,5 @@ pub mod stream;
 pub mod tcp;
 pub mod time;
 pub mod trace;
+pub mod tun;
 pub mod wire;

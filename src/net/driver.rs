@@ -1,0 +1,198 @@
+//! What happens in one turn of the runtime's thread, and how does it sleep?
+
+use super::clock::Clock;
+use super::core::Core;
+use super::handle::{Bell, Command};
+use crate::service::Service;
+use crate::sim::Impaired;
+use crate::time::{Duration, Instant};
+use crate::trace::Tracer;
+use crossbeam_channel::Receiver;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use smoltcp::phy::Device;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// Frames received before anything else gets its turn.
+const RECEIVE_BATCH: usize = 64;
+/// Packets sent before the device is asked for received ones again.
+const SEND_BATCH: usize = 256;
+/// Commands taken in one turn.
+const COMMAND_BATCH: usize = 1024;
+/// How often in one turn each busy connection may hand one write to TCP.
+const PUMP_ROUNDS: usize = 32;
+/// How long the last packets may take to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// All that the runtime's thread owns.
+pub(super) struct Driver<D> {
+    pub(super) core: Core,
+    pub(super) device: Impaired<D>,
+    /// The device's descriptor, to sleep on.
+    pub(super) fd: OwnedFd,
+    pub(super) services: Vec<Box<dyn Service>>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) clock: Clock,
+    pub(super) ending: Option<Ending>,
+}
+
+/// Shutting down.
+#[derive(Clone, Copy)]
+pub(super) struct Ending {
+    /// Then whatever is left is reset.
+    at: Instant,
+}
+
+impl<D: Device> Driver<D> {
+    /// Turns until it is stopped and everything is closed, or the time for that is over.
+    pub(super) fn run(mut self) -> io::Result<Tracer> {
+        let mut lost = 0;
+        loop {
+            let now = self.clock.now();
+            let busy = self.turn(now);
+            if let Some(ending) = self.ending
+                && (self.drain(now) || now >= ending.at)
+            {
+                break;
+            }
+            let hung_up = self.sleep(if busy { Some(now) } else { self.deadline(now) }, now)?;
+            // An error condition may belong to one packet; one that stays although nothing happens is the device's end.
+            lost = if hung_up && !busy { lost + 1 } else { 0 };
+            if lost > 3 {
+                return Err(io::Error::new(
+                    io::ErrorKind::BrokenPipe,
+                    "the network device is gone: was its interface deleted?",
+                ));
+            }
+        }
+        self.finish()
+    }
+
+    /// Everything that can be done at `now`. True if anything was done.
+    fn turn(&mut self, now: Instant) -> bool {
+        let mut busy = self.take_commands(now);
+        self.device.settle(now);
+        busy |= self.core.stack.poll(now, &mut self.device, RECEIVE_BATCH);
+        busy |= self.core.take_events(now);
+        busy |= self.pump(now);
+        for service in &mut self.services {
+            if busy || service.next_deadline().is_some_and(|at| at <= now) {
+                service.poll(now, &mut self.core.stack);
+            }
+        }
+        busy |= self.core.stack.transmit(now, &mut self.device, SEND_BATCH) > 0;
+        for (direction, incident) in self.device.take_incidents() {
+            incident.record(self.core.stack.tracer(), direction);
+        }
+        busy
+    }
+
+    fn take_commands(&mut self, now: Instant) -> bool {
+        for n in 0..COMMAND_BATCH {
+            match self.commands.try_recv() {
+                Ok(Command::Kick(id)) => self.core.kicked(id),
+                Ok(Command::Run(f)) => f(&mut self.core, now),
+                Ok(Command::Stop(grace)) => self.stop(now, grace),
+                Err(_) => return n > 0,
+            }
+        }
+        true
+    }
+
+    /// Moves bytes between handles and TCP. Each write is sent, as far as TCP wants, before the next one is taken.
+    fn pump(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        for _ in 0..PUMP_ROUNDS {
+            if !self.core.pump_each(now) {
+                break;
+            }
+            busy = true;
+            self.core.stack.transmit(now, &mut self.device, SEND_BATCH);
+        }
+        busy
+    }
+
+    fn stop(&mut self, now: Instant, grace: Duration) {
+        // Without any time everything is reset at once: a FIN would pass a part for the whole.
+        if !grace.is_zero() {
+            self.core.close_all(now);
+        }
+        self.ending = Some(Ending { at: now + grace });
+    }
+
+    /// True when nothing is open any more.
+    fn drain(&mut self, now: Instant) -> bool {
+        let mut done = true;
+        for service in &mut self.services {
+            done &= service.drain(now, &mut self.core.stack);
+        }
+        self.core.stack.transmit(now, &mut self.device, SEND_BATCH);
+        done && self.core.all_sent() && self.core.stack.open_connections() == 0
+    }
+
+    /// When something is due although nothing arrives. None: never.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.core.is_dirty() {
+            return Some(now);
+        }
+        let services = self.services.iter().filter_map(|service| service.next_deadline());
+        let ending = self.ending.map(|ending| ending.at);
+        services.chain(self.core.stack.next_deadline()).chain(self.device.next_deadline()).chain(ending).min()
+    }
+
+    /// Sleeps until a packet or a command arrives or the deadline is over. True if the device reports an error.
+    fn sleep(&mut self, deadline: Option<Instant>, now: Instant) -> io::Result<bool> {
+        let mut interest = PollFlags::IN;
+        if self.device.is_blocked() || self.device.transmit(now.into()).is_none() {
+            interest |= PollFlags::OUT;
+        }
+        let idle = deadline != Some(now) && self.bell.fall_asleep(|| self.commands.is_empty());
+        // The time of this turn is old by now, so a sleep ends a little late rather than early, never twice.
+        let timeout =
+            if idle { deadline.map(|at| timespec(at.since(now))) } else { Some(timespec(Duration::ZERO)) };
+        let mut fds = [PollFd::new(&self.fd, interest), PollFd::new(&*self.bell, PollFlags::IN)];
+        let polled = poll(&mut fds, timeout.as_ref());
+        let [device, bell] = fds.map(|fd| fd.revents());
+        self.bell.wake_up(!bell.is_empty());
+        match polled {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        Ok(device.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL))
+    }
+
+    /// Resets what is left, lets the last packets leave, ends the trace.
+    fn finish(mut self) -> io::Result<Tracer> {
+        let started = self.clock.now();
+        self.core.stack.abort_all(started);
+        let end = started + FAREWELL;
+        loop {
+            let now = self.clock.now();
+            self.device.settle(now);
+            let sent = self.core.stack.transmit(now, &mut self.device, SEND_BATCH);
+            let waiting = self.device.is_blocked() || self.device.transmit(now.into()).is_none();
+            let crossing = self.device.next_deadline();
+            if now >= end || (sent == 0 && !waiting && crossing.is_none()) {
+                break;
+            }
+            if sent == 0 {
+                let until = crossing.unwrap_or(end).min(end);
+                let flags = if waiting { PollFlags::OUT } else { PollFlags::empty() };
+                poll(&mut [PollFd::new(&self.fd, flags)], Some(&timespec(until.since(now))))?;
+            }
+        }
+        Ok(self.core.stack.into_tracer())
+    }
+}
+
+fn timespec(d: Duration) -> Timespec {
+    Timespec { tv_sec: d.as_secs().min(1 << 30) as i64, tv_nsec: d.subsec_nanos().into() }
+}
+
+/// A second descriptor for the device, so that it can be watched while the device is in use.
+pub(super) fn watch(device: &impl AsFd) -> io::Result<OwnedFd> {
+    device.as_fd().try_clone_to_owned()
+}

@@ -1,0 +1,107 @@
+//! Which calls to the kernel have no safe wrapper? The only file with unsafe code.
+#![allow(unsafe_code)]
+
+use rustix::ioctl::{IntegerSetter, Opcode, Setter, Updater, ioctl, opcode};
+use rustix::thread::UnshareFlags;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// `struct ifreq` of `netdevice(7)`: a name and a union of at most 24 bytes.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Default)]
+pub(super) struct InterfaceRequest {
+    /// The name, filled up with zeros.
+    pub name: [u8; 16],
+    /// What the request sets or what the kernel answers, in the host's byte order.
+    pub value: [u8; 24],
+}
+
+/// `struct in6_ifreq` of `linux/ipv6.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Inet6Request {
+    /// The address.
+    pub addr: [u8; 16],
+    /// Its prefix length in bits.
+    pub prefix: u32,
+    /// The interface's index.
+    pub index: i32,
+}
+
+/// A request about an interface: its code in `linux/sockios.h`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Request {
+    Flags,
+    SetFlags,
+    SetAddress,
+    SetNetmask,
+    Mtu,
+    SetMtu,
+}
+
+/// Asks the kernel about the interface named in `req`; the answer is in `req.value`.
+pub(super) fn interface(socket: impl AsFd, request: Request, req: &mut InterfaceRequest) -> io::Result<()> {
+    fn call<const CODE: Opcode>(socket: impl AsFd, req: &mut InterfaceRequest) -> io::Result<()> {
+        // SAFETY: every code below takes a `struct ifreq`, which InterfaceRequest has the size and alignment of.
+        Ok(unsafe { ioctl(socket, Updater::<CODE, _>::new(req)) }?)
+    }
+    match request {
+        Request::Flags => call::<0x8913>(socket, req),
+        Request::SetFlags => call::<0x8914>(socket, req),
+        Request::SetAddress => call::<0x8916>(socket, req),
+        Request::SetNetmask => call::<0x891c>(socket, req),
+        Request::Mtu => call::<0x8921>(socket, req),
+        Request::SetMtu => call::<0x8922>(socket, req),
+    }
+}
+
+/// Adds an IPv6 address (`SIOCSIFADDR` on an AF_INET6 socket).
+pub(super) fn add_inet6(socket: impl AsFd, req: Inet6Request) -> io::Result<()> {
+    // SAFETY: SIOCSIFADDR on an AF_INET6 socket reads a `struct in6_ifreq`.
+    Ok(unsafe { ioctl(socket, Setter::<0x8916, _>::new(req)) }?)
+}
+
+/// The device's descriptor.
+pub(super) fn fd(iface: &tun_tap::Iface) -> BorrowedFd<'_> {
+    // SAFETY: the interface owns the descriptor and keeps it open for as long as the borrow lasts.
+    unsafe { BorrowedFd::borrow_raw(iface.as_raw_fd()) }
+}
+
+/// Says that the device does no offloads (`TUNSETOFFLOAD`): the mask belongs to the device and outlives its last user.
+pub(super) fn no_offload(tun: impl AsFd) -> io::Result<()> {
+    const TUNSETOFFLOAD: Opcode = opcode::write::<u32>(b'T', 208);
+    // SAFETY: TUNSETOFFLOAD takes a bit mask by value; 0 is the empty one.
+    Ok(unsafe { ioctl(tun, IntegerSetter::<TUNSETOFFLOAD>::new_usize(0)) }?)
+}
+
+/// Moves this thread (for user namespaces: this process, which then must have one thread) into new namespaces.
+pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    debug_assert!(!flags.contains(UnshareFlags::FILES));
+    // SAFETY: FILES, the one flag that can pull descriptors away from under other threads, is never asked for.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+}
+
+/// Runs `probe` in a forked child, for what would change this process; nothing is executed there.
+/// Returns the number that `probe` returns.
+pub(super) fn in_forked_child(probe: fn() -> u16) -> io::Result<u16> {
+    // A child whose preparation fails is never executed, and std brings the error's number to the parent: it is the
+    // probe's answer here, told apart from a real error of fork by its high bits.
+    const ANSWER: i32 = 0x5ca1_0000;
+    let mut command = Command::new("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: the probe only makes system calls and small allocations, which glibc and musl allow after fork in a
+    // process whose other threads hold no allocator lock across fork, as both arrange.
+    unsafe { command.pre_exec(move || Err(io::Error::from_raw_os_error(ANSWER | i32::from(probe())))) };
+    match command.spawn() {
+        Err(e) if e.raw_os_error().is_some_and(|n| n & !0xffff == ANSWER) => {
+            Ok(e.raw_os_error().unwrap_or_default() as u16)
+        }
+        Err(e) => Err(e),
+        Ok(mut child) => {
+            child.wait()?;
+            Err(io::Error::other("the probe did not answer"))
+        }
+    }
+}
