@@ -1,13 +1,17 @@
 //! A TCP/IP and HTTP/1.1 stack in user space that says why it sent each segment.
 
 pub mod dropped;
+pub mod explain;
 pub mod http;
 pub mod knob;
+pub mod lab;
 pub mod net;
+pub mod report;
 pub mod script;
 pub mod segment;
 pub mod seq;
 pub mod service;
+pub mod settings;
 pub mod sim;
 pub mod stack;
 pub mod stream;

@@ -1,3 +1,6 @@
-//! The command line.
+//! The command line program.
+mod cli;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,6 +1,8 @@
 //! Everything from outside: the program, real peers, the shape of the code.
+mod cli;
 mod http;
 mod net;
+mod ranks;
 mod regressions;
 mod script;
 mod sim;

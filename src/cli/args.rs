@@ -1,0 +1,309 @@
+//! What can be typed on the command line? Arguments as typed; `options` makes sense of them.
+
+use clap::builder::styling::Styles;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
+
+/// A TCP/IP and HTTP/1.1 stack in user space that says why it sent each segment
+#[derive(Parser, Debug)]
+#[command(name = "tcpglass", version, max_term_width = 100, styles = Styles::plain(), disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 reset, 5 timed out, \
+                        6 a claim did not hold; run returns COMMAND's code.\n\
+                        Every setting: tcpglass knobs.  What this machine allows: tcpglass doctor.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Run(Run),
+    Serve(Serve),
+    Get(Get),
+    Lab(Lab),
+    Explain(Explain),
+    Script(Script),
+    Knobs(Knobs),
+    Doctor(Doctor),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Which values the settings have
+#[derive(Args, Debug, Default, Clone)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingArgs {
+    /// Defaults to start from: linux, rfc or classic
+    #[arg(long, value_name = "P")]
+    pub profile: Option<String>,
+    /// Change one setting; may be repeated (tcpglass knobs lists them)
+    #[arg(long, value_name = "K=V")]
+    pub set: Vec<String>,
+    /// Read settings from a TOML file; --set wins over it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Seed of everything random; the simulator repeats a run exactly
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// What is recorded
+#[derive(Args, Debug, Default, Clone)]
+#[command(next_help_heading = "Recording")]
+pub struct TraceArgs {
+    /// Write each packet with its reason: pcapng, or classic pcap if FILE ends in .pcap
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub trace: Option<PathBuf>,
+    /// Write the same records as JSON lines
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub events: Option<PathBuf>,
+    /// When the disk is slower than the network: wait for it, or drop records and count them
+    #[arg(long, value_name = "wait|drop", default_value = "wait", hide_default_value = true)]
+    pub trace_overflow: Overflow,
+    /// Keep only the first N bytes of each packet
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    pub snaplen: Option<u32>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Overflow {
+    #[default]
+    Wait,
+    Drop,
+}
+
+/// Addresses and the device
+#[derive(Args, Debug, Default, Clone)]
+#[command(next_help_heading = "Network")]
+pub struct NetArgs {
+    /// Address of the stack, with prefix length; once for each IP version [default: 10.77.0.2/24, fd77::2/64]
+    #[arg(long, value_name = "ADDR/LEN")]
+    pub addr: Vec<String>,
+    /// Address of the kernel's side [default: 10.77.0.1, fd77::1]
+    #[arg(long, value_name = "ADDR")]
+    pub peer: Vec<String>,
+    /// Largest packet in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1280..))]
+    pub mtu: u16,
+}
+
+/// How results are shown
+#[derive(Args, Debug, Default, Clone)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Colours: auto means on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "auto|always|never", default_value = "auto", hide_default_value = true)]
+    pub color: Color,
+    /// Say more
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Say nothing but results and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// Run COMMAND in a private network whose only peer is this stack
+///
+/// COMMAND sees one network device, and behind it an HTTP server at 10.77.0.2 and [fd77::2], called glass. No root is
+/// needed where unprivileged namespaces are allowed. Without COMMAND three requests are made through kernel sockets.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example: tcpglass run --trace first.pcapng -- curl -s http://glass/bytes/100000 -o /dev/null"
+)]
+pub struct Run {
+    /// Command to run, with its arguments
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<std::ffi::OsString>,
+    /// Serve the files below DIR beside the built-in pages
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    #[command(flatten)]
+    pub net: NetArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Run the HTTP server on a TUN device of this host until SIGINT or SIGTERM
+///
+/// Needs root, or a device made for this user: ip tuntap add dev tcpglass0 mode tun user $USER
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Serve the files below DIR beside the built-in pages
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+    /// Name of the TUN device
+    #[arg(long, value_name = "DEV", default_value = "tcpglass0")]
+    pub name: String,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    #[command(flatten)]
+    pub net: NetArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Fetch URLs over this stack: the body, or where the time went
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tcpglass get --sim rtt=100ms,bandwidth=10mbit http://glass/bytes/100000 --timeline\n  \
+                        tcpglass get --with 'python3 -m http.server 8000' http://10.77.0.1:8000/"
+)]
+pub struct Get {
+    /// What to fetch; on one kept connection for each server
+    #[arg(required = true, value_name = "URL", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+    /// Show where the time of each exchange went instead of the body
+    #[arg(long)]
+    pub timeline: bool,
+    /// Show the response's head before its body
+    #[arg(short, long)]
+    pub include: bool,
+    /// Write the body to FILE
+    #[arg(short, long = "output", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// Method of the request [default: GET, with -d POST]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub method: Option<String>,
+    /// Add a header field; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Send DATA as the body; @FILE sends a file
+    #[arg(short, long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Fetch each URL N times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub repeat: u32,
+    /// A new connection for each request
+    #[arg(long)]
+    pub no_keepalive: bool,
+    /// Start this server in a private network and wait for its port
+    #[arg(long, value_name = "COMMAND", conflicts_with = "sim")]
+    pub with: Option<String>,
+    /// Client and server in the simulator, with this link: rtt=100ms,bandwidth=10mbit,loss=1%
+    #[arg(long, value_name = "LINK")]
+    pub sim: Option<String>,
+    /// Name server to ask [default: the kernel's side]
+    #[arg(long, value_name = "ADDR", conflicts_with = "sim")]
+    pub dns: Vec<std::net::IpAddr>,
+    /// Name of the TUN device
+    #[arg(long, value_name = "DEV", conflicts_with_all = ["sim", "with"])]
+    pub name: Option<String>,
+    /// Give up on an exchange after so long
+    #[arg(long, value_name = "DURATION", default_value = "2min")]
+    pub timeout: String,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    #[command(flatten)]
+    pub net: NetArgs,
+    #[command(flatten)]
+    pub show: OutputArgs,
+}
+
+/// Experiments in virtual time, each with a claim that is checked
+#[derive(Args, Debug)]
+pub struct Lab {
+    /// Names of experiments; list shows them, all runs them all
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What is in a capture: connections, handshakes, retransmissions, reasons
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Any pcap or pcapng file; - reads standard input
+    #[arg(value_name = "CAPTURE", value_hint = ValueHint::FilePath)]
+    pub capture: PathBuf,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Run packet scripts in virtual time
+///
+/// The language is packetdrill's. Exit 6 if a script fails, 1 if one asks for something that is not supported, 2 if
+/// one cannot be read.
+#[derive(Args, Debug)]
+pub struct Script {
+    /// Script files, or directories with .pkt files
+    #[arg(required = true, value_name = "FILE.pkt", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+    /// ipv4, ipv6 or ipv4-mapped-ipv6, where the script does not say [default: ipv4]
+    #[arg(long, alias = "ip_version", value_name = "VERSION", hide_possible_values = true)]
+    pub ip_version: Option<IpVersion>,
+    /// By how many microseconds a time may be off, where the script does not say [default: 4000]
+    #[arg(long, alias = "tolerance_usecs", value_name = "N")]
+    pub tolerance_usecs: Option<u64>,
+    /// Packets that no line expects are a failure, too
+    #[arg(long)]
+    pub strict: bool,
+    /// Write the packets of the one script that is run
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IpVersion {
+    Ipv4,
+    Ipv6,
+    Ipv4MappedIpv6,
+}
+
+/// Every setting: its values, its default in each profile, its meaning
+#[derive(Args, Debug)]
+pub struct Knobs {
+    /// Names of settings to show in full
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What this machine allows, and what to do about the rest
+#[derive(Args, Debug)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A completion script for a shell
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// bash, elvish, fish, powershell or zsh
+    pub shell: clap_complete::Shell,
+}
+
+/// The manual page, in roff; with a DIRECTORY one file for each command
+#[derive(Args, Debug)]
+pub struct Man {
+    /// An existing directory to write the pages to
+    #[arg(value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    pub directory: Option<PathBuf>,
+}

@@ -1,0 +1,77 @@
+//! `tcpglass explain`: what is in a capture?
+
+use super::args::Explain;
+use super::failure::{Failure, say};
+use super::{Outcome, output};
+use serde_json::json;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+use tcpglass::explain::{Connection, ReadError, Summary, explain};
+use tcpglass::report;
+
+/// Reads the capture and prints its summary. A damaged file is an error after all that could be read.
+pub fn run(args: Explain) -> Outcome {
+    let shown = args.capture.display();
+    let input: Box<dyn Read> = if args.capture == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let file = File::open(&args.capture);
+        Box::new(file.map_err(|e| Failure::usage(format_args!("cannot open capture {shown}: {e}")))?)
+    };
+    let summary = explain(input).map_err(|e| match e {
+        ReadError::Io(e) => Failure::failed(format_args!("cannot read capture {shown}: {e}")),
+        ReadError::NotACapture(why) => Failure::usage(format_args!("{shown} is no capture: {why}")),
+    })?;
+    if args.output.json {
+        output::json(&object(&summary))?;
+    } else {
+        output::result(&report::capture(&summary, output::stdout_style(&args.output)))?;
+    }
+    match &summary.damage {
+        None => Ok(ExitCode::SUCCESS),
+        Some(damage) => {
+            say(&format!("{shown} is damaged: {damage}; what precedes it was read"));
+            Ok(super::failure::Exit::Failed.into())
+        }
+    }
+}
+
+fn object(summary: &Summary) -> serde_json::Value {
+    let words: serde_json::Map<_, _> = (summary.words.iter())
+        .map(|(word, n)| (word.clone(), json!({ "sent": n.sent, "received": n.received })))
+        .collect();
+    json!({
+        "schema": "tcpglass.explain/1",
+        "format": summary.format,
+        "packets": summary.packets,
+        "bytes": summary.bytes,
+        "not_tcp": summary.not_tcp,
+        "undecoded": summary.undecoded,
+        "events": summary.events,
+        "dropped": summary.dropped,
+        "beyond_limit": summary.beyond,
+        "lasted_us": summary.lasted.as_micros() as u64,
+        "connections": summary.connections.iter().map(connection).collect::<Vec<_>>(),
+        "why": words,
+        "damage": summary.damage,
+    })
+}
+
+fn connection(c: &Connection) -> serde_json::Value {
+    let side =
+        |s: &tcpglass::explain::Side| json!({ "packets": s.packets, "bytes": s.bytes, "again": s.again });
+    json!({
+        "client": c.client.to_string(),
+        "server": c.server.to_string(),
+        "start_us": c.start.as_micros() as u64,
+        "end_us": c.end.as_micros() as u64,
+        "handshake_us": c.handshake.map(|h| h.as_micros() as u64),
+        "up": side(&c.up),
+        "down": side(&c.down),
+        "longest_pause_us": c.pause.0.as_micros() as u64,
+        "longest_pause_at_us": c.pause.1.as_micros() as u64,
+        "ending": c.ending.word(),
+    })
+}

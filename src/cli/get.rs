@@ -1,0 +1,207 @@
+//! `tcpglass get`: what is at a URL, and where does the time go?
+
+use super::args::Get;
+use super::body::{Discard, Writer};
+use super::failure::{Exit, Failure, say};
+use super::options;
+use super::plan::{Plan, plan};
+use super::stage::{NAME, SERVICE, Stage};
+use super::{Outcome, fetch, output};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use tcpglass::explain::{Ledger, ledger};
+use tcpglass::report::{self, printable};
+use tcpglass::service::{BodySink, ClientOptions, FetchError, Fetched, HttpClient};
+use tcpglass::stream::StreamError;
+
+/// Fetches everything, in order; the exit code is that of the first exchange that failed.
+pub fn run(args: Get) -> Outcome {
+    let plan = plan(&args)?;
+    let stage = stage(&args)?;
+    let max_time = tcpglass::knob::duration(&args.timeout)
+        .map_err(|e| Failure::usage(format_args!("--timeout {}: {e}", args.timeout)))?;
+    if let Some(path) = &args.out {
+        options::writable("-o", path)?;
+    }
+    let shows_times = args.timeline || args.show.json;
+    if shows_times && (args.out.is_some() || args.include) {
+        return Err(Failure::usage("--timeline and --json show no bodies: leave out -o and -i"));
+    }
+    if !shows_times && args.out.is_none() && stage.recording.uses_stdout() {
+        return Err(Failure::usage("a record on standard output would be mixed with the body: add -o FILE"));
+    }
+    if !shows_times && stage.settings.http.parallel > 1 {
+        return Err(Failure::usage("http.parallel above 1 would mix bodies: add --timeline or --json"));
+    }
+
+    let mut http = stage.settings.http.clone();
+    http.keepalive &= !args.no_keepalive;
+    let hosts = if args.sim.is_some() { named(&stage) } else { Vec::new() };
+    let client = |sink: Box<dyn BodySink>| {
+        let options = ClientOptions {
+            http,
+            repeat: args.repeat,
+            hosts,
+            max_time: Some(max_time),
+            sink: Some(sink),
+            ..ClientOptions::default()
+        };
+        HttpClient::new(SERVICE, plan.requests.clone(), options)
+    };
+    let (writer, client) = if shows_times {
+        (None, client(Box::new(Discard)))
+    } else {
+        let (writer, sink) = Writer::start(args.out.clone(), args.include);
+        (Some(writer), client(sink))
+    };
+
+    let mut shown = Shown::new(&args);
+    let done = drive(&args, &stage, &plan, client, writer.as_ref(), &mut |fetched| shown.add(&fetched));
+    // What was received is written even if the end was not as it should be.
+    let written = writer.map_or(Ok(()), Writer::finish);
+    done.and(written)?;
+    shown.finish()
+}
+
+fn stage(args: &Get) -> Result<Stage, Failure> {
+    let mut settings = options::settings(&args.settings)?;
+    if let Some(link) = &args.sim {
+        settings.set_link(link)?;
+        settings.check()?;
+    }
+    let network = options::network(&args.net)?;
+    let dns =
+        if args.dns.is_empty() { network.peers.iter().map(|p| p.0).collect() } else { args.dns.clone() };
+    Ok(Stage {
+        settings,
+        recording: options::recording(&args.trace)?,
+        seed: match args.sim {
+            Some(_) => options::simulator_seed(&args.settings),
+            None => options::network_seed(&args.settings),
+        },
+        dns: if args.sim.is_some() { Vec::new() } else { dns },
+        network,
+    })
+}
+
+fn drive(
+    args: &Get,
+    stage: &Stage,
+    plan: &Plan,
+    client: HttpClient,
+    writer: Option<&Writer>,
+    each: &mut dyn FnMut(Fetched),
+) -> Result<(), Failure> {
+    match (&args.sim, &args.with) {
+        (Some(_), _) => fetch::sim(stage, &plan.ports, client, writer, each),
+        (None, Some(command)) => fetch::with(stage, command, plan.ports[0], client, writer, each),
+        (None, None) => fetch::tun(stage, args.name.as_deref(), client, writer, each),
+    }
+}
+
+/// The simulated server's name.
+fn named(stage: &Stage) -> Vec<(String, IpAddr)> {
+    stage.network.addrs.iter().map(|(ip, _)| (NAME.to_owned(), *ip)).collect()
+}
+
+/// What is printed of the exchanges, and what the exit code will be.
+struct Shown {
+    timeline: bool,
+    json: bool,
+    style: report::Style,
+    exchanges: Vec<Value>,
+    failed: Option<ExitCode>,
+    broken: Option<Failure>,
+}
+
+impl Shown {
+    fn new(args: &Get) -> Shown {
+        Shown {
+            timeline: args.timeline && !args.show.json,
+            json: args.show.json,
+            style: output::stdout_style(&args.show),
+            exchanges: Vec::new(),
+            failed: None,
+            broken: None,
+        }
+    }
+
+    fn add(&mut self, fetched: &Fetched) {
+        let times = &fetched.timings;
+        let last = [times.start, times.name, times.connect_start, times.established, times.request_sent]
+            .into_iter()
+            .chain([times.first_byte, times.last_byte])
+            .flatten()
+            .max();
+        let ledger = ledger(times, last);
+        if self.timeline && self.broken.is_none() {
+            let text = report::fetched(fetched, &ledger, self.style);
+            self.broken = output::result(&text).err();
+        }
+        if self.json {
+            self.exchanges.push(object(fetched, &ledger));
+        }
+        if let Some(error) = &fetched.error {
+            say(&format!("{}: {error}{}", printable(&fetched.url), remedy(error)));
+            self.failed.get_or_insert(exit(error));
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        if self.json {
+            output::json(&json!({ "schema": "tcpglass.get/1", "exchanges": self.exchanges }))?;
+        }
+        Ok(self.failed.unwrap_or(ExitCode::SUCCESS))
+    }
+}
+
+fn exit(error: &FetchError) -> ExitCode {
+    match error {
+        FetchError::Connect(StreamError::ConnectionRefused) => Exit::Refused,
+        FetchError::Connect(StreamError::ConnectionReset)
+        | FetchError::Stream(StreamError::ConnectionReset) => Exit::Reset,
+        FetchError::Connect(StreamError::TimedOut)
+        | FetchError::Stream(StreamError::TimedOut)
+        | FetchError::ConnectTimedOut
+        | FetchError::MaxTime => Exit::TimedOut,
+        _ => Exit::Failed,
+    }
+    .into()
+}
+
+fn remedy(error: &FetchError) -> &'static str {
+    match error {
+        FetchError::Connect(StreamError::ConnectionRefused) => {
+            "; nobody listens there: start the server, or check the port"
+        }
+        FetchError::Connect(StreamError::TimedOut) | FetchError::ConnectTimedOut => {
+            "; nobody answers: check the address, and --peer"
+        }
+        FetchError::MaxTime => "; allow more with --timeout",
+        FetchError::Resolve(_) => "; take an address, or a name server with --dns",
+        _ => "",
+    }
+}
+
+fn object(fetched: &Fetched, ledger: &Ledger) -> Value {
+    let charges: serde_json::Map<_, _> =
+        ledger.charges.iter().map(|c| (c.to.to_owned(), c.us.into())).collect();
+    json!({
+        "url": fetched.url,
+        "method": fetched.method.as_str(),
+        "round": fetched.round,
+        "status": fetched.status().map(|s| s.as_u16()),
+        "bytes": fetched.body_len,
+        "connection": fetched.conn,
+        "remote": fetched.remote.map(|r| r.to_string()),
+        "reused": fetched.reused,
+        "retried": fetched.retried,
+        "total_us": ledger.total_us,
+        "ledger_us": charges,
+        "error": fetched.error.as_ref().map(ToString::to_string),
+    })
+}

@@ -1,0 +1,51 @@
+//! How does a command line become an exit code?
+
+mod args;
+mod body;
+mod child;
+mod completions;
+mod doctor;
+mod explain;
+mod failure;
+mod fetch;
+mod get;
+mod knobs;
+mod lab;
+mod options;
+mod output;
+mod plan;
+mod run;
+mod script;
+mod serve;
+mod stage;
+mod tally;
+mod visit;
+
+use args::{Cli, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+/// What a subcommand ends with.
+type Outcome = Result<ExitCode, Failure>;
+
+/// Parses the arguments, runs the subcommand, prints its error.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::clap(&error),
+    };
+    let outcome = match cli.command {
+        Command::Knobs(args) => knobs::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
+        Command::Run(args) => run::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Script(args) => script::run(args),
+        Command::Lab(args) => lab::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Get(args) => get::run(args),
+    };
+    outcome.unwrap_or_else(|failure| failure.report())
+}

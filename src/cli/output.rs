@@ -1,0 +1,48 @@
+//! Where does output go? Results to stdout, everything else to stderr, colours only where they are wanted.
+
+use super::args::{Color, OutputArgs};
+use super::failure::Failure;
+use std::io::{IsTerminal, Write};
+use tcpglass::report::Style;
+
+/// Results: buffered, and a closed pipe ends the program quietly.
+pub fn result(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::writing("standard output", &e))
+}
+
+/// A JSON object on one line of stdout.
+pub fn json(value: &serde_json::Value) -> Result<(), Failure> {
+    result(&format!("{value}\n"))
+}
+
+/// What is said beside the results. Nobody listens if it fails.
+pub fn note(args: &OutputArgs, text: &str) {
+    if !args.quiet {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// The style for text on stdout.
+pub fn stdout_style(args: &OutputArgs) -> Style {
+    style(args.color, std::io::stdout().is_terminal())
+}
+
+/// The style for text on stderr.
+pub fn stderr_style(args: &OutputArgs) -> Style {
+    style(args.color, std::io::stderr().is_terminal())
+}
+
+fn style(color: Color, terminal: bool) -> Style {
+    // https://no-color.org: set and not empty.
+    let refused = || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    Style {
+        color: match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !refused(),
+        },
+    }
+}

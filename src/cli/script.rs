@@ -1,0 +1,174 @@
+//! `tcpglass script`: does the stack do what packet scripts say?
+
+use super::args::{IpVersion, Script};
+use super::failure::{Exit, Failure};
+use super::options::Recording;
+use super::{Outcome, options, output};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tcpglass::report::{Style, printable};
+use tcpglass::script::{self, Options};
+use tcpglass::settings::Settings;
+
+/// Larger than any script; a capture given by mistake ends here.
+const LARGEST: u64 = 4 << 20;
+/// Directories in directories; a loop of links ends here.
+const DEEPEST: usize = 16;
+
+struct Source {
+    path: PathBuf,
+    text: String,
+    options: Options,
+}
+
+/// Reads all scripts, then runs them in the order of their names.
+pub fn run(args: Script) -> Outcome {
+    let settings = options::settings(&args.settings)?;
+    let mut files = Vec::new();
+    for path in &args.paths {
+        find(path, 0, &mut files)?;
+    }
+    if files.is_empty() {
+        return Err(Failure::usage("there is no .pkt file in the directories: name a script"));
+    }
+    if args.trace.is_some() && files.len() > 1 {
+        return Err(Failure::usage("--trace takes the packets of one script: name only one"));
+    }
+    let recording =
+        options::recording(&super::args::TraceArgs { trace: args.trace.clone(), ..Default::default() })?;
+    let sources = files.into_iter().map(|f| read(f, &args, &settings)).collect::<Result<Vec<_>, _>>()?;
+
+    let results = play(&sources, &recording, &settings)?;
+    let count = |wanted: fn(&script::Outcome) -> bool| results.iter().filter(|r| wanted(r)).count();
+    let failed = count(|r| matches!(r, script::Outcome::Failed(_)));
+    let unsupported = count(|r| matches!(r, script::Outcome::Unsupported(_)));
+    let passed = results.len() - failed - unsupported;
+    if args.output.json {
+        let list: Vec<Value> = sources.iter().zip(&results).map(|(s, r)| object(&s.path, r)).collect();
+        output::json(&json!({
+            "schema": "tcpglass.script/1",
+            "passed": passed,
+            "failed": failed,
+            "unsupported": unsupported,
+            "scripts": list,
+        }))?;
+    } else {
+        let style = output::stdout_style(&args.output);
+        let mut text = String::new();
+        for (source, result) in sources.iter().zip(&results) {
+            text += &lines(&source.path, result, args.output.verbose, style);
+        }
+        output::result(&format!("{text}{passed} passed, {failed} failed, {unsupported} unsupported\n"))?;
+    }
+    Ok(match (failed, unsupported) {
+        (0, 0) => ExitCode::SUCCESS,
+        (0, _) => Exit::Failed.into(),
+        _ => Exit::Claim.into(),
+    })
+}
+
+fn play(
+    sources: &[Source],
+    recording: &Recording,
+    settings: &Settings,
+) -> Result<Vec<script::Outcome>, Failure> {
+    let mut results = Vec::new();
+    for source in sources {
+        let name = source.path.display().to_string();
+        let sinks = recording.sinks(Vec::new(), "script", settings)?;
+        let (result, written) = script::run_traced(&source.text, &name, &source.options, sinks);
+        written.map_err(Failure::failed)?;
+        results.push(result);
+    }
+    Ok(results)
+}
+
+/// The scripts at or below a path, by name.
+fn find(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::usage(format_args!("cannot read script {}: {e}", path.display()))
+    };
+    if !path.is_dir() {
+        fs::metadata(path).map_err(|e| wrong(&e))?;
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    if depth > DEEPEST {
+        return Err(wrong(&"directories nested too deeply"));
+    }
+    let entries = fs::read_dir(path).and_then(|d| d.collect::<Result<Vec<_>, _>>()).map_err(|e| wrong(&e))?;
+    let mut inside: Vec<PathBuf> = entries.into_iter().map(|e| e.path()).collect();
+    inside.sort();
+    for path in inside {
+        if path.is_dir() || path.extension().is_some_and(|e| e == "pkt") {
+            find(&path, depth + 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// A script that can be run, or at least be called unsupported.
+fn read(path: PathBuf, args: &Script, settings: &Settings) -> Result<Source, Failure> {
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::usage(format_args!("cannot read script {}: {e}", path.display()))
+    };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(&path).map_err(|e| wrong(&e))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| wrong(&e))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(wrong(&"it is larger than 4 MiB"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong(&"it is not UTF-8 text"))?;
+    let options = Options {
+        tcp: settings.tcp.clone(),
+        ip_version: args.ip_version.map(|v| match v {
+            IpVersion::Ipv4 => script::IpVersion::Ipv4,
+            IpVersion::Ipv6 => script::IpVersion::Ipv6,
+            IpVersion::Ipv4MappedIpv6 => script::IpVersion::Ipv4MappedIpv6,
+        }),
+        tolerance_usecs: args.tolerance_usecs,
+        strict: args.strict,
+        seed: options::simulator_seed(&args.settings),
+        directory: path.parent().map(Path::to_owned),
+        ..Options::default()
+    };
+    if let script::Outcome::Failed(failure) = script::check(&text, &path.display().to_string(), &options) {
+        let why =
+            format!("{}:{}: {}: {}", failure.file, failure.line, failure.what, printable(&failure.text));
+        return Err(Failure::usage(why));
+    }
+    Ok(Source { path, text, options })
+}
+
+fn lines(path: &Path, result: &script::Outcome, verbose: bool, style: Style) -> String {
+    match result {
+        script::Outcome::Passed if verbose => format!("{}  {}\n", style.good("passed"), path.display()),
+        script::Outcome::Passed => String::new(),
+        script::Outcome::Failed(failure) => format!("{}  {failure}\n", style.bad("FAILED")),
+        script::Outcome::Unsupported(unsupported) => format!("{unsupported}\n"),
+    }
+}
+
+fn object(path: &Path, result: &script::Outcome) -> Value {
+    let mut object = json!({ "file": path.display().to_string() });
+    match result {
+        script::Outcome::Passed => object["result"] = "passed".into(),
+        script::Outcome::Failed(f) => {
+            object["result"] = "failed".into();
+            object["line"] = f.line.into();
+            object["text"] = f.text.clone().into();
+            object["what"] = f.what.clone().into();
+            object["expected"] = f.expected.clone().into();
+            object["seen"] = f.seen.clone().into();
+        }
+        script::Outcome::Unsupported(u) => {
+            object["result"] = "unsupported".into();
+            object["line"] = u.line.into();
+            object["what"] = u.what.clone().into();
+        }
+    }
+    object
+}

@@ -1,0 +1,89 @@
+//! `tcpglass serve`: how does the HTTP server run on a TUN device of this host?
+
+use super::args::{OutputArgs, Serve};
+use super::failure::{Failure, say};
+use super::stage::{self, Stage};
+use super::tally;
+use super::{Outcome, options, output};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::process::ExitCode;
+use std::time::Duration;
+use tcpglass::report::{self, plural, printable};
+use tcpglass::service::Exchange;
+use tcpglass::trace::Direction;
+
+/// How long open exchanges may take after the signal to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves until SIGINT or SIGTERM, then finishes what is open. A second signal ends it at once.
+pub fn run(args: Serve) -> Outcome {
+    let stage = Stage {
+        settings: options::settings(&args.settings)?,
+        network: options::network(&args.net)?,
+        recording: options::recording(&args.trace)?,
+        seed: options::network_seed(&args.settings),
+        dns: Vec::new(),
+    };
+    let root = args.root.as_deref().map(|d| options::directory("--root", d)).transpose()?;
+
+    // Signals are caught before there is anything to end.
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|e| Failure::failed(format_args!("cannot catch SIGINT and SIGTERM: {e}")))?;
+    let mut server = stage::server(&stage.network, root, &stage.settings);
+    let (exchanges, listening) = (server.exchanges(), server.listening());
+    let started = stage.open(Some(&args.name))?.start(Box::new(server))?;
+    let verbose = args.output.clone();
+    let collected = tally::collect(exchanges, move |e| {
+        if verbose.verbose {
+            output::note(&verbose, &line(e));
+        }
+    });
+    stage::listening(&listening, stage.network.addrs.len())?;
+    let urls: Vec<String> = stage.network.addrs.iter().map(|(ip, _)| url(*ip)).collect();
+    output::note(
+        &args.output,
+        &format!("serving {} on {}; SIGINT ends it\n", urls.join(" and "), started.device),
+    );
+
+    let first = signals.forever().next();
+    std::thread::spawn(move || {
+        if let Some(second) = signals.forever().next() {
+            say("ended at once by a second signal; the capture ends at its last whole block");
+            std::process::exit(128 + second);
+        }
+    });
+    if first.is_some() {
+        output::note(&args.output, &format!("finishing open exchanges, for {} s at most\n", GRACE.as_secs()));
+    }
+    let counts = started.finish(GRACE)?;
+    let tally = collected.join().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
+    let packets = |wanted| counts.rows.iter().filter(|r| r.1 == wanted).map(|r| r.2).sum::<u64>();
+    let (sent, received) = (packets(Direction::Out), packets(Direction::In));
+    tell(&args.output, &tally, sent, received, &report::counts(&counts, output::stderr_style(&args.output)))
+}
+
+fn tell(args: &OutputArgs, tally: &tally::Tally, sent: u64, received: u64, counts: &str) -> Outcome {
+    if args.json {
+        let object = json!({ "schema": "tcpglass.serve/1", "http": tally.object(), "sent": sent, "received": received });
+        output::json(&object)?;
+    } else {
+        let packets = format!("{} sent, {received} received", plural(sent, "packet"));
+        output::note(args, &format!("{}{packets}\n\n{counts}", tally.totals()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn url(ip: std::net::IpAddr) -> String {
+    match ip {
+        std::net::IpAddr::V4(ip) => format!("http://{ip}/"),
+        std::net::IpAddr::V6(ip) => format!("http://[{ip}]/"),
+    }
+}
+
+fn line(e: &Exchange) -> String {
+    let took = e.last_byte.map_or(Duration::ZERO, |at| at.since(e.started));
+    let took = tcpglass::time::Spoken(took);
+    format!("{} {} {} {} {} {took}\n", e.remote, e.method, printable(&e.target), e.status, e.bytes)
+}

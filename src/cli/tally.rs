@@ -1,0 +1,105 @@
+//! What did the server do? Its exchanges, collected while it runs.
+
+use crossbeam_channel::Receiver;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::thread::JoinHandle;
+use tcpglass::report::{self, Style, plural};
+use tcpglass::service::{Ended, Exchange};
+
+/// Exchanges that are shown one by one; the rest is counted.
+const SHOWN: usize = 10;
+
+/// All exchanges of a run.
+#[derive(Default)]
+pub struct Tally {
+    first: Vec<Exchange>,
+    exchanges: u64,
+    bytes: u64,
+    by_status: BTreeMap<u16, u64>,
+    aborted: u64,
+}
+
+/// Collects in a thread of its own until the server is gone; `each` sees every exchange.
+pub fn collect(
+    exchanges: Receiver<Exchange>,
+    mut each: impl FnMut(&Exchange) + Send + 'static,
+) -> JoinHandle<Tally> {
+    std::thread::spawn(move || {
+        let mut tally = Tally::default();
+        for exchange in exchanges {
+            each(&exchange);
+            tally.add(exchange);
+        }
+        tally
+    })
+}
+
+impl Tally {
+    fn add(&mut self, exchange: Exchange) {
+        self.exchanges += 1;
+        self.bytes += exchange.bytes;
+        self.aborted += u64::from(exchange.ended == Ended::Aborted);
+        *self.by_status.entry(exchange.status).or_default() += 1;
+        if self.first.len() < SHOWN {
+            self.first.push(exchange);
+        }
+    }
+
+    /// The time line of each exchange, as many as are shown, and a line on all.
+    pub fn text(&self, style: Style) -> String {
+        let origin = self.first.iter().map(|e| e.started).min().unwrap_or_default();
+        let mut out: String = self.first.iter().map(|e| report::exchange(e, origin, style)).collect();
+        let more = self.exchanges - self.first.len() as u64;
+        if more > 0 {
+            let _ = writeln!(out, "… and {more} more");
+        }
+        out + &self.totals()
+    }
+
+    /// One line: how many exchanges, with which statuses, how many bytes.
+    pub fn totals(&self) -> String {
+        let statuses: Vec<String> =
+            self.by_status.iter().filter(|(s, _)| **s > 0).map(|(s, n)| format!("{n}×{s}")).collect();
+        let mut line = plural(self.exchanges, "exchange");
+        if !statuses.is_empty() {
+            line += &format!(" ({})", statuses.join(", "));
+        }
+        line += &format!(", {} of bodies sent", plural(self.bytes, "byte"));
+        if self.aborted > 0 {
+            line += &format!(", {} aborted", self.aborted);
+        }
+        line + "\n"
+    }
+
+    /// For JSON: totals and the first exchanges.
+    pub fn object(&self) -> Value {
+        let statuses: serde_json::Map<_, _> =
+            self.by_status.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect();
+        json!({
+            "exchanges": self.exchanges,
+            "bytes": self.bytes,
+            "aborted": self.aborted,
+            "by_status": statuses,
+            "first": self.first.iter().map(object).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn object(e: &Exchange) -> Value {
+    let after = |at: Option<tcpglass::time::Instant>| at.map(|at| at.since(e.started).as_micros() as u64);
+    json!({
+        "connection": e.conn,
+        "remote": e.remote.to_string(),
+        "method": e.method,
+        "target": e.target,
+        "status": e.status,
+        "bytes": e.bytes,
+        "reused": e.reused,
+        "request_done_us": after(e.request_done),
+        "first_byte_us": after(e.first_byte),
+        "last_byte_us": after(e.last_byte),
+        "acked_us": after(e.acked),
+    })
+}

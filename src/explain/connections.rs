@@ -1,0 +1,205 @@
+//! Which connections do the segments of a capture belong to, and how did they fare?
+
+use super::MAX_CONNECTIONS;
+use super::decode::Segment;
+use crate::segment::Flags;
+use crate::seq::Seq;
+use crate::time::Duration;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// How a connection ended, as far as the capture shows.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Ending {
+    /// The capture ends first.
+    #[default]
+    Open,
+    /// Both sides sent a FIN.
+    Closed,
+    /// One side sent a FIN, the other none.
+    HalfClosed,
+    /// A RST answered the SYN.
+    Refused,
+    /// A RST ended it.
+    Reset,
+}
+
+impl Ending {
+    /// One word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Ending::Open => "open",
+            Ending::Closed => "closed",
+            Ending::HalfClosed => "half-closed",
+            Ending::Refused => "refused",
+            Ending::Reset => "reset",
+        }
+    }
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Side {
+    /// Packets sent.
+    pub packets: u64,
+    /// Payload bytes, each counted once however often it was sent.
+    pub bytes: u64,
+    /// Segments whose data, SYN or FIN had been seen before: sent again, or overtaken on the way.
+    pub again: u64,
+    /// The end of the sequence space seen so far.
+    end: Option<Seq>,
+    fin: bool,
+}
+
+/// One TCP connection of a capture. Times count from the capture's first packet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Connection {
+    /// Who sent the SYN, or the first packet if no SYN was captured.
+    pub client: SocketAddr,
+    /// The other end.
+    pub server: SocketAddr,
+    /// The first packet.
+    pub start: Duration,
+    /// The last packet.
+    pub end: Duration,
+    /// What the client sent.
+    pub up: Side,
+    /// What the server sent.
+    pub down: Side,
+    /// From the first SYN to the acknowledgment of the SYN-ACK, if both were captured.
+    pub handshake: Option<Duration>,
+    /// The longest time without a packet, and when it began.
+    pub pause: (Duration, Duration),
+    /// How it ended.
+    pub ending: Ending,
+    syn: Option<Seq>,
+    answered: bool,
+}
+
+/// All connections of a capture. A pair of addresses may be used again after it was closed.
+#[derive(Default)]
+pub(super) struct Connections {
+    list: Vec<Connection>,
+    /// The last connection of each pair of addresses, the smaller address first.
+    last: HashMap<(SocketAddr, SocketAddr), usize>,
+}
+
+impl Connections {
+    /// Adds a segment; false if it belongs to a connection beyond the limit.
+    pub(super) fn add(&mut self, at: Duration, segment: &Segment) -> bool {
+        let (a, b) = (segment.source, segment.destination);
+        let key = if a <= b { (a, b) } else { (b, a) };
+        let known = self.last.get(&key).copied().filter(|&i| !self.list[i].is_succeeded_by(segment));
+        let index = match known {
+            Some(index) => index,
+            None if self.list.len() >= MAX_CONNECTIONS => return false,
+            None => {
+                self.list.push(Connection::new(at, segment));
+                self.last.insert(key, self.list.len() - 1);
+                self.list.len() - 1
+            }
+        };
+        self.list[index].add(at, segment);
+        true
+    }
+
+    pub(super) fn into_list(self) -> Vec<Connection> {
+        self.list
+    }
+}
+
+impl Connection {
+    fn new(at: Duration, first: &Segment) -> Connection {
+        // A capture that begins with the SYN-ACK knows who the client is all the same.
+        let answer = first.flags.contains(Flags::SYN | Flags::ACK);
+        let (client, server) =
+            if answer { (first.destination, first.source) } else { (first.source, first.destination) };
+        Connection {
+            client,
+            server,
+            start: at,
+            end: at,
+            up: Side::default(),
+            down: Side::default(),
+            handshake: None,
+            pause: (Duration::ZERO, at),
+            ending: Ending::Open,
+            syn: None,
+            answered: false,
+        }
+    }
+
+    /// Whether the segment begins the next connection of the same addresses: a SYN with another number, which in an
+    /// open connection can only come from the side that sent the first (the other's may be a simultaneous open).
+    fn is_succeeded_by(&self, segment: &Segment) -> bool {
+        let fresh = segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK);
+        let over = self.ending != Ending::Open;
+        fresh && self.syn != Some(segment.seq) && (over || segment.source == self.client)
+    }
+
+    fn add(&mut self, at: Duration, segment: &Segment) {
+        let gap = at.saturating_sub(self.end);
+        if gap > self.pause.0 {
+            self.pause = (gap, self.end);
+        }
+        self.end = self.end.max(at);
+        self.follow_handshake(at, segment);
+        let from_client = segment.source == self.client;
+        let side = if from_client { &mut self.up } else { &mut self.down };
+        side.add(segment);
+        self.ending = if segment.flags.contains(Flags::RST) {
+            if self.syn.is_some() && !self.answered { Ending::Refused } else { Ending::Reset }
+        } else {
+            match (self.ending, self.up.fin, self.down.fin) {
+                (over @ (Ending::Reset | Ending::Refused), ..) => over,
+                (_, true, true) => Ending::Closed,
+                (_, false, false) => Ending::Open,
+                _ => Ending::HalfClosed,
+            }
+        };
+    }
+
+    fn follow_handshake(&mut self, at: Duration, segment: &Segment) {
+        let from_client = segment.source == self.client;
+        if segment.flags.contains(Flags::SYN) {
+            if from_client && self.syn.is_none() {
+                self.syn = Some(segment.seq);
+            } else if !from_client {
+                self.answered = true;
+            }
+        } else if from_client && self.syn.is_some() && self.answered && self.handshake.is_none() {
+            self.handshake = Some(at.saturating_sub(self.start));
+        }
+    }
+}
+
+impl Side {
+    fn add(&mut self, segment: &Segment) {
+        self.packets += 1;
+        self.fin |= segment.flags.contains(Flags::FIN);
+        let control =
+            u32::from(segment.flags.contains(Flags::SYN)) + u32::from(segment.flags.contains(Flags::FIN));
+        let occupied = segment.len.saturating_add(control);
+        if segment.flags.contains(Flags::RST) {
+            return;
+        }
+        let end = segment.seq + occupied;
+        let Some(seen) = self.end else {
+            self.end = Some(end);
+            self.bytes += u64::from(segment.len);
+            return;
+        };
+        if occupied == 0 {
+            return;
+        }
+        let probe = segment.len <= 1 && control == 0 && segment.seq + 1 == seen;
+        if segment.seq.lt(seen) && !probe {
+            self.again += 1;
+        }
+        if end.gt(seen) {
+            let fresh = end.since(seen.max(segment.seq));
+            self.bytes += u64::from(fresh.min(segment.len));
+            self.end = Some(end);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What is in a capture? Connections and, in captures of our own, the reasons for each packet.
+
+mod connections;
+mod decode;
+mod ledger;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use crate::time::Duration;
+use connections::Connections;
+pub use connections::{Connection, Ending, Side};
+pub use ledger::{Charge, Ledger, ledger};
+pub use read::ReadError;
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// Connections that are told apart; what belongs to later ones is only counted.
+pub const MAX_CONNECTIONS: usize = 65_536;
+/// Reasons that are told apart: more than there are words. A foreign file may hold any text.
+const MAX_WORDS: usize = 128;
+
+/// Packets with the same reason.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WordCount {
+    /// That the stack which wrote the capture sent.
+    pub sent: u64,
+    /// That it received.
+    pub received: u64,
+}
+
+/// What was found in a capture.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Summary {
+    /// `pcapng` or `pcap`.
+    pub format: &'static str,
+    /// Packets of any kind.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// Packets that are well-formed, but not TCP.
+    pub not_tcp: u64,
+    /// Packets that could not be decoded: of an unknown link type, or cut off within their headers.
+    pub undecoded: u64,
+    /// Rows between the packets that a stack of ours wrote.
+    pub events: u64,
+    /// Packets that the recorder says it dropped.
+    pub dropped: u64,
+    /// From the first to the last packet.
+    pub lasted: Duration,
+    /// The connections in the order of their first packets.
+    pub connections: Vec<Connection>,
+    /// TCP packets that belong to connections beyond the first [`MAX_CONNECTIONS`].
+    pub beyond: u64,
+    /// Counts by the word after `why=`, if a stack of ours wrote the capture.
+    pub words: BTreeMap<String, WordCount>,
+    /// What is wrong with the file, if it could not be read to its end.
+    pub damage: Option<String>,
+}
+
+/// Reads a capture to its end, or to where it is damaged, in bounded memory.
+///
+/// # Errors
+/// The input is no capture at all, or its first block cannot be read.
+pub fn explain(input: impl Read) -> Result<Summary, ReadError> {
+    let mut summary = Summary::default();
+    let mut connections = Connections::default();
+    let mut first = None;
+    let end = read::packets(input, &mut |item| match item {
+        read::Item::Event => summary.events += 1,
+        read::Item::Dropped(n) => summary.dropped = n,
+        read::Item::Packet(packet) => {
+            summary.packets += 1;
+            summary.bytes += u64::from(packet.length);
+            let start = *first.get_or_insert(packet.at);
+            let at = packet.at.saturating_sub(start);
+            summary.lasted = summary.lasted.max(at);
+            if let Some((word, sent)) = packet.why {
+                count(&mut summary.words, word, sent);
+            }
+            match decode::tcp(packet.link, packet.data, packet.length) {
+                decode::Decoded::Tcp(segment) => {
+                    if !connections.add(at, &segment) {
+                        summary.beyond += 1;
+                    }
+                }
+                decode::Decoded::Other => summary.not_tcp += 1,
+                decode::Decoded::Broken => summary.undecoded += 1,
+            }
+        }
+    })?;
+    summary.format = end.format;
+    summary.damage = end.damage;
+    summary.connections = connections.into_list();
+    Ok(summary)
+}
+
+fn count(words: &mut BTreeMap<String, WordCount>, word: &str, sent: bool) {
+    let key = if words.contains_key(word) || words.len() < MAX_WORDS { word } else { "other" };
+    // Looking up before inserting keeps the common case free of allocation.
+    let entry = match words.get_mut(key) {
+        Some(entry) => entry,
+        None => words.entry(key.to_owned()).or_default(),
+    };
+    if sent { entry.sent += 1 } else { entry.received += 1 }
+}

@@ -1,0 +1,85 @@
+//! How does a span of time look as bars of text?
+
+use super::Style;
+use crate::time::{Duration, Spoken};
+use std::fmt::Write;
+
+/// One named part of a span of time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Phase {
+    /// What happened.
+    pub name: String,
+    /// When it began, counted from the start of the span.
+    pub start: Duration,
+    /// How long it took.
+    pub length: Duration,
+}
+
+const WIDTH: u128 = 40;
+
+/// A line with a bar for each phase, on a common scale from 0 to `total`.
+pub fn timeline(phases: &[Phase], total: Duration, style: Style, indent: &str) -> String {
+    let name_width = phases.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    for phase in phases {
+        let column = |at: Duration| {
+            let total = total.as_nanos().max(1);
+            ((at.as_nanos().min(total) * WIDTH + total / 2) / total) as usize
+        };
+        let from = column(phase.start);
+        let mut to = column(phase.start + phase.length);
+        // What took any time at all is seen, at the right edge too.
+        let from = if to == from && !phase.length.is_zero() { from.min(WIDTH as usize - 1) } else { from };
+        if !phase.length.is_zero() {
+            to = to.max(from + 1);
+        }
+        let bar = format!("{}{}", " ".repeat(from), "█".repeat(to - from));
+        let _ = writeln!(
+            out,
+            "{indent}{:<name_width$}  {:>8}  {}{bar:<width$}{}",
+            phase.name,
+            Spoken(phase.length).to_string(),
+            style.dim("│"),
+            style.dim("│"),
+            width = WIDTH as usize,
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(name: &str, start: u64, length: u64) -> Phase {
+        Phase {
+            name: name.into(),
+            start: Duration::from_millis(start),
+            length: Duration::from_millis(length),
+        }
+    }
+
+    #[test]
+    fn bars_are_to_scale_and_the_shortest_is_visible() {
+        let text = timeline(
+            &[phase("handshake", 0, 50), phase("server", 50, 50), phase("close", 100, 0)],
+            Duration::from_millis(100),
+            Style::PLAIN,
+            "",
+        );
+        let bar = |n: usize| text.lines().nth(n).unwrap().chars().filter(|&c| c == '█').count();
+        assert_eq!((bar(0), bar(1), bar(2)), (20, 20, 0));
+        let widths: Vec<_> = text.lines().map(|l| l.chars().count()).collect();
+        assert!(widths.iter().all(|&w| w == widths[0]), "{text}");
+        let tiny = [Phase { length: Duration::from_nanos(1), ..phase("x", 100, 0) }];
+        let text = timeline(&tiny, Duration::from_millis(100), Style::PLAIN, "");
+        assert_eq!(text.matches('█').count(), 1);
+    }
+
+    #[test]
+    fn nothing_took_no_time() {
+        assert_eq!(timeline(&[], Duration::ZERO, Style::PLAIN, ""), "");
+        let text = timeline(&[phase("all", 0, 0)], Duration::ZERO, Style::PLAIN, "");
+        assert_eq!(text.matches('█').count(), 0);
+    }
+}

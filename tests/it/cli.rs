@@ -1,0 +1,392 @@
+//! Does the program do what its help says, and refuse everything else with one line?
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A directory of its own for a test, gone at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("tcpglass-cli-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            (fs::read_dir(&self.0).unwrap()).map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn program(scratch: &Scratch, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcpglass"));
+    command.args(args).current_dir(&scratch.0).stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+fn run(scratch: &Scratch, args: &[&str]) -> Output {
+    program(scratch, args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The interfaces of this network: nothing may be left behind.
+fn interfaces() -> String {
+    fs::read_to_string("/proc/net/dev").unwrap().lines().filter_map(|l| l.split(':').next()).collect()
+}
+
+#[test]
+fn bad_input_is_refused_with_one_line_and_nothing_is_created() {
+    let scratch = Scratch::new("bad");
+    fs::write(scratch.0.join("bad.toml"), "[tcp]\nnagel = \"off\"\n").unwrap();
+    fs::write(scratch.0.join("bad.pkt"), "+0 < Q 0:0(0) win 1000\n").unwrap();
+    fs::write(scratch.0.join("text.txt"), "no capture\n").unwrap();
+    let before = (scratch.names(), interfaces());
+    for (args, told) in [
+        ("run --set tcp.nagel=off -- true", "did you mean tcp.nagle?"),
+        ("run --set tcp.ack_delay=1s -- true", "0 to 500ms"),
+        ("run --set tcp.nagle -- true", "write tcp.nagle=VALUE"),
+        ("run --profile fast -- true", "take linux, rfc or classic"),
+        ("run --config none.toml -- true", "cannot read config file none.toml"),
+        ("run --config bad.toml -- true", "bad.toml:2: unknown knob"),
+        ("run --trace a.pcapng --addr 10.0.0.2 -- true", "no prefix length"),
+        ("run --trace a.pcapng --peer 10.99.0.1 -- true", "not in the network"),
+        ("run --trace a.pcapng --mtu 100 -- true", "1280..=65535"),
+        ("run --trace no/a.pcapng -- true", "mkdir -p no"),
+        ("run --trace a.doc -- true", ".pcapng, .pcap or .jsonl"),
+        ("run --trace . -- true", "is a directory"),
+        ("run --trace text.txt -- true", ".pcapng, .pcap or .jsonl"),
+        ("run --trace a.pcapng --events a.pcapng -- true", "name the same file"),
+        ("run --trace a.pcapng --trace-overflow maybe -- true", "[possible values: wait, drop]"),
+        ("run --trace a.pcapng --root none -- true", "--root none"),
+        ("run --snaplen 5 -- true", "--snaplen"),
+        ("run --tracee a.pcapng -- true", "--trace"),
+        ("serve --root text.txt", "not a directory"),
+        ("serve --trace no/a.pcapng", "mkdir -p no"),
+        ("get https://10.77.0.1/", "https:// is not spoken here"),
+        ("get --sim rtt=1ms http://glass:0/", "port 0"),
+        ("get --sim rtt=fast http://glass/", "not a duration"),
+        ("get --sim speed=1 http://glass/", "unknown knob"),
+        ("get --sim rtt=1ms -H nonsense http://glass/", "NAME: VALUE"),
+        ("get --sim rtt=1ms -X GE/T http://glass/", "is not a method"),
+        ("get --sim rtt=1ms -d @none http://glass/", "-d @none"),
+        ("get --sim rtt=1ms --timeout soon http://glass/", "not a duration"),
+        ("get --sim rtt=1ms --repeat 0 http://glass/", "--repeat"),
+        ("get --sim rtt=1ms -o no/body http://glass/", "mkdir -p no"),
+        ("get --sim rtt=1ms --with true http://glass/", "cannot be used with"),
+        ("get", "<URL>"),
+        ("explain none.pcap", "cannot open capture none.pcap"),
+        ("explain text.txt", "neither pcap nor pcapng"),
+        ("knobs tcp.nagel", "did you mean tcp.nagle?"),
+        ("lab no-such-experiment", "no-such-experiment"),
+        ("script none.pkt", "none.pkt"),
+        ("completions tcsh", "possible values"),
+        ("man none", "none"),
+        ("gett", "get"),
+        ("run --color pink -- true", "possible values"),
+    ] {
+        let args: Vec<&str> = args.split(' ').collect();
+        let output = run(&scratch, &args);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains(told), "{args:?}: {error}");
+        assert!(error.starts_with("tcpglass: ") && error.matches('\n').count() == 1, "{args:?}: {error}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+        assert_eq!((scratch.names(), interfaces()), before, "{args:?}");
+    }
+}
+
+#[test]
+fn a_command_that_cannot_run_ends_as_a_shell_ends() {
+    let scratch = Scratch::new("command");
+    fs::write(scratch.0.join("data"), "").unwrap();
+    for (command, code, told) in [
+        ("no-such-program", 127, "no such command"),
+        ("./data", 126, "not an executable file"),
+        ("/", 126, "chmod"),
+    ] {
+        let output = run(&scratch, &["run", "--trace", "a.pcapng", "--", command]);
+        assert_eq!(output.status.code(), Some(code), "{command}");
+        assert!(text(&output.stderr).contains(told), "{command}: {}", text(&output.stderr));
+        assert_eq!(scratch.names(), ["data"], "{command}");
+    }
+}
+
+#[test]
+fn help_version_and_knobs_are_results() {
+    let scratch = Scratch::new("help");
+    for (args, told) in [
+        (&["--help"][..], "Exit codes"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["run", "--help"], "COMMAND"),
+        (&["knobs"], "tcp.time_wait"),
+        (&["knobs", "tcp.nagle"], "TCP_NODELAY"),
+        (&["knobs", "tcp.nagle", "--set", "tcp.nagle=off"], "now       off"),
+        (&["completions", "bash"], "_tcpglass"),
+        (&["man"], ".TH tcpglass"),
+    ] {
+        let output = run(&scratch, args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(text(&output.stdout).contains(told), "{args:?}: {}", text(&output.stdout));
+        assert_eq!(text(&output.stderr), "", "{args:?}");
+    }
+}
+
+#[test]
+fn knobs_as_json_hold_each_profile() {
+    let scratch = Scratch::new("json");
+    let output = run(&scratch, &["knobs", "--json", "tcp.init_cwnd", "link.rtt"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["schema"], "tcpglass.knobs/1");
+    assert_eq!(value["knobs"][0]["profiles"]["linux"], "10");
+    assert_eq!(value["knobs"][0]["profiles"]["classic"], "1");
+    assert_eq!(value["knobs"][1]["name"], "link.rtt");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+    let scratch = Scratch::new("pipe");
+    let mut child =
+        program(&scratch, &["knobs"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = program(&scratch, &["knobs"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("tcpglass: cannot write to standard output: "));
+}
+
+#[test]
+fn colours_are_there_only_when_they_are_asked_for() {
+    let scratch = Scratch::new("color");
+    let escapes = |args: &[&str]| text(&run(&scratch, args).stdout).contains('\x1b');
+    assert!(!escapes(&["knobs"]), "a pipe gets no colours");
+    assert!(escapes(&["knobs", "--color", "always"]));
+    assert!(!escapes(&["knobs", "--color", "never"]));
+}
+
+#[test]
+fn the_manual_has_a_page_for_each_command() {
+    let scratch = Scratch::new("man");
+    assert_eq!(run(&scratch, &["man", "."]).status.code(), Some(0));
+    let names = scratch.names();
+    for page in ["tcpglass.1", "tcpglass-run.1", "tcpglass-get.1", "tcpglass-knobs.1"] {
+        assert!(names.iter().any(|n| n == page), "{page} of {names:?}");
+    }
+}
+
+#[test]
+fn a_simulated_fetch_is_the_same_twice() {
+    let scratch = Scratch::new("sim");
+    let fetch = |trace: &str| {
+        let args = "get --sim rtt=100ms,bandwidth=10mbit,loss=2% --timeline http://glass/bytes/100000 http://glass/ --trace";
+        run(&scratch, &args.split(' ').chain([trace]).collect::<Vec<_>>())
+    };
+    let (one, two) = (fetch("one.pcapng"), fetch("two.pcapng"));
+    assert_eq!(one.status.code(), Some(0), "{}", text(&one.stderr));
+    assert_eq!(text(&one.stdout), text(&two.stdout));
+    assert!(
+        text(&one.stdout).contains("GET http://glass/bytes/100000 → 200, 100000 bytes"),
+        "{}",
+        text(&one.stdout)
+    );
+    let capture = |name| fs::read(scratch.0.join(name)).unwrap();
+    assert!(capture("one.pcapng") == capture("two.pcapng"), "the captures differ");
+    let explained = run(&scratch, &["explain", "--json", "one.pcapng"]);
+    let value: serde_json::Value = serde_json::from_slice(&explained.stdout).unwrap();
+    assert_eq!(
+        (&value["damage"], &value["connections"][0]["ending"]),
+        (&serde_json::Value::Null, &"closed".into())
+    );
+    assert!(
+        value["why"]["syn"]["sent"] == 1 && value["why"]["in-order"]["received"].as_u64() > Some(50),
+        "{value}"
+    );
+}
+
+#[test]
+fn the_ledger_of_a_simulated_fetch_sums_up_to_its_time() {
+    let scratch = Scratch::new("ledger");
+    let args = "get --sim rtt=100ms --json http://glass/bytes/100000 http://[fd77::2]/delay/30 --repeat 2";
+    let output = run(&scratch, &args.split(' ').collect::<Vec<_>>());
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["schema"], "tcpglass.get/1");
+    let exchanges = value["exchanges"].as_array().unwrap();
+    assert_eq!(exchanges.len(), 4);
+    for exchange in exchanges {
+        let ledger = exchange["ledger_us"].as_object().unwrap();
+        let sum: u64 = ledger.values().map(|v| v.as_u64().unwrap()).sum();
+        assert_eq!(sum, exchange["total_us"].as_u64().unwrap(), "{exchange}");
+    }
+    assert_eq!(exchanges[0]["ledger_us"]["handshake"], 100_000);
+    assert_eq!(exchanges[1]["ledger_us"]["wait"], 130_000, "a round trip and the server's 30 ms");
+    assert_eq!(exchanges[2]["reused"], true);
+}
+
+#[test]
+fn a_body_goes_to_a_file_or_to_standard_output_as_it_came() {
+    let scratch = Scratch::new("body");
+    let fetch = |args: &str| run(&scratch, &args.split(' ').collect::<Vec<_>>());
+    assert_eq!(text(&fetch("get --sim rtt=1ms http://glass/echo -d hello").stdout), "hello");
+    let with_head = text(&fetch("get --sim rtt=1ms -i http://glass/echo -X PUT -d hello -H X-Y:z").stdout);
+    assert!(
+        with_head.starts_with("HTTP/1.1 200 OK\r\n") && with_head.ends_with("\r\n\r\nhello"),
+        "{with_head}"
+    );
+    assert_eq!(fetch("get --sim loss=1%,rtt=9ms http://glass/bytes/3000000 -o b").status.code(), Some(0));
+    let body = fs::read(scratch.0.join("b")).unwrap();
+    let whole = fetch("get --sim rtt=1ms http://glass/bytes/3000000").stdout;
+    assert!(body.len() == 3_000_000 && body == whole, "{} and {} bytes", body.len(), whole.len());
+    assert_eq!(text(&fetch("get --sim rtt=1ms http://glass/status/404").stderr), "");
+}
+
+#[test]
+fn failures_of_the_network_have_their_exit_codes() {
+    let scratch = Scratch::new("exit");
+    for (args, code, told) in [
+        ("get --sim loss=100% --timeout 3s http://glass/", 5, "--timeout"),
+        ("get --sim rtt=1ms --timeout 3s http://10.77.0.99/", 5, "--timeout"),
+        ("get --sim rtt=1ms http://glass/reset-after/10", 4, "reset"),
+        ("get --sim rtt=1ms http://elsewhere/", 1, "--dns"),
+        ("get --sim rtt=1ms http://glass/status/500", 0, ""),
+        ("lab handshake --set link.drop_nth=1", 6, "1 of 1 claims did not hold"),
+    ] {
+        let output = run(&scratch, &args.split(' ').collect::<Vec<_>>());
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args}: {error}");
+        assert!(error.contains(told), "{args}: {error}");
+    }
+}
+
+#[test]
+fn experiments_are_listed_and_hold() {
+    let scratch = Scratch::new("lab");
+    assert!(text(&run(&scratch, &["lab", "list"]).stdout).contains("nagle-delayed-ack"));
+    let output = run(&scratch, &["lab", "all", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(value["experiments"].as_array().unwrap().iter().all(|e| e["held"] == true), "{value}");
+}
+
+#[test]
+fn scripts_are_counted_and_a_failure_shows_its_line() {
+    let scratch = Scratch::new("script");
+    let good = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 close(3) = 0\n";
+    fs::write(scratch.0.join("a.pkt"), good).unwrap();
+    fs::write(scratch.0.join("b.pkt"), good.replace("= 0", "= -1")).unwrap();
+    let output = run(&scratch, &["script", "."]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(6), "{shown}");
+    assert!(shown.contains("b.pkt:2: ") && shown.ends_with("1 passed, 1 failed, 0 unsupported\n"), "{shown}");
+    assert_eq!(run(&scratch, &["script", "a.pkt"]).status.code(), Some(0));
+}
+
+/// What `run` needs; says by name which test is skipped if it is not there.
+fn can_run(test: &str, tool: Option<&str>) -> bool {
+    if let Some(check) = tcpglass::tun::doctor().into_iter().find(|c| !c.ok && !c.optional) {
+        println!("skipped: {test} needs {}", check.name);
+        return false;
+    }
+    let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    if let Some(tool) = tool.filter(|t| !there(t)) {
+        println!("skipped: {test} needs {tool}");
+        return false;
+    }
+    true
+}
+
+#[test]
+fn run_without_a_command_makes_three_requests_of_its_own() {
+    if !can_run("run_without_a_command_makes_three_requests_of_its_own", None) {
+        return;
+    }
+    let scratch = Scratch::new("run");
+    let output = run(&scratch, &["run", "--trace", "a.pcapng", "--events", "a.jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let wanted = ["GET / → ", "GET /bytes/100000 → HTTP/1.1 200 OK, 100000 bytes", "POST /echo → "];
+    let (shown, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(wanted.iter().all(|w| shown.contains(w)), "{shown}");
+    assert!(
+        told.contains("3 exchanges (3×200)") && told.contains("syn-ack") && told.contains("a.pcapng"),
+        "{told}"
+    );
+    assert_eq!(scratch.names(), ["a.jsonl", "a.pcapng"]);
+    let explained = run(&scratch, &["explain", "--json", "a.pcapng"]);
+    let value: serde_json::Value = serde_json::from_slice(&explained.stdout).unwrap();
+    assert_eq!(value["connections"].as_array().unwrap().len(), 3, "{value}");
+    assert_eq!(
+        (&value["damage"], value["why"]["syn-ack"]["sent"].as_u64()),
+        (&serde_json::Value::Null, Some(3))
+    );
+}
+
+#[test]
+fn run_gives_its_command_a_network_and_takes_its_exit_code() {
+    if !can_run("run_gives_its_command_a_network_and_takes_its_exit_code", Some("curl")) {
+        return;
+    }
+    let scratch = Scratch::new("curl");
+    let script =
+        "curl -s http://glass/bytes/100000 | wc -c; curl -s -6 http://[fd77::2]/echo -d hello; exit 7";
+    let output = run(&scratch, &["run", "--trace", "a.pcapng", "--", "sh", "-c", script]);
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "100000\nhello");
+    let killed = run(&scratch, &["run", "-q", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!((killed.status.code(), text(&killed.stderr)), (Some(128 + 15), String::new()));
+}
+
+#[test]
+fn a_signal_to_run_reaches_its_command_and_the_capture_is_complete() {
+    if !can_run("a_signal_to_run_reaches_its_command_and_the_capture_is_complete", None) {
+        return;
+    }
+    let scratch = Scratch::new("signal");
+    let script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do read -t 1 x < /dev/zero; done";
+    let mut child = program(&scratch, &["run", "--trace", "a.pcapng", "--", "bash", "-c", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    line.clear();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "caught\n");
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+    assert_eq!(run(&scratch, &["explain", "a.pcapng"]).status.code(), Some(0));
+}
+
+#[test]
+fn get_starts_a_server_in_a_private_network() {
+    if !can_run("get_starts_a_server_in_a_private_network", Some("python3")) {
+        return;
+    }
+    let scratch = Scratch::new("with");
+    fs::write(scratch.0.join("page"), "x".repeat(50_000)).unwrap();
+    let server = "exec python3 -m http.server 8000";
+    let fetch = |url: &str| run(&scratch, &["get", "--with", server, url, "-o", "out"]);
+    let output = fetch("http://10.77.0.1:8000/page");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(fs::read(scratch.0.join("out")).unwrap(), fs::read(scratch.0.join("page")).unwrap());
+    let early = run(&scratch, &["get", "--with", "exit 3", "http://10.77.0.1:8000/"]);
+    assert_eq!(early.status.code(), Some(1));
+    assert!(text(&early.stderr).contains("before it listened on port 8000"), "{}", text(&early.stderr));
+}
