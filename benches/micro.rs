@@ -98,7 +98,7 @@ impl Hosts {
         loop {
             let mut busy = false;
             for (stack, device) in std::iter::zip(&mut self.stacks, &mut self.devices) {
-                busy |= stack.poll(self.now, device, 64);
+                busy |= stack.poll(|| self.now, device, 64);
             }
             for from in 0..2 {
                 while self.devices[from].pop(&mut self.frame).is_some() {

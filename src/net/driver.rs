@@ -36,27 +36,32 @@ pub(super) struct Driver<D> {
     pub(super) commands: Receiver<Command>,
     pub(super) bell: Arc<Bell>,
     pub(super) clock: Clock,
-    pub(super) ending: Option<Ending>,
-}
-
-/// Shutting down.
-#[derive(Clone, Copy)]
-pub(super) struct Ending {
-    /// Then whatever is left is reset.
-    at: Instant,
+    /// Shutting down: then whatever is left is reset.
+    pub(super) ending: Option<Instant>,
 }
 
 impl<D: Device> Driver<D> {
     /// Turns until it is stopped and everything is closed, or the time for that is over.
     pub(super) fn run(mut self) -> io::Result<Tracer> {
+        match self.turns() {
+            Ok(()) => self.finish(),
+            Err(e) => {
+                // The trace is as complete as it can be; what broke the stack is the error that counts.
+                let _ = self.core.stack.into_tracer().finish();
+                Err(e)
+            }
+        }
+    }
+
+    fn turns(&mut self) -> io::Result<()> {
         let mut lost = 0;
         loop {
             let now = self.clock.now();
             let busy = self.turn(now);
-            if let Some(ending) = self.ending
-                && (self.drain(now) || now >= ending.at)
+            if let Some(end) = self.ending
+                && (self.drain(now) || now >= end)
             {
-                break;
+                return Ok(());
             }
             let hung_up = self.sleep(if busy { Some(now) } else { self.deadline(now) }, now)?;
             // An error condition may belong to one packet; one that stays although nothing happens is the device's end.
@@ -68,14 +73,15 @@ impl<D: Device> Driver<D> {
                 ));
             }
         }
-        self.finish()
     }
 
     /// Everything that can be done at `now`. True if anything was done.
     fn turn(&mut self, now: Instant) -> bool {
         let mut busy = self.take_commands(now);
         self.device.settle(now);
-        busy |= self.core.stack.poll(now, &mut self.device, RECEIVE_BATCH);
+        let clock = self.clock;
+        busy |= self.core.stack.poll(|| clock.now(), &mut self.device, RECEIVE_BATCH);
+        let now = clock.now();
         busy |= self.core.take_events(now);
         busy |= self.pump(now);
         for service in &mut self.services {
@@ -120,7 +126,7 @@ impl<D: Device> Driver<D> {
         if !grace.is_zero() {
             self.core.close_all(now);
         }
-        self.ending = Some(Ending { at: now + grace });
+        self.ending = Some(now + grace);
     }
 
     /// True when nothing is open any more.
@@ -139,8 +145,11 @@ impl<D: Device> Driver<D> {
             return Some(now);
         }
         let services = self.services.iter().filter_map(|service| service.next_deadline());
-        let ending = self.ending.map(|ending| ending.at);
-        services.chain(self.core.stack.next_deadline()).chain(self.device.next_deadline()).chain(ending).min()
+        services
+            .chain(self.core.stack.next_deadline())
+            .chain(self.device.next_deadline())
+            .chain(self.ending)
+            .min()
     }
 
     /// Sleeps until a packet or a command arrives or the deadline is over. True if the device reports an error.

@@ -14,6 +14,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+type Job = Box<dyn FnOnce(&mut Core, Instant) + Send>;
+
 /// What the runtime is asked to do.
 ///
 /// The channel needs no bound: a thread waits for the answer to its call, and a connection has one kick under way at
@@ -22,7 +24,7 @@ pub(super) enum Command {
     /// A connection's queues have changed.
     Kick(ConnId),
     /// A call into the stack.
-    Run(Box<dyn FnOnce(&mut Core, Instant) + Send>),
+    Run(Job),
     /// Shut down within this time.
     Stop(Duration),
 }

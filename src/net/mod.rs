@@ -6,8 +6,7 @@
 //! use std::io::{Read, Write};
 //! use std::time::Duration;
 //! use tcpglass::net::{Runtime, TcpStream, pipe};
-//! # fn main() -> std::io::Result<()> {
-//! # let config: tcpglass::stack::Config = unreachable!();
+//! # fn page(config: tcpglass::stack::Config) -> std::io::Result<()> {
 //! let (here, there) = pipe(1500)?;
 //! let runtime = Runtime::builder(config).start(here)?;
 //! let mut stream = TcpStream::connect(&runtime.handle(), "10.77.0.3:80")?;

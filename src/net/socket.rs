@@ -129,7 +129,7 @@ impl Socket {
         }
     }
 
-    /// Waits until somebody opens the gate. None when the time is over.
+    /// Waits until somebody opens the gate, or perhaps without a reason. False when the time is over.
     pub(super) fn wait<'a>(
         &self,
         mut state: MutexGuard<'a, State>,

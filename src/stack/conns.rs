@@ -260,8 +260,8 @@ mod tests {
     fn settle(now: Instant, stacks: &mut [Stack; 2], devices: &mut [QueueDevice; 2]) {
         let mut frame = Vec::new();
         loop {
-            stacks[0].poll(now, &mut devices[0], 64);
-            stacks[1].poll(now, &mut devices[1], 64);
+            stacks[0].poll(|| now, &mut devices[0], 64);
+            stacks[1].poll(|| now, &mut devices[1], 64);
             let [a, b] = &mut *devices;
             let mut busy = false;
             for _ in 0..64 {

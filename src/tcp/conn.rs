@@ -320,8 +320,8 @@ impl Conn {
         } else {
             self.rtt.fall_back();
         }
-        // A lost SYN or SYN-ACK says that the path is full: RFC 5681 §3.1 asks for one segment then.
-        let segments = if self.syns > 1 { 1 } else { cx.cfg.init_cwnd };
+        // More than one lost SYN or SYN-ACK says that the path is full (RFC 6928 §2).
+        let segments = if self.syns > 2 { 1 } else { cx.cfg.init_cwnd };
         self.cc = congestion::new(cx.cfg, segments, self.mss());
         self.recovery = Recovery::new(self.snd.iss);
         self.retries = 0;

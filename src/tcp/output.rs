@@ -57,8 +57,8 @@ enum Kind {
     Reset(Seq, Option<Seq>),
     /// Our SYN, with an ACK in SYN-RECEIVED.
     Syn,
-    /// `start..end` again.
-    Again { start: Seq, end: Seq },
+    /// `start..end` again; `push` if it ends where a push was.
+    Again { start: Seq, end: Seq, push: bool },
     /// `len` bytes of new data, and the FIN if `fin`.
     New { len: u32, fin: bool, small: bool },
     /// No data, one number below SND.NXT: the peer has to answer.
@@ -163,7 +163,8 @@ impl Conn {
         } else {
             Cause::FastRetransmit { duplicates: self.recovery.dup_acks }
         };
-        Some(Plan { kind: Kind::Again { start: lost.start, end: lost.start + len }, cause })
+        let (start, end) = (lost.start, lost.start + len);
+        Some(Plan { kind: Kind::Again { start, end, push: lost.push && end == lost.end }, cause })
     }
 
     /// New data and the FIN.
@@ -284,7 +285,7 @@ impl Conn {
                 return Segment { seq, ack: ack.unwrap_or_default(), flags, ..seg };
             }
             Kind::Syn => return self.commit_syn(cx, seg),
-            Kind::Again { start, end } => {
+            Kind::Again { start, end, push } => {
                 let data_end = self.snd.data_end();
                 let fin = end.gt(data_end);
                 seg.seq = start;
@@ -292,7 +293,7 @@ impl Conn {
                 if fin {
                     seg.flags |= Flags::FIN;
                 }
-                if end.ge(data_end) && seg.len > 0 {
+                if push {
                     seg.flags |= Flags::PSH;
                 }
                 if start == self.snd.una || !self.timers.is_set(Timer::Rto) {
@@ -319,7 +320,7 @@ impl Conn {
                     self.stalled_since = Some(now);
                     self.arm_user_timeout();
                 }
-                self.board.push(seg.seq, end, now);
+                self.board.push(seg.seq, end, seg.has(Flags::PSH), now);
                 self.cc.on_sent(now, len);
                 self.snd.nxt = end;
                 self.last_data_sent = now;

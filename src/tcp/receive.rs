@@ -104,10 +104,12 @@ impl Receive {
         }
         let before = self.nxt;
         if seq.gt(self.nxt) {
-            if data.is_empty() {
-                return if fin { Placed::Beyond } else { Placed::Known };
+            // The FIN has a number, which SACK reports like a byte's (RFC 2018 §3).
+            let end = seq + data.len() as u32 + u32::from(fin);
+            if seq == end {
+                return Placed::Known;
             }
-            let inserted = self.beyond.insert(seq, seq + data.len() as u32);
+            let inserted = self.beyond.insert(seq, end);
             if inserted == Inserted::New && !self.discard {
                 self.ring.place(self.ring.len() + seq.since(self.nxt) as usize, data);
             }
@@ -126,7 +128,8 @@ impl Receive {
             if !self.beyond.is_empty()
                 && let Some(end) = self.beyond.join(self.nxt)
             {
-                self.advance(end.since(self.nxt));
+                let data_end = self.fin.map_or(end, |fin| fin.min(end));
+                self.advance(data_end.since(self.nxt));
                 filled = true;
             }
         }

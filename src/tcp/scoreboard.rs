@@ -33,6 +33,8 @@ pub(super) struct Record {
     pub(super) last_sent: Instant,
     /// How often it was sent.
     pub(super) times: u8,
+    /// Its last byte was pushed.
+    pub(super) push: bool,
     pub(super) fate: Fate,
 }
 
@@ -79,10 +81,10 @@ impl Scoreboard {
         self.sacked
     }
 
-    /// New data `start..end` left.
-    pub(super) fn push(&mut self, start: Seq, end: Seq, now: Instant) {
+    /// New data `start..end` left; `push` if its last byte was pushed.
+    pub(super) fn push(&mut self, start: Seq, end: Seq, push: bool, now: Instant) {
         self.pipe += end.since(start);
-        let record = Record { start, end, last_sent: now, times: 1, fate: Fate::Flying };
+        let record = Record { start, end, last_sent: now, times: 1, push, fate: Fate::Flying };
         self.records.push_back(record);
     }
 
@@ -157,6 +159,7 @@ impl Scoreboard {
         {
             let tail = Record { start: at, ..*record };
             record.end = at;
+            record.push = false;
             self.records.insert(i + 1, tail);
         }
     }
@@ -291,7 +294,7 @@ mod tests {
     fn board(segments: u32) -> Scoreboard {
         let mut b = Scoreboard::default();
         for n in 0..segments {
-            b.push(Seq(n * 100), Seq(n * 100 + 100), Instant::from_millis(u64::from(n)));
+            b.push(Seq(n * 100), Seq(n * 100 + 100), false, Instant::from_millis(u64::from(n)));
         }
         b
     }
@@ -317,7 +320,7 @@ mod tests {
     #[test]
     fn one_record_for_many_segments_is_cut_by_what_the_peer_reports() {
         let mut b = Scoreboard::default();
-        b.push(Seq(0), Seq(1000), Instant::ZERO);
+        b.push(Seq(0), Seq(1000), false, Instant::ZERO);
         assert_eq!(sack(&mut b, 300, 600), 300);
         assert!(b.judge(100), "one record is not three, but its bytes are more than two segments");
         assert_eq!(b.first_lost().map(|r| (r.start, r.end)), Some((Seq(0), Seq(300))));
@@ -352,7 +355,7 @@ mod tests {
             let (mut una, mut nxt) = (0u32, 0u32);
             for (op, at, len) in ops {
                 match op {
-                    0 => { b.push(Seq(nxt), Seq(nxt + len), Instant::from_millis(u64::from(at))); nxt += len; }
+                    0 => { b.push(Seq(nxt), Seq(nxt + len), false, Instant::from_millis(u64::from(at))); nxt += len; }
                     1 if nxt > una => { una += at % (nxt - una + 1); b.release(Seq(una)); }
                     2 if nxt > una => {
                         let start = una + at % (nxt - una);

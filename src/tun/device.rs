@@ -6,6 +6,7 @@ use super::sys;
 use rustix::io::Errno;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
 use std::net::IpAddr;
@@ -100,14 +101,12 @@ impl Status {
 ///
 /// Neither direction blocks. A packet that the kernel has no room for is kept, and the device takes no other before
 /// it is gone: [`Device::transmit`] answers `None` in the meantime.
-#[derive(Debug)]
 pub struct Tun {
     name: String,
     received: Box<[u8]>,
     port: Port,
 }
 
-#[derive(Debug)]
 struct Port {
     iface: Iface,
     mtu: u16,
@@ -232,6 +231,12 @@ fn set_up(name: &str, options: &TunOptions) -> Result<u16, TunError> {
     interface.mtu()
 }
 
+impl fmt::Debug for Tun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tun").field("name", &self.name).field("mtu", &self.port.mtu).finish_non_exhaustive()
+    }
+}
+
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         sys::fd(&self.port.iface)
@@ -308,7 +313,6 @@ impl Device for Tun {
 }
 
 /// A packet that was read.
-#[derive(Debug)]
 pub struct TunRx<'a>(&'a [u8]);
 
 impl RxToken for TunRx<'_> {
@@ -318,7 +322,6 @@ impl RxToken for TunRx<'_> {
 }
 
 /// Room for a packet to write.
-#[derive(Debug)]
 pub struct TunTx<'a>(&'a mut Port);
 
 impl TxToken for TunTx<'_> {

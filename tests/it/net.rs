@@ -69,8 +69,8 @@ impl Pair {
 }
 
 /// Bytes that show when one is lost, doubled or moved.
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i ^ (i >> 8) * 31 ^ (i >> 16) * 7) as u8).collect()
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i ^ ((i >> 8) * 31) ^ ((i >> 16) * 7)) as u8).collect()
 }
 
 #[test]

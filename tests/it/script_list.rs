@@ -1,12 +1,14 @@
 // What `script.rs` runs: a line for each file in tests/scripts.
 scripts! {
     ack:
+        beyond_quick_with_fin
         delayed
         duplicate_data
         every_second
         gap_filled
         handshake_ack_with_window_update
         piggyback
+        push_does_not_hurry
         quick
         quick_runs_out
         quickack_option
@@ -59,21 +61,27 @@ scripts! {
         classic
         fixed
         idle_restart
+        idle_restart_can_be_off
         initial_window
         not_used_does_not_grow
         rfc_slow_start
         slow_start
+        window_of_the_peer_limits
     ;
     handshake:
         accept_blocks
         active
         active_nonblocking
         backlog
+        bound_port
         connect_writes_first
         data_on_the_syn
         data_with_the_syn_ack_acknowledgment
         explicit_addresses
+        half_open_peer
+        last_ack_is_lost
         lost_syn_ack_shrinks_the_window
+        one_lost_syn_ack_keeps_the_window
         nobody_listens
         numbers_wrap
         passive
@@ -145,6 +153,7 @@ scripts! {
         nonsense_sack_is_ignored
         rto_after_partial
         rto_backoff
+        psh_is_repeated
         sack_holes
         sack_of_the_tail_only
         user_timeout_with_a_closed_window
@@ -152,6 +161,7 @@ scripts! {
     reset:
         ack_of_the_unsent
         before_accept
+        challenge_then_exact
         challenges_are_limited
         exact_number
         in_syn_received
@@ -160,10 +170,12 @@ scripts! {
         old_ack
         outside_is_ignored
         pending_error_then_epipe
+        syn_ack_is_challenged
         syn_is_challenged
         write_after
     ;
     sack:
+        gap_then_fin
         blocks
         four_without_time_stamps
         three_beside_time_stamps
@@ -182,10 +194,12 @@ scripts! {
         below_half_waits
         beyond_is_cut
         closes_while_in_flight
+        fin_in_zero_window
         full_buffer_and_update
         half_of_the_largest
         old_segments_do_not_change_it
         probes_give_up
+        scale_zero_shift
         scaling
         shrinks
         update_steps

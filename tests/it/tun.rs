@@ -1,5 +1,6 @@
 //! Does a TUN device carry packets between the kernel and a program, in a private namespace?
 
+use crate::net::{config, pattern};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smoltcp::phy::{Device, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -167,11 +168,7 @@ fn an_interface_that_is_down_or_gone_is_reported_and_harmless() {
 fn stack_on_tun(link: LinkConfig) -> Runtime {
     enter_private_namespace(&[]).unwrap();
     let tun = Tun::open(&TunOptions::default()).unwrap();
-    Runtime::builder(crate::net::config(2)).link(link).start(tun).unwrap()
-}
-
-fn bytes(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i ^ (i >> 8) * 31) as u8).collect()
+    Runtime::builder(config(2)).link(link).start(tun).unwrap()
 }
 
 const BAD: LinkConfig = LinkConfig {
@@ -197,7 +194,7 @@ fn the_kernels_clients_are_served_by_our_listener() {
                     io::copy(&mut &stream, &mut &stream).unwrap();
                 });
                 let client = std::net::TcpStream::connect(addr).unwrap();
-                let sent = bytes(len);
+                let sent = pattern(len);
                 let back = thread::scope(|scope| {
                     scope.spawn(|| {
                         (&client).write_all(&sent).unwrap();
@@ -230,7 +227,7 @@ fn our_clients_are_served_by_the_kernels_listener() {
                     io::copy(&mut &stream, &mut &stream).unwrap();
                 });
                 let client = TcpStream::connect(&runtime.handle(), addr).unwrap();
-                let sent = bytes(len);
+                let sent = pattern(len);
                 let back = thread::scope(|scope| {
                     scope.spawn(|| {
                         (&client).write_all(&sent).unwrap();

@@ -278,7 +278,7 @@ fn a_stack_can_talk_to_itself() {
         let mut lan = Lan::new();
         let listener = lan.a.stack.listen(addr(listen, 80), None, OWNER).unwrap();
         let client = lan.a.stack.connect(lan.now, addr(ip, 80), None, None, OWNER).unwrap();
-        lan.a.stack.poll(lan.now, &mut lan.a.device, 64);
+        lan.a.stack.poll(|| lan.now, &mut lan.a.device, 64);
         let server = lan.a.stack.accept(listener, OWNER).unwrap().id;
         let data = vec![7; 50_000];
         write(&mut lan.a.stack, lan.now, client, &data);
