@@ -38,10 +38,11 @@ pub fn run(args: args::Run) -> Outcome {
     if let Some(warning) = stage.enter()? {
         say(&format!("{warning}; the name {} is not known to COMMAND", stage::NAME));
     }
-    let mut server = stage::server(&stage.network, root, &stage.settings);
-    let (exchanges, listening) = (server.exchanges(), server.listening());
-    let started = stage.open(None)?.start(Box::new(server))?;
-    let collected = tally::collect(exchanges, |_| ());
+    let device = stage.open(None)?;
+    let server = stage::server(&stage.network, root, &stage.settings);
+    let listening = server.listening();
+    let (service, collected) = tally::collect(server, |_| ());
+    let started = device.start(service)?;
     stage::listening(&listening, stage.network.addrs.len())?;
 
     let result = match command {

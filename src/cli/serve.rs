@@ -31,15 +31,16 @@ pub fn run(args: Serve) -> Outcome {
     // Signals are caught before there is anything to end.
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|e| Failure::failed(format_args!("cannot catch SIGINT and SIGTERM: {e}")))?;
-    let mut server = stage::server(&stage.network, root, &stage.settings);
-    let (exchanges, listening) = (server.exchanges(), server.listening());
-    let started = stage.open(Some(&args.name))?.start(Box::new(server))?;
+    let device = stage.open(Some(&args.name))?;
+    let server = stage::server(&stage.network, root, &stage.settings);
+    let listening = server.listening();
     let verbose = args.output.clone();
-    let collected = tally::collect(exchanges, move |e| {
+    let (service, collected) = tally::collect(server, move |e| {
         if verbose.verbose {
             output::note(&verbose, &line(e));
         }
     });
+    let started = device.start(service)?;
     stage::listening(&listening, stage.network.addrs.len())?;
     let urls: Vec<String> = stage.network.addrs.iter().map(|(ip, _)| url(*ip)).collect();
     output::note(

@@ -4,9 +4,14 @@ use crossbeam_channel::Receiver;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use tcpglass::report::{self, Style, plural};
 use tcpglass::service::{Ended, Exchange};
+use tcpglass::service::{HttpServer, Service};
+use tcpglass::stack::{Owner, Stack};
+use tcpglass::time::Instant;
 
 /// Exchanges that are shown one by one; the rest is counted.
 const SHOWN: usize = 10;
@@ -19,21 +24,55 @@ pub struct Tally {
     bytes: u64,
     by_status: BTreeMap<u16, u64>,
     aborted: u64,
+    lost: u64,
 }
 
-/// Collects in a thread of its own until the server is gone; `each` sees every exchange.
+/// Collects in a thread of its own until the server is gone; `each` sees every exchange. The service is to be run in
+/// the server's place.
 pub fn collect(
-    exchanges: Receiver<Exchange>,
+    mut server: HttpServer,
     mut each: impl FnMut(&Exchange) + Send + 'static,
-) -> JoinHandle<Tally> {
-    std::thread::spawn(move || {
+) -> (Box<dyn Service>, JoinHandle<Tally>) {
+    let exchanges: Receiver<Exchange> = server.exchanges();
+    let lost = Arc::new(AtomicU64::new(0));
+    let service = Watched { server, lost: lost.clone() };
+    let thread = std::thread::spawn(move || {
         let mut tally = Tally::default();
         for exchange in exchanges {
             each(&exchange);
             tally.add(exchange);
         }
+        tally.lost = lost.load(Ordering::Acquire);
         tally
-    })
+    });
+    (Box::new(service), thread)
+}
+
+/// A server that says how many exchanges it could not report because nobody took the others in time.
+struct Watched {
+    server: HttpServer,
+    lost: Arc<AtomicU64>,
+}
+
+impl Service for Watched {
+    fn owner(&self) -> Owner {
+        self.server.owner()
+    }
+
+    fn poll(&mut self, now: Instant, stack: &mut Stack) {
+        self.server.poll(now, stack);
+        self.lost.store(self.server.totals().exchanges_lost, Ordering::Release);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.server.next_deadline()
+    }
+
+    fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
+        let done = self.server.drain(now, stack);
+        self.lost.store(self.server.totals().exchanges_lost, Ordering::Release);
+        done
+    }
 }
 
 impl Tally {
@@ -70,6 +109,9 @@ impl Tally {
         if self.aborted > 0 {
             line += &format!(", {} aborted", self.aborted);
         }
+        if self.lost > 0 {
+            line += &format!("; {} more came too fast to be counted here", self.lost);
+        }
         line + "\n"
     }
 
@@ -81,6 +123,7 @@ impl Tally {
             "exchanges": self.exchanges,
             "bytes": self.bytes,
             "aborted": self.aborted,
+            "uncounted": self.lost,
             "by_status": statuses,
             "first": self.first.iter().map(object).collect::<Vec<_>>(),
         })
