@@ -76,7 +76,7 @@ pub fn duration(text: &str) -> Result<Duration, ValueError> {
 pub fn show_duration(d: Duration) -> String {
     let n = d.as_nanos();
     for (unit, name) in [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")] {
-        if n > 0 && n % unit == 0 {
+        if n > 0 && n.is_multiple_of(unit) {
             return format!("{}{name}", n / unit);
         }
     }
@@ -124,7 +124,7 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
 /// A size as [`size`] reads it back.
 pub fn show_size(n: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
-        if n > 0 && n % unit == 0 {
+        if n > 0 && n.is_multiple_of(unit) {
             return format!("{}{name}", n / unit);
         }
     }
@@ -158,7 +158,7 @@ pub fn rate(text: &str) -> Result<Option<u64>, ValueError> {
 pub fn show_rate(bits: Option<u64>) -> String {
     let Some(n) = bits else { return "unlimited".into() };
     for (unit, name) in [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1_000, "kbit")] {
-        if n % unit == 0 {
+        if n.is_multiple_of(unit) {
             return format!("{}{name}", n / unit);
         }
     }

@@ -1,6 +1,7 @@
 //! How does COMMAND run under us? With its own standard streams, our signals passed on, its exit code ours.
 
 use super::failure::Failure;
+use anyhow::Context as _;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -55,8 +56,7 @@ impl Passed {
 
     /// Waits for its end.
     pub fn wait(mut self) -> Result<ExitStatus, Failure> {
-        let status =
-            self.child.wait().map_err(|e| Failure::failed(format_args!("cannot wait for a command: {e}")))?;
+        let status = self.child.wait().context("cannot wait for a command")?;
         self.stop_passing();
         Ok(status)
     }

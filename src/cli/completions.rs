@@ -1,8 +1,8 @@
 //! `tcpglass completions` and `tcpglass man`: what do shells and man need to know?
 
 use super::args::{Cli, Completions, Man};
-use super::failure::Failure;
 use super::{Outcome, options, output};
+use anyhow::Context as _;
 use clap::CommandFactory;
 use std::process::ExitCode;
 
@@ -19,12 +19,11 @@ pub fn man(args: Man) -> Outcome {
     if let Some(directory) = args.directory {
         let directory = options::directory("man", &directory)?;
         clap_mangen::generate_to(Cli::command(), &directory)
-            .map_err(|e| Failure::failed(format_args!("cannot write to {}: {e}", directory.display())))?;
+            .with_context(|| format!("cannot write to {}", directory.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Vec::new();
-    (clap_mangen::Man::new(Cli::command()).render(&mut page))
-        .map_err(|e| Failure::failed(format_args!("cannot make the manual page: {e}")))?;
+    (clap_mangen::Man::new(Cli::command()).render(&mut page)).context("cannot make the manual page")?;
     output::result(&String::from_utf8_lossy(&page))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,18 +28,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error: one line that says what was tried, what went wrong and what to do.
+/// An error: one line that says what was tried, what went wrong and what to do, from the outermost context to the
+/// cause. What has no exit code of its own is a plain [`anyhow::Error`] and fails with 1.
 #[derive(Debug)]
 pub struct Failure {
     exit: ExitCode,
-    /// Empty: nothing to say (the pipe that we wrote to is closed).
-    why: String,
+    /// None: nothing to say (the pipe that we wrote to is closed).
+    why: Option<anyhow::Error>,
 }
 
 impl Failure {
     /// With an exit code of its own.
     pub fn new(exit: impl Into<ExitCode>, why: impl fmt::Display) -> Failure {
-        Failure { exit: exit.into(), why: why.to_string() }
+        Failure { exit: exit.into(), why: Some(anyhow::Error::msg(why.to_string())) }
     }
 
     /// What was typed is wrong.
@@ -55,17 +56,23 @@ impl Failure {
     /// Writing a result failed: whoever read it has seen enough if the pipe is closed.
     pub fn writing(to: &str, error: &std::io::Error) -> Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Failure { exit: ExitCode::SUCCESS, why: String::new() };
+            return Failure { exit: ExitCode::SUCCESS, why: None };
         }
         Failure::failed(format_args!("cannot write to {to}: {error}"))
     }
 
     /// Prints the line and gives the exit code.
     pub fn report(self) -> ExitCode {
-        if !self.why.is_empty() {
-            say(&one_line(&self.why));
+        if let Some(why) = self.why {
+            say(&one_line(&format!("{why:#}")));
         }
         self.exit
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure { exit: Exit::Failed.into(), why: Some(error) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::body::Writer;
 use super::child::Passed;
-use super::failure::{Failure, say};
+use super::failure::Failure;
 use super::stage::{NAME, SERVICE, Stage};
 use crossbeam_channel::{Receiver, TryRecvError, select};
 use std::ffi::OsString;
@@ -35,7 +35,7 @@ pub fn tun(
     started.finish(GRACE).map(|_| ())
 }
 
-/// The kernel of a private network is the other side, and `command` runs there.
+/// The kernel of this private network is the other side, and `command` runs there.
 pub fn with(
     stage: &Stage,
     command: &str,
@@ -44,9 +44,6 @@ pub fn with(
     writer: Option<&Writer>,
     each: &mut dyn FnMut(Fetched),
 ) -> Result<(), Failure> {
-    if let Some(warning) = stage.enter()? {
-        say(&warning);
-    }
     // The server may bind the addresses of the kernel's side, so they have to be there before it starts.
     let device = stage.open(None)?;
     let args: Vec<OsString> = vec!["-c".into(), command.into()];

@@ -35,6 +35,12 @@ pub fn run(args: Get) -> Outcome {
         return Err(Failure::usage("http.parallel above 1 would mix bodies: add --timeline or --json"));
     }
 
+    // Before any thread is started: only a process with one thread can move to a network of its own.
+    if args.with.is_some()
+        && let Some(warning) = stage.enter()?
+    {
+        say(&warning);
+    }
     let mut http = stage.settings.http.clone();
     http.keepalive &= !args.no_keepalive;
     let hosts = if args.sim.is_some() { named(&stage) } else { Vec::new() };

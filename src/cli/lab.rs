@@ -3,6 +3,7 @@
 use super::args::Lab;
 use super::failure::{Exit, Failure};
 use super::{Outcome, options, output};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use tcpglass::knob::nearest;
@@ -23,8 +24,8 @@ pub fn run(args: Lab) -> Outcome {
     let (seed, style) = (options::simulator_seed(&args.settings), output::stdout_style(&args.output));
     let (mut objects, mut refuted) = (Vec::new(), 0);
     for (i, experiment) in experiments.iter().enumerate() {
-        let findings = (experiment.run(&settings, seed))
-            .map_err(|e| Failure::failed(format_args!("experiment {}: {e}", experiment.name)))?;
+        let findings =
+            (experiment.run(&settings, seed)).with_context(|| format!("experiment {}", experiment.name))?;
         refuted += usize::from(!findings.hold());
         if args.output.json {
             objects.push(object(experiment, &findings));

@@ -21,8 +21,13 @@ pub fn json(value: &serde_json::Value) -> Result<(), Failure> {
 /// What is said beside the results. Nobody listens if it fails.
 pub fn note(args: &OutputArgs, text: &str) {
     if !args.quiet {
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        aside(text);
     }
+}
+
+/// What was asked for, but must not be mixed with the output of a command.
+pub fn aside(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// The style for text on stdout.

@@ -88,7 +88,7 @@ fn tell(args: &args::OutputArgs, tally: &Tally, counts: &Counts, recording: &Rec
             "packets": words,
             "written": captures.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
         });
-        output::note(args, &format!("{object}\n"));
+        output::aside(&format!("{object}\n"));
         return;
     }
     let style = output::stderr_style(args);

@@ -5,6 +5,7 @@ use super::failure::{Failure, say};
 use super::stage::{self, Stage};
 use super::tally;
 use super::{Outcome, options, output};
+use anyhow::Context as _;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -29,8 +30,7 @@ pub fn run(args: Serve) -> Outcome {
     let root = args.root.as_deref().map(|d| options::directory("--root", d)).transpose()?;
 
     // Signals are caught before there is anything to end.
-    let mut signals = Signals::new([SIGINT, SIGTERM])
-        .map_err(|e| Failure::failed(format_args!("cannot catch SIGINT and SIGTERM: {e}")))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch SIGINT and SIGTERM")?;
     let device = stage.open(Some(&args.name))?;
     let server = stage::server(&stage.network, root, &stage.settings);
     let listening = server.listening();

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::options::{Network, Recording};
+use anyhow::Context as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -107,7 +108,7 @@ impl Opened<'_> {
             .link(stage.settings.link.clone())
             .service(service)
             .start(tun)
-            .map_err(|e| Failure::failed(format_args!("cannot start the stack on {device}: {e}")))?;
+            .with_context(|| format!("cannot start the stack on {device}"))?;
         Ok(Started { runtime, device, status })
     }
 }
@@ -124,7 +125,7 @@ impl Started {
     /// Ends it: what is open may finish within `grace`, the records are completed.
     pub fn finish(self, grace: Duration) -> Result<Counts, Failure> {
         let tracer = (self.runtime.shutdown(grace))
-            .map_err(|e| Failure::failed(format_args!("the stack on {} ended early: {e}", self.device)))?;
+            .with_context(|| format!("the stack on {} ended early", self.device))?;
         let (counts, dropped) = (tracer.counts(), tracer.dropped());
         // The message holds the path and what to do.
         tracer.finish().map_err(Failure::failed)?;

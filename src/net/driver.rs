@@ -56,8 +56,8 @@ impl<D: Device> Driver<D> {
     fn turns(&mut self) -> io::Result<()> {
         let mut lost = 0;
         loop {
+            let busy = self.turn(self.clock.now());
             let now = self.clock.now();
-            let busy = self.turn(now);
             if let Some(end) = self.ending
                 && (self.drain(now) || now >= end)
             {

@@ -231,12 +231,14 @@ pub struct Received {
     pub delivered: u32,
     /// The count of duplicate ACKs, this one included; 0 if it is none.
     pub duplicate_acks: u8,
+    /// The peer's window in bytes, if it is another one than before although nothing was acknowledged.
+    pub window: Option<u32>,
 }
 
 impl Received {
     /// A bare verdict.
     pub fn new(verdict: Verdict) -> Received {
-        Received { verdict, acked: 0, delivered: 0, duplicate_acks: 0 }
+        Received { verdict, acked: 0, delivered: 0, duplicate_acks: 0, window: None }
     }
 }
 

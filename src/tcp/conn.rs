@@ -367,7 +367,9 @@ impl Conn {
     pub(super) fn reset(&mut self, cx: &mut Cx, why: RstWhy, reason: CloseReason) {
         // RFC 9293 §3.10.5: no RST from SYN-SENT, and none when all is over anyway.
         if !matches!(self.state, State::SynSent | State::TimeWait | State::Closed) {
-            self.intents.rst = Some((self.snd.nxt, Some(self.rcv.nxt), why));
+            // A window that has shrunk meanwhile must not keep the peer from believing it.
+            let seq = self.snd.nxt.min(self.snd.una + self.snd.wnd);
+            self.intents.rst = Some((seq, Some(self.rcv.nxt), why));
         }
         if self.state != State::Closed {
             self.close_as(cx, reason);

@@ -146,8 +146,10 @@ impl Conn {
         }
         self.take_timestamp(cx.now, &seg);
         if seg.ack.ge(self.snd.una) {
+            let wnd = self.snd.wnd;
             let (acked, duplicates) = self.on_ack(cx, &seg);
             self.after_ack(cx, &seg, acked);
+            received.window = (received.acked + acked == 0 && self.snd.wnd != wnd).then_some(self.snd.wnd);
             received.acked += acked;
             received.duplicate_acks = duplicates;
             if duplicates > 0 {
@@ -300,12 +302,12 @@ impl Conn {
             Placed::InOrder { bytes, filled } => {
                 let finished = self.rcv.finished;
                 let delivered = bytes - u32::from(finished);
-                if delivered > 0 {
-                    self.schedule_ack(cx, delivered, arrival.segments);
-                }
                 if filled || (gap_before && !finished) {
                     // RFC 5681 §4.2: at once when a gap is filled, wholly or in part.
                     self.ack.at_once(AckNowWhy::GapFilled);
+                }
+                if delivered > 0 {
+                    self.schedule_ack(cx, delivered, arrival.segments);
                 }
                 self.events.readable = true;
                 if finished {

@@ -94,7 +94,7 @@ impl Receive {
         if seq.lt(self.nxt) {
             let old = self.nxt.since(seq).min(data.len() as u32);
             data = &data[old as usize..];
-            seq = seq + old;
+            seq += old;
         }
         // Nothing can follow the FIN.
         if let Some(at) = self.fin

@@ -136,7 +136,7 @@ mod tests {
             let mut ring = Ring::default();
             ring.append(&vec![7; skip]);
             ring.consume(skip);
-            let whole: Vec<u8> = (0..9000u32).map(|i| (i * 31 >> 3) as u8).collect();
+            let whole: Vec<u8> = (0..9000u32).map(|i| ((i * 31) >> 3) as u8).collect();
             cuts.extend([0, 9000]);
             cuts.sort_unstable();
             let mut pieces: Vec<_> = cuts.windows(2).map(|w| (w[0], w[1])).collect();

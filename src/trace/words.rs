@@ -303,6 +303,9 @@ fn received(out: &mut dyn Write, it: &Received, n: &Numbers, piece: Piece) -> fm
     if it.duplicate_acks > 0 {
         list.add(format_args!("duplicate ACK {} of {}", it.duplicate_acks, n.ack()))?;
     }
+    if let Some(window) = it.window {
+        list.add(format_args!("window now {}", Count(window, "byte")))?;
+    }
     if list.empty {
         list.add(format_args!("acknowledges {}, nothing new", n.ack()))?;
     }

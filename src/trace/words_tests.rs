@@ -281,6 +281,11 @@ fn what_came_is_described() {
             "why=in-order: SYN-ACK answers no options, acknowledges 1 (+1)",
         ),
         (Received { delivered: 1460, ..verdict(Verdict::InOrder) }, data, "why=in-order: 1460 bytes 1..1461"),
+        (
+            Received { window: Some(65_536), ..verdict(Verdict::InOrder) },
+            ack,
+            "why=in-order: window now 65536 bytes",
+        ),
         (delivered, data, "why=in-order: 1460 bytes 1..1461, 2920 bytes can be read now"),
         (acked, ack, "why=in-order: acknowledges 1001 (+1460)"),
         (verdict(Verdict::InOrder), ack, "why=in-order: acknowledges 1001, nothing new"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -389,4 +390,42 @@ fn get_starts_a_server_in_a_private_network() {
     let early = run(&scratch, &["get", "--with", "exit 3", "http://10.77.0.1:8000/"]);
     assert_eq!(early.status.code(), Some(1));
     assert!(text(&early.stderr).contains("before it listened on port 8000"), "{}", text(&early.stderr));
+}
+
+/// As root, the program is run as nobody, with a /dev/net/tun that everyone may open, in a mount namespace of the test.
+#[test]
+fn an_ordinary_user_can_run_commands_and_servers() {
+    const NAME: &str = "an_ordinary_user_can_run_commands_and_servers";
+    if !can_run(NAME, Some("curl")) || !can_run(NAME, Some("python3")) || !can_run(NAME, Some("setpriv")) {
+        return;
+    }
+    let scratch = Scratch::new("user");
+    let copy = scratch.0.join("tcpglass");
+    fs::copy(env!("CARGO_BIN_EXE_tcpglass"), &copy).unwrap();
+    let commands = "set -e
+        ./tcpglass run -q --trace out/a.pcapng -- curl -s http://glass/bytes/1000 | wc -c
+        ./tcpglass get --with 'exec python3 -m http.server -d / 8000' http://10.77.0.1:8000/etc/hostname -o out/b 2> out/log
+        ./tcpglass explain out/a.pcapng | head -n 1";
+    let out = scratch.0.join("out");
+    fs::create_dir(&out).unwrap();
+    let output = if rustix::process::geteuid().is_root() {
+        for path in [&scratch.0, &out] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let as_nobody = "mknod tun c 10 200 && chmod 666 tun && mount --bind tun /dev/net/tun || exit 77
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c \"$COMMANDS\"";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", as_nobody]).env("COMMANDS", commands).current_dir(&scratch.0);
+        command.output().unwrap()
+    } else {
+        Command::new("sh").args(["-c", commands]).current_dir(&scratch.0).output().unwrap()
+    };
+    let (shown, told) = (text(&output.stdout), text(&output.stderr));
+    if output.status.code() == Some(77) {
+        println!("skipped: {NAME} needs a machine where root may make device nodes ({told})");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "{shown}{told}");
+    assert!(shown.starts_with("1000\npcapng: "), "{shown}{told}");
+    assert!(fs::read(out.join("b")).unwrap() == fs::read("/etc/hostname").unwrap(), "{told}");
 }

@@ -1,4 +1,5 @@
 //! Everything from outside: the program, real peers, the shape of the code.
+mod alloc;
 mod cli;
 mod http;
 mod net;

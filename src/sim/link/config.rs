@@ -1,5 +1,4 @@
 //! How does a simulated link behave? Its settings, and how they are written.
-#![allow(clippy::unit_arg)] // so that a knob's setter is one line
 
 use crate::knob::{
     Knob, ValueError, duration_in, nearest, number, rate, share, show_duration, show_rate, show_share,
