@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test bench lab captures fmt lint doc ci clean build
+.PHONY: help run test tun-test conformance bench lab captures fuzz fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,8 +27,11 @@ endif
 test: ## all tests
 	$(CARGO) test
 
-tun-test: ## only the tests with a TUN device in namespaces of their own
-	$(CARGO) test --test it tun:: -- --nocapture
+tun-test: ## the tests with a TUN device, real peers included, and longer than in make test
+	TCPGLASS_LONG=1 $(CARGO) test --test it -- tun:: peers:: --nocapture
+
+conformance: ## what the RFCs ask, where it is done, which test shows it
+	@$(CARGO) test -q --test it spec::the_conformance_record -- --nocapture
 
 bench: ## micro benchmarks
 	$(CARGO) bench
@@ -38,6 +41,12 @@ lab: build ## all experiments in virtual time
 
 captures: ## make the golden captures again
 	TCPGLASS_BLESS=1 $(CARGO) test --test it captures::
+
+FUZZ_SECONDS ?= 60
+fuzz: ## each fuzz target for FUZZ_SECONDS (needs cargo-fuzz: see fuzz/README.md)
+	for target in wire_decode tcp_input http_server script_parse; do \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 fmt: ## format the code
 	$(CARGO) fmt

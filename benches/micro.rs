@@ -24,7 +24,7 @@ fn packet(v6: bool, len: usize) -> (Envelope, Segment, Vec<u8>) {
         false => (([10, 77, 0, 2], 80).into(), ([10, 77, 0, 1], 40_000).into()),
         true => ("[fd77::2]:80".parse().unwrap(), "[fd77::1]:40000".parse().unwrap()),
     };
-    let envelope = Envelope { src, dst, ecn: Ecn::NotEct, ident: 1, hops: 64 };
+    let envelope = Envelope { src, dst, ecn: Ecn::NotEct, dscp: 0, ident: 1, hops: 64 };
     let timestamps = Some(Timestamps { value: 1, echo: 2 });
     let seg = Segment {
         seq: Seq(1),
@@ -182,7 +182,7 @@ fn demultiplex(bencher: Bencher, connections: usize) {
     let local = hosts.stacks[0].connect(hosts.now, ([10, 0, 0, 2], 80).into(), None, None, CLIENT).unwrap();
     hosts.settle();
     let (src, dst) = hosts.stacks[0].addrs_of(local).unwrap();
-    let envelope = Envelope { src, dst, ecn: Ecn::NotEct, ident: 1, hops: 64 };
+    let envelope = Envelope { src, dst, ecn: Ecn::NotEct, dscp: 0, ident: 1, hops: 64 };
     let seg = Segment { flags: Flags::RST, ..Segment::default() };
     let mut frame = vec![0; wire::encoded_len(&envelope, &seg)];
     wire::encode(&mut frame, &envelope, &seg, [&[], &[]]);

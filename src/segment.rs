@@ -201,6 +201,11 @@ impl SackBlocks {
         self.len == 0
     }
 
+    /// Puts the blocks in the order of their numbers.
+    pub fn sort(&mut self) {
+        self.blocks[..usize::from(self.len)].sort_unstable_by(|a, b| a.0.delta(b.0).cmp(&0));
+    }
+
     /// Keeps the first `n` blocks.
     pub fn truncate(&mut self, n: usize) {
         self.len = self.len.min(n as u8);

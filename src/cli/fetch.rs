@@ -105,10 +105,9 @@ fn take(results: &Receiver<Fetched>, writer: Option<&Writer>, each: &mut dyn FnM
     }
 }
 
-/// Client and server are simulated; the server listens on `ports` and is called glass.
+/// Client and server are simulated; the server listens on port 80, as that of `run` does, and is called glass.
 pub fn sim(
     stage: &Stage,
-    ports: &[u16],
     client: HttpClient,
     writer: Option<&Writer>,
     each: &mut dyn FnMut(Fetched),
@@ -122,9 +121,7 @@ pub fn sim(
         seed: stage.seed,
         dns: Vec::new(),
     };
-    let addresses: Vec<SocketAddr> = (network.addrs.iter())
-        .flat_map(|(ip, _)| ports.iter().map(|port| SocketAddr::new(*ip, *port)))
-        .collect();
+    let addresses: Vec<SocketAddr> = network.addrs.iter().map(|(ip, _)| SocketAddr::new(*ip, 80)).collect();
     let tracer = stage.recording.open(stage.names("client"), "client", settings)?;
     let mut world = World::new(stage.seed, settings.link.clone());
     let near = world.add_host("client", config(&network.peers), tracer);

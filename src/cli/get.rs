@@ -100,7 +100,7 @@ fn drive(
     each: &mut dyn FnMut(Fetched),
 ) -> Result<(), Failure> {
     match (&args.sim, &args.with) {
-        (Some(_), _) => fetch::sim(stage, &plan.ports, client, writer, each),
+        (Some(_), _) => fetch::sim(stage, client, writer, each),
         (None, Some(command)) => fetch::with(stage, command, plan.ports[0], client, writer, each),
         (None, None) => fetch::tun(stage, args.name.as_deref(), client, writer, each),
     }

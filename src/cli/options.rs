@@ -217,6 +217,7 @@ impl Recording {
             names,
             interface: interface.to_owned(),
             description: description(settings),
+            portable: false,
         };
         let trace = self.trace.as_deref().map(|path| trace::open(path, &options));
         let events = self.events.as_deref().map(|path| trace::open_as(path, Format::Jsonl, &options));

@@ -190,9 +190,10 @@ impl Core {
         if state.released {
             return self.let_go(now, &socket, state, again.more);
         }
-        let before = (state.received.len(), state.end);
+        // That nothing more is behind what was read is news as well: an error may be next.
+        let before = (state.received.len(), state.end, state.more);
         receive(&mut self.stack, now, &mut state, id);
-        if (state.received.len(), state.end) != before {
+        if (state.received.len(), state.end, state.more) != before {
             socket.open(&state, Gate::Readable);
         }
         if again.moved {

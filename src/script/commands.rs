@@ -144,10 +144,7 @@ const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_mtu_probing", &["0"]),
     ("net.ipv4.tcp_autocorking", &["0"]),
     ("net.ipv4.tcp_frto", &["0"]),
-    ("net.ipv4.tcp_dsack", &["0"]),
     ("net.ipv4.tcp_fack", &["0"]),
-    ("net.ipv4.tcp_recovery", &["0"]),
-    ("net.ipv4.tcp_early_retrans", &["0"]),
     ("net.ipv4.tcp_moderate_rcvbuf", &["0"]),
     ("net.ipv4.tcp_adv_win_scale", &["1"]),
     ("net.ipv4.tcp_abort_on_overflow", &["0"]),
@@ -160,7 +157,6 @@ const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_migrate_req", &["0"]),
     ("net.ipv4.tcp_shrink_window", &["0"]),
     ("net.ipv4.ip_no_pmtu_disc", &["0"]),
-    ("net.ipv4.tcp_congestion_control", &["reno", "newreno"]),
 ];
 
 /// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes.
@@ -203,7 +199,18 @@ fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
         return Ok(Vec::new());
     }
     match name.as_str() {
+        "net.ipv4.tcp_congestion_control" => {
+            let knob = congestion(value).ok_or_else(unsupported)?;
+            Ok(vec![Change::Knob("tcp.congestion", knob.to_string())])
+        }
         "net.ipv4.tcp_sack" => switch("tcp.sack"),
+        "net.ipv4.tcp_dsack" => switch("tcp.dsack"),
+        "net.ipv4.tcp_recovery" => switch("tcp.rack"),
+        // 3 is the default: probes; 1 and 2 were of the algorithm before them.
+        "net.ipv4.tcp_early_retrans" => Ok(match number(0, 4)? {
+            0 => vec![Change::Knob("tcp.tail_loss_probe", "off".to_string())],
+            _ => Vec::new(),
+        }),
         "net.ipv4.tcp_timestamps" => switch("tcp.timestamps"),
         "net.ipv4.tcp_slow_start_after_idle" => switch("tcp.slow_start_after_idle"),
         // On is the default; how far the window is scaled is the profile's and the buffer's business.
@@ -213,6 +220,7 @@ fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
         }),
         "net.ipv4.tcp_syn_retries" => same("tcp.syn_retries"),
         "net.ipv4.tcp_synack_retries" => same("tcp.synack_retries"),
+        "net.ipv4.ip_default_ttl" => same("tcp.ttl"),
         "net.ipv4.tcp_retries2" => same("tcp.retries"),
         "net.ipv4.tcp_keepalive_probes" => same("tcp.keepalive.count"),
         "net.core.somaxconn" => same("tcp.backlog"),
@@ -251,6 +259,15 @@ fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
         "net.core.rmem_max" => Ok(vec![Change::RmemMax(number(0, 1 << 31)?)]),
         "net.core.wmem_max" => Ok(vec![Change::WmemMax(number(0, 1 << 31)?)]),
         _ => Err(unsupported()),
+    }
+}
+
+/// What Linux' name of a congestion control algorithm is here.
+fn congestion(linux: &str) -> Option<&'static str> {
+    match linux {
+        "cubic" => Some("cubic"),
+        "reno" | "newreno" => Some("newreno"),
+        _ => None,
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Flow {
     pub iss: Option<u32>,
     /// The script's initial sequence number.
     pub irs: Option<u32>,
+    /// The number of a SYN that came later, which counts if a new connection follows from it.
+    pub next_irs: Option<u32>,
     /// The last acknowledgment of the stack: where a RST would be believed.
     pub acked: Option<u32>,
     /// The MSS option that the script's SYN carried.
@@ -44,6 +46,7 @@ impl Flow {
             offset: None,
             iss: None,
             irs: None,
+            next_irs: None,
             acked: None,
             peer_mss: None,
             timestamps: (false, false),

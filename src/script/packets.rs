@@ -73,7 +73,7 @@ impl Wire {
                 let mut flow = Flow::new(src, dst);
                 if let Some(old) = other.map(|n| &self.flows[n]) {
                     flow.script_ports = old.script_ports;
-                    flow.irs = old.irs;
+                    flow.irs = old.next_irs.or(old.irs);
                     flow.peer_mss = old.peer_mss;
                     flow.timestamps.0 = old.timestamps.0;
                 }
@@ -238,7 +238,11 @@ fn segment(flow: &mut Flow, tcp: &Tcp, tos: u8, ttl: u8) -> Result<Vec<u8>, Stri
     let syn = tcp.flags.contains(Flags::SYN);
     let options = tcp.options.clone().unwrap_or_default();
     if syn {
-        flow.irs = Some(tcp.seq);
+        // On a connection that is open already it begins no new one, unless the stack says so with a SYN of its own.
+        match flow.iss {
+            Some(_) => flow.next_irs = Some(tcp.seq),
+            None => flow.irs = Some(tcp.seq),
+        }
         flow.note_syn(true, &options);
     }
     if tcp.len > frames::MAX_PAYLOAD {

@@ -370,6 +370,7 @@ fn with_opts(base: &tcp::Config, opts: &Opts) -> tcp::Config {
     tcp::Config {
         nagle: opts.nagle,
         cork: opts.cork,
+        congestion: opts.congestion,
         ack_delay: opts.ack_delay,
         mss: opts.mss,
         keepalive: opts.keepalive,
@@ -380,6 +381,8 @@ fn with_opts(base: &tcp::Config, opts: &Opts) -> tcp::Config {
         linger: opts.linger,
         recv_buffer: opts.recv_buffer,
         send_buffer: opts.send_buffer,
+        ttl: opts.ttl,
+        dscp: opts.dscp,
         ..base.clone()
     }
 }

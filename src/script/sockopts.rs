@@ -6,7 +6,7 @@ use super::call_args::{Args, field, number, text};
 use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
 use super::symbols;
 use crate::stack::Stack;
-use crate::tcp::{Nagle, Opts};
+use crate::tcp::{Congestion, Nagle, Opts};
 use crate::time::{Duration, Instant};
 
 /// The options that are known; a name outside is refused.
@@ -37,6 +37,9 @@ enum Name {
     QuickAck,
     Congestion,
     UserTimeout,
+    Ttl,
+    /// IP_TOS and IPV6_TCLASS.
+    TrafficClass,
     /// Accepted and without any effect on what is sent here.
     Inert,
 }
@@ -68,6 +71,8 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (6, 12) => Name::QuickAck,
         (6, 13) => Name::Congestion,
         (6, 18) => Name::UserTimeout,
+        (0, 2) => Name::Ttl,
+        (0, 1) | (41, 67) => Name::TrafficClass,
         _ => return None,
     })
 }
@@ -87,13 +92,18 @@ impl Sockets {
         let Some(socket) = self.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         let value = args.boxed(3)?;
         if name == Name::Congestion {
-            return match value {
-                Some(Expr::Str(name)) if name == "reno" || name == "newreno" => Ok(Step::Done(0)),
+            socket.opts.congestion = match value {
+                Some(Expr::Str(name)) if name == "cubic" => Congestion::Cubic,
+                Some(Expr::Str(name)) if name == "reno" || name == "newreno" => Congestion::NewReno,
                 Some(other) => {
-                    Err(Trouble::unsupported(line, format!("the congestion control {}", text(other))))
+                    return Err(Trouble::unsupported(
+                        line,
+                        format!("the congestion control {}", text(other)),
+                    ));
                 }
-                None => Err(Trouble::syntax(line, "TCP_CONGESTION needs a name")),
+                None => return Err(Trouble::syntax(line, "TCP_CONGESTION needs a name")),
             };
+            return self.changed(stack, now, fd, line);
         }
         if name == Name::Linger {
             let Some(Expr::Braces(fields)) = value else {
@@ -175,6 +185,16 @@ impl Sockets {
                 1.. => opts.user_timeout = Some(Duration::from_millis(value as u64)),
                 _ => return Ok(Step::Errno("EINVAL")),
             },
+            Name::Ttl => match value {
+                -1 => opts.ttl = plain.ttl,
+                1..=255 => opts.ttl = value as u8,
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            // The lowest two bits are the stack's own (RFC 3168 §5).
+            Name::TrafficClass => match value {
+                0..=255 => opts.dscp = (value >> 2) as u8,
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
             Name::Congestion | Name::Linger => unreachable!("both are handled above"),
         }
         self.changed(stack, now, fd, line)
@@ -223,6 +243,8 @@ impl Sockets {
             Name::Linger2 => whole(self.base.fin_timeout),
             Name::DeferAccept => socket.defer_accept,
             Name::UserTimeout => opts.user_timeout.map_or(0, |d| d.as_millis() as i64),
+            Name::Ttl => i64::from(opts.ttl),
+            Name::TrafficClass => i64::from(opts.dscp) << 2,
             Name::Linger => {
                 let (on, seconds) = (i64::from(opts.linger.is_some()), opts.linger.map_or(0, whole));
                 let seen = format!("{{onoff={on}, linger={seconds}}}");

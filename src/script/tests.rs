@@ -143,6 +143,7 @@ fn every_knob_that_a_sysctl_names_exists_and_takes_its_value() {
         ("tcp_slow_start_after_idle", "0"),
         ("tcp_syn_retries", "3"),
         ("tcp_synack_retries", "3"),
+        ("ip_default_ttl", "9"),
         ("tcp_retries2", "3"),
         ("tcp_keepalive_probes", "3"),
         ("tcp_keepalive_time", "3"),

@@ -206,7 +206,9 @@ impl Side {
         }
         // Behind the peer's FIN nothing can come, so the window means nothing any more.
         let over = peer.fin.is_some_and(|fin| seg.ack.gt(fin));
-        if !over && self.edge.is_some_and(|edge| self.edge_of(seg).lt(edge)) {
+        // A scaled window can name it only to the unit (RFC 7323 §2.4).
+        let unit = self.edge_of(&Segment { window: 1, ..*seg }).since(seg.ack);
+        if !over && self.edge.is_some_and(|edge| (self.edge_of(seg) + (unit - 1)).lt(edge)) {
             return Err("the window's right edge does not go back");
         }
         Ok(())
@@ -222,7 +224,8 @@ impl Side {
         }
         if seg.has(Flags::ACK) {
             self.ack = Some(seg.ack);
-            self.edge = Some(self.edge_of(seg));
+            let edge = self.edge_of(seg);
+            self.edge = Some(self.edge.map_or(edge, |old| old.max(edge)));
         }
     }
 }
@@ -298,7 +301,7 @@ mod tests {
     }
 
     fn frame(src: SocketAddr, dst: SocketAddr, seg: &Segment, payload: &[u8]) -> Vec<u8> {
-        let envelope = Envelope { src, dst, ecn: Ecn::NotEct, ident: 0, hops: 64 };
+        let envelope = Envelope { src, dst, ecn: Ecn::NotEct, dscp: 0, ident: 0, hops: 64 };
         let seg = Segment { len: payload.len() as u32, ..*seg };
         let mut frame = vec![0; wire::encoded_len(&envelope, &seg)];
         wire::encode(&mut frame, &envelope, &seg, [payload, &[]]);

@@ -90,7 +90,8 @@ impl Addrs {
         !ip.is_multicast() && !ip.is_unspecified() && !self.is_broadcast(ip)
     }
 
-    /// The address to talk to `remote` from: one in its network, else the first of its family.
+    /// The address to talk to `remote` from: one in its network, else the first of its family (RFC 9293 §3.9.1.1,
+    /// MUST-44).
     pub fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
         let family = || self.0.iter().filter(|(own, _)| own.is_ipv4() == remote.is_ipv4());
         family()

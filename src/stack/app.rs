@@ -14,7 +14,8 @@ use std::net::{IpAddr, SocketAddr};
 impl Stack {
     /// Listens on `local`. `0.0.0.0` takes IPv4 on all addresses, `[::]` both families; a specific address beats a
     /// wildcard. Port 0 picks an ephemeral port: [`listener_addr`](Self::listener_addr) tells which. Connections
-    /// with that local port, TIME-WAIT included, are no hindrance (SO_REUSEADDR is always on).
+    /// with that local port, TIME-WAIT included, are no hindrance (SO_REUSEADDR is always on) and not touched: RFC 9293
+    /// §3.9.1.1 (MUST-41, MUST-42).
     ///
     /// `backlog` is how many connections may wait to be accepted, half-open ones included: at least one, at most
     /// the `tcp.backlog` setting, which is also the default.
@@ -92,7 +93,7 @@ impl Stack {
 
     /// Connects to `remote`; it ends in `Ready::Conn(id, Established)` or `Ready::Conn(id, Closed(..))`.
     ///
-    /// `local` is the address to come from; an unspecified one and port 0 are chosen. The port is free for this
+    /// `local` is the address to come from (RFC 9293 §3.9.1.1, MUST-43); an unspecified one and port 0 are chosen. The port is free for this
     /// destination, but may be in use for another (the four of addresses and ports are what must differ).
     /// An address of this stack can be connected to: the packets come back without seeing the device.
     ///
@@ -109,6 +110,7 @@ impl Stack {
     ) -> Result<ConnId, StackError> {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let source = self.own.source_for(remote.ip()).ok_or(StackError::InvalidDestination)?;
+        // RFC 9293 §3.9.1.1 (MUST-46).
         let reachable = !remote.ip().is_loopback() && self.own.is_host(remote.ip());
         if remote.port() == 0 || !reachable {
             return Err(StackError::InvalidDestination);

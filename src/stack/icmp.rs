@@ -29,7 +29,8 @@ pub(super) enum Problem {
     TooBig(u16),
 }
 
-/// Reads an ICMP error with a right checksum that quotes a TCP segment; None is anything else.
+/// Reads an ICMP error with a right checksum that quotes a TCP segment; None is anything else, source quench included
+/// (RFC 9293 §3.9.2.2, MUST-55).
 pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Option<Quoted> {
     let (kind, code, rest, quote) = match *body {
         [kind, code, _, _, a, b, c, d, ref quote @ ..] => (kind, code, [a, b, c, d], quote),

@@ -33,12 +33,8 @@ impl Stack {
         if !self.own.contains(local.ip()) {
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::NotForUs));
         }
-        // No host has such an address (RFC 9293 §3.9.2.3, MUST-57; RFC 1122 §3.2.1.3), and ours is not out there.
-        if !self.own.is_host(remote.ip())
-            || remote.ip().is_loopback()
-            || remote.ip().to_canonical() != remote.ip()
-            || (self.own.contains(remote.ip()) && !frame.looped)
-        {
+        // No host has such an address (RFC 9293 §3.9.2.3, MUST-57, MUST-63; RFC 1122 §3.2.1.3), and ours is not out there.
+        if !self.is_foreign_host(remote.ip(), frame) {
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::Malformed));
         }
         let flow = Flow::new(local, remote);
@@ -47,6 +43,14 @@ impl Stack {
             Some(Slot::TimeWait(index)) => self.on_late_segment(now, frame, packet, index),
             None => self.on_stranger(now, frame, packet, flow, None),
         }
+    }
+
+    /// Whether a packet can honestly come from `src`: a host's address, and none of ours unless we sent it to ourselves.
+    fn is_foreign_host(&self, src: IpAddr, frame: &Frame) -> bool {
+        self.own.is_host(src)
+            && !src.is_loopback()
+            && src.to_canonical() == src
+            && (frame.looped || !self.own.contains(src))
     }
 
     fn on_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
@@ -157,7 +161,7 @@ impl Stack {
             Some(DropReason::NotForUs)
         } else if !dst.is_ipv4() {
             Some(DropReason::Unhandled)
-        } else if !host::is_sane_fragment(frame.bytes) || !self.own.is_host(src) {
+        } else if !host::is_sane_fragment(frame.bytes) || !self.is_foreign_host(src, frame) {
             Some(DropReason::Malformed)
         } else if !self.host.on_packet(now, frame.bytes) {
             Some(DropReason::Unhandled)
@@ -191,7 +195,7 @@ impl Stack {
             // Echo requests to a broadcast address stay unanswered, too (RFC 1122 §3.2.2.6).
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::NotForUs));
         }
-        if !self.own.is_host(src) {
+        if !self.is_foreign_host(src, frame) {
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::Malformed));
         }
         if let Some(quoted) = icmp::quoted(protocol, src, dst, body) {
@@ -211,6 +215,7 @@ impl Stack {
         self.tell_resolved();
     }
 
+    /// RFC 9293 §3.9.2.2 (MUST-54): the connection that the message is about hears of it.
     fn on_icmp_error(&mut self, now: Instant, frame: &Frame, quoted: Quoted) {
         let said = match quoted.problem {
             Problem::Unreachable { error, .. } => format!("{error}, about {}", quoted.seq),

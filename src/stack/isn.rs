@@ -34,11 +34,12 @@ impl Secrets {
         SipHasher24::new_with_keys(self.seed, purpose as u64)
     }
 
+    /// F of RFC 9293 §3.4.1: nobody without the seed can compute it (MUST-9).
     fn of_flow(&self, purpose: Purpose, flow: &Flow) -> u64 {
         self.hasher(purpose).hash(&flow.bytes())
     }
 
-    /// ISN = M + F(local, remote, secret), M ticking every 4 µs (RFC 9293 §3.4.1, RFC 6528; SHLD-1).
+    /// ISN = M + F(local, remote, secret), M ticking every 4 µs (RFC 9293 §3.4.1, RFC 6528; MUST-8, SHLD-1).
     pub fn isn(&self, now: Instant, flow: &Flow) -> Seq {
         Seq((self.of_flow(Purpose::Isn, flow) as u32).wrapping_add((now.as_micros() / 4) as u32))
     }

@@ -303,22 +303,26 @@ impl Stack {
         .min()
     }
 
-    /// One turn: receives up to `budget` frames, runs timers, and sends up to `budget` packets after each, so that
-    /// acknowledgments do not depend on how many frames had come together. True if anything happened.
+    /// One turn: receives up to `budget` frames, runs timers, and sends after each, so that acknowledgments do not depend
+    /// on how many frames had come together (RFC 9293 §3.10.7.4, MUST-59, would have all of them processed first). It
+    /// receives no more once `budget` packets were sent: others want their turn. True if anything happened.
     ///
     /// `clock` is read once per frame: a peer in the same kernel answers while we send, and what comes later must not
     /// be traced and measured as if it had come at once.
     pub fn poll<D: Device>(&mut self, clock: impl Fn() -> Instant, device: &mut D, budget: usize) -> bool {
         let verified = !device.capabilities().checksum.tcp.rx();
-        let mut busy = false;
+        let (mut busy, mut sent) = (false, 0);
         let mut now = clock();
         for _ in 0..budget {
             let Some((rx, _)) = device.receive(now.into()) else { break };
             now = clock();
             let gso_size = rx.meta().segmentation_offload_size;
             rx.consume(|frame| self.on_offloaded_frame(now, frame, gso_size, verified));
-            self.transmit(now, device, budget);
+            sent += self.transmit(now, device, budget - sent);
             busy = true;
+            if sent >= budget {
+                break;
+            }
         }
         for _ in 0..budget {
             let due = self.next_deadline().is_some_and(|at| at <= now);

@@ -5,7 +5,7 @@ use super::addrs::Flow;
 use super::icmp;
 use super::queue_device::{QueueDevice, meta};
 use crate::segment::{Ecn, Segment};
-use crate::tcp::{Cause, Cx, Payload, Room, Snapshot};
+use crate::tcp::{Cause, Cx, Opts, Payload, Room, Snapshot};
 use crate::time::Instant;
 use crate::trace::{Direction, PacketRecord, Record, Tracer, Why};
 use crate::wire::{self, Decoded, Envelope};
@@ -14,8 +14,6 @@ use std::num::NonZeroU16;
 
 /// Answers that wait for the device. They come one per packet received, and are sent before anything else.
 pub(super) const MAX_REPLIES: usize = 256;
-/// TTL and hop limit of all that is sent (RFC 1700's default).
-const HOPS: u8 = 64;
 
 /// Packets that a stack may have under way to itself.
 const MAX_LOOPED: usize = 1024;
@@ -77,7 +75,7 @@ impl Stack {
 
     fn send_reply<T: TxToken>(&mut self, now: Instant, token: T, reply: Reply, looped: bool) {
         let out = Outgoing {
-            envelope: envelope(&reply.flow, self.take_ident(1)),
+            envelope: envelope(&reply.flow, self.take_ident(1), self.tcp.ttl, self.tcp.dscp),
             seg: reply.seg,
             payload: Payload::default(),
             gso_size: None,
@@ -121,6 +119,7 @@ impl Stack {
                 return false;
             }
             let room = room(self.config.mtu, caps, entry.flow.ip_header(), looped);
+            let Opts { ttl, dscp, .. } = *entry.conn.opts();
             let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
             let Some(transmit) = entry.conn.poll_transmit(&mut cx, room) else {
                 self.follow(now, index);
@@ -128,7 +127,7 @@ impl Stack {
                 continue;
             };
             let (seg, cause, gso_size) = (transmit.seg, transmit.cause, transmit.gso_size);
-            let envelope = envelope(&entry.flow, self.ident);
+            let envelope = envelope(&entry.flow, self.ident, ttl, dscp);
             // A super-segment takes as many identifications as packets it becomes.
             let packets = gso_size.map_or(1, |size| seg.len.div_ceil(size.get().into()).max(1));
             self.ident = self.ident.wrapping_add(packets as u16);
@@ -223,8 +222,10 @@ impl Looped {
     }
 }
 
-fn envelope(flow: &Flow, ident: u16) -> Envelope {
-    Envelope { src: flow.local(), dst: flow.remote(), ecn: Ecn::NotEct, ident, hops: HOPS }
+/// The addresses are those of the flow, from its first segment to its last: RFC 9293 §3.9.1.1 (MUST-45). What was
+/// set reaches the IP header as it is: §3.9.1.9 (SHLD-22).
+fn envelope(flow: &Flow, ident: u16, hops: u8, dscp: u8) -> Envelope {
+    Envelope { src: flow.local(), dst: flow.remote(), ecn: Ecn::NotEct, dscp, ident, hops }
 }
 
 /// How much a connection may send at once.

@@ -35,7 +35,7 @@ pub(super) struct Answer {
 }
 
 impl Waiting {
-    /// Whether a SYN can only be a new connection (RFC 9293 §3.10.7.4 MAY-2, RFC 6191 §2): its number is above all
+    /// Whether a SYN can only be a new connection (RFC 9293 §3.6.1 MAY-2, SHLD-4; RFC 6191 §2): its number is above all
     /// that the old one used, or its time stamp is newer.
     pub fn allows(&self, seg: &Segment) -> bool {
         if !seg.has(Flags::SYN) || seg.flags.intersects(Flags::RST | Flags::ACK | Flags::FIN) {
@@ -138,7 +138,7 @@ pub(super) struct TimeWaits {
 }
 
 impl TimeWaits {
-    /// The index of the new entry; None if there are too many.
+    /// The index of the new entry, which stays for 2 MSL: RFC 9293 §3.6.1 (MUST-13); None if there are too many.
     pub fn add(&mut self, flow: Flow, number: u32, wait: TimeWait, expires: Instant) -> Option<u32> {
         if self.waiting.len() >= LIMIT {
             return None;

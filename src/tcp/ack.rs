@@ -66,12 +66,13 @@ impl Ack {
         self.now.is_some() || self.every || self.delayed
     }
 
-    /// A reason to acknowledge at once; the first one stays, being what the peer waits for.
+    /// A reason to acknowledge at once; the first one stays, being what the peer waits for. All that is due becomes one
+    /// acknowledgment: RFC 9293 §3.10.7.4 (MUST-58).
     pub(super) fn at_once(&mut self, why: AckNowWhy) {
         self.now.get_or_insert(why);
     }
 
-    /// `bytes` came in order, in `segments` segments of the wire.
+    /// `bytes` came in order, in `segments` segments of the wire. RFC 9293 §3.8.6.3 (SHLD-18, SHLD-19), RFC 5681 §4.2.
     pub(super) fn on_data(
         &mut self,
         cfg: &Config,
@@ -107,7 +108,7 @@ impl Ack {
         }
     }
 
-    /// A segment with an acknowledgment leaves; `data` if it carries data.
+    /// A segment with an acknowledgment leaves, which is all that it answers (RFC 5681 §4.2); `data` if it carries data.
     pub(super) fn on_sent(&mut self, data: bool) {
         if data && self.pending() {
             self.interactive = true;

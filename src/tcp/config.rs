@@ -1,5 +1,6 @@
 //! How should TCP behave? Every setting of the engine, and three profiles of them.
 
+use super::congestion::Custom;
 use crate::time::Duration;
 
 /// What a small segment waits for (RFC 9293 §3.7.4, RFC 896).
@@ -16,10 +17,14 @@ pub enum Nagle {
 /// Which algorithm chooses the congestion window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Congestion {
+    /// RFC 9438.
+    Cubic,
     /// RFC 5681 with RFC 6582.
     NewReno,
     /// Always so many segments: for experiments only.
     Fixed(u32),
+    /// One from outside.
+    Custom(Custom),
 }
 
 /// Whether the window scale option is offered, and with which shift (RFC 7323 §2).
@@ -49,7 +54,7 @@ pub struct Config {
     pub nagle: Nagle,
     /// Hold every partial segment until 200 ms have passed (`TCP_CORK`).
     pub cork: bool,
-    /// The delayed-ACK timer, 0 to 500 ms (RFC 9293 §3.8.6.3); 0 acknowledges every segment.
+    /// The delayed-ACK timer, less than 500 ms (RFC 9293 §3.8.6.3, MUST-40); 0 acknowledges every segment.
     pub ack_delay: Duration,
     /// Acknowledge at the latest every so many full-sized segments, 1 to 255.
     pub ack_every: u8,
@@ -57,10 +62,29 @@ pub struct Config {
     pub quickack: u8,
     /// The initial congestion window in segments, 1 to 65,535 (RFC 6928).
     pub init_cwnd: u32,
-    /// The congestion control algorithm.
+    /// The congestion control algorithm for new connections.
     pub congestion: Congestion,
+    /// Leave the first slow start when the round trips grow (HyStart++, RFC 9406).
+    pub hystart: bool,
+    /// CUBIC makes more room for others after a loss at a smaller window than the last (RFC 9438 §4.7).
+    pub fast_convergence: bool,
+    /// CUBIC's Reno-friendly window grows as fast as Reno's once it is where the last event hit it (RFC 9438 §4.3).
+    /// Its published response function, and Linux, are without.
+    pub reno_catch_up: bool,
+    /// The congestion window grows only while it is filled (RFC 7661 §3).
+    pub cwnd_validation: bool,
     /// Offer and use selective acknowledgments (RFC 2018).
     pub sack: bool,
+    /// Report data that came twice (RFC 2883); needs `sack`.
+    pub dsack: bool,
+    /// Find losses by time (RFC 8985); needs `sack`. Off: by three segments or duplicates (RFC 6675).
+    pub rack: bool,
+    /// Probe for a lost tail after two round trips (RFC 8985 §7); needs `rack`.
+    pub tail_loss_probe: bool,
+    /// Spread what recovery sends over the acknowledgments (RFC 6937, proportional rate reduction).
+    pub prr: bool,
+    /// Take a window reduction back when nothing had been lost (RFC 3522, RFC 4015, RFC 3708).
+    pub undo: bool,
     /// Offer and use time stamps (RFC 7323).
     pub timestamps: bool,
     /// Offer window scaling (RFC 7323).
@@ -98,7 +122,7 @@ pub struct Config {
     pub keepalive_count: u8,
     /// The least time between two ACKs that answer segments outside the window (RFC 5961 §7, against ACK storms).
     pub challenge_interval: Duration,
-    /// How long TIME-WAIT lasts (2 MSL, RFC 9293 §3.4.2).
+    /// How long TIME-WAIT lasts (2 MSL, RFC 9293 §3.6.1, MUST-13).
     pub time_wait: Duration,
     /// How long a connection without an owner may stay in FIN-WAIT-2.
     pub fin_timeout: Duration,
@@ -114,6 +138,10 @@ pub struct Config {
     pub send_buffer: u32,
     /// What dropping a connection with queued data does: `None` sends it in the background, `Some(0)` resets.
     pub linger: Option<Duration>,
+    /// The time to live or hop limit of all that is sent, 1 to 255 (RFC 9293 §3.9.2, MUST-49).
+    pub ttl: u8,
+    /// The differentiated services field of all that is sent, 0 to 63 (RFC 9293 §3.9.1.9, MUST-48).
+    pub dscp: u8,
 }
 
 impl Config {
@@ -126,8 +154,17 @@ impl Config {
             ack_every: 2,
             quickack: 16,
             init_cwnd: 10,
-            congestion: Congestion::NewReno,
+            congestion: Congestion::Cubic,
+            hystart: true,
+            fast_convergence: true,
+            reno_catch_up: false,
+            cwnd_validation: true,
             sack: true,
+            dsack: true,
+            rack: true,
+            tail_loss_probe: true,
+            prr: true,
+            undo: true,
             timestamps: true,
             window_scale: WindowScale::Shift(7),
             mss: None,
@@ -137,10 +174,11 @@ impl Config {
             rto_max: Duration::from_secs(120),
             syn_retries: 6,
             synack_retries: 5,
-            retries: 15,
+            retries: 15, // 15 minutes; at least 100 s by RFC 9293 §3.8.3 (SHLD-11)
             user_timeout: None,
             slow_start_limit: None,
             slow_start_after_idle: true,
+            // RFC 9293 §3.8.4 (MUST-25, MUST-28).
             keepalive: false,
             keepalive_idle: Duration::from_secs(7200),
             keepalive_interval: Duration::from_secs(75),
@@ -154,6 +192,8 @@ impl Config {
             recv_buffer: 512 << 10,
             send_buffer: 1 << 20,
             linger: None,
+            ttl: 64,
+            dscp: 0,
         }
     }
 
@@ -163,12 +203,18 @@ impl Config {
             nagle: Nagle::On,
             ack_delay: Duration::from_millis(200),
             quickack: 0,
+            // RFC 9293 §3.8.2 (MUST-19) asks for RFC 5681; RFC 9438 is a proposed standard beside it.
+            congestion: Congestion::NewReno,
+            hystart: false,
+            reno_catch_up: true,
             window_scale: WindowScale::Auto,
             rto_min: Duration::from_secs(1),
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),
             slow_start_limit: Some(1),
-            syn_retries: 8, // R2 for a SYN is at least 3 minutes: RFC 9293 §3.8.3 (MUST-23)
+            // R2 for a SYN, with or without ACK, is at least 3 minutes: RFC 9293 §3.8.3 (MUST-23).
+            syn_retries: 8,
+            synack_retries: 8,
             time_wait: Duration::from_secs(240),
             ports_first: 1024, // RFC 6056 §3.2: as large a range as possible
             ports_last: 65_535,
@@ -183,6 +229,11 @@ impl Config {
             time_wait: Duration::from_secs(120),
             ports_first: 5_536,
             sack: false,
+            dsack: false,
+            rack: false,
+            tail_loss_probe: false,
+            prr: false,
+            undo: false,
             timestamps: false,
             ..Config::rfc()
         }

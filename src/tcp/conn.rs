@@ -2,9 +2,11 @@
 
 use super::ack::Ack;
 use super::cause::{AckNowWhy, Blocked, RstWhy, Snapshot};
-use super::config::{Config, Nagle, WindowScale};
-use super::congestion::{self, CongestionControl};
+use super::config::{Config, Congestion, Nagle, WindowScale};
+use super::congestion::usage::Usage;
+use super::congestion::{self, CongestionControl, Start};
 use super::log::{Log, Note};
+use super::rack::Rack;
 use super::receive::Receive;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
@@ -40,13 +42,15 @@ pub struct Opts {
     pub nagle: Nagle,
     /// `TCP_CORK`.
     pub cork: bool,
+    /// The congestion control algorithm (`TCP_CONGESTION`). A change on an open connection keeps the window.
+    pub congestion: Congestion,
     /// The delayed-ACK timer.
     pub ack_delay: Duration,
     /// The largest MSS to announce and to send, in bytes (`TCP_MAXSEG`).
     pub mss: Option<u16>,
     /// `SO_KEEPALIVE`.
     pub keepalive: bool,
-    /// Idle time before the first keep-alive probe (`TCP_KEEPIDLE`).
+    /// Idle time before the first keep-alive probe (`TCP_KEEPIDLE`; RFC 9293 §3.8.4, MUST-27).
     pub keepalive_idle: Duration,
     /// Time between keep-alive probes (`TCP_KEEPINTVL`).
     pub keepalive_interval: Duration,
@@ -60,6 +64,11 @@ pub struct Opts {
     pub recv_buffer: u32,
     /// The send buffer's limit in bytes (`SO_SNDBUF`).
     pub send_buffer: u32,
+    /// The time to live or hop limit of its segments (`IP_TTL`, `IPV6_UNICAST_HOPS`).
+    pub ttl: u8,
+    /// The differentiated services field of its segments (`IP_TOS`, `IPV6_TCLASS` without the lowest two bits), 0 to 63;
+    /// it can be changed at any time: RFC 9293 §3.9.1.9 (SHLD-21).
+    pub dscp: u8,
 }
 
 impl Opts {
@@ -68,6 +77,7 @@ impl Opts {
         Opts {
             nagle: cfg.nagle,
             cork: cfg.cork,
+            congestion: cfg.congestion,
             ack_delay: cfg.ack_delay,
             mss: cfg.mss,
             keepalive: cfg.keepalive,
@@ -78,6 +88,8 @@ impl Opts {
             linger: cfg.linger,
             recv_buffer: cfg.recv_buffer,
             send_buffer: cfg.send_buffer,
+            ttl: cfg.ttl,
+            dscp: cfg.dscp,
         }
     }
 }
@@ -147,6 +159,8 @@ pub(super) struct Intents {
     pub(super) resend: bool,
     /// The timer expired: that is why.
     pub(super) rto: bool,
+    /// The next segment is a tail-loss probe, which no congestion window holds back.
+    pub(super) probe: bool,
     /// A partial segment may leave although Nagle, the cork or the window would hold it.
     pub(super) override_hold: bool,
 }
@@ -168,7 +182,7 @@ pub(super) struct Events {
 pub struct Conn {
     pub(super) state: State,
     pub(super) opts: Opts,
-    /// Opened by `connect`.
+    /// Opened by `connect`: RFC 9293 §3.5 (MUST-11).
     pub(super) active: bool,
     /// Nobody holds a handle any more.
     pub(super) released: bool,
@@ -179,7 +193,9 @@ pub struct Conn {
     pub(super) rcv: Receive,
     pub(super) board: Scoreboard,
     pub(super) recovery: Recovery,
+    pub(super) rack: Rack,
     pub(super) cc: Box<dyn CongestionControl>,
+    pub(super) usage: Usage,
     pub(super) rtt: Rtt,
     pub(super) timers: Timers,
     pub(super) ack: Ack,
@@ -214,6 +230,9 @@ pub struct Conn {
 impl Conn {
     fn new(cx: &Cx, state: State, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, opts: Opts) -> Conn {
         let peer_mss = DEFAULT_MSS[usize::from(ip_header > 20)];
+        let mss = u32::from(peer_mss);
+        let cwnd = cx.cfg.init_cwnd.saturating_mul(mss);
+        let start = Start { cwnd, ssthresh: u32::MAX, mss, config: cx.cfg };
         Conn {
             state,
             opts,
@@ -225,7 +244,9 @@ impl Conn {
             rcv: Receive::new(opts.recv_buffer),
             board: Scoreboard::default(),
             recovery: Recovery::new(iss),
-            cc: congestion::new(cx.cfg, cx.cfg.init_cwnd, u32::from(peer_mss)),
+            rack: Rack::new(iss),
+            cc: congestion::new(opts.congestion, &start),
+            usage: Usage::new(iss),
             rtt: Rtt::new(cx.cfg),
             timers: Timers::new(),
             ack: Ack::new(cx.cfg),
@@ -287,7 +308,8 @@ impl Conn {
         conn
     }
 
-    /// The peer's SYN: its number, and which options both sides want (RFC 7323 §1.3, RFC 2018 §2).
+    /// The peer's SYN: its number, and which options both sides want (RFC 9293 §3.7.1, MUST-14; RFC 7323 §2.2, §3.2;
+    /// RFC 2018 §2).
     pub(super) fn take_syn(&mut self, cx: &Cx, syn: &Segment) {
         let Options { mss, window_scale, sack_permitted, timestamps, .. } = syn.options;
         self.rcv.start(syn.seq);
@@ -322,12 +344,17 @@ impl Conn {
         }
         // More than one lost SYN or SYN-ACK says that the path is full (RFC 6928 §2).
         let segments = if self.syns > 2 { 1 } else { cx.cfg.init_cwnd };
-        self.cc = congestion::new(cx.cfg, segments, self.mss());
+        self.start_congestion(cx, segments.saturating_mul(self.mss()), u32::MAX);
         self.recovery = Recovery::new(self.snd.iss);
         self.retries = 0;
         self.set_state(cx, State::Established);
         self.events.established = true;
         self.arm_keepalive(cx.now);
+    }
+
+    fn start_congestion(&mut self, cx: &Cx, cwnd: u32, ssthresh: u32) {
+        let start = Start { cwnd, ssthresh, mss: self.mss(), config: cx.cfg };
+        self.cc = congestion::new(self.opts.congestion, &start);
     }
 
     pub(super) fn set_state(&mut self, cx: &mut Cx, to: State) {
@@ -365,10 +392,15 @@ impl Conn {
 
     /// Ends the connection with a RST, if the peer can know of it.
     pub(super) fn reset(&mut self, cx: &mut Cx, why: RstWhy, reason: CloseReason) {
-        // RFC 9293 §3.10.5: no RST from SYN-SENT, and none when all is over anyway.
-        if !matches!(self.state, State::SynSent | State::TimeWait | State::Closed) {
-            // A window that has shrunk meanwhile must not keep the peer from believing it.
-            let seq = self.snd.nxt.min(self.snd.una + self.snd.wnd);
+        // RFC 9293 §3.10.5: no RST from SYN-SENT, none when both FINs are out, and none when all is over anyway.
+        let said_all = matches!(self.state, State::Closing | State::LastAck) && self.snd.fin == Fin::Sent;
+        let silent = said_all && why == RstWhy::Abort;
+        if !silent && !matches!(self.state, State::SynSent | State::TimeWait | State::Closed) {
+            // A window that has shrunk must not keep the peer from believing it; one that was only rounded to its
+            // unit does not count.
+            let edge = self.snd.una + self.snd.wnd;
+            let shrunk = self.snd.nxt.gt(edge + (1 << self.snd.shift));
+            let seq = if shrunk { edge } else { self.snd.nxt };
             self.intents.rst = Some((seq, Some(self.rcv.nxt), why));
         }
         if self.state != State::Closed {
@@ -376,7 +408,7 @@ impl Conn {
         }
     }
 
-    /// The largest payload of a segment without options, bytes: Eff.snd.MSS of RFC 9293 §3.7.1 before options.
+    /// The largest payload of a segment without options, bytes: Eff.snd.MSS of RFC 9293 §3.7.1 (MUST-16) before options.
     pub(super) fn base_mss(&self) -> u32 {
         let own = self.opts.mss.unwrap_or(u16::MAX).min(self.mtu.saturating_sub(self.ip_header + 20));
         u32::from(self.peer_mss.min(own).max(LEAST_MSS))
@@ -392,6 +424,7 @@ impl Conn {
         self.opts.mss.unwrap_or(u16::MAX).min(self.mtu.saturating_sub(self.ip_header + 20)).max(LEAST_MSS)
     }
 
+    /// Each connection has its own switch: RFC 9293 §3.8.4 (MUST-24).
     pub(super) fn arm_keepalive(&mut self, now: Instant) {
         if self.opts.keepalive && !self.state.is_opening() && !self.state.is_over() {
             self.timers.set(Timer::KeepAlive, now + self.opts.keepalive_idle);
@@ -400,6 +433,7 @@ impl Conn {
         }
     }
 
+    /// R2 of RFC 9293 §3.8.3, set by the application (MUST-21).
     pub(super) fn arm_user_timeout(&mut self) {
         match (self.opts.user_timeout, self.stalled_since) {
             (Some(limit), Some(since)) => self.timers.set(Timer::User, since + limit),
@@ -493,8 +527,8 @@ impl Conn {
 
     /// The owner lets go of the handle (`close(2)`).
     ///
-    /// Unread data or a linger time of zero makes it a RST (RFC 2525 §2.17); else a FIN follows the queued data, and
-    /// data that still arrives is answered with a RST.
+    /// Unread data or a linger time of zero makes it a RST (RFC 9293 §3.6.1, SHLD-3; RFC 2525 §2.17); else a FIN follows
+    /// the queued data, and data that still arrives is answered with a RST (MAY-1).
     pub fn release(&mut self, cx: &mut Cx) {
         if self.released {
             return;
@@ -529,11 +563,16 @@ impl Conn {
     pub fn set_opts(&mut self, cx: &mut Cx, opts: Opts) {
         let keepalive_changed =
             (opts.keepalive, opts.keepalive_idle) != (self.opts.keepalive, self.opts.keepalive_idle);
-        // Uncorking, and switching Nagle's algorithm off, push out what is held (as TCP_NODELAY and TCP_CORK do).
+        // Uncorking, and switching Nagle's algorithm off (RFC 9293 §3.7.4, MUST-17), push out what is held, as TCP_CORK
+        // and TCP_NODELAY do.
         if (self.opts.cork && !opts.cork) || (self.opts.nagle != opts.nagle && opts.nagle == Nagle::Off) {
             self.timers.clear(Timer::Cork);
         }
+        let algorithm_changed = opts.congestion != self.opts.congestion;
         self.opts = opts;
+        if algorithm_changed {
+            self.start_congestion(cx, self.cc.cwnd(), self.cc.ssthresh());
+        }
         self.snd.limit = opts.send_buffer;
         self.rcv.limit = self.rcv.limit.max(opts.recv_buffer);
         if keepalive_changed {
@@ -614,6 +653,12 @@ impl Conn {
     /// Why the connection ended; `None` while it lives and after a normal end (`SO_ERROR`).
     pub fn error(&self) -> Option<StreamError> {
         self.error
+    }
+
+    /// The last ICMP error about what is in flight, until something is acknowledged. It ends no connection: RFC 9293
+    /// §3.9.1.8 (MUST-47), §3.9.2.2 (SHLD-25).
+    pub fn soft_error(&self) -> Option<StreamError> {
+        self.soft_error
     }
 
     /// Bytes that can be read now.

@@ -10,6 +10,7 @@ use super::state::{CloseReason, State};
 use super::timers::Timer;
 use crate::dropped::DropReason;
 use crate::segment::{Arrival, Flags, Segment};
+use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 
 /// TS.Recent is not believed for longer (RFC 7323 §5.5).
@@ -22,16 +23,21 @@ fn dropped(reason: DropReason) -> Received {
 impl Conn {
     /// A segment arrived for this connection; its checksum is right.
     pub fn on_segment(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
-        self.last_received = cx.now;
-        self.keepalives = 0;
-        if self.timers.is_set(Timer::KeepAlive) {
-            self.arm_keepalive(cx.now);
-        }
-        match self.state {
+        let received = match self.state {
             State::SynSent => self.in_syn_sent(cx, arrival),
             State::TimeWait | State::Closed => dropped(DropReason::NoSocket),
             _ => self.in_synchronized(cx, arrival),
+        };
+        // Whatever fits shows that the peer is there: RFC 9293 §3.8.4 (MUST-26). What does not says nothing: anybody can
+        // send it.
+        if !matches!(received.verdict, Verdict::Drop(_)) {
+            self.last_received = cx.now;
+            self.keepalives = 0;
+            if self.timers.is_set(Timer::KeepAlive) {
+                self.arm_keepalive(cx.now);
+            }
         }
+        received
     }
 
     /// RFC 9293 §3.10.7.3.
@@ -57,12 +63,13 @@ impl Conn {
         }
         self.take_syn(cx, seg);
         if !seg.has(Flags::ACK) {
-            // Simultaneous open: our SYN goes out again, with an acknowledgment.
+            // Simultaneous open (MUST-10): our SYN goes out again, with an acknowledgment.
             self.intents.syn = true;
-            self.syns = 0;
+            (self.syns, self.retries) = (0, 0);
             self.set_state(cx, State::SynReceived);
             return Received::new(Verdict::InOrder);
         }
+        // The window of a SYN is not scaled (RFC 7323 §2.2).
         self.establish(cx, seg, u32::from(seg.window));
         self.ack.at_once(AckNowWhy::Handshake);
         let mut received = Received { acked: 1, ..Received::new(Verdict::InOrder) };
@@ -94,6 +101,8 @@ impl Conn {
             }
             seg.flags = Flags(seg.flags.0 & !Flags::SYN.0);
             seg.seq += 1;
+            // The window of a SYN is never scaled (RFC 7323 §2.2); from here on it will be.
+            seg.window >>= self.snd.shift;
         }
         // First: the sequence number, and before it the time stamp (RFC 7323 §5.3 R1).
         if !self.passes_paws(cx.now, &seg) {
@@ -103,12 +112,13 @@ impl Conn {
         if !self.is_acceptable(&seg) {
             return self.refuse(cx, &seg);
         }
-        // Second: the RST bit (RFC 5961 §3.2).
+        // Second: the RST bit (RFC 5961 §3.2), whatever data it carries (SHLD-2).
         if seg.has(Flags::RST) {
             if seg.seq != self.rcv.nxt {
                 self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
                 return dropped(DropReason::Control);
             }
+            // Who opened passively goes back to LISTEN: RFC 9293 §3.5 (MUST-11).
             let reason = match self.state {
                 State::SynReceived if self.active => CloseReason::Refused,
                 State::Closing | State::LastAck => CloseReason::Normal,
@@ -139,7 +149,7 @@ impl Conn {
             }
             received.acked = 1;
         }
-        // RFC 5961 §5.2.
+        // RFC 5961 §5.2 (RFC 9293 §3.10.7.4, MAY-12).
         if seg.ack.gt(self.snd.nxt) || seg.ack.lt(self.snd.una - self.snd.max_wnd) {
             self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
             return dropped(DropReason::BadAck);
@@ -181,7 +191,7 @@ impl Conn {
         }
     }
 
-    /// Outside the window: say where we are, unless it is a RST.
+    /// Outside the window: say where we are, unless it is a RST (RFC 5961 §3.2).
     fn refuse(&mut self, cx: &mut Cx, seg: &Segment) -> Received {
         if seg.has(Flags::RST) {
             return dropped(DropReason::Window);
@@ -192,12 +202,16 @@ impl Conn {
             _ if seg.has(Flags::SYN) => AckNowWhy::Challenge,
             _ => AckNowWhy::Duplicate,
         };
-        if old && seg.len > 0 {
-            // Our acknowledgment may have been lost: the peer waits for it.
+        if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
+            if old && seg.len > 0 {
+                self.report_twice(cx, seg.seq, seg.end());
+            }
+            // Our acknowledgment may have been lost: the peer waits for it, with a FIN not less than with data. What
+            // occupies numbers is no acknowledgment, so no two ends can answer each other for ever with it.
             self.ack.at_once(why);
-            return Received::new(Verdict::Old);
+        } else {
+            self.answer_doubtful(cx, seg, why);
         }
-        self.answer_doubtful(cx, seg, why);
         if old { Received::new(Verdict::Old) } else { dropped(DropReason::Window) }
     }
 
@@ -207,7 +221,9 @@ impl Conn {
             return;
         }
         let wait = cx.cfg.challenge_interval;
-        if why != AckNowWhy::Probe && self.last_challenge.is_some_and(|at| cx.now.since(at) < wait) {
+        // A probe waits for its answer; one that acknowledges what was never sent is none.
+        let probe = why == AckNowWhy::Probe && seg.ack.le(self.snd.nxt);
+        if !probe && self.last_challenge.is_some_and(|at| cx.now.since(at) < wait) {
             return;
         }
         self.last_challenge = Some(cx.now);
@@ -219,7 +235,8 @@ impl Conn {
         self.set_state(cx, State::Closed);
     }
 
-    /// RFC 7323 §5.3 R1: an older time stamp means an older segment.
+    /// RFC 7323 §5.3 R1: an older time stamp means an older segment. A RST needs none (§5.2), and a segment without
+    /// is taken (§3.2 would have it dropped; Linux does not either).
     fn passes_paws(&self, now: Instant, seg: &Segment) -> bool {
         let Some(t) = seg.options.timestamps.filter(|_| self.ts.on && !seg.has(Flags::RST)) else {
             return true;
@@ -243,7 +260,7 @@ impl Conn {
         self.snd.update_window(seg, acked > 0);
         self.probes = 0;
         if self.snd.wnd == 0 {
-            // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37).
+            // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37), §3.8.6 (SHLD-17).
             self.retries = self.retries.min(1);
         }
         if self.snd.usable() > 0 && self.snd.wnd > 0 {
@@ -291,12 +308,15 @@ impl Conn {
         let fin = seg.has(Flags::FIN) && !cut;
         let news = (seg.seq + fits).gt(self.rcv.nxt);
         if self.released && news {
-            // Nobody will ever read it: RFC 9293 §3.6.1, answered like a segment without a connection.
+            // Nobody will ever read it: RFC 9293 §3.6.1 (SHLD-3), answered like a segment without a connection.
             self.close_by_reset(cx, CloseReason::Aborted);
             self.intents.rst = Some((seg.ack, None, RstWhy::UnreadData));
             return Received::new(Verdict::InOrder);
         }
         let trimmed = cut || seg.seq.lt(self.rcv.nxt);
+        if seg.seq.lt(self.rcv.nxt) {
+            self.report_twice(cx, seg.seq, self.rcv.nxt.min(seg.end()));
+        }
         let gap_before = self.rcv.has_gap();
         match self.rcv.place(seg.seq, &arrival.payload[..fits as usize], fin) {
             Placed::InOrder { bytes, filled } => {
@@ -307,7 +327,8 @@ impl Conn {
                     self.ack.at_once(AckNowWhy::GapFilled);
                 }
                 if delivered > 0 {
-                    self.schedule_ack(cx, delivered, arrival.segments);
+                    // Not what had waited behind the gap: it says nothing about the size of the peer's segments.
+                    self.schedule_ack(cx, delivered.min(fits), arrival.segments);
                 }
                 self.events.readable = true;
                 if finished {
@@ -319,6 +340,7 @@ impl Conn {
                 }
                 Received { delivered, ..Received::new(verdict) }
             }
+            // RFC 5681 §3.2, RFC 9293 §3.10.7.4 (MAY-13).
             Placed::Beyond => {
                 self.ack.at_once(AckNowWhy::OutOfOrder);
                 Received::new(Verdict::OutOfOrder)
@@ -334,6 +356,9 @@ impl Conn {
             Placed::Known => {
                 self.ack.at_once(AckNowWhy::Duplicate);
                 let old = (seg.seq + fits).le(self.rcv.nxt);
+                if !old {
+                    self.report_twice(cx, seg.seq, seg.seq + fits);
+                }
                 Received::new(if old { Verdict::Old } else { Verdict::Duplicate })
             }
         }
@@ -349,6 +374,13 @@ impl Conn {
                     cx.log.push(Note::AckTimer { delay });
                 }
             }
+        }
+    }
+
+    /// These numbers have come before: the next acknowledgment says so (RFC 2883).
+    fn report_twice(&mut self, cx: &Cx, start: Seq, end: Seq) {
+        if self.sack && cx.cfg.dsack {
+            self.rcv.came_twice(start, end);
         }
     }
 

@@ -62,10 +62,14 @@ pub enum CwndWhy {
     Recovery,
     /// Recovery is over.
     Recovered,
+    /// Nothing had been lost after all.
+    Undo,
     /// The connection was idle (RFC 5681 §4.1).
     Idle,
     /// The path's MTU changed.
     Mtu,
+    /// The round trips have grown: slow start ends before anything is lost (RFC 9406).
+    SlowStartLeft,
 }
 
 /// Where handlers leave their notes; the caller drains it after each call.

@@ -10,10 +10,15 @@ mod cause;
 mod config;
 pub mod congestion;
 mod conn;
+#[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod hostile_tests;
 mod input;
 mod knobs;
 mod log;
 mod output;
+mod rack;
 mod ranges;
 mod receive;
 mod recovery;

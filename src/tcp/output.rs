@@ -8,7 +8,7 @@ use super::recovery::Phase;
 use super::send::Fin;
 use super::state::State;
 use super::timers::Timer;
-use crate::segment::{Flags, Options, Segment, Timestamps};
+use crate::segment::{Flags, Options, SackBlocks, Segment, Timestamps};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use std::num::NonZeroU16;
@@ -57,8 +57,8 @@ enum Kind {
     Reset(Seq, Option<Seq>),
     /// Our SYN, with an ACK in SYN-RECEIVED.
     Syn,
-    /// `start..end` again; `push` if it ends where a push was.
-    Again { start: Seq, end: Seq, push: bool },
+    /// `start..end` again.
+    Again { start: Seq, end: Seq },
     /// `len` bytes of new data, and the FIN if `fin`.
     New { len: u32, fin: bool, small: bool },
     /// No data, one number below SND.NXT: the peer has to answer.
@@ -110,6 +110,8 @@ impl Conn {
             State::SynSent | State::SynReceived if self.intents.syn => {
                 return send(Kind::Syn, self.syn_cause(cx));
             }
+            // RFC 9293 §3.10.7.4: what does not fit is told where we are, in SYN-RECEIVED too.
+            State::SynReceived if let Some(cause) = self.ack_cause(cx) => return send(Kind::Ack, cause),
             State::SynSent | State::SynReceived => return Decision::Wait(Blocked::Handshake),
             _ => {}
         }
@@ -140,18 +142,22 @@ impl Conn {
         }
     }
 
-    /// Lost data goes before new data.
+    /// Lost data goes before new data (RFC 6675 §4 `NextSeg`), as the pipe falls (§5).
     fn decide_again(&self, cx: &Cx) -> Option<Plan> {
         let lost = self.board.first_lost()?;
         let full = self.full_payload(&self.data_options(cx));
-        let len = lost.end.since(lost.start).min(full);
-        let allowed = self.intents.resend || self.pipe() + len <= self.cc.cwnd();
-        // The head may go even to a window that has closed meanwhile: its answer opens it again.
-        let in_window = lost.start == self.snd.una || (lost.start + len).le(self.snd.una + self.snd.wnd);
+        let end = self.board.repeatable(full, self.snd.data_end())?;
+        let len = end.since(lost.start);
+        let allowed = self.intents.resend || self.pipe() + len <= self.send_limit();
+        // The head may go even to a window that has closed meanwhile: its answer opens it again. RFC 9293 §3.8.6
+        // (SHLD-16, MAY-7).
+        let in_window = lost.start == self.snd.una || end.le(self.snd.una + self.snd.wnd);
         if !allowed || !in_window {
             return None;
         }
-        let cause = if self.intents.rto {
+        let cause = if self.intents.probe {
+            Cause::TailLossProbe
+        } else if self.intents.rto {
             Cause::Rto { nth: self.retries, waited: cx.now.since(lost.last_sent) }
         } else if self.repairs_after_timeout() {
             Cause::RtoRecovery
@@ -163,11 +169,11 @@ impl Conn {
         } else {
             Cause::FastRetransmit { duplicates: self.recovery.dup_acks }
         };
-        let (start, end) = (lost.start, lost.start + len);
-        Some(Plan { kind: Kind::Again { start, end, push: lost.push && end == lost.end }, cause })
+        Some(Plan { kind: Kind::Again { start: lost.start, end }, cause })
     }
 
-    /// New data and the FIN.
+    /// New data and the FIN: the lesser of both windows (RFC 5681 §3.1, RFC 6675 §4) and segments as large as
+    /// possible, whatever the writes were (RFC 9293 §3.9.1.2, SHLD-27, SHLD-28).
     fn decide_new(&self, cx: &Cx, room: Room) -> Decision {
         let unsent = self.snd.unsent();
         let fin = self.snd.fin == Fin::Queued;
@@ -187,15 +193,15 @@ impl Conn {
         let options = self.data_options(cx);
         let full = self.full_payload(&options);
         let least = unsent.min(full);
-        // RFC 9293 §3.8.6.2.1: a full segment, or all there is, or half of the largest window ever seen.
+        // RFC 9293 §3.8.6.2.1 (MUST-38): a full segment, or all there is, or half of the largest window ever seen.
         let half = usable > 0 && usable >= self.snd.max_wnd / 2;
         if usable < least && !half && !(self.intents.override_hold && usable > 0) {
             return Decision::Wait(Blocked::PeerWindow);
         }
         let least = least.min(usable);
         let pipe = self.pipe();
-        let cwnd_left = self.cc.cwnd().saturating_sub(pipe);
-        if pipe > 0 && cwnd_left < least {
+        let cwnd_left = self.send_limit().saturating_sub(pipe);
+        if pipe > 0 && cwnd_left < least && !self.intents.probe {
             return Decision::Wait(Blocked::Cwnd);
         }
         let headers = u32::from(self.ip_header) + 20 + options.encoded_len();
@@ -220,19 +226,20 @@ impl Conn {
         let fin = fin && len == unsent && len < usable;
         let small = !len.is_multiple_of(full) && len == unsent;
         let cause = match self.held_since {
+            _ if self.intents.probe => Cause::TailLossProbe,
             Some(since) => Cause::NagleRelease { held: cx.now.since(since), by: release(why), piggyback },
             None => Cause::Data { why, piggyback },
         };
         Decision::Send(Plan { kind: Kind::New { len, fin, small }, cause })
     }
 
-    /// Nagle's algorithm and the cork, for a segment that is not full and would empty the buffer; `behind` says that
+    /// Nagle's algorithm (RFC 9293 §3.7.4, SHLD-7) and the cork (§3.9.1.2, MAY-16), for a segment that is not full and would empty the buffer; `behind` says that
     /// full segments go out right before it.
     fn may_send_small(&self, behind: bool) -> Result<DataWhy, Blocked> {
         if self.snd.fin == Fin::Queued {
             return Ok(DataWhy::Last);
         }
-        if self.intents.override_hold {
+        if self.intents.override_hold || self.intents.probe {
             return Ok(DataWhy::Override);
         }
         if self.opts.cork {
@@ -243,7 +250,7 @@ impl Conn {
             Nagle::Off => Ok(DataWhy::NoDelay),
             _ if !in_flight => Ok(DataWhy::Idle),
             Nagle::On => Err(Blocked::Nagle),
-            Nagle::Minshall if self.snd.small_end.gt(self.snd.una) => Err(Blocked::Nagle),
+            Nagle::Minshall if self.snd.small_in_flight() => Err(Blocked::Nagle),
             Nagle::Minshall => Ok(DataWhy::OnlySmall),
         }
     }
@@ -263,14 +270,12 @@ impl Conn {
         (now.as_millis() as u32).wrapping_add(self.ts.offset)
     }
 
-    /// The options of a segment after the handshake.
+    /// The options of a segment after the handshake: time stamps on each (RFC 7323 §3.2), the MSS on none (RFC 9293
+    /// §3.2, MUST-65).
     fn data_options(&self, cx: &Cx) -> Options {
         let timestamps = self.ts.on.then(|| Timestamps { value: self.ts_now(cx.now), echo: self.ts.recent });
-        let sack = if self.sack {
-            self.rcv.sack_blocks(if self.ts.on { 3 } else { 4 })
-        } else {
-            crate::segment::SackBlocks::NONE
-        };
+        let sack =
+            if self.sack { self.rcv.sack_blocks(if self.ts.on { 3 } else { 4 }) } else { SackBlocks::NONE };
         Options { timestamps, sack, ..Options::default() }
     }
 
@@ -281,11 +286,13 @@ impl Conn {
         match plan.kind {
             Kind::Reset(seq, ack) => {
                 self.intents.rst = None;
-                let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
-                return Segment { seq, ack: ack.unwrap_or_default(), flags, ..seg };
+                let Some(ack) = ack else { return Segment { seq, flags: Flags::RST, ..seg } };
+                // RFC 7323 §3.2: time stamps SHOULD be in a RST, too. An answer to a stranger's segment has none.
+                let options = Options { sack: SackBlocks::NONE, ..self.data_options(cx) };
+                return Segment { seq, ack, flags: Flags::RST | Flags::ACK, options, ..seg };
             }
             Kind::Syn => return self.commit_syn(cx, seg),
-            Kind::Again { start, end, push } => {
+            Kind::Again { start, end } => {
                 let data_end = self.snd.data_end();
                 let fin = end.gt(data_end);
                 seg.seq = start;
@@ -293,13 +300,18 @@ impl Conn {
                 if fin {
                     seg.flags |= Flags::FIN;
                 }
-                if push {
+                if self.board.resent(start, end, now) {
                     seg.flags |= Flags::PSH;
                 }
+                // RFC 6298 §5.6, RFC 6675 §6.
                 if start == self.snd.una || !self.timers.is_set(Timer::Rto) {
                     self.timers.set(Timer::Rto, now + self.rtt.rto());
                 }
-                self.board.resent(start, end, now);
+                let clock = self.ts_now(now);
+                self.recovery.on_sent(end.since(start), true, clock);
+                if std::mem::take(&mut self.intents.probe) {
+                    self.probe_sent(self.snd.nxt, true);
+                }
                 (self.intents.resend, self.intents.rto) = (false, false);
             }
             Kind::New { len, fin, small } => {
@@ -320,20 +332,28 @@ impl Conn {
                     self.stalled_since = Some(now);
                     self.arm_user_timeout();
                 }
-                self.board.push(seg.seq, end, seg.has(Flags::PSH), now);
+                let unit = self.full_payload(&self.data_options(cx)) as u16;
+                self.board.push(seg.seq, end, now, unit, seg.has(Flags::PSH));
                 self.cc.on_sent(now, len);
+                self.recovery.on_sent(len, false, 0);
                 self.snd.nxt = end;
                 self.last_data_sent = now;
                 self.held_since = None;
                 self.intents.override_hold = false;
                 self.timers.clear(Timer::Cork);
                 self.timers.clear(Timer::Persist);
+                // RFC 6298 §5.1.
                 if !self.timers.is_set(Timer::Rto) {
                     let rto = self.rtt.rto();
                     self.timers.set(Timer::Rto, now + rto);
                     cx.log.push(Note::RtoTimer { rto });
                 }
+                if std::mem::take(&mut self.intents.probe) {
+                    self.probe_sent(end, false);
+                }
+                self.schedule_probe(cx);
             }
+            // Neither a keep-alive (RFC 9293 §3.8.4, SHLD-12) nor a window probe carries data.
             Kind::Probe => {
                 seg.seq = self.snd.nxt - 1;
                 if self.intents.window_probe {
@@ -352,6 +372,7 @@ impl Conn {
         seg.options = self.data_options(cx);
         seg.window = self.rcv.advertise(mss);
         self.ts.last_ack_sent = self.rcv.nxt;
+        self.rcv.reported();
         self.ack.on_sent(seg.len > 0);
         self.timers.clear(Timer::Ack);
         seg
@@ -367,9 +388,11 @@ impl Conn {
         }
         seg.window = self.rcv.syn_window();
         seg.options = Options {
+            // Always: RFC 9293 §3.7.1 (MUST-14, SHLD-5, MAY-3).
             mss: Some(self.own_mss()),
             window_scale: self.scaling.then_some(self.rcv.shift),
             sack_permitted: self.sack,
+            // Without ACK there is nothing to echo (RFC 7323 §3.2).
             timestamps: self.ts.on.then(|| Timestamps {
                 value: self.ts_now(cx.now),
                 echo: if answering { self.ts.recent } else { 0 },
@@ -379,9 +402,12 @@ impl Conn {
         self.intents.syn = false;
         self.syns = self.syns.saturating_add(1);
         self.syn_sent_at = cx.now;
-        let rto = self.rtt.rto();
-        self.timers.set(Timer::Rto, cx.now + rto);
-        cx.log.push(Note::RtoTimer { rto });
+        // An answer to a SYN that came again does not put the timer off.
+        if !self.timers.is_set(Timer::Rto) {
+            let rto = self.rtt.rto();
+            self.timers.set(Timer::Rto, cx.now + rto);
+            cx.log.push(Note::RtoTimer { rto });
+        }
         if self.stalled_since.is_none() {
             self.stalled_since = Some(cx.now);
             self.arm_user_timeout();
@@ -389,9 +415,12 @@ impl Conn {
         seg
     }
 
-    /// Nothing can be sent: remember since when and why, and see that something will wake us.
+    /// Nothing can be sent: remember since when and why, and see that something will wake us (RFC 9293 §3.9.1.2,
+    /// MUST-60).
     fn wait(&mut self, cx: &mut Cx, blocked: Blocked) {
         self.blocked = blocked;
+        let full = self.pipe() + self.mss() > self.cc.cwnd();
+        self.usage.note(self.snd.una, self.snd.nxt, full);
         match blocked {
             Blocked::Nagle | Blocked::Cork => {
                 let cork = blocked == Blocked::Cork;

@@ -18,6 +18,8 @@ pub(super) struct Receive {
     /// Offset 0 is the next byte to read; RCV.NXT is at offset `ring.len()`.
     ring: Ring,
     beyond: Ranges,
+    /// Data that came twice and is to be reported with the next acknowledgment (RFC 2883).
+    twice: Option<(Seq, Seq)>,
     /// Where the peer's FIN is, once seen, in order or not.
     fin: Option<Seq>,
     /// The FIN was reached: RCV.NXT is behind it.
@@ -51,6 +53,7 @@ impl Receive {
             shift: 0,
             ring: Ring::default(),
             beyond: Ranges::default(),
+            twice: None,
             fin: None,
             finished: false,
             discard: false,
@@ -84,7 +87,8 @@ impl Receive {
         self.ring.capacity()
     }
 
-    /// Takes `data` at `seq`, which lies within the window, and a FIN behind it.
+    /// Takes `data` at `seq`, which lies within the window, and a FIN behind it. What lies beyond a gap is kept: RFC 9293
+    /// §3.10.7.4 (SHLD-31).
     pub(super) fn place(&mut self, mut seq: Seq, mut data: &[u8], fin: bool) -> Placed {
         let end = seq + data.len() as u32;
         if fin {
@@ -136,6 +140,8 @@ impl Receive {
         if self.fin == Some(self.nxt) && !self.finished {
             filled |= !fin;
             self.nxt += 1;
+            // A FIN behind a full window lies beyond the edge, and the edge is never behind RCV.NXT.
+            self.edge = self.edge.max(self.nxt);
             self.finished = true;
             self.beyond.clear();
         }
@@ -179,13 +185,14 @@ impl Receive {
         self.nxt + self.limit.saturating_sub(self.ring.len() as u32)
     }
 
-    /// The right edge that the free buffer would allow, not regarding what was promised.
+    /// The right edge that the free buffer would allow, not regarding what was promised. It stays where it is for as long
+    /// as nobody reads: RFC 9293 §3.8.6.1 (MAY-8).
     fn possible_edge(&self) -> Seq {
         let most = if self.finished { 0 } else { 65_535 << self.shift };
         self.nxt + self.buffer_end().since(self.nxt).min(most)
     }
 
-    /// Whether reading has freed enough of the buffer to tell the peer (RFC 9293 §3.8.6.2.2, SHLD-16), and the peer
+    /// Whether reading has freed enough of the buffer to tell the peer (RFC 9293 §3.8.6.2.2, MUST-39), and the peer
     /// has used up so much of what it was told that it may be waiting.
     pub(super) fn wants_update(&self, mss: u32) -> bool {
         let (end, possible) = (self.buffer_end(), self.possible_edge());
@@ -199,11 +206,10 @@ impl Receive {
     /// The window field of the next segment; the edge that it names is remembered.
     ///
     /// The edge moves only by worthwhile steps (RFC 9293 §3.8.6.2.2) and never back, for which the shifted
-    /// value is rounded up.
+    /// value is rounded up (RFC 7323 §2.3, §2.4) while that costs less than one unit of memory.
     pub(super) fn advertise(&mut self, mss: u32) -> u16 {
         let possible = self.possible_edge();
         self.reach = self.buffer_end();
-        let unit = 1u32 << self.shift;
         if possible.gt(self.edge) && possible.since(self.edge) >= (self.limit / 2).min(mss).max(1) {
             let field = possible.since(self.nxt) >> self.shift;
             let edge = self.nxt + (field << self.shift);
@@ -212,9 +218,9 @@ impl Receive {
                 return field.min(65_535) as u16;
             }
         }
-        let field = self.window().div_ceil(unit).min(65_535);
-        self.edge = self.edge.max(self.nxt + (field << self.shift));
-        field as u16
+        let field = self.current_field();
+        self.edge = self.edge.max(self.nxt + (u32::from(field) << self.shift));
+        field
     }
 
     /// The window field on a SYN, which is never scaled (RFC 7323 §2.2).
@@ -222,12 +228,41 @@ impl Receive {
         self.limit.min(65_535) as u16
     }
 
-    /// The window field as the next segment would carry it, without remembering.
+    /// The window field that names the edge as it is.
+    ///
+    /// Rounded up each time, it would move on for ever under a peer that sends less than a unit at a time. So at the end
+    /// of the buffer it is rounded down: the edge seems to go back by less than a unit, which RFC 7323 §2.4 allows,
+    /// and what lies below the true one is still taken.
     pub(super) fn current_field(&self) -> u16 {
-        self.window().div_ceil(1 << self.shift).min(65_535) as u16
+        let unit = 1u32 << self.shift;
+        let up = self.window().div_ceil(unit);
+        let fits = (up << self.shift) < self.buffer_end().since(self.nxt) + unit;
+        (if fits { up } else { self.window() >> self.shift }).min(65_535) as u16
     }
 
+    /// What to report beside the acknowledgment: data that came twice (RFC 2883 §4), then what lies beyond gaps.
     pub(super) fn sack_blocks(&self, most: usize) -> SackBlocks {
-        if self.beyond.is_empty() { SackBlocks::NONE } else { self.beyond.sack_blocks(most) }
+        let mut blocks = SackBlocks::NONE;
+        if let Some((start, end)) = self.twice {
+            blocks.push(start, end);
+        }
+        if !self.beyond.is_empty() {
+            for &(start, end) in self.beyond.sack_blocks(most - blocks.len()).as_slice() {
+                blocks.push(start, end);
+            }
+        }
+        blocks
+    }
+
+    /// `start..end` was here already when it came.
+    pub(super) fn came_twice(&mut self, start: Seq, end: Seq) {
+        if start.lt(end) {
+            self.twice = Some((start, end));
+        }
+    }
+
+    /// An acknowledgment has left: a duplicate is reported once.
+    pub(super) fn reported(&mut self) {
+        self.twice = None;
     }
 }

@@ -1,4 +1,4 @@
-//! Was something lost, and how is it repaired? RFC 5681 §3.2, RFC 6582 without SACK, RFC 6675 with it.
+//! Was something lost, and how is it repaired? RFC 5681 §3.2, RFC 6582 without SACK, RFC 6675 or 8985 with it.
 
 use super::congestion::{AckSample, CongestionEvent};
 use super::conn::{Conn, Cx};
@@ -7,6 +7,12 @@ use super::timers::Timer;
 use crate::segment::Segment;
 use crate::seq::Seq;
 use crate::time::Duration;
+
+/// How long a peer may delay the acknowledgment of a lone segment (RFC 8985 §7.2: max_ack_delay).
+const WORST_ACK_DELAY: Duration = Duration::from_millis(200);
+
+/// What a probe waits beyond two round trips at least, for clocks and queues.
+const LEAST_PROBE_MARGIN: Duration = Duration::from_millis(2);
 
 /// Three duplicates mean a loss (RFC 5681 §3.2).
 const DUP_THRESH: u8 = 3;
@@ -29,13 +35,71 @@ pub(super) struct Recovery {
     /// SND.NXT when the last recovery began: it is over when that is acknowledged.
     recover: Seq,
     pub(super) dup_acks: u8,
+    /// SND.NXT when the first duplicate came: what limited transmit sent since is beyond it (RFC 3042).
+    limited_from: Seq,
     /// Without SACK each duplicate ACK says that a segment has left the network, not which: their bytes.
     left_network: u32,
+    prr: Option<Prr>,
+    undo: Option<Undo>,
+    pub(super) probe: Option<Probe>,
+}
+
+/// Proportional rate reduction (RFC 6937 §3): what a recovery may send follows what is delivered.
+#[derive(Clone, Copy, Debug)]
+struct Prr {
+    /// Bytes in flight when the recovery began.
+    start: u32,
+    delivered: u32,
+    out: u32,
+    /// How much may be in the network until the next acknowledgment.
+    limit: u32,
+}
+
+/// What would show that the last reduction of the window was a mistake.
+#[derive(Clone, Copy, Debug)]
+struct Undo {
+    /// SND.UNA when it was made: older duplicate reports say nothing.
+    marker: Seq,
+    /// Our clock at the first retransmission: an older echo is of the original (RFC 3522 §3.2).
+    stamp: Option<u32>,
+    /// Retransmissions that were not reported as duplicates yet (RFC 3708 §3).
+    unreported: u32,
+}
+
+/// A tail-loss probe that is under way (RFC 8985 §7).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// Its answer acknowledges this.
+    end: Seq,
+    /// It repeated data, so that an answer without a duplicate report means that the original was lost.
+    repeated: bool,
 }
 
 impl Recovery {
     pub(super) fn new(iss: Seq) -> Recovery {
-        Recovery { phase: Phase::Open, recover: iss, dup_acks: 0, left_network: 0 }
+        Recovery {
+            phase: Phase::Open,
+            recover: iss,
+            dup_acks: 0,
+            limited_from: iss,
+            left_network: 0,
+            prr: None,
+            undo: None,
+            probe: None,
+        }
+    }
+
+    /// `len` bytes leave, again if `again`.
+    pub(super) fn on_sent(&mut self, len: u32, again: bool, clock: u32) {
+        if let Some(prr) = &mut self.prr {
+            prr.out += len;
+        }
+        if let Some(undo) = &mut self.undo
+            && again
+        {
+            undo.stamp.get_or_insert(clock);
+            undo.unreported += 1;
+        }
     }
 }
 
@@ -45,43 +109,77 @@ impl Conn {
         self.board.pipe().saturating_sub(self.recovery.left_network)
     }
 
+    /// How much may be in the network now: the congestion window, or what a recovery allows.
+    pub(super) fn send_limit(&self) -> u32 {
+        self.recovery.prr.map_or(self.cc.cwnd(), |prr| prr.limit)
+    }
+
+    /// Whether losses are found by time: only with SACK (RFC 8985 §4).
+    pub(super) fn uses_rack(&self, cx: &Cx) -> bool {
+        self.sack && cx.cfg.rack
+    }
+
     /// `seg` acknowledges `seg.ack`, which lies in SND.UNA..=SND.NXT. Returns bytes acknowledged for the first
     /// time and the count of duplicate ACKs, 0 if it is none.
     pub(super) fn on_ack(&mut self, cx: &mut Cx, seg: &Segment) -> (u32, u8) {
         let prior_flight = self.snd.flight();
         let acked = seg.ack.since(self.snd.una);
-        // RFC 5681 §2, and RFC 6675 §2 for which new SACK information counts, whatever the window.
+        // RFC 5681 §2, §3.2. With SACK new SACK information counts and nothing else does (RFC 6675 §2).
         let mut duplicate = acked == 0
             && prior_flight > 0
             && seg.seq_len() == 0
             && u32::from(seg.window) << self.snd.shift == self.snd.wnd;
-        let news = if self.sack { self.board.sack(&seg.options.sack, seg.ack, self.snd.nxt) } else { 0 };
-        if self.sack && !seg.options.sack.is_empty() {
+        let twice = if self.sack { duplicate_report(seg) } else { None };
+        // The cumulative part first: what lies below a SACK block was not late for that.
+        let mut delivered = if acked > 0 { self.progress(cx, seg, acked, prior_flight) } else { 0 };
+        if self.sack {
+            let news = self.board.sack(&seg.options.sack, seg.ack, self.snd.nxt, &mut self.rack, cx.now);
             duplicate = acked == 0 && news > 0;
+            delivered += news;
         }
-        if acked > 0 {
-            self.progress(cx, seg, acked, prior_flight);
-        } else if duplicate {
+        if duplicate {
+            if self.recovery.dup_acks == 0 {
+                self.recovery.limited_from = self.snd.nxt;
+            }
             self.recovery.dup_acks = self.recovery.dup_acks.saturating_add(1);
             if !self.sack {
                 let most = self.board.pipe().saturating_sub(self.mss());
                 self.recovery.left_network = (self.recovery.left_network + self.mss()).min(most);
             }
         }
-        self.detect_loss(cx);
+        if let Some(range) = twice {
+            self.rack.on_dsack(self.snd.una, self.snd.nxt);
+            self.on_duplicate_report(cx, range);
+        }
+        self.on_probe_answer(cx, seg, twice, prior_flight);
+        if acked > 0 {
+            self.undo_if_late(cx, seg);
+        }
+        let lost = self.detect_loss(cx);
+        if delivered > 0 {
+            self.reduce_rate(delivered, acked > 0 && !lost);
+        }
+        if acked > 0 {
+            self.schedule_probe(cx);
+        }
         (acked, if duplicate { self.recovery.dup_acks } else { 0 })
     }
 
-    /// Something was acknowledged for the first time.
-    fn progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32, prior_flight: u32) {
-        let released = self.board.release(seg.ack);
+    /// Something was acknowledged for the first time; returns the bytes that no SACK had reported before.
+    fn progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32, prior_flight: u32) -> u32 {
+        // What a timer wanted to be sent again may have been this.
+        (self.intents.resend, self.intents.rto) = (false, false);
+        if std::mem::take(&mut self.intents.probe) {
+            self.board.lose_nothing();
+        }
+        let released = self.board.release(seg.ack, &mut self.rack, cx.now);
         self.snd.release(seg.ack);
         let rtt: Option<Duration> = match released.sample {
             Some(sent) => Some(cx.now.since(sent)),
             None if released.resent => self.timestamp_rtt(cx, seg),
             None => None,
         };
-        // Without a sample the back-off stays (Karn: RFC 6298 §5).
+        // Without a sample the back-off stays (Karn: RFC 6298 §3, §5).
         if let Some(rtt) = rtt {
             self.rtt.sample(cx.cfg, rtt);
         }
@@ -95,11 +193,20 @@ impl Conn {
         let recovery = &mut self.recovery;
         let over = seg.ack.ge(recovery.recover);
         match recovery.phase {
-            Phase::Open => (recovery.dup_acks, recovery.left_network) = (0, 0),
+            Phase::Open => {
+                (recovery.dup_acks, recovery.left_network) = (0, 0);
+                // What lies 2 GiB back would seem to lie ahead.
+                if seg.ack.gt(recovery.recover) {
+                    recovery.recover = seg.ack - 1;
+                }
+            }
+            // RFC 6675 §5 (A).
             Phase::Fast if over => {
-                let from = self.cc.cwnd();
+                let from = recovery.prr.map_or(self.cc.cwnd(), |prr| prr.limit);
                 self.cc.on_recovered(cx.now);
-                *recovery = Recovery { phase: Phase::Open, dup_acks: 0, left_network: 0, ..*recovery };
+                self.rack.on_recovered();
+                *recovery =
+                    Recovery { phase: Phase::Open, dup_acks: 0, left_network: 0, prr: None, ..*recovery };
                 self.note_cwnd(cx, from, CwndWhy::Recovered);
             }
             Phase::Fast => {
@@ -122,8 +229,13 @@ impl Conn {
         }
         // RFC 5681 §3.2 (6): the acknowledgment that ends fast recovery sets the window, it does not open it.
         if !repairing {
-            let mss = self.mss();
-            self.cc.on_ack(&AckSample { now: cx.now, acked, prior_flight, rtt, mss });
+            let (now, mss, srtt) = (cx.now, self.mss(), self.rtt.srtt());
+            let (cwnd, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
+            let may_grow = !cx.cfg.cwnd_validation || self.usage.may_grow(cwnd, ssthresh);
+            self.cc.on_ack(&AckSample { now, acked, prior_flight, rtt, srtt, mss, may_grow });
+            if self.cc.ssthresh() != ssthresh {
+                self.note_cwnd(cx, cwnd, CwndWhy::SlowStartLeft);
+            }
         }
         // RFC 6298 §5.2, §5.3.
         if self.board.is_empty() {
@@ -131,6 +243,7 @@ impl Conn {
         } else {
             self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
         }
+        released.delivered
     }
 
     /// TSecr as a measurement, where the scoreboard cannot tell which transmission was acknowledged (RFC 7323 §4.1).
@@ -141,26 +254,170 @@ impl Conn {
         (millis < 600_000).then(|| Duration::from_millis(u64::from(millis.max(1))))
     }
 
-    fn detect_loss(&mut self, cx: &mut Cx) {
+    /// Finds what is lost, and begins a recovery if something is. True if anything was found now.
+    pub(super) fn detect_loss(&mut self, cx: &mut Cx) -> bool {
+        self.timers.clear(Timer::Reorder);
         if self.board.is_empty() {
-            return;
+            return false;
         }
-        let lost = self.sack && self.board.judge(self.mss());
+        let lost = if self.uses_rack(cx) {
+            let enough = usize::from(DUP_THRESH);
+            let urgent = self.recovery.phase != Phase::Open || self.board.sacked_segments(enough) >= enough;
+            let window = self.rack.window(self.rtt.srtt(), urgent);
+            let (lost, next) = self.board.judge_by_time(&self.rack, window, cx.now);
+            if let Some(at) = next {
+                self.timers.set(Timer::Reorder, at);
+            }
+            lost
+        } else {
+            self.sack && self.board.judge(self.mss())
+        };
         if self.recovery.phase != Phase::Open {
-            return;
+            return lost;
         }
-        // RFC 6582 §4: after a recovery, duplicates of what it covered say nothing new. SACK tells them apart itself.
+        // RFC 6582 §4, RFC 6675 §5.1: duplicates of what a recovery covers say nothing new. SACK tells them apart itself.
+        // What was sent since calls for a recovery of its own (RFC 5681 §4.3).
+        let counts = !self.uses_rack(cx) && self.recovery.dup_acks >= DUP_THRESH;
         let fresh = self.sack || self.snd.una.gt(self.recovery.recover);
-        if lost || (self.recovery.dup_acks >= DUP_THRESH && fresh) {
-            let from = self.cc.cwnd();
-            self.cc.on_congestion(cx.now, CongestionEvent::Loss, self.snd.flight(), self.mss());
-            self.note_cwnd(cx, from, CwndWhy::Recovery);
+        if lost || (counts && fresh) {
+            // What limited transmit sent is not counted (RFC 5681 §3.2 step 2, RFC 6675 §5 step 4.2).
+            let limited = match self.recovery.dup_acks {
+                0 => 0,
+                _ => self.snd.nxt.since(self.recovery.limited_from),
+            };
+            let start = self.snd.flight() - limited;
+            self.reduce(cx, CongestionEvent::Loss, start, CwndWhy::Recovery);
+            // A window that nothing can reduce needs no spreading.
+            let spread = cx.cfg.prr && self.cc.ssthresh() < u32::MAX;
             self.recovery.phase = Phase::Fast;
             self.recovery.recover = self.snd.nxt;
+            self.recovery.probe = None;
+            self.recovery.prr = spread.then_some(Prr { start, delivered: 0, out: 0, limit: 0 });
+            self.timers.clear(Timer::Tail);
             if self.board.first_lost().is_none() {
                 self.board.lose_head(self.mss());
             }
             self.intents.resend = true;
+            // What a duplicate ACK delivered counts; at least the first segment may leave.
+            self.reduce_rate(0, false);
+        }
+        lost
+    }
+
+    /// Makes the window smaller, and notes what would show that it was a mistake.
+    fn reduce(&mut self, cx: &mut Cx, event: CongestionEvent, flight: u32, why: CwndWhy) {
+        let from = self.cc.cwnd();
+        self.cc.on_congestion(cx.now, event, flight, self.mss());
+        self.recovery.undo = cx.cfg.undo.then_some(Undo { marker: self.snd.una, stamp: None, unreported: 0 });
+        self.note_cwnd(cx, from, why);
+    }
+
+    /// RFC 6937 §3: `delivered` bytes reached the peer; `safe` says that the acknowledgment made progress and showed
+    /// no further loss.
+    fn reduce_rate(&mut self, delivered: u32, safe: bool) {
+        let (pipe, ssthresh, mss) = (self.pipe(), self.cc.ssthresh(), self.mss());
+        let Some(prr) = &mut self.recovery.prr else { return };
+        prr.delivered += delivered;
+        let room = if pipe > ssthresh {
+            let share = u64::from(prr.delivered) * u64::from(ssthresh);
+            (share.div_ceil(u64::from(prr.start.max(1))) as u32).saturating_sub(prr.out)
+        } else {
+            let most = prr.delivered.saturating_sub(prr.out).max(delivered);
+            (ssthresh - pipe).min(most + if safe { mss } else { 0 })
+        };
+        prr.limit = pipe + if prr.out == 0 { room.max(mss) } else { room };
+    }
+
+    /// The peer had `range` twice: when that is true of all that was sent again, nothing had been lost (RFC 3708 §3).
+    fn on_duplicate_report(&mut self, cx: &mut Cx, (start, _): (Seq, Seq)) {
+        let Some(undo) = &mut self.recovery.undo else { return };
+        if start.ge(undo.marker) && undo.unreported > 0 {
+            undo.unreported -= 1;
+            if undo.unreported == 0 && self.board.first_lost().is_none() {
+                self.take_back(cx);
+            }
+        }
+    }
+
+    /// The acknowledgment echoes a time before the first retransmission: it answers the original, which was only late
+    /// (RFC 3522 §3.2).
+    fn undo_if_late(&mut self, cx: &mut Cx, seg: &Segment) {
+        let Some(Undo { stamp: Some(stamp), .. }) = self.recovery.undo else { return };
+        if self.recovery.phase != Phase::Open
+            && let Some(t) = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0)
+            && (t.echo.wrapping_sub(stamp) as i32) < 0
+        {
+            self.take_back(cx);
+        }
+    }
+
+    /// The reduction was a mistake (RFC 4015 §3.2).
+    fn take_back(&mut self, cx: &mut Cx) {
+        let from = self.send_limit();
+        self.cc.on_spurious();
+        self.board.lose_nothing();
+        self.recovery.phase = Phase::Open;
+        self.recovery.prr = None;
+        self.recovery.undo = None;
+        self.recovery.dup_acks = 0;
+        self.recovery.left_network = 0;
+        (self.intents.resend, self.intents.rto) = (false, false);
+        // Data that was late once may be late again.
+        self.rack.reordering = true;
+        self.note_cwnd(cx, from, CwndWhy::Undo);
+    }
+
+    /// New data left, or some was acknowledged: a lost tail is found out by a probe (RFC 8985 §7.2).
+    pub(super) fn schedule_probe(&mut self, cx: &mut Cx) {
+        self.timers.clear(Timer::Tail);
+        let wanted = self.uses_rack(cx)
+            && cx.cfg.tail_loss_probe
+            && self.recovery.phase == Phase::Open
+            && self.recovery.probe.is_none()
+            && !self.board.is_empty()
+            && self.board.sacked() == 0
+            && !self.timers.is_set(Timer::Reorder);
+        if wanted && let Some(srtt) = self.rtt.srtt() {
+            // A single segment is answered late by a peer that delays acknowledgments.
+            let lone = self.snd.flight() <= self.mss();
+            let wait = srtt * 2 + if lone { WORST_ACK_DELAY } else { LEAST_PROBE_MARGIN };
+            self.timers.set(Timer::Tail, (cx.now + wait).min(self.timers.at(Timer::Rto)));
+        }
+    }
+
+    /// The probe is due: new data if there is any that may leave, else the last segment again (RFC 8985 §7.3).
+    pub(super) fn on_probe_time(&mut self, cx: &mut Cx) {
+        if self.recovery.phase != Phase::Open || self.board.is_empty() {
+            return;
+        }
+        self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
+        let mss = self.mss();
+        if self.snd.unsent() > 0 && self.snd.usable() >= self.snd.unsent().min(mss) {
+            self.intents.probe = true;
+        } else if self.board.tail().is_some() {
+            self.board.lose_tail(self.snd.data_end());
+            (self.intents.resend, self.intents.probe) = (true, true);
+        }
+    }
+
+    /// The probe leaves.
+    pub(super) fn probe_sent(&mut self, end: Seq, repeated: bool) {
+        self.recovery.probe = Some(Probe { end, repeated });
+    }
+
+    /// RFC 8985 §7.4.2: the answer to a probe that repeated data tells whether the original was lost.
+    fn on_probe_answer(&mut self, cx: &mut Cx, seg: &Segment, twice: Option<(Seq, Seq)>, prior_flight: u32) {
+        let Some(probe) = self.recovery.probe.filter(|probe| seg.ack.ge(probe.end)) else { return };
+        let both_came = twice.is_some_and(|(_, end)| end == probe.end)
+            || (seg.ack == probe.end && self.snd.flight() == prior_flight && seg.options.sack.is_empty());
+        if !probe.repeated || both_came {
+            self.recovery.probe = None;
+        } else if seg.ack.gt(probe.end) {
+            // The probe repaired the loss; the congestion that it showed counts all the same.
+            self.recovery.probe = None;
+            if self.recovery.phase == Phase::Open {
+                self.reduce(cx, CongestionEvent::Loss, prior_flight, CwndWhy::Recovery);
+            }
         }
     }
 
@@ -168,14 +425,24 @@ impl Conn {
     pub(super) fn on_rto(&mut self, cx: &mut Cx) {
         // The threshold follows the flight when the loss was found, not what is left at later time-outs.
         if self.retries == 0 {
-            let from = self.cc.cwnd();
-            self.cc.on_congestion(cx.now, CongestionEvent::Rto, self.snd.flight(), self.mss());
-            self.note_cwnd(cx, from, CwndWhy::Rto);
+            self.reduce(cx, CongestionEvent::Rto, self.snd.flight(), CwndWhy::Rto);
         }
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();
-        self.board.lose_all();
-        self.recovery = Recovery { phase: Phase::Rto, recover: self.snd.nxt, ..Recovery::new(self.snd.iss) };
+        let reneged = self.board.head_is_sacked();
+        if self.uses_rack(cx) && !reneged && self.recovery.phase == Phase::Open {
+            // RFC 8985 §6.3: the first segment, and what was sent long enough ago; the rest may be on its way.
+            let window = self.rack.window(self.rtt.srtt(), false);
+            self.board.lose_older(cx.now, self.rack.rtt() + window);
+            self.board.lose_head(self.mss());
+        } else {
+            self.board.lose_all();
+        }
+        let undo = self.recovery.undo;
+        self.recovery =
+            Recovery { phase: Phase::Rto, recover: self.snd.nxt, undo, ..Recovery::new(self.snd.iss) };
+        self.timers.clear(Timer::Tail);
+        self.timers.clear(Timer::Reorder);
         self.intents.resend = true;
         self.intents.rto = true;
     }
@@ -184,4 +451,14 @@ impl Conn {
         let (to, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
         cx.log.push(Note::Cwnd { from, to, ssthresh, why });
     }
+}
+
+/// The range that the peer reports to have received twice: the first SACK block, if it lies below the acknowledgment
+/// or within the second block (RFC 2883 §4).
+fn duplicate_report(seg: &Segment) -> Option<(Seq, Seq)> {
+    let blocks = seg.options.sack;
+    let (first, rest) = blocks.as_slice().split_first()?;
+    let &(start, end) = first;
+    let within = rest.first().is_some_and(|&(s, e)| start.ge(s) && end.le(e));
+    (start.lt(end) && (end.le(seg.ack) || within)).then_some((start, end))
 }

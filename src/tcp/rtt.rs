@@ -4,7 +4,7 @@ use super::Config;
 use super::config::RtoFloor;
 use crate::time::Duration;
 
-/// The clock granularity G of RFC 6298 §2.
+/// The clock granularity G of RFC 6298 §2, §4.
 const GRANULARITY: Duration = Duration::from_millis(1);
 
 /// Smoothed round-trip time, its variation, and the time-out made of them.
@@ -27,8 +27,9 @@ impl Rtt {
         self.srtt
     }
 
-    /// A measurement that is surely of one transmission (Karn: RFC 6298 §3).
+    /// A measurement that is surely of one transmission (Karn: RFC 6298 §3; RFC 9293 §3.8.1, MUST-18).
     pub(super) fn sample(&mut self, cfg: &Config, r: Duration) {
+        // RFC 6298 §2.2, §2.3, §2.4.
         match self.srtt {
             None => {
                 self.srtt = Some(r);
@@ -48,12 +49,12 @@ impl Rtt {
         self.backoff = 0;
     }
 
-    /// The retransmission time-out as it stands.
+    /// The retransmission time-out as it stands, never above the limit (RFC 6298 §2.5).
     pub(super) fn rto(&self) -> Duration {
         self.base.saturating_mul(1 << self.backoff.min(20)).min(self.max)
     }
 
-    /// The timer expired (RFC 6298 §5.5).
+    /// The timer expired (RFC 6298 §5.5; RFC 9293 §3.8.2, MUST-19).
     pub(super) fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
     }

@@ -23,11 +23,13 @@ pub(super) enum Fin {
 /// stacks call SND.MAX.
 pub(super) struct Send {
     pub(super) iss: Seq,
+    /// The SYN is acknowledged. SND.UNA cannot tell: it comes back to ISS after 4 GiB.
+    open: bool,
     pub(super) una: Seq,
     pub(super) nxt: Seq,
-    /// SND.WND in bytes, counted from SND.UNA.
+    /// SND.WND in bytes, counted from SND.UNA. Windows are 32 bits and unsigned: RFC 9293 §3.1 (MUST-1, REC-1).
     pub(super) wnd: u32,
-    /// The largest window ever offered.
+    /// MAX.SND.WND: the largest window ever offered (RFC 5961 §5.2).
     pub(super) max_wnd: u32,
     wl1: Seq,
     wl2: Seq,
@@ -46,6 +48,7 @@ impl Send {
     pub(super) fn new(iss: Seq, limit: u32) -> Send {
         Send {
             iss,
+            open: false,
             una: iss,
             nxt: iss + 1,
             wnd: 0,
@@ -62,7 +65,7 @@ impl Send {
 
     /// The number of the first byte in the ring.
     fn base(&self) -> Seq {
-        if self.una == self.iss { self.iss + 1 } else { self.una }
+        if self.open { self.una } else { self.iss + 1 }
     }
 
     /// The number behind the last byte written: the FIN's, if there is one.
@@ -86,7 +89,8 @@ impl Send {
         self.nxt.since(self.una)
     }
 
-    /// How much of the peer's window is left beyond SND.NXT.
+    /// How much of the peer's window is left beyond SND.NXT; nothing if the peer has taken some of it back: RFC 9293
+    /// §3.8.6 (MUST-34, SHLD-15).
     pub(super) fn usable(&self) -> u32 {
         let edge = self.una + self.wnd;
         if edge.gt(self.nxt) { edge.since(self.nxt) } else { 0 }
@@ -99,6 +103,11 @@ impl Send {
 
     pub(super) fn room(&self) -> usize {
         (self.limit as usize).saturating_sub(self.ring.len())
+    }
+
+    /// Whether a small segment is unacknowledged. One of 2 GiB ago is not, though its number may seem to lie ahead.
+    pub(super) fn small_in_flight(&self) -> bool {
+        self.small_end.gt(self.una) && self.small_end.le(self.nxt)
     }
 
     pub(super) fn append(&mut self, data: &[u8]) {
@@ -123,6 +132,7 @@ impl Send {
 
     /// The SYN is acknowledged and `seg` carries the first window.
     pub(super) fn open(&mut self, seg: &Segment, wnd: u32) {
+        self.open = true;
         self.una = self.iss + 1;
         self.small_end = self.una;
         self.set_window(seg, wnd);
@@ -133,7 +143,8 @@ impl Send {
         self.max_wnd = self.max_wnd.max(wnd);
     }
 
-    /// Takes the window of an acceptable segment unless it is older than the last one (RFC 9293 §3.10.7.4).
+    /// Takes the window of an acceptable segment unless it is older than the last one (RFC 9293 §3.10.7.4), shifted
+    /// (RFC 7323 §2.3).
     ///
     /// `news` says that its acknowledgment moved SND.UNA: then its window is the newest whatever its number, and the
     /// old one, counted from the new SND.UNA, would reach further than the peer ever said.

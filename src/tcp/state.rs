@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-/// Why a connection is over.
+/// Why a connection is over: RFC 9293 §3.6 (MUST-12).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseReason {
     /// Both sides closed.

@@ -14,11 +14,18 @@ use crate::stream::StreamError;
 const LEAST_MTU: [u16; 2] = [552, 1280];
 
 impl Conn {
-    /// [`next_deadline`](Conn::next_deadline) has passed; harmless when it has not.
+    /// [`next_deadline`](Conn::next_deadline) has passed; harmless when it has not. After `retries` repetitions the
+    /// connection fails: R2 of RFC 9293 §3.8.3 (MUST-20).
     pub fn on_timeout(&mut self, cx: &mut Cx) {
         let now = cx.now;
         if self.timers.take_expired(Timer::User, now) || self.timers.take_expired(Timer::Farewell, now) {
             return self.on_giving_up(cx);
+        }
+        if self.timers.take_expired(Timer::Reorder, now) {
+            self.detect_loss(cx);
+        }
+        if self.timers.take_expired(Timer::Tail, now) {
+            self.on_probe_time(cx);
         }
         if self.timers.take_expired(Timer::Rto, now) {
             match self.state.is_opening() {
@@ -59,18 +66,23 @@ impl Conn {
         self.close_as(cx, CloseReason::TimedOut);
     }
 
+    /// R2 for SYNs: RFC 9293 §3.8.3 (MUST-22).
     fn on_syn_timeout(&mut self, cx: &mut Cx) {
         let limit = if self.state == State::SynSent { cx.cfg.syn_retries } else { cx.cfg.synack_retries };
-        if self.syns > limit {
+        if self.retries >= limit {
             return self.close_as(cx, CloseReason::TimedOut);
         }
+        self.retries += 1;
         self.rtt.back_off();
         self.intents.syn = true;
     }
 
-    /// RFC 9293 §3.8.6.1: ask whether the window is still closed; for ever, as long as somebody answers.
+    /// RFC 9293 §3.8.6.1 (MUST-35, MUST-36): ask whether the window is still closed; for ever, as long as somebody
+    /// answers. But without an owner nobody could end it, and whoever holds windows closed would fill the memory
+    /// (RFC 6429 §3).
     fn on_persist(&mut self, cx: &mut Cx) {
-        if self.probes >= cx.cfg.retries {
+        let orphan = self.released && self.probe_backoff >= cx.cfg.retries;
+        if self.probes >= cx.cfg.retries || orphan {
             return self.close_as(cx, CloseReason::TimedOut);
         }
         if self.snd.usable() > 0 {
@@ -81,6 +93,8 @@ impl Conn {
         }
     }
 
+    /// RFC 9293 §3.8.4 (MAY-5): a probe when all is acknowledged (MUST-26); one without an answer proves nothing
+    /// (MUST-29).
     fn on_keepalive(&mut self, cx: &mut Cx) {
         // Unacknowledged data is a probe already.
         if self.snd.flight() > 0 || self.snd.unsent() > 0 {
@@ -114,7 +128,8 @@ impl Conn {
     /// ICMP: the destination cannot be reached; `seq` is the number that the message quotes.
     ///
     /// `hard` says that trying again is pointless. Even then only a connection attempt ends (RFC 5461 §4); on an open
-    /// connection the error is remembered and reported if retransmission gives up.
+    /// connection the error is remembered and reported if retransmission gives up. RFC 9293 §3.9.2.2 (MUST-56, SHLD-26)
+    /// would have attempts outlive soft errors and connections end by hard ones.
     pub fn on_unreachable(&mut self, cx: &mut Cx, seq: Seq, error: StreamError, hard: bool) {
         if !self.in_flight(seq) {
             return;
@@ -130,7 +145,8 @@ impl Conn {
         seq.ge(self.snd.una) && seq.lt(self.snd.nxt)
     }
 
-    /// Arms the timer that an unsendable rest needs; called when nothing can be sent.
+    /// Arms the timer that an unsendable rest needs; called when nothing can be sent. RFC 9293 §3.8.6.1: after an RTO
+    /// (SHLD-29), then after twice as long each time (SHLD-30).
     pub(super) fn arm_persist(&mut self, cx: &mut Cx) {
         let waiting = self.snd.unsent() > 0 || self.snd.fin == Fin::Queued;
         if !waiting || self.snd.flight() > 0 || self.timers.is_set(Timer::Persist) {

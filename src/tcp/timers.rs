@@ -18,11 +18,15 @@ pub(super) enum Timer {
     User,
     /// The end of a cork.
     Cork,
+    /// RACK: the next segment is lost unless it is delivered (RFC 8985 §6.2).
+    Reorder,
+    /// The tail-loss probe (RFC 8985 §7).
+    Tail,
     /// The end of lingering, or of FIN-WAIT-2 without an owner.
     Farewell,
 }
 
-const COUNT: usize = 7;
+const COUNT: usize = 9;
 
 /// All deadlines of a connection.
 #[derive(Clone, Copy)]
@@ -43,6 +47,11 @@ impl Timers {
 
     pub(super) fn clear_all(&mut self) {
         *self = Timers::new();
+    }
+
+    /// When `timer` is due; [`Instant::FAR`] if it is not set.
+    pub(super) fn at(&self, timer: Timer) -> Instant {
+        self.0[timer as usize]
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {

@@ -40,6 +40,9 @@ pub struct TraceOptions {
     pub interface: String,
     /// What is traced, e.g. the command line and the settings: the capture's section comment.
     pub description: String,
+    /// Leaves out what depends on the machine and the release that write it (processor, operating system, version), so
+    /// that the same records give the same bytes everywhere.
+    pub portable: bool,
 }
 
 impl TraceOptions {

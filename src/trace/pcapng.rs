@@ -92,26 +92,30 @@ const IN_MEMORY: &str = "writing to memory does not fail, and what is written is
 
 impl Encoder for Pcapng {
     fn begin(&mut self, out: &mut Vec<u8>) {
-        let application = concat!("tcpglass ", env!("CARGO_PKG_VERSION"));
         let comment = match self.options.description.as_str() {
             "" => "every packet says why it was sent: frame.comment contains \"why=\"",
             text => bounded(text),
         };
-        let section = SectionHeaderBlock {
-            endianness: Endianness::native(),
-            options: vec![
-                SectionHeaderOption::Common(CommonOption::Comment(comment.into())),
+        let mut about = vec![SectionHeaderOption::Common(CommonOption::Comment(comment.into()))];
+        if self.options.portable {
+            about.push(SectionHeaderOption::UserApplication("tcpglass".into()));
+        } else {
+            about.extend([
                 SectionHeaderOption::Hardware(std::env::consts::ARCH.into()),
                 SectionHeaderOption::OS(std::env::consts::OS.into()),
-                SectionHeaderOption::UserApplication(application.into()),
-            ],
+                SectionHeaderOption::UserApplication(concat!("tcpglass ", env!("CARGO_PKG_VERSION")).into()),
+            ]);
+        }
+        let section = SectionHeaderBlock {
+            endianness: Endianness::native(),
+            options: about,
             ..SectionHeaderBlock::default()
         };
         let name = match self.options.interface.as_str() {
             "" => "tcpglass",
             name => bounded(name),
         };
-        let interface = InterfaceDescriptionBlock {
+        let mut interface = InterfaceDescriptionBlock {
             linktype: DataLink::RAW,
             snaplen: self.options.snaplen,
             options: vec![
@@ -120,9 +124,11 @@ impl Encoder for Pcapng {
                 InterfaceDescriptionOption::IfTsResol(
                     InterfaceTsResolution::new(false, 9).expect("nanoseconds are a resolution"),
                 ),
-                InterfaceDescriptionOption::IfOs(std::env::consts::OS.into()),
             ],
         };
+        if !self.options.portable {
+            interface.options.push(InterfaceDescriptionOption::IfOs(std::env::consts::OS.into()));
+        }
         let mut blocks = PcapNgWriter::with_section_header(Vec::new(), section).expect(IN_MEMORY);
         blocks.write_pcapng_block(interface).expect(IN_MEMORY);
         if !self.options.names.is_empty() {

@@ -401,8 +401,10 @@ fn note(out: &mut dyn Write, note: &Note) -> fmt::Result {
                     CwndWhy::Rto => "the retransmission timer expired",
                     CwndWhy::Recovery => "loss was detected, recovery begins",
                     CwndWhy::Recovered => "recovery is over",
+                    CwndWhy::Undo => "nothing had been lost after all",
                     CwndWhy::Idle => "the connection was idle",
                     CwndWhy::Mtu => "the path's MTU changed",
+                    CwndWhy::SlowStartLeft => "the round trips grow, slow start ends",
                 }
             )
         }
@@ -435,8 +437,10 @@ pub(super) fn cwnd_word(why: CwndWhy) -> &'static str {
         CwndWhy::Rto => "rto",
         CwndWhy::Recovery => "recovery",
         CwndWhy::Recovered => "recovered",
+        CwndWhy::Undo => "undone",
         CwndWhy::Idle => "idle",
         CwndWhy::Mtu => "mtu",
+        CwndWhy::SlowStartLeft => "slow-start-left",
     }
 }
 

@@ -429,6 +429,10 @@ fn each_event_has_its_word_and_sentence() {
             EventKind::Conn(cwnd(CwndWhy::Mtu, u32::MAX)),
             "cwnd: congestion window 14600 -> 7300, no threshold: the path's MTU changed",
         ),
+        (
+            EventKind::Conn(cwnd(CwndWhy::SlowStartLeft, 7_300)),
+            "cwnd: congestion window 14600 -> 7300, threshold 7300: the round trips grow, slow start ends",
+        ),
         (closed(CloseReason::Normal), "closed: both sides are done"),
         (closed(CloseReason::Refused), "closed: the peer refused the connection"),
         (closed(CloseReason::Reset), "closed: the peer reset the connection"),

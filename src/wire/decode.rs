@@ -44,10 +44,11 @@ fn ipv4(frame: &[u8], verify_tcp: bool) -> Result<Decoded<'_>, DropReason> {
     let ip = Ip {
         src: packet.src_addr().into(),
         dst: packet.dst_addr().into(),
-        class: packet.ecn(),
+        class: packet.dscp() << 2 | packet.ecn(),
         ident: packet.ident(),
         hops: packet.hop_limit(),
     };
+    // IP options are stepped over: RFC 9293 §3.9.2 (MUST-50).
     if packet.more_frags() || packet.frag_offset() != 0 {
         return Ok(Decoded::Fragment { src: ip.src, dst: ip.dst });
     }
@@ -125,6 +126,7 @@ fn upper(ip: Ip, protocol: u8, body: &[u8], verify_tcp: bool) -> Result<Decoded<
             src: SocketAddr::new(ip.src, tcp.src_port()),
             dst: SocketAddr::new(ip.dst, tcp.dst_port()),
             ecn: ecn_from_bits(ip.class),
+            dscp: ip.class >> 2,
             ident: ip.ident,
             hops: ip.hops,
         },
@@ -134,6 +136,7 @@ fn upper(ip: Ip, protocol: u8, body: &[u8], verify_tcp: bool) -> Result<Decoded<
             flags: Flags(body[13]),
             window: tcp.window_len(),
             urgent: tcp.urgent_at(),
+            // On any segment: RFC 9293 §3.1 (MUST-5).
             options: options::read(tcp.options()),
             len: payload.len() as u32,
         },

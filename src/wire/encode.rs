@@ -55,6 +55,7 @@ fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]
             let mut ip = Ipv4Packet::new_unchecked(&mut buf[..]);
             ip.set_version(4);
             ip.set_header_len(IPV4_HEADER_LEN as u8);
+            ip.set_dscp(envelope.dscp);
             ip.set_ecn(ecn_bits(envelope.ecn));
             ip.set_total_len(total);
             ip.set_ident(envelope.ident);
@@ -71,7 +72,7 @@ fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]
             buf[..IPV6_HEADER_LEN].fill(0);
             let mut ip = Ipv6Packet::new_unchecked(&mut buf[..]);
             ip.set_version(6);
-            ip.set_traffic_class(ecn_bits(envelope.ecn));
+            ip.set_traffic_class(envelope.dscp << 2 | ecn_bits(envelope.ecn));
             ip.set_payload_len(len);
             ip.set_next_header(IpProtocol::Tcp);
             ip.set_hop_limit(envelope.hops);

@@ -29,6 +29,8 @@ pub struct Envelope {
     pub dst: SocketAddr,
     /// The ECN field of the IP header.
     pub ecn: Ecn,
+    /// The differentiated services field of the IP header, 0 to 63 (RFC 2474).
+    pub dscp: u8,
     /// The IPv4 identification; IPv6 has none: ignored by [`encode`], 0 from [`decode`]. DF is always set on what
     /// we send.
     pub ident: u16,

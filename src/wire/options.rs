@@ -3,6 +3,7 @@
 use crate::segment::{Options, SackBlocks, Timestamps};
 use crate::seq::Seq;
 
+// The first three are those that every TCP knows: RFC 9293 §3.1 (MUST-4).
 const EOL: u8 = 0;
 const NOP: u8 = 1;
 const MSS: u8 = 2;
@@ -81,7 +82,7 @@ impl<'a> Iterator for Raw<'a> {
             }
             NOP => Some(Ok((NOP, &[]))),
             _ => {
-                // RFC 9293 §3.1 (MUST-7): a length below 2 or beyond the header must not crash anything.
+                // An option may begin at any byte: RFC 9293 §3.2 (MUST-64). §3.1 (MUST-7): a length below 2 or beyond the header must not crash anything.
                 let data = rest.first().and_then(|&len| rest.get(1..usize::from(len).checked_sub(1)?));
                 let Some(data) = data else {
                     self.rest = &[];
@@ -147,7 +148,8 @@ pub(super) fn len(options: &Options) -> usize {
 }
 
 /// Writes the options in the order of Linux, `buf` being [`len`] bytes long: two `nop` or the two bytes of SACK
-/// permitted align what follows to four bytes.
+/// permitted align what follows to four bytes. Each option has its length, and no list needs an end with padding:
+/// RFC 9293 §3.1 (MUST-68, MUST-69).
 pub(super) fn write(options: &Options, buf: &mut [u8]) {
     let options = fitted(options);
     let sack = options.sack.as_slice();

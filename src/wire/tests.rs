@@ -11,7 +11,14 @@ fn envelope(v6: bool) -> Envelope {
         true => ("[fd77::2]:80", "[fd77::1]:40000"),
     };
     let ident = if v6 { 0 } else { 0xabcd };
-    Envelope { src: src.parse().unwrap(), dst: dst.parse().unwrap(), ecn: Ecn::Ect0, ident, hops: 64 }
+    Envelope {
+        src: src.parse().unwrap(),
+        dst: dst.parse().unwrap(),
+        ecn: Ecn::Ect0,
+        dscp: 46,
+        ident,
+        hops: 64,
+    }
 }
 
 fn encoded(envelope: &Envelope, seg: &Segment, payload: &[u8]) -> Vec<u8> {
@@ -30,8 +37,8 @@ fn tcp(frame: &[u8]) -> Packet<'_> {
 
 fn any_envelope() -> impl Strategy<Value = Envelope> {
     let ports = (any::<u16>(), any::<u16>());
-    (any::<bool>(), any::<[u8; 16]>(), any::<[u8; 16]>(), ports, 0u8..4, any::<u16>(), any::<u8>()).prop_map(
-        |(v6, a, b, ports, ecn, ident, hops)| {
+    (any::<bool>(), any::<[u8; 16]>(), any::<[u8; 16]>(), ports, any::<u8>(), any::<u16>(), any::<u8>())
+        .prop_map(|(v6, a, b, ports, class, ident, hops)| {
             let ip = |x: [u8; 16]| match v6 {
                 true => IpAddr::from(x),
                 false => IpAddr::from([x[0], x[1], x[2], x[3]]),
@@ -39,12 +46,12 @@ fn any_envelope() -> impl Strategy<Value = Envelope> {
             Envelope {
                 src: SocketAddr::new(ip(a), ports.0),
                 dst: SocketAddr::new(ip(b), ports.1),
-                ecn: ecn_from_bits(ecn),
+                ecn: ecn_from_bits(class),
+                dscp: class >> 2,
                 ident: if v6 { 0 } else { ident },
                 hops,
             }
-        },
-    )
+        })
 }
 
 fn any_options() -> impl Strategy<Value = Options> {

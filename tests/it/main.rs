@@ -1,12 +1,16 @@
 //! Everything from outside: the program, real peers, the shape of the code.
 mod alloc;
+mod captures;
 mod cli;
 mod http;
+mod judge;
 mod net;
+mod peers;
 mod ranks;
 mod regressions;
 mod script;
 mod sim;
+mod spec;
 mod stack;
 mod trace;
 mod tun;

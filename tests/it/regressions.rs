@@ -554,7 +554,7 @@ impl Server {
     fn gets(&mut self, port: u16, seg: &Segment, payload: &[u8]) -> Vec<Segment> {
         let src: SocketAddr = ([10, 0, 0, 2], port).into();
         let envelope =
-            Envelope { src, dst: ([10, 0, 0, 1], 80).into(), ecn: Ecn::NotEct, ident: 0, hops: 64 };
+            Envelope { src, dst: ([10, 0, 0, 1], 80).into(), ecn: Ecn::NotEct, dscp: 0, ident: 0, hops: 64 };
         let seg = Segment { len: payload.len() as u32, window: 65_535, ..*seg };
         let mut frame = vec![0; wire::encoded_len(&envelope, &seg)];
         wire::encode(&mut frame, &envelope, &seg, [payload, &[]]);

@@ -5,6 +5,7 @@ scripts! {
         delayed
         duplicate_data
         every_second
+        every_second_after_a_repair
         gap_filled
         handshake_ack_with_window_update
         piggyback
@@ -26,6 +27,7 @@ scripts! {
         write_and_send
     ;
     close:
+        each_fin_is_acknowledged
         active
         before_accept
         both_in_one_segment
@@ -56,9 +58,11 @@ scripts! {
         while_connecting
     ;
     congestion:
+        algorithm_of_a_socket
         avoidance
         burst_as_one_line
         classic
+        cubic
         fixed
         idle_restart
         idle_restart_can_be_off
@@ -69,6 +73,7 @@ scripts! {
         window_of_the_peer_limits
     ;
     handshake:
+        begins_anew_half_open
         accept_blocks
         active
         active_nonblocking
@@ -87,8 +92,11 @@ scripts! {
         passive
         refused
         reset_must_acknowledge_the_syn
+        rfc_syn_ack_three_minutes
+        rfc_syn_three_minutes
         simultaneous
         simultaneous_lost
+        simultaneous_refused
         syn_ack_retransmit
         syn_again
         syn_retransmit
@@ -103,6 +111,7 @@ scripts! {
         packet_too_big
         soft_error_is_the_reason
         soft_error_when_established
+        source_quench
         stale_is_ignored
     ;
     keepalive:
@@ -110,6 +119,7 @@ scripts! {
         default_two_hours
         gives_up
         not_while_data_is_under_way
+        off_by_default
         of_the_peer
         probe_limit_with_traffic
         user_timeout
@@ -135,11 +145,27 @@ scripts! {
         none
         switched_off
         timestamps_tick
+        traffic_class
+        traffic_class_ipv6
+        ttl
         unknown_are_skipped
         window_scale_above_14
     ;
     recovery:
+        sack_with_progress_is_no_reordering
+        tail_loss_probe_repaired_a_loss
+        tail_loss_probe_was_not_needed
+        rack_lost_retransmission
+        rack_waits_for_what_is_late
+        small_ones_leave_together
+        tail_loss_probe
+        tail_loss_probe_alone
+        tail_loss_probe_with_new_data
+        undo_by_duplicate_report
+        undo_by_time_stamps
         after_timeout_ends
+        after_timeout_no_second_loss
+        after_timeout_reports_count
         after_timeout_slow_start
         dsack_is_harmless
         duplicates_with_data_do_not_count
@@ -147,18 +173,25 @@ scripts! {
         fin_is_repeated_too
         gives_up
         karn
+        lasts_longer_than_100_s
         limited_transmit
+        limited_transmit_does_not_count
+        limited_transmit_does_not_count_with_sack
         lost_retransmission
         newreno_partial_ack
         nonsense_sack_is_ignored
         rto_after_partial
         rto_backoff
         psh_is_repeated
+        reneging
         sack_holes
         sack_of_the_tail_only
+        second_timeout_keeps_the_threshold
+        two_windows_shrink_twice
         user_timeout_with_a_closed_window
     ;
     reset:
+        syn_in_window_changes_nothing
         ack_of_the_unsent
         before_accept
         challenge_then_exact
@@ -172,6 +205,7 @@ scripts! {
         pending_error_then_epipe
         syn_ack_is_challenged
         syn_is_challenged
+        with_data
         write_after
     ;
     sack:
@@ -184,7 +218,9 @@ scripts! {
         bare_syn_ack_without
         echo_of_the_earliest
         missing
+        options_only_on_a_syn
         paws
+        paws_ends_after_24_days
         reset_needs_none
         rtt_after_retransmission
         ts_recent_old_segment
@@ -199,6 +235,7 @@ scripts! {
         half_of_the_largest
         old_segments_do_not_change_it
         probes_give_up
+        reset_when_closed
         scale_zero_shift
         scaling
         shrinks

@@ -1,5 +1,6 @@
 //! Does the simulated network do what its settings say, and TCP on it what it promises?
 
+mod congestion;
 mod soak;
 
 use std::io;

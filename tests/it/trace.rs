@@ -57,7 +57,7 @@ fn snapshot() -> Snapshot {
 fn envelope(direction: Direction) -> Envelope {
     let (own, peer) = ("10.77.0.2:80".parse().unwrap(), "10.77.0.1:40000".parse().unwrap());
     let (src, dst) = if direction == Direction::Out { (own, peer) } else { (peer, own) };
-    Envelope { src, dst, ecn: Ecn::NotEct, ident: 7, hops: 64 }
+    Envelope { src, dst, ecn: Ecn::NotEct, dscp: 0, ident: 7, hops: 64 }
 }
 
 /// Traces one packet of connection 1.
@@ -289,7 +289,7 @@ fn tshark_reads_the_classic_capture() {
 fn ipv6_and_what_belongs_to_no_connection_are_shown_too() {
     let place = Place::new("v6");
     let (src, dst) = ("[fd77::2]:80".parse().unwrap(), "[fd77::1]:40000".parse().unwrap());
-    let envelope = Envelope { src, dst, ecn: Ecn::Ce, ident: 0, hops: 3 };
+    let envelope = Envelope { src, dst, ecn: Ecn::Ce, dscp: 0, ident: 0, hops: 3 };
     let seg = Segment { flags: Flags::SYN, ..Segment::default() };
     let mut frame = vec![0; wire::encoded_len(&envelope, &seg)];
     wire::encode(&mut frame, &envelope, &seg, [&[], &[]]);

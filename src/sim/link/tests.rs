@@ -42,7 +42,7 @@ fn numbers(link: &mut Link, count: u32, gap: Duration) -> Vec<u32> {
 
 fn tcp(addrs: [&str; 2], payload: &[u8]) -> Vec<u8> {
     let [src, dst] = addrs.map(|a| (a.parse::<IpAddr>().unwrap(), 80).into());
-    let envelope = Envelope { src, dst, ecn: Ecn::NotEct, ident: 1, hops: 64 };
+    let envelope = Envelope { src, dst, ecn: Ecn::NotEct, dscp: 0, ident: 1, hops: 64 };
     let seg = Segment {
         seq: Seq(1),
         ack: Seq(1),

@@ -1,10 +1,33 @@
 //! How much may be in the network? The contract of congestion control, and its algorithms.
+//!
+//! To bring one of your own, implement [`CongestionControl`] and name its constructor in
+//! [`Congestion::Custom`].
 
+mod cubic;
 mod fixed;
 mod newreno;
+mod slow_start;
+pub(super) mod usage;
 
 use super::{Config, Congestion};
 use crate::time::{Duration, Instant};
+use std::fmt;
+
+/// No window is larger than the largest window that RFC 7323 can express.
+const MAX_CWND: u32 = 1 << 30;
+
+/// What an algorithm starts with. All amounts are bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// The initial window; the window so far, if the connection changes its algorithm.
+    pub cwnd: u32,
+    /// The slow start threshold; `u32::MAX` unless the connection changes its algorithm.
+    pub ssthresh: u32,
+    /// Bytes per full segment.
+    pub mss: u32,
+    /// The settings of the stack.
+    pub config: &'a Config,
+}
 
 /// An acknowledgment as congestion control sees it.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +40,12 @@ pub struct AckSample {
     pub prior_flight: u32,
     /// The round-trip time it measured, if any.
     pub rtt: Option<Duration>,
+    /// The smoothed round-trip time with it, if there is one.
+    pub srtt: Option<Duration>,
     /// Bytes per full segment.
     pub mss: u32,
+    /// The window was filled, so it may grow. False while the application or the peer's window is what limits.
+    pub may_grow: bool,
 }
 
 /// What calls for a smaller window.
@@ -70,12 +97,36 @@ pub trait CongestionControl: Send {
     }
 }
 
-/// The algorithm that `cfg` asks for, with the initial window of `segments` segments of `mss` bytes.
-pub(super) fn new(cfg: &Config, segments: u32, mss: u32) -> Box<dyn CongestionControl> {
-    match cfg.congestion {
-        Congestion::NewReno => {
-            Box::new(newreno::NewReno::new(segments.saturating_mul(mss), cfg.slow_start_limit))
-        }
-        Congestion::Fixed(n) => Box::new(fixed::Fixed::new(n.saturating_mul(mss))),
+/// An algorithm from outside. Two are the same if their names are.
+#[derive(Clone, Copy)]
+pub struct Custom {
+    /// What `tcp.congestion` shows.
+    pub name: &'static str,
+    /// Makes the algorithm for one connection.
+    pub new: fn(&Start) -> Box<dyn CongestionControl>,
+}
+
+impl PartialEq for Custom {
+    fn eq(&self, other: &Custom) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Custom {}
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// An instance of `algorithm`.
+pub(super) fn new(algorithm: Congestion, start: &Start) -> Box<dyn CongestionControl> {
+    let start = &Start { cwnd: start.cwnd.min(MAX_CWND), ..*start };
+    match algorithm {
+        Congestion::Cubic => Box::new(cubic::Cubic::new(start)),
+        Congestion::NewReno => Box::new(newreno::NewReno::new(start)),
+        Congestion::Fixed(n) => Box::new(fixed::Fixed::new(n.saturating_mul(start.mss))),
+        Congestion::Custom(custom) => (custom.new)(start),
     }
 }

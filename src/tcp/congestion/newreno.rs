@@ -1,63 +1,57 @@
 //! Slow start and congestion avoidance as RFC 5681 has them.
 
-use super::{AckSample, CongestionControl, CongestionEvent};
+use super::slow_start::SlowStart;
+use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start};
 use crate::time::Instant;
 
-/// No window is larger than the largest window that RFC 7323 can express.
-const MAX: u32 = 1 << 30;
-
-/// RFC 5681 §3.1, with byte counting in congestion avoidance (RFC 3465 §2.1).
+/// RFC 5681 §3.1 (RFC 9293 §3.8.2, MUST-19), with byte counting in congestion avoidance (RFC 3465 §2.1).
 pub(super) struct NewReno {
     cwnd: u32,
     ssthresh: u32,
     /// Bytes acknowledged in congestion avoidance since the window last grew.
     counted: u32,
-    /// The most segments that one ACK may open the window by in slow start.
-    limit: Option<u32>,
-    /// `(cwnd, ssthresh)` before the last event.
-    before: Option<(u32, u32)>,
+    slow_start: SlowStart,
+    /// `cwnd`, `ssthresh` and slow start before the last event.
+    before: Option<(u32, u32, SlowStart)>,
 }
 
 impl NewReno {
-    pub(super) fn new(cwnd: u32, limit: Option<u32>) -> NewReno {
-        NewReno { cwnd: cwnd.min(MAX), ssthresh: u32::MAX, counted: 0, limit, before: None }
+    pub(super) fn new(start: &Start) -> NewReno {
+        let slow_start = SlowStart::new(start);
+        NewReno { cwnd: start.cwnd, ssthresh: start.ssthresh, counted: 0, slow_start, before: None }
     }
 }
 
 impl CongestionControl for NewReno {
     fn on_ack(&mut self, sample: &AckSample) {
-        let AckSample { acked, prior_flight, mss, .. } = *sample;
         if self.cwnd < self.ssthresh {
-            // A window that the application does not fill says nothing about the path (RFC 7661 §4.2):
-            // it may reach twice of what was in flight, no more.
-            if self.cwnd < prior_flight.saturating_mul(2) {
-                let allowed = self.limit.map_or(acked, |n| acked.min(n * mss));
-                self.cwnd = (self.cwnd + allowed).min(self.ssthresh.max(self.cwnd + 1)).min(MAX);
-            }
-        } else if prior_flight + mss > self.cwnd {
-            self.counted += acked;
+            self.slow_start.on_ack(sample, &mut self.cwnd, &mut self.ssthresh);
+        } else if sample.may_grow {
+            // No more than a segment per window: one ACK may cover far more than that after a time-out.
+            self.counted += sample.acked.min(self.cwnd);
             if self.counted >= self.cwnd {
                 self.counted -= self.cwnd;
-                self.cwnd = (self.cwnd + mss).min(MAX);
+                self.cwnd = (self.cwnd + sample.mss).min(MAX_CWND);
             }
         }
     }
 
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, flight: u32, mss: u32) {
-        self.before = Some((self.cwnd, self.ssthresh));
-        // RFC 5681 §3.1 equation (4).
-        self.ssthresh = (flight / 2).max(2 * mss);
+        self.before = Some((self.cwnd, self.ssthresh, self.slow_start));
+        // RFC 5681 §3.1 equation (4), without what limited transmit has added (§3.2 step 2).
+        self.ssthresh = (flight.min(self.cwnd) / 2).max(2 * mss);
         self.cwnd = match event {
             CongestionEvent::Rto => mss,
             CongestionEvent::Loss | CongestionEvent::Ecn => self.ssthresh,
         };
         self.counted = 0;
+        self.slow_start.leave();
     }
 
     fn on_spurious(&mut self) {
-        if let Some((cwnd, ssthresh)) = self.before.take() {
+        if let Some((cwnd, ssthresh, slow_start)) = self.before.take() {
             self.cwnd = self.cwnd.max(cwnd);
-            self.ssthresh = ssthresh;
+            (self.ssthresh, self.slow_start) = (ssthresh, slow_start);
         }
     }
 
@@ -77,40 +71,64 @@ impl CongestionControl for NewReno {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tcp::Config;
 
-    fn ack(cc: &mut NewReno, acked: u32, prior_flight: u32) {
-        cc.on_ack(&AckSample { now: Instant::ZERO, acked, prior_flight, rtt: None, mss: 100 });
+    fn reno(cwnd: u32, limit: Option<u32>) -> NewReno {
+        let config = Config { slow_start_limit: limit, ..Config::rfc() };
+        NewReno::new(&Start { cwnd, ssthresh: u32::MAX, mss: 100, config: &config })
+    }
+
+    fn ack(cc: &mut NewReno, acked: u32, may_grow: bool) {
+        let (now, prior_flight) = (Instant::ZERO, cc.cwnd());
+        cc.on_ack(&AckSample { now, acked, prior_flight, rtt: None, srtt: None, mss: 100, may_grow });
     }
 
     #[test]
     fn slow_start_doubles_per_round_trip_and_one_segment_per_ack_when_limited() {
-        let mut cc = NewReno::new(1000, None);
-        (0..5).for_each(|_| ack(&mut cc, 200, 1000));
+        let mut cc = reno(1000, None);
+        (0..5).for_each(|_| ack(&mut cc, 200, true));
         assert_eq!(cc.cwnd(), 2000);
-        let mut cc = NewReno::new(1000, Some(1));
-        (0..5).for_each(|_| ack(&mut cc, 200, 1000));
+        let mut cc = reno(1000, Some(1));
+        (0..5).for_each(|_| ack(&mut cc, 200, true));
         assert_eq!(cc.cwnd(), 1500);
     }
 
     #[test]
     fn congestion_avoidance_adds_a_segment_per_round_trip() {
-        let mut cc = NewReno::new(2000, None);
+        let mut cc = reno(2000, None);
         cc.on_congestion(Instant::ZERO, CongestionEvent::Loss, 2000, 100);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (1000, 1000));
-        (0..10).for_each(|_| ack(&mut cc, 100, 1000));
+        (0..10).for_each(|_| ack(&mut cc, 100, true));
         assert_eq!(cc.cwnd(), 1100);
     }
 
     #[test]
+    fn one_acknowledgment_of_many_windows_counts_as_one() {
+        let mut cc = reno(2000, None);
+        cc.on_congestion(Instant::ZERO, CongestionEvent::Loss, 2000, 100);
+        ack(&mut cc, 1_000_000, true);
+        assert_eq!(cc.cwnd(), 1100);
+        ack(&mut cc, 100, true);
+        assert_eq!(cc.cwnd(), 1100);
+    }
+
+    #[test]
+    fn what_limited_transmit_sent_does_not_count_as_flight() {
+        let mut cc = reno(2000, None);
+        cc.on_congestion(Instant::ZERO, CongestionEvent::Loss, 2300, 100);
+        assert_eq!(cc.cwnd(), 1000);
+    }
+
+    #[test]
     fn a_window_that_is_not_used_does_not_grow() {
-        let mut cc = NewReno::new(10_000, None);
-        (0..50).for_each(|_| ack(&mut cc, 100, 100));
+        let mut cc = reno(10_000, None);
+        (0..50).for_each(|_| ack(&mut cc, 100, false));
         assert_eq!(cc.cwnd(), 10_000);
     }
 
     #[test]
     fn a_timeout_leaves_one_segment_and_a_mistake_is_undone() {
-        let mut cc = NewReno::new(10_000, None);
+        let mut cc = reno(10_000, None);
         cc.on_congestion(Instant::ZERO, CongestionEvent::Rto, 10_000, 100);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (100, 5000));
         cc.on_spurious();

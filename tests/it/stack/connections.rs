@@ -1,6 +1,7 @@
 //! Handshakes, ports, listeners, owners: what applications see.
 
 use super::lan::*;
+use tcpglass::segment::{Flags, Segment};
 use tcpglass::stack::{ConnId, Owner, Ready, StackError};
 use tcpglass::stream::{ByteStream, StreamError};
 use tcpglass::tcp::{CloseReason, Event, State};
@@ -142,6 +143,24 @@ fn addresses_that_cannot_be_are_refused() {
     let any = lan.a.stack.listen(addr("::", 0), None, OWNER).unwrap();
     let port = lan.a.stack.listener_addr(any).unwrap().port();
     assert!((32_768..=60_999).contains(&port));
+}
+
+#[test]
+fn a_port_that_a_connection_is_opening_from_can_be_listened_on() {
+    let mut lan = Lan::new();
+    let (here, there) = (addr(A4, 5000), addr(B4, 80));
+    let opening = lan.a.stack.connect(lan.now, there, Some(here), None, OWNER).unwrap();
+    let state = |lan: &Lan, id| lan.a.stack.conn(id).unwrap().state();
+    assert_eq!(state(&lan, opening), State::SynSent);
+    lan.a.stack.listen(here, None, OWNER).expect("nothing listens there");
+    assert_eq!(lan.a.stack.listen(here, None, OWNER), Err(StackError::AddrInUse));
+    assert_eq!(state(&lan, opening), State::SynSent, "untouched");
+
+    lan.a.hear(lan.now, there, here, Segment { flags: Flags::SYN, ..Segment::default() }, &[]);
+    assert_eq!(state(&lan, opening), State::SynReceived, "what comes for it is not the listener's");
+    let another = addr(B4, 81);
+    lan.a.hear(lan.now, another, here, Segment { flags: Flags::SYN, ..Segment::default() }, &[]);
+    assert_eq!(lan.a.stack.open_connections(), 2, "another peer's is");
 }
 
 #[test]
@@ -321,6 +340,26 @@ fn connections_with_much_to_send_take_turns() {
     lan.a.stack.transmit(lan.now, &mut lan.a.device, 9);
     let turns = ["out data #1", "out data #2", "out data #3"].repeat(3);
     assert_eq!(lan.a.lines.take(), turns);
+}
+
+#[test]
+fn a_turn_that_has_sent_its_budget_receives_no_more() {
+    let mut lan = Lan::new();
+    let (_, client, _) = lan.connected();
+    write(&mut lan.a.stack, lan.now, client, &[1; 10 * 1448]);
+    let seg = Segment { flags: Flags::RST, ..Segment::default() };
+    for port in 1..=5 {
+        lan.a.device.push(&packet(addr(B4, port), addr(A4, port), seg, b""));
+    }
+    lan.a.lines.take();
+    let received = "in drop-no-socket";
+    // One frame, what may leave behind it, and what may leave behind the timers.
+    assert!(lan.a.stack.poll(|| lan.now, &mut lan.a.device, 3));
+    assert_eq!(lan.a.lines.take(), [vec![received], vec!["out data #1"; 6]].concat());
+    assert!(lan.a.stack.poll(|| lan.now, &mut lan.a.device, 3));
+    assert_eq!(lan.a.lines.take(), [vec![received], vec!["out data #1"; 4]].concat());
+    assert!(lan.a.stack.poll(|| lan.now, &mut lan.a.device, 3));
+    assert_eq!(lan.a.lines.take(), [received; 3]);
 }
 
 #[test]

@@ -169,7 +169,8 @@ fn an_unreachable_host_ends_a_connection_attempt_but_no_connection() {
     write(&mut lan.b.stack, lan.now, server, b"data");
     let data = lan.b.sent(lan.now);
     lan.b.stack.on_frame(lan.now, &icmp_about(&data[0], 3, 1, [0; 4]));
-    assert_eq!(lan.b.stack.conn(server).unwrap().error(), None);
+    let conn = lan.b.stack.conn(server).unwrap();
+    assert_eq!((conn.error(), conn.soft_error()), (None, Some(StreamError::HostUnreachable)));
     lan.b.stack.on_frame(lan.now, &icmp_about(&syn[0], 3, 1, [0; 4]));
     assert!(lan.b.lines.all().last().unwrap().contains("no such connection"));
 }

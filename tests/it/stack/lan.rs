@@ -217,7 +217,7 @@ pub fn read(stack: &mut Stack, now: Instant, id: ConnId) -> Result<Vec<u8>, Stre
 
 /// The bytes of a TCP packet.
 pub fn packet(src: SocketAddr, dst: SocketAddr, seg: Segment, payload: &[u8]) -> Vec<u8> {
-    let envelope = Envelope { src, dst, ecn: tcpglass::segment::Ecn::NotEct, ident: 7, hops: 64 };
+    let envelope = Envelope { src, dst, ecn: tcpglass::segment::Ecn::NotEct, dscp: 0, ident: 7, hops: 64 };
     let seg = Segment { len: payload.len() as u32, ..seg };
     let mut frame = vec![0; wire::encoded_len(&envelope, &seg)];
     wire::encode(&mut frame, &envelope, &seg, [payload, &[]]);

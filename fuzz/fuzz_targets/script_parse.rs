@@ -1,0 +1,11 @@
+//! Is any text either a script or refused with a line and a reason?
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tcpglass::script::{self, Options};
+
+fuzz_target!(|source: &str| {
+    // Its display, too: it shows the line that is wrong.
+    let outcome = script::check(source, "fuzz.pkt", &Options::default());
+    assert!(!outcome.to_string().is_empty());
+});

@@ -1,0 +1,224 @@
+//! How does the window grow where the path is long and fast? CUBIC (RFC 9438).
+//!
+//! Bytes and microseconds in integers: the same on every machine.
+
+#[cfg(test)]
+mod tests;
+
+use super::slow_start::SlowStart;
+use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start};
+use crate::time::{Duration, Instant};
+
+/// 1 / C = 5/2 s³ per segment (RFC 9438 §5: C is 0.4), in µs³: `C = C_NUM / C_DEN`.
+const C_NUM: u128 = 2;
+const C_DEN: u128 = 5_000_000_000_000_000_000;
+/// Farther than this from K, 18 minutes, the cubic function has left every window behind.
+const FAR: u128 = 1 << 30;
+
+/// β of RFC 9438 §4.6: what is left of a window after a congestion event.
+fn beta(cwnd: u32) -> u32 {
+    (u64::from(cwnd) * 7 / 10) as u32
+}
+
+/// α of RFC 9438 §4.3: the segments per round trip with which the Reno-friendly window catches up with Reno's, which
+/// loses more at each event: 3 (1-β) / (1+β).
+const ALPHA: (u64, u64) = (9, 17);
+
+/// What a congestion event changes, and what is restored if it was a mistake (RFC 9438 §4.9).
+#[derive(Clone, Copy, Debug)]
+struct State {
+    cwnd: u32,
+    ssthresh: u32,
+    /// W_max: where the function levels off; 0 if that is not known.
+    w_max: u32,
+    /// cwnd_prior: the window at the last event or at the end of the first slow start.
+    prior: u32,
+    slow_start: SlowStart,
+    /// From `prior` on the Reno-friendly window grows as fast as Reno's: α is 1 then (§4.3).
+    catch_up: bool,
+    /// The present stage of congestion avoidance.
+    epoch: Option<Epoch>,
+}
+
+/// A stage of congestion avoidance.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    /// When it began; later by all the time in which the window was not filled.
+    start: Instant,
+    /// Microseconds until the function is at `w_max`.
+    k: u64,
+    /// W_est: what Reno would have, bytes.
+    w_est: u32,
+    /// The parts of a byte by which the two windows have grown, in units of their last divisors.
+    cwnd_rest: u64,
+    w_est_rest: u64,
+    /// The last acknowledgment.
+    last: Instant,
+}
+
+/// CUBIC.
+pub(super) struct Cubic {
+    state: State,
+    before: Option<State>,
+    fast_convergence: bool,
+    /// Nothing is in flight.
+    idle: bool,
+}
+
+impl Cubic {
+    pub(super) fn new(start: &Start) -> Cubic {
+        let state = State {
+            cwnd: start.cwnd,
+            ssthresh: start.ssthresh,
+            w_max: 0,
+            prior: 0,
+            slow_start: SlowStart::new(start),
+            catch_up: start.config.reno_catch_up,
+            epoch: None,
+        };
+        Cubic { state, before: None, fast_convergence: start.config.fast_convergence, idle: false }
+    }
+}
+
+impl State {
+    /// RFC 9438 §4.2 to §4.5.
+    fn avoid(&mut self, sample: &AckSample) {
+        let AckSample { now, acked, mss, .. } = *sample;
+        let (acked, cwnd) = (u64::from(acked), u64::from(self.cwnd));
+        let mut epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => {
+                // After a time-out and after HyStart++ the function starts where it levels off (§4.8, §4.10).
+                self.w_max = self.w_max.max(self.cwnd);
+                Epoch {
+                    start: now,
+                    k: plateau(self.w_max - self.cwnd, mss),
+                    w_est: self.cwnd,
+                    cwnd_rest: 0,
+                    w_est_rest: 0,
+                    last: now,
+                }
+            }
+        };
+        if sample.may_grow {
+            let t = now.since(epoch.start);
+            let caught_up = self.catch_up && epoch.w_est >= self.prior;
+            let (num, den) = if caught_up { (1, 1) } else { ALPHA };
+            let step = carry(&mut epoch.w_est_rest, num * u64::from(mss) * acked, den * cwnd);
+            epoch.w_est = epoch.w_est.saturating_add(step).min(MAX_CWND);
+            if w_cubic(self.w_max, epoch.k, t, mss) < epoch.w_est {
+                self.cwnd = self.cwnd.max(epoch.w_est);
+            } else {
+                let ahead = w_cubic(self.w_max, epoch.k, t + sample.srtt.unwrap_or_default(), mss);
+                let target = u64::from(ahead).clamp(cwnd, cwnd * 3 / 2);
+                let step = carry(&mut epoch.cwnd_rest, (target - cwnd) * acked, cwnd);
+                self.cwnd = (cwnd + u64::from(step)).min(target).min(u64::from(MAX_CWND)) as u32;
+            }
+        } else {
+            epoch.pause_until(now);
+        }
+        epoch.last = now;
+        self.epoch = Some(epoch);
+    }
+}
+
+impl Epoch {
+    /// The time since the last acknowledgment does not count: the window was not used (RFC 9438 §4.2, §5.8).
+    fn pause_until(&mut self, now: Instant) {
+        self.start += now.since(self.last);
+        self.last = now;
+    }
+}
+
+impl CongestionControl for Cubic {
+    fn on_sent(&mut self, now: Instant, _: u32) {
+        if std::mem::take(&mut self.idle)
+            && let Some(epoch) = &mut self.state.epoch
+        {
+            epoch.pause_until(now);
+        }
+    }
+
+    fn on_ack(&mut self, sample: &AckSample) {
+        self.idle = sample.acked == sample.prior_flight;
+        let s = &mut self.state;
+        if s.cwnd >= s.ssthresh {
+            s.avoid(sample);
+        } else if s.slow_start.on_ack(sample, &mut s.cwnd, &mut s.ssthresh) {
+            s.prior = s.cwnd;
+        }
+    }
+
+    fn on_congestion(&mut self, _: Instant, event: CongestionEvent, _: u32, mss: u32) {
+        self.before = Some(self.state);
+        let s = &mut self.state;
+        // The window itself and not what is in flight: it grows only while it is filled (§4.6 wants one or the other).
+        let (cwnd, left) = (s.cwnd, beta(s.cwnd));
+        s.w_max = match event {
+            CongestionEvent::Rto => 0,
+            // Fast convergence (§4.7): a path that carries less than last time has a new flow on it.
+            _ if self.fast_convergence && cwnd < s.w_max => (u64::from(cwnd) * 17 / 20) as u32,
+            _ => cwnd,
+        };
+        s.prior = cwnd;
+        s.ssthresh = left.max(2 * mss);
+        s.cwnd = match event {
+            CongestionEvent::Rto => mss,
+            CongestionEvent::Loss => s.ssthresh,
+            CongestionEvent::Ecn => left.max(mss),
+        };
+        s.epoch = None;
+        s.slow_start.leave();
+    }
+
+    fn on_spurious(&mut self) {
+        // A window that has overtaken the old one since stays.
+        if let Some(before) = self.before.take()
+            && self.state.cwnd < self.state.prior
+        {
+            self.state = before;
+        }
+    }
+
+    fn on_idle(&mut self, window: u32) {
+        let s = &mut self.state;
+        if window < s.cwnd {
+            // Most of the way back is slow start; then a new stage begins (RFC 7661 §4.4.1 has the 3/4).
+            s.ssthresh = s.ssthresh.max((u64::from(s.cwnd) * 3 / 4) as u32);
+            s.cwnd = window;
+            s.epoch = None;
+        }
+    }
+
+    fn cwnd(&self) -> u32 {
+        self.state.cwnd
+    }
+
+    fn ssthresh(&self) -> u32 {
+        self.state.ssthresh
+    }
+}
+
+/// W_cubic(t) = C (t-K)³ + W_max, bytes (RFC 9438 §4.2).
+fn w_cubic(w_max: u32, k: u64, t: Duration, mss: u32) -> u32 {
+    let (t, k) = (t.as_micros(), u128::from(k));
+    let away = t.abs_diff(k).min(FAR);
+    let bytes = (C_NUM * u128::from(mss) * away * away * away / C_DEN).min(u128::from(MAX_CWND)) as u32;
+    if t < k { w_max.saturating_sub(bytes) } else { w_max.saturating_add(bytes).min(MAX_CWND) }
+}
+
+/// K: the microseconds in which the function grows by `bytes` to its plateau, the cube root of bytes / C.
+fn plateau(bytes: u32, mss: u32) -> u64 {
+    let cube = u128::from(bytes) * C_DEN / (C_NUM * u128::from(mss.max(1)));
+    (0..32).rev().fold(0u128, |root, bit| {
+        let higher = root | 1 << bit;
+        if higher.pow(3) <= cube { higher } else { root }
+    }) as u64
+}
+
+/// `num / den` and what was left over last time; keeps what is left over now.
+fn carry(rest: &mut u64, num: u64, den: u64) -> u32 {
+    let (num, den) = (num.saturating_add(*rest), den.max(1));
+    *rest = num % den;
+    (num / den).min(u64::from(MAX_CWND)) as u32
+}

@@ -1,0 +1,171 @@
+//! Was it lost or only late? Loss detection by time: RACK (RFC 8985 §6).
+
+use super::scoreboard::Record;
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+
+/// The reordering window grows by quarters of the smallest round trip, up to this many.
+const MOST_QUARTERS: u8 = 16;
+
+/// Recoveries without a duplicate report after which the window is as small as at first (RFC 8985 §6.2 step 4).
+const PERSIST: u8 = 16;
+
+/// What the delivered segments say about those that are still missing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rack {
+    /// Which transmission was the last one of all that were delivered, and where in it the delivered part ends. RFC 8985
+    /// compares times instead; a retransmission that left behind new data in the same instant would seem lost then.
+    newest: Option<(u64, Seq)>,
+    /// Its round-trip time.
+    rtt: Duration,
+    min_rtt: Duration,
+    /// The highest number delivered.
+    fack: Seq,
+    /// Something arrived late although it was sent once only.
+    pub(super) reordering: bool,
+    quarters: u8,
+    persist: u8,
+    /// The window grows once per round trip: not before this is acknowledged.
+    round: Option<Seq>,
+}
+
+impl Rack {
+    pub(super) fn new(iss: Seq) -> Rack {
+        Rack {
+            newest: None,
+            rtt: Duration::ZERO,
+            min_rtt: Duration::MAX,
+            fack: iss,
+            reordering: false,
+            quarters: 1,
+            persist: PERSIST,
+            round: None,
+        }
+    }
+
+    /// `record` was delivered, acknowledged or SACKed, for the first time (RFC 8985 §6.2 steps 1 to 3).
+    pub(super) fn on_delivered(&mut self, record: &Record, now: Instant) {
+        let rtt = now.since(record.last_sent);
+        if record.times > 1 {
+            // Which transmission was it? One that is answered faster than light was not the last one.
+            if rtt < self.min_rtt {
+                return;
+            }
+        } else {
+            self.min_rtt = self.min_rtt.min(rtt);
+            self.reordering |= record.end.lt(self.fack);
+        }
+        self.fack = self.fack.max(record.end);
+        if self.newest.is_none_or(|newest| sent_after((record.order, record.end), newest)) {
+            self.newest = Some((record.order, record.end));
+            self.rtt = rtt;
+        }
+    }
+
+    /// When `record` is lost unless it is delivered; `None` while nothing sent later was delivered.
+    pub(super) fn lost_at(&self, record: &Record, window: Duration) -> Option<Instant> {
+        sent_after(self.newest?, (record.order, record.end)).then(|| record.last_sent + self.rtt + window)
+    }
+
+    /// How long a segment may be late (RFC 8985 §6.2 step 4). `urgent` says that a loss is as good as certain: enough
+    /// segments were SACKed, or a recovery is under way.
+    pub(super) fn window(&self, srtt: Option<Duration>, urgent: bool) -> Duration {
+        if !self.reordering && urgent || self.min_rtt == Duration::MAX {
+            return Duration::ZERO;
+        }
+        let quarters = self.min_rtt / 4 * u32::from(self.quarters);
+        quarters.min(srtt.unwrap_or(Duration::MAX))
+    }
+
+    /// The round trip of the last sent of all delivered segments; zero before the first.
+    pub(super) fn rtt(&self) -> Duration {
+        self.rtt
+    }
+
+    /// The peer reported data that it had twice: we took late for lost, so allow for more lateness.
+    pub(super) fn on_dsack(&mut self, una: Seq, nxt: Seq) {
+        if self.round.is_none_or(|round| una.ge(round)) {
+            self.quarters = (self.quarters + 1).min(MOST_QUARTERS);
+            self.persist = PERSIST;
+            self.round = Some(nxt);
+        }
+    }
+
+    /// A recovery is over.
+    pub(super) fn on_recovered(&mut self) {
+        self.persist = self.persist.saturating_sub(1);
+        if self.persist == 0 {
+            (self.quarters, self.persist) = (1, PERSIST);
+        }
+    }
+}
+
+/// In the order of sending; of what one transmission took along, the later number is the later one.
+fn sent_after(a: (u64, Seq), b: (u64, Seq)) -> bool {
+    a.0 > b.0 || (a.0 == b.0 && a.1.gt(b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scoreboard::Fate;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn record(start: u32, sent: u64, times: u8) -> Record {
+        Record {
+            start: Seq(start),
+            end: Seq(start + 100),
+            last_sent: Instant::from_millis(sent),
+            order: sent,
+            unit: 100,
+            times,
+            push: false,
+            fate: Fate::Flying,
+        }
+    }
+
+    #[test]
+    fn what_was_sent_before_a_delivered_segment_is_lost_a_round_trip_and_a_window_later() {
+        let mut rack = Rack::new(Seq(0));
+        assert_eq!(rack.lost_at(&record(0, 0, 1), MS), None);
+        rack.on_delivered(&record(300, 10, 1), Instant::from_millis(50));
+        assert_eq!(rack.lost_at(&record(0, 9, 1), 5 * MS), Some(Instant::from_millis(54)));
+        // A retransmission that left in the same instant, but behind it.
+        let again = Record { order: 11, ..record(0, 10, 2) };
+        assert_eq!(rack.lost_at(&again, 5 * MS), None);
+    }
+
+    #[test]
+    fn the_window_is_a_quarter_of_the_smallest_round_trip_and_zero_while_nothing_was_ever_late() {
+        let mut rack = Rack::new(Seq(0));
+        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40));
+        assert_eq!(rack.window(None, false), 10 * MS);
+        assert_eq!(rack.window(None, true), Duration::ZERO);
+        rack.on_delivered(&record(100, 0, 1), Instant::from_millis(44));
+        assert!(rack.reordering);
+        assert_eq!(rack.window(None, true), 10 * MS);
+    }
+
+    #[test]
+    fn duplicate_reports_widen_the_window_once_per_round_trip_up_to_the_smoothed_one() {
+        let mut rack = Rack::new(Seq(0));
+        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40));
+        rack.on_dsack(Seq(100), Seq(1000));
+        rack.on_dsack(Seq(500), Seq(2000));
+        assert_eq!(rack.window(None, false), 20 * MS);
+        rack.on_dsack(Seq(1000), Seq(2000));
+        assert_eq!(rack.window(None, false), 30 * MS);
+        assert_eq!(rack.window(Some(25 * MS), false), 25 * MS);
+        (0..PERSIST).for_each(|_| rack.on_recovered());
+        assert_eq!(rack.window(None, false), 10 * MS);
+    }
+
+    #[test]
+    fn a_retransmission_that_is_answered_too_fast_says_nothing() {
+        let mut rack = Rack::new(Seq(0));
+        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40));
+        rack.on_delivered(&record(100, 45, 2), Instant::from_millis(50));
+        assert_eq!(rack.newest, Some((0, Seq(400))));
+    }
+}

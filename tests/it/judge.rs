@@ -1,0 +1,62 @@
+//! What does tshark say about a capture? The judge that has no part in the program.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Whether `tool` is there; says by name what is skipped if not.
+pub fn have(tool: &str, test: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).any(|place| place.join(tool).is_file());
+    if !found {
+        println!("skipped: {test} needs {tool}");
+    }
+    found
+}
+
+/// Lines of the fields of the packets that `filter` chooses, separated by `|`. Checksums are verified.
+///
+/// # Panics
+/// tshark fails, or finds the file cut short where it should not be.
+pub fn fields(capture: &Path, filter: &str, fields: &[&str]) -> Vec<String> {
+    lines(capture, filter, fields, true)
+}
+
+/// The same for a file that may end within a block.
+pub fn fields_of_torn(capture: &Path, filter: &str, names: &[&str]) -> Vec<String> {
+    lines(capture, filter, names, false)
+}
+
+fn lines(capture: &Path, filter: &str, fields: &[&str], whole: bool) -> Vec<String> {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-n", "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]);
+    tshark.arg("-r").arg(capture).args(["-Y", filter, "-T", "fields", "-E", "separator=|"]);
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
+    let output = tshark.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || !whole, "{}: {filter}: {error}", capture.display());
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// No malformed packet, no wrong checksum, and every TCP packet says why. Returns how many there are.
+///
+/// # Panics
+/// It is not so.
+pub fn sound(capture: &Path) -> usize {
+    // Linux writes a sum that comes out as zero as 0xffff, which is the same number to a receiver; Wireshark calls that bad.
+    const WRONG: &str = "_ws.malformed || (tcp.checksum.status == Bad && tcp.checksum != 0xffff) || ip.checksum.status == Bad \
+                         || icmp.checksum.status == Bad || icmpv6.checksum.status == Bad \
+                         || (tcp && !(frame.comment contains \"why=\"))";
+    let wrong = fields(capture, WRONG, &["frame.number", "_ws.col.Info"]);
+    assert_eq!(wrong, [""; 0], "{}", capture.display());
+    // ICMP errors quote TCP headers: without an IP protocol of their own these are no TCP packets.
+    let all = fields(capture, "tcp && !icmp && !icmpv6", &["tcp.checksum.status"]);
+    let good = all.iter().filter(|s| *s == "1").count();
+    assert_eq!(good, all.len(), "{}: packets whose checksum was verified", capture.display());
+    good
+}
+
+/// What tshark takes for retransmissions, of any kind.
+pub const RETRANSMISSION: &str = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission \
+                                  || tcp.analysis.spurious_retransmission || tcp.analysis.rto";

@@ -1,0 +1,142 @@
+//! Is the window where the algorithms' papers say that it is?
+
+use super::*;
+use tcpglass::sim::link::Totals;
+use tcpglass::tcp::{Congestion, WindowScale};
+
+/// The payload of a full segment with time stamps: the response function counts segments, and small ones are simulated
+/// faster. Not below the 536 bytes that a receiver takes for a full segment at first.
+const MSS: u64 = 548;
+const CHUNK: usize = 1000 * MSS as usize;
+
+/// Buffers that never limit.
+fn large() -> Config {
+    Config {
+        recv_buffer: 64 << 20,
+        send_buffer: 16 << 20,
+        window_scale: WindowScale::Shift(14),
+        ..Config::linux()
+    }
+}
+
+/// What a flow achieved.
+struct Flow {
+    /// Segments per round trip.
+    window: f64,
+    /// Share of packets lost.
+    loss: f64,
+    hash: u64,
+}
+
+/// One flow over a path that loses one segment in `every` by lot: after the time in which 20 are lost, for that in
+/// which `events` are.
+fn flow(rtt_ms: u64, every: u64, events: u64, seed: u64, cfg: &Config) -> Flow {
+    let cfg = Config { mss: Some(MSS as u16 + 12), ..cfg.clone() };
+    let link = format!("rtt={rtt_ms}ms,bandwidth=1gbit,queue=0,loss={}%", 100.0 / every as f64);
+    let mut world = World::new(seed, link.parse().unwrap());
+    let [a, b] = ["10.0.0.1", "10.0.0.2"]
+        .map(|ip| world.add_host(ip, host_config(ip.parse().unwrap(), cfg.clone()), Tracer::default()));
+    let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+    let (chunk, mut buf) = (vec![7; CHUNK], vec![0; CHUNK]);
+    // Several chunks ahead of the reader, so that there is always something to send.
+    (0..8).for_each(|_| world.write_all(here, &chunk).unwrap());
+    let mut pass = |world: &mut World, chunks: u64| {
+        for _ in 0..chunks {
+            world.write_all(here, &chunk).unwrap();
+            world.read_exact(there, &mut buf).unwrap();
+        }
+        (world.now(), world.link_totals(a, b))
+    };
+    let chunks = |events: u64| (events * every / 1000).max(1);
+    let (began, before) = pass(&mut world, chunks(20));
+    let (ended, after) = pass(&mut world, chunks(events));
+    let rounds = ended.since(began).as_secs_f64() * 1000.0 / rtt_ms as f64;
+    let window = (chunks(events) * 1000) as f64 / rounds;
+    let delta = |count: fn(&Totals) -> u64| (count(&after) - count(&before)) as f64;
+    Flow { window, loss: delta(|t| t.lost) / delta(|t| t.packets), hash: world.hash() }
+}
+
+/// RFC 9438 §5: the mean window in segments at that loss, the larger of the two regions'.
+fn response(rtt_ms: u64, loss: f64) -> f64 {
+    let reno = (1.5 / loss).sqrt();
+    let cubic = 1.054 * (rtt_ms as f64 / 1000.0 / loss).powf(0.75);
+    reno.max(cubic)
+}
+
+/// Goodput under random loss, 15 % about the response function. All of the table with `TCPGLASS_LONG=1`.
+#[test]
+fn cubic_follows_its_response_function() {
+    let long = std::env::var_os("TCPGLASS_LONG").is_some();
+    let table: &[(u64, u64, u64)] = if long {
+        &[
+            (10, 100, 2000),
+            (10, 1000, 1000),
+            (10, 10_000, 400),
+            (100, 100, 2000),
+            (100, 1000, 1000),
+            (100, 10_000, 400),
+        ]
+    } else {
+        &[(10, 100, 150), (100, 100, 150)]
+    };
+    println!("   RTT    loss  RFC 9438  measured  error");
+    let mut wrong = Vec::new();
+    for &(rtt_ms, every, events) in table {
+        let flow = flow(rtt_ms, every, events, 1, &large());
+        let expected = response(rtt_ms, flow.loss);
+        let error = 100.0 * (flow.window / expected - 1.0);
+        let row =
+            format!("{rtt_ms:>3} ms {:>7.5} {expected:>9.1} {:>9.1} {error:>+5.1}%", flow.loss, flow.window);
+        println!("{row}");
+        if error.abs() > 15.0 {
+            wrong.push(row);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn where_reno_does_well_cubic_does_as_well_and_no_better() {
+    let reno = Config { congestion: Congestion::NewReno, ..large() };
+    let [cubic, reno] = [large(), reno].map(|cfg| flow(10, 100, 150, 1, &cfg).window);
+    assert!((0.9..1.2).contains(&(cubic / reno)), "{cubic} and {reno} segments");
+}
+
+#[test]
+fn two_runs_are_the_same() {
+    let [one, other] = [(); 2].map(|()| flow(10, 100, 20, 3, &large()).hash);
+    assert_eq!(one, other);
+    assert_ne!(one, flow(10, 100, 20, 4, &large()).hash);
+}
+
+/// 50 Mbit/s and 40 ms hold 172 packets. HyStart++ notices a queue and then opens the window for five more round trips
+/// by a quarter each, to three times of what it was: the queue has to have room for that.
+#[test]
+fn hystart_leaves_slow_start_before_the_queue_overflows() {
+    for (hystart, overflows) in [(true, false), (false, true)] {
+        let link = "rtt=40ms,bandwidth=50mbit,queue=2000";
+        let (mut world, a, b) = two_with(1, link, Config { hystart, ..large() });
+        let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+        world.transfer(here, there, &bytes(12 << 20)).unwrap();
+        assert_eq!(world.link_totals(a, b).queue_full > 0, overflows, "HyStart++ {hystart}");
+        let state = world.stack(a).conn(here.id).unwrap().snapshot();
+        assert!(state.ssthresh < u32::MAX, "HyStart++ {hystart}: slow start is over");
+        // 12 MiB take 2.01 s on the wire, with headers 2.15 s; what overflows has to be repaired.
+        let limit = Instant::from_millis(if hystart { 2500 } else { 3500 });
+        assert!(world.now() < limit, "HyStart++ {hystart}: done at {}", world.now());
+    }
+}
+
+#[test]
+fn hystart_loses_less_where_the_queue_is_short() {
+    let lost = [true, false].map(|hystart| {
+        let link = "rtt=40ms,bandwidth=50mbit,queue=200";
+        let (mut world, a, b) = two_with(1, link, Config { hystart, ..large() });
+        let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+        world.transfer(here, there, &bytes(4 << 20)).unwrap();
+        world.link_totals(a, b).queue_full
+    });
+    println!("with HyStart++ {} packets, without {}", lost[0], lost[1]);
+    // Recovery spreads what it sends and loses little itself, so the difference is slow start's own: about half.
+    assert!(lost[0] * 3 < lost[1] * 2, "{lost:?}");
+}
