@@ -25,14 +25,18 @@ pub fn run(args: Get) -> Outcome {
         options::writable("-o", path)?;
     }
     let shows_times = args.timeline || args.show.json;
-    if shows_times && (args.out.is_some() || args.include) {
-        return Err(Failure::usage("--timeline and --json show no bodies: leave out -o and -i"));
+    // Times take standard output; bodies can still go to a file.
+    let shows_bodies = !shows_times || args.out.is_some();
+    if args.include && !shows_bodies {
+        return Err(Failure::usage("--timeline and --json show no bodies: leave out -i, or add -o FILE"));
     }
     if !shows_times && args.out.is_none() && stage.recording.uses_stdout() {
         return Err(Failure::usage("a record on standard output would be mixed with the body: add -o FILE"));
     }
-    if !shows_times && stage.settings.http.parallel > 1 {
-        return Err(Failure::usage("http.parallel above 1 would mix bodies: add --timeline or --json"));
+    if shows_bodies && stage.settings.http.parallel > 1 {
+        return Err(Failure::usage(
+            "http.parallel above 1 would mix bodies: take --timeline or --json without -o",
+        ));
     }
 
     // Before any thread is started: only a process with one thread can move to a network of its own.
@@ -55,7 +59,7 @@ pub fn run(args: Get) -> Outcome {
         };
         HttpClient::new(SERVICE, plan.requests.clone(), options)
     };
-    let (writer, client) = if shows_times {
+    let (writer, client) = if !shows_bodies {
         (None, client(Box::new(Discard)))
     } else {
         let (writer, sink) = Writer::start(args.out.clone(), args.include);

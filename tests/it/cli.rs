@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A directory of its own for a test, gone at its end.
@@ -250,6 +250,10 @@ fn a_body_goes_to_a_file_or_to_standard_output_as_it_came() {
     );
     assert_eq!(fetch("get --sim loss=1%,rtt=9ms http://glass/bytes/3000000 -o b").status.code(), Some(0));
     let body = fs::read(scratch.0.join("b")).unwrap();
+    let timed = fetch("get --sim rtt=1ms http://glass/echo -d hello --timeline -o timed");
+    assert!(text(&timed.stdout).contains("handshake"), "{}", text(&timed.stdout));
+    assert_eq!(fs::read(scratch.0.join("timed")).unwrap(), b"hello");
+    assert_eq!(fetch("get --sim rtt=1ms http://glass:81/").status.code(), Some(3), "it listens on port 80");
     let whole = fetch("get --sim rtt=1ms http://glass/bytes/3000000").stdout;
     assert!(body.len() == 3_000_000 && body == whole, "{} and {} bytes", body.len(), whole.len());
     assert_eq!(text(&fetch("get --sim rtt=1ms http://glass/status/404").stderr), "");
@@ -382,11 +386,17 @@ fn get_starts_a_server_in_a_private_network() {
     }
     let scratch = Scratch::new("with");
     fs::write(scratch.0.join("page"), "x".repeat(50_000)).unwrap();
-    let server = "exec python3 -m http.server 8000";
+    // The server is a child of the shell, as most are, and must end with it.
+    let server = "python3 -m http.server 8000 & echo $! > pid; wait";
     let fetch = |url: &str| run(&scratch, &["get", "--with", server, url, "-o", "out"]);
     let output = fetch("http://10.77.0.1:8000/page");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(fs::read(scratch.0.join("out")).unwrap(), fs::read(scratch.0.join("page")).unwrap());
+    let server = fs::read_to_string(scratch.0.join("pid")).unwrap();
+    let server = Path::new("/proc").join(server.trim());
+    while server.exists() {
+        std::thread::yield_now();
+    }
     let early = run(&scratch, &["get", "--with", "exit 3", "http://10.77.0.1:8000/"]);
     assert_eq!(early.status.code(), Some(1));
     assert!(text(&early.stderr).contains("before it listened on port 8000"), "{}", text(&early.stderr));

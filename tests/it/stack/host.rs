@@ -137,6 +137,18 @@ fn a_datagram_that_nobody_waits_for_is_unreachable() {
 }
 
 #[test]
+fn what_claims_to_come_from_ourselves_is_not_answered() {
+    let mut lan = Lan::new();
+    for (protocol, body) in
+        [(17, datagram(5000, 6000, b"hello")), (132, vec![0; 12]), (1, vec![8, 0, 0xf7, 0xff, 0, 0, 0, 0])]
+    {
+        lan.b.stack.on_frame(lan.now, &ip_packet(B4, B4, protocol, body));
+        assert_eq!(lan.b.lines.take(), ["in drop-malformed"], "protocol {protocol}");
+    }
+    assert_eq!(lan.b.sent(lan.now), [] as [Vec<u8>; 0]);
+}
+
+#[test]
 fn a_flood_of_datagrams_is_not_answered_by_a_flood_of_errors() {
     let mut lan = Lan::new();
     for _ in 0..100 {
