@@ -405,7 +405,7 @@ impl Conn {
         self.recovery.probe = Some(Probe { end, repeated });
     }
 
-    /// RFC 8985 §7.4.2: the answer to a probe that repeated data tells whether the original was lost.
+    /// RFC 8985 §7.4, §7.4.2: the answer to a probe that repeated data tells whether the original was lost.
     fn on_probe_answer(&mut self, cx: &mut Cx, seg: &Segment, twice: Option<(Seq, Seq)>, prior_flight: u32) {
         let Some(probe) = self.recovery.probe.filter(|probe| seg.ack.ge(probe.end)) else { return };
         let both_came = twice.is_some_and(|(_, end)| end == probe.end)
