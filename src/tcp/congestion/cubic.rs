@@ -81,14 +81,15 @@ impl Cubic {
 }
 
 impl State {
-    /// RFC 9438 §4.2 to §4.5.
+    /// RFC 9438 §4.2, Reno-friendly (RFC 9438 §4.3), concave (RFC 9438 §4.4) or convex (RFC 9438 §4.5).
     fn avoid(&mut self, sample: &AckSample) {
         let AckSample { now, acked, mss, .. } = *sample;
         let (acked, cwnd) = (u64::from(acked), u64::from(self.cwnd));
         let mut epoch = match self.epoch {
             Some(epoch) => epoch,
             None => {
-                // After a time-out and after HyStart++ the function starts where it levels off (§4.8, §4.10).
+                // After a time-out and after HyStart++ the function starts where it levels off (RFC 9438 §4.8,
+                // RFC 9438 §4.10).
                 self.w_max = self.w_max.max(self.cwnd);
                 Epoch {
                     start: now,
@@ -149,6 +150,7 @@ impl CongestionControl for Cubic {
         }
     }
 
+    /// RFC 9438 §4.6 to RFC 9438 §4.8.
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, _: u32, mss: u32) {
         self.before = Some(self.state);
         let s = &mut self.state;
@@ -156,7 +158,7 @@ impl CongestionControl for Cubic {
         let (cwnd, left) = (s.cwnd, beta(s.cwnd));
         s.w_max = match event {
             CongestionEvent::Rto => 0,
-            // Fast convergence (§4.7): a path that carries less than last time has a new flow on it.
+            // Fast convergence (RFC 9438 §4.7): a path that carries less than last time has a new flow on it.
             _ if self.fast_convergence && cwnd < s.w_max => (u64::from(cwnd) * 17 / 20) as u32,
             _ => cwnd,
         };
