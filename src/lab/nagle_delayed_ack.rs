@@ -36,6 +36,8 @@ fn one(settings: &Settings, seed: u64, nagle: &str, delay: &str) -> Result<Run, 
             ("tcp.ack_delay", delay),
             ("tcp.ack_every", "2"),
             ("tcp.quickack", "0"),
+            // A probe would set the second piece free before the acknowledgment does.
+            ("tcp.tail_loss_probe", "off"),
             ("tcp.cork", "off"),
             ("link.rtt", "20ms"),
         ],
