@@ -681,11 +681,6 @@ impl Conn {
         self.snd.queued()
     }
 
-    /// Whether [`release`](Conn::release) was called.
-    pub fn is_released(&self) -> bool {
-        self.released
-    }
-
     /// Whether a segment may have to be sent although the state is CLOSED: the RST.
     pub fn has_last_word(&self) -> bool {
         self.intents.rst.is_some() || (self.state == State::TimeWait && self.ack.due())

@@ -517,3 +517,30 @@ fn a_reset_carries_time_stamps_and_none_is_sent_when_both_ends_have_closed() {
     lab.cx(|conn, cx| conn.abort(cx));
     assert_eq!(lab.said(), []);
 }
+
+#[test]
+fn what_time_showed_to_be_lost_is_not_said_to_have_been_counted() {
+    let causes = |lab: &mut Lab| lab.segments().iter().map(|(_, cause)| cause.word()).collect::<Vec<_>>();
+    let mut lab = Lab::usual();
+    lab.write(3000);
+    lab.said();
+    lab.pass(100 * MS);
+    // One segment beyond the hole: a quarter of a round trip decides.
+    lab.hear_ack(1, blocks(&[(1001, 2001)]));
+    assert_eq!(causes(&mut lab), [] as [&str; 0]);
+    lab.pass_to_deadline();
+    assert_eq!(causes(&mut lab), ["rack"]);
+
+    let mut lab = Lab::usual();
+    lab.write(5000);
+    lab.said();
+    lab.pass(100 * MS);
+    lab.hear_ack(1, blocks(&[(1001, 4001)]));
+    assert_eq!(causes(&mut lab), ["sack-retransmit"]);
+    // It is lost again: only the time since tells.
+    lab.write(1000);
+    lab.said();
+    lab.pass(100 * MS);
+    lab.hear_ack(1, blocks(&[(1001, 6001)]));
+    assert_eq!(causes(&mut lab), ["rack"]);
+}

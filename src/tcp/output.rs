@@ -164,7 +164,9 @@ impl Conn {
         } else if self.recovery.phase == Phase::Open {
             // Nothing but a router's word makes a segment lost without a recovery.
             Cause::MtuRetransmit
-        } else if self.sack && self.board.sacked() > 0 {
+        } else if self.uses_rack(cx) && (lost.times > 1 || !self.recovery.counted) {
+            Cause::Rack
+        } else if self.sack && (self.board.sacked() > 0 || self.uses_rack(cx)) {
             Cause::SackRetransmit
         } else {
             Cause::FastRetransmit { duplicates: self.recovery.dup_acks }

@@ -42,6 +42,8 @@ pub(super) struct Recovery {
     prr: Option<Prr>,
     undo: Option<Undo>,
     pub(super) probe: Option<Probe>,
+    /// The last losses were found by the count of what was SACKed, not by time.
+    pub(super) counted: bool,
 }
 
 /// Proportional rate reduction (RFC 6937 §3): what a recovery may send follows what is delivered.
@@ -86,6 +88,7 @@ impl Recovery {
             prr: None,
             undo: None,
             probe: None,
+            counted: false,
         }
     }
 
@@ -262,9 +265,13 @@ impl Conn {
         }
         let lost = if self.uses_rack(cx) {
             let enough = usize::from(DUP_THRESH);
-            let urgent = self.recovery.phase != Phase::Open || self.board.sacked_segments(enough) >= enough;
+            let counted = self.board.sacked_segments(enough) >= enough;
+            let urgent = self.recovery.phase != Phase::Open || counted;
             let window = self.rack.window(self.rtt.srtt(), urgent);
             let (lost, next) = self.board.judge_by_time(&self.rack, window, cx.now);
+            if lost {
+                self.recovery.counted = counted && window.is_zero();
+            }
             if let Some(at) = next {
                 self.timers.set(Timer::Reorder, at);
             }
