@@ -1,5 +1,6 @@
 //! Captures as others read them: tshark and capinfos, and a reader that meets a file cut short.
 
+use crate::judge;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
@@ -651,5 +652,46 @@ fn a_file_of_the_same_kind_is_overwritten() {
             sink.finish().unwrap();
             assert!(std::fs::read(&path).unwrap() == written(format), "{name}");
         }
+    }
+}
+
+/// A SYN, its sum replaced by `field` after the port was chosen so that the right one is zero.
+fn with_sum(field: u16) -> Vec<u8> {
+    let memory = Memory::default();
+    let mut sink = to_writer(memory.clone(), Format::Pcapng, &options());
+    let seg = Segment { seq: IRS, flags: Flags::SYN, ..Segment::default() };
+    let (mut frame, sum) = ([0; 40], 36..38);
+    for port in 1.. {
+        let src = std::net::SocketAddr::new([10, 77, 0, 1].into(), port);
+        wire::encode(&mut frame, &Envelope { src, ..envelope(Direction::In) }, &seg, [&[], &[]]);
+        if frame[sum.clone()] == [0, 0] {
+            break;
+        }
+    }
+    frame[sum].copy_from_slice(&field.to_be_bytes());
+    sink.record(&Record::Packet(PacketRecord {
+        at: Instant::from_micros(1),
+        direction: Direction::In,
+        frame: &frame,
+        gso_size: None,
+        why: Why::Received(Received::new(Verdict::InOrder)),
+        conn: Some(1),
+        seg: Some(&seg),
+        state: Some(snapshot()),
+    }));
+    sink.finish().unwrap();
+    memory.0.lock().unwrap().clone()
+}
+
+#[test]
+fn the_judge_of_captures_takes_both_forms_of_a_zero_sum_and_no_other() {
+    if !have("tshark", "the_judge_of_captures_takes_both_forms_of_a_zero_sum_and_no_other") {
+        return;
+    }
+    let place = Place::new("zero-sum");
+    for (sum, is_sound) in [(0, true), (0xffff, true), (1, false), (0xfffe, false)] {
+        let file = place.file("a.pcapng", &with_sum(sum));
+        let judged = std::panic::catch_unwind(|| judge::sound(&file));
+        assert_eq!(judged.ok(), is_sound.then_some(1), "{sum:#x}");
     }
 }
