@@ -48,6 +48,9 @@ impl fmt::Display for Token {
 /// A token and the line it begins on.
 pub type Spanned = (Token, u32);
 
+/// How a comment begins that carries an option: `// tcpglass: --set=tcp.nagle=on`.
+const OWN: &str = "tcpglass:";
+
 /// Scripts longer than this are refused: nobody writes them, and every later stage may rely on it.
 const MAX_SOURCE: usize = 4 << 20;
 
@@ -124,8 +127,18 @@ impl<'a> Lexer<'a> {
         let Some(first) = self.rest.chars().next() else { return Ok(false) };
         let token = if self.rest.starts_with("//") {
             let n = self.run(|b| b != b'\n');
-            self.take(n);
-            return Ok(true);
+            // An option of our own stands in a comment, so that others who read the language pass over it.
+            let own = self.rest[2..n].trim_start().strip_prefix(OWN).map(str::trim_start);
+            match own.filter(|option| option.starts_with("--")) {
+                Some(option) => {
+                    self.take(n - option.len());
+                    self.option()?
+                }
+                None => {
+                    self.take(n);
+                    return Ok(true);
+                }
+            }
         } else if self.rest.starts_with("/*") {
             self.until(2, "*/", "the comment")?;
             return Ok(true);
