@@ -6,6 +6,8 @@ pub mod http;
 pub mod knob;
 pub mod lab;
 pub mod net;
+#[cfg(feature = "packetdrill")]
+pub mod packetdrill;
 pub mod report;
 pub mod script;
 pub mod segment;

@@ -8,18 +8,18 @@ use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
 /// A clock that took the wall clock once, when it was made, and follows the monotonic clock since then: captures show
 /// the time of day, and a clock that is set meanwhile disturbs no timer.
 #[derive(Clone, Copy)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     epoch: Instant,
     started: Monotonic,
 }
 
 impl Clock {
-    pub(super) fn start() -> Clock {
+    pub(crate) fn start() -> Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Clock { epoch: Instant::ZERO + wall, started: Monotonic::now() }
     }
 
-    pub(super) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.epoch + self.started.elapsed()
     }
 }

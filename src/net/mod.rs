@@ -17,7 +17,7 @@
 //! # }
 //! ```
 
-mod clock;
+pub(crate) mod clock;
 mod core;
 mod driver;
 mod handle;

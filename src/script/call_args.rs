@@ -28,6 +28,11 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// An argument as written, for messages.
+    pub fn name(&self, n: usize) -> String {
+        self.call.args.get(n).map_or_else(String::new, text)
+    }
+
     /// An argument that is a number.
     pub fn int(&self, n: usize) -> Result<i64, Trouble> {
         number(self.expr(n)?, self.line)

@@ -13,11 +13,12 @@ mod ast;
 mod call_args;
 mod calls;
 mod code;
-mod commands;
+pub(crate) mod commands;
 mod compare;
 mod flow;
 mod frames;
 mod icmp;
+pub(crate) mod kernel;
 mod lexer;
 mod packets;
 mod parse_call;
@@ -26,10 +27,10 @@ mod polling;
 mod port;
 mod render;
 mod run;
-mod settings;
-mod sockets;
-mod sockopts;
-mod symbols;
+pub(crate) mod settings;
+pub(crate) mod sockets;
+pub(crate) mod sockopts;
+pub(crate) mod symbols;
 #[cfg(test)]
 mod tests;
 
@@ -143,13 +144,13 @@ fn outcome(result: Result<(), Trouble>, source: &str, file_name: &str) -> Outcom
 
 /// Why a script does not go on, while file and text of the line are not known yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Trouble {
+pub(crate) struct Trouble {
     line: u32,
     kind: Kind,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Failed { what: String, expected: String, seen: String },
     Unsupported(String),
 }
@@ -169,7 +170,15 @@ impl Trouble {
         Trouble::failed(line, what, "", "")
     }
 
-    fn unsupported(line: u32, what: impl Into<String>) -> Trouble {
+    /// What is wrong, in a few words.
+    #[cfg(feature = "packetdrill")]
+    pub(crate) fn what(&self) -> &str {
+        match &self.kind {
+            Kind::Failed { what, .. } | Kind::Unsupported(what) => what,
+        }
+    }
+
+    pub(crate) fn unsupported(line: u32, what: impl Into<String>) -> Trouble {
         Trouble { line, kind: Kind::Unsupported(what.into()) }
     }
 }

@@ -1,12 +1,16 @@
-//! Which descriptors are ready? `poll` and level-triggered `epoll`.
+//! Which descriptors are ready? `poll` and `epoll`.
 
 use super::Trouble;
 use super::ast::Expr;
-use super::call_args::{Args, field, text};
-use super::calls::{Kernel, Progress};
-use super::sockets::{SocketKind, Step};
+use super::call_args::{Args, field};
+use super::kernel::{Kernel, Progress};
+use super::sockets::{Interest, Readiness, SocketKind, Step};
 use crate::time::Duration;
-use std::collections::BTreeMap;
+
+/// POLLERR, POLLHUP and POLLNVAL are reported whether asked for or not.
+const ALWAYS: i64 = 0x38;
+const EPOLLONESHOT: i64 = 1 << 30;
+const EPOLLET: i64 = 1 << 31;
 
 impl Kernel<'_> {
     /// Whether a call that waits with a timeout in milliseconds is at its end.
@@ -21,92 +25,142 @@ impl Kernel<'_> {
         Some(Step::Block(progress.until))
     }
 
-    pub(super) fn poll(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
+    /// What happened on each of these descriptors, of the events that go with it, if anything did or the time is over.
+    pub fn poll(
+        &mut self,
+        entries: &[(i64, i64)],
+        timeout: i64,
+        progress: &mut Progress,
+    ) -> Result<Vec<i64>, Step> {
+        let seen: Vec<i64> = entries
+            .iter()
+            // A negative descriptor is passed over.
+            .map(
+                |&(fd, events)| {
+                    if fd < 0 { 0 } else { self.sockets.ready(self.stack, fd).bits & (events | ALWAYS) }
+                },
+            )
+            .collect();
+        if seen.iter().all(|bits| *bits == 0)
+            && let Some(step) = self.waited(timeout, progress)
+        {
+            return Err(step);
+        }
+        Ok(seen)
+    }
+
+    pub fn epoll_ctl(&mut self, epoll: i64, op: i64, fd: i64, (events, data): (i64, u64)) -> Step {
+        if !self.sockets.table.contains_key(&fd) {
+            return Step::Errno("EBADF");
+        }
+        let interest = match self.sockets.table.get_mut(&epoll).map(|s| &mut s.kind) {
+            Some(SocketKind::Epoll(interest)) if epoll != fd => interest,
+            Some(_) => return Step::Errno("EINVAL"),
+            None => return Step::Errno("EBADF"),
+        };
+        match (op, interest.contains_key(&fd)) {
+            (1, true) => Step::Errno("EEXIST"),
+            (2 | 3, false) => Step::Errno("ENOENT"),
+            (2, true) => {
+                interest.remove(&fd);
+                Step::Done(0)
+            }
+            (1 | 3, _) => {
+                interest.insert(fd, Interest { events, data, told: None });
+                Step::Done(0)
+            }
+            _ => Step::Errno("EINVAL"),
+        }
+    }
+
+    /// Up to `most` events with their data, if there are any or the time is over.
+    pub fn epoll_wait(
+        &mut self,
+        epoll: i64,
+        most: i64,
+        timeout: i64,
+        progress: &mut Progress,
+    ) -> Result<Vec<(i64, u64)>, Step> {
+        let interest = match self.sockets.table.get(&epoll).map(|s| &s.kind) {
+            Some(SocketKind::Epoll(_)) if most <= 0 => return Err(Step::Errno("EINVAL")),
+            Some(SocketKind::Epoll(interest)) => interest.clone(),
+            Some(_) => return Err(Step::Errno("EINVAL")),
+            None => return Err(Step::Errno("EBADF")),
+        };
+        let mut seen = Vec::new();
+        for (fd, Interest { events, data, told }) in interest {
+            let ready = self.sockets.ready(self.stack, fd);
+            let bits = ready.bits & (events | 0x18);
+            // At an edge: something has happened since the last time it was told.
+            let edge = events & EPOLLET == 0 || told.is_none_or(|told| ready.is_news(&told));
+            if bits == 0 || !edge || seen.len() as i64 >= most {
+                continue;
+            }
+            seen.push((bits, data));
+            if let Some(SocketKind::Epoll(interest)) = self.sockets.table.get_mut(&epoll).map(|s| &mut s.kind)
+                && let Some(interest) = interest.get_mut(&fd)
+            {
+                interest.told = Some(ready);
+                if events & EPOLLONESHOT != 0 {
+                    // Only a new EPOLL_CTL_MOD wakes it again.
+                    *interest = Interest { events: EPOLLET, data, told: Some(Readiness::ALL) };
+                }
+            }
+        }
+        match self.waited(timeout, progress) {
+            Some(step) if seen.is_empty() => Err(step),
+            _ => Ok(seen),
+        }
+    }
+
+    // --- lines
+
+    pub(super) fn poll_line(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
         args.count(3)?;
         let line = args.line;
-        let Expr::List(entries) = args.expr(0)? else {
+        let Expr::List(list) = args.expr(0)? else {
             return Err(Trouble::syntax(line, "poll takes [{fd=…, events=…, revents=…}, …]"));
         };
-        let (mut ready, mut seen, mut same) = (0, Vec::new(), true);
-        for entry in entries {
+        let (mut entries, mut wanted) = (Vec::new(), Vec::new());
+        for entry in list {
             let Expr::Braces(fields) = entry else {
                 return Err(Trouble::syntax(line, "an entry of poll is {fd=…, events=…, revents=…}"));
             };
             let get = |name| field(fields, name, line).map(|v| v.unwrap_or(0));
-            let (fd, events, wanted) = (get("fd")?, get("events")?, get("revents")?);
-            let bits = self.sockets.ready(self.stack, fd) & (events | 0x38);
-            ready += i64::from(bits != 0);
-            same &= bits == wanted;
-            seen.push(format!("{{fd={fd}, revents={bits:#x}}}"));
+            entries.push((get("fd")?, get("events")?));
+            wanted.push(get("revents")?);
         }
-        if ready == 0
-            && let Some(step) = self.waited(args.int(2)?, progress)
-        {
-            return Ok(step);
-        }
-        if !same {
+        let seen = match self.poll(&entries, args.int(2)?, progress) {
+            Ok(seen) => seen,
+            Err(step) => return Ok(step),
+        };
+        if seen != wanted {
+            let shown = |(bits, (fd, _)): (&i64, &(i64, i64))| format!("{{fd={fd}, revents={bits:#x}}}");
+            let seen: Vec<String> = seen.iter().zip(&entries).map(shown).collect();
             let seen = format!("[{}]", seen.join(", "));
-            return Err(Trouble::failed(line, "poll saw other events", text(args.expr(0)?), seen));
+            return Err(Trouble::failed(line, "poll saw other events", args.name(0), seen));
         }
-        Ok(Step::Done(ready))
+        Ok(Step::Done(seen.iter().filter(|bits| **bits != 0).count() as i64))
     }
 
-    pub(super) fn epoll_ctl(&mut self, args: &Args) -> Result<Step, Trouble> {
+    pub(super) fn epoll_ctl_line(&mut self, args: &Args) -> Result<Step, Trouble> {
         args.count(4)?;
-        let line = args.line;
-        let (epoll, op, fd) = (args.int(0)?, args.int(1)?, args.int(2)?);
-        if !self.sockets.table.contains_key(&fd) {
-            return Ok(Step::Errno("EBADF"));
-        }
-        let interest = match self.sockets.table.get_mut(&epoll).map(|s| &mut s.kind) {
-            Some(SocketKind::Epoll(interest)) => interest,
-            Some(_) => return Ok(Step::Errno("EINVAL")),
-            None => return Ok(Step::Errno("EBADF")),
+        let event = match args.expr(3)? {
+            Expr::Braces(fields) => epoll_event(fields, args.line)?,
+            // EPOLL_CTL_DEL does not look at it.
+            Expr::Ellipsis if args.int(1)? == 2 => (0, 0),
+            _ => return Err(Trouble::syntax(args.line, "an event of epoll is {events=…, fd=…}")),
         };
-        let known = interest.contains_key(&fd);
-        match (op, known) {
-            (1, true) => return Ok(Step::Errno("EEXIST")),
-            (2 | 3, false) => return Ok(Step::Errno("ENOENT")),
-            (2, true) => {
-                interest.remove(&fd);
-                return Ok(Step::Done(0));
-            }
-            (1 | 3, _) => {}
-            _ => return Ok(Step::Errno("EINVAL")),
-        }
-        let Expr::Braces(fields) = args.expr(3)? else {
-            return Err(Trouble::syntax(line, "an event of epoll is {events=…, fd=…}"));
-        };
-        let (events, data) = epoll_event(fields, line)?;
-        if events & (1 << 31 | 1 << 30) != 0 {
-            return Err(Trouble::unsupported(line, "EPOLLET and EPOLLONESHOT"));
-        }
-        interest.insert(fd, (events, data));
-        Ok(Step::Done(0))
+        Ok(self.epoll_ctl(args.int(0)?, args.int(1)?, args.int(2)?, event))
     }
 
-    pub(super) fn epoll_wait(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
+    pub(super) fn epoll_wait_line(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
         args.count(4)?;
         let line = args.line;
-        let interest: BTreeMap<i64, (i64, i64)> = match self.sockets.table.get(&args.int(0)?).map(|s| &s.kind)
-        {
-            Some(SocketKind::Epoll(interest)) => interest.clone(),
-            Some(_) => return Ok(Step::Errno("EINVAL")),
-            None => return Ok(Step::Errno("EBADF")),
+        let seen = match self.epoll_wait(args.int(0)?, args.int(2)?, args.int(3)?, progress) {
+            Ok(seen) => seen,
+            Err(step) => return Ok(step),
         };
-        let mut seen = Vec::new();
-        for (fd, (events, data)) in interest {
-            let bits = self.sockets.ready(self.stack, fd) & (events | 0x18);
-            if bits != 0 {
-                seen.push((bits, data));
-            }
-        }
-        if seen.is_empty()
-            && let Some(step) = self.waited(args.int(3)?, progress)
-        {
-            return Ok(step);
-        }
-        seen.truncate(usize::try_from(args.int(2)?).unwrap_or(0));
         let entries: &[Expr] = match args.expr(1)? {
             Expr::Ellipsis => return Ok(Step::Done(seen.len() as i64)),
             Expr::List(entries) => entries,
@@ -119,22 +173,23 @@ impl Kernel<'_> {
             };
             wanted.push(epoll_event(fields, line)?);
         }
-        if !seen.is_empty() && seen != wanted[..seen.len().min(wanted.len())] {
+        // As many as both have: the result says how many there are.
+        if seen.iter().zip(&wanted).any(|(seen, wanted)| seen != wanted) {
             let seen: Vec<String> =
                 seen.iter().map(|(bits, data)| format!("{{events={bits:#x}, data={data}}}")).collect();
-            let (expected, seen) = (text(args.expr(1)?), format!("[{}]", seen.join(", ")));
-            return Err(Trouble::failed(line, "epoll_wait saw other events", expected, seen));
+            let seen = format!("[{}]", seen.join(", "));
+            return Err(Trouble::failed(line, "epoll_wait saw other events", args.name(1), seen));
         }
         Ok(Step::Done(seen.len() as i64))
     }
 }
 
 /// Events and data, whatever member of the union the data is in.
-fn epoll_event(fields: &[Expr], line: u32) -> Result<(i64, i64), Trouble> {
+fn epoll_event(fields: &[Expr], line: u32) -> Result<(i64, u64), Trouble> {
     let mut data = 0;
     for name in ["fd", "ptr", "u32", "u64"] {
         if let Some(value) = field(fields, name, line)? {
-            data = value;
+            data = value as u64;
         }
     }
     Ok((field(fields, "events", line)?.unwrap_or(0), data))

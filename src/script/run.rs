@@ -2,10 +2,11 @@
 
 use super::ast::{self, Action, Body, Direction, Event, Expr, Script, Time};
 use super::call_args::{Args, number, text};
-use super::calls::{self, Kernel, Progress};
+use super::calls;
 use super::code::{self, Assertion};
 use super::commands::{self, Change};
 use super::compare::compare;
+use super::kernel::{Kernel, Progress};
 use super::packets::{self, Wire};
 use super::render;
 use super::settings::{self, Options, Settings};
@@ -122,7 +123,7 @@ impl Runner {
             seed: settings.seed,
             dns: Vec::new(),
         };
-        let sockets = Sockets::new(&settings);
+        let sockets = Sockets::new(settings.tcp.clone(), true);
         Runner {
             stack: Stack::new(config, Tracer::new(sinks)),
             sockets,

@@ -92,7 +92,7 @@ impl Default for Options {
 
 /// The options with everything decided.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub tcp: tcp::Config,
     pub ip_version: IpVersion,
     /// Microseconds.
@@ -109,7 +109,8 @@ pub(super) struct Settings {
     pub directory: Option<PathBuf>,
 }
 
-fn profile(name: &str) -> Option<tcp::Config> {
+/// The settings of a profile.
+pub(crate) fn profile(name: &str) -> Option<tcp::Config> {
     match name {
         "linux" => Some(tcp::Config::linux()),
         "rfc" => Some(tcp::Config::rfc()),
@@ -119,7 +120,7 @@ fn profile(name: &str) -> Option<tcp::Config> {
 }
 
 /// Joins what the caller and the script say; the caller wins.
-pub(super) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings, Trouble> {
+pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings, Trouble> {
     let mut script = Options::default();
     let mut tcp = options.tcp.clone();
     let (mut ts_tick, mut percent) = (0, 0.0);

@@ -1,7 +1,6 @@
 //! Which socket is behind a descriptor, and what is it ready for? Linux' socket layer over the stack.
 
 use super::frames::pattern;
-use super::settings::Settings;
 use crate::stack::{Accepted, ConnId, ListenerId, Owner, Stack};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp::{self, Opts, State};
@@ -59,6 +58,12 @@ pub struct Socket {
     pub defer_accept: i64,
     pub reuse_addr: bool,
     pub reuse_port: bool,
+    /// TCP_INQ: what is left to read comes with what is read.
+    pub inq: bool,
+    /// TCP_NOTSENT_LOWAT, in bytes.
+    pub notsent_lowat: Option<u32>,
+    /// Options without effect here, by level and name: what was set can be read again.
+    pub others: BTreeMap<(i64, i64), i64>,
 }
 
 /// What a descriptor stands for.
@@ -72,10 +77,46 @@ pub enum SocketKind {
         addr: SocketAddr,
         /// Taken from the stack and not yet handed out.
         waiting: VecDeque<Accepted>,
+        /// How many have ever come.
+        came: u32,
     },
     Conn(Connection),
-    /// Descriptor → events and data.
-    Epoll(BTreeMap<i64, (i64, i64)>),
+    /// By descriptor.
+    Epoll(BTreeMap<i64, Interest>),
+}
+
+/// What an epoll instance waits for on a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub struct Interest {
+    /// Events and flags.
+    pub events: i64,
+    /// What is reported with them.
+    pub data: u64,
+    /// What was reported last.
+    pub told: Option<Readiness>,
+}
+
+/// What a descriptor is ready for, and what has happened on it so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Readiness {
+    /// The events of `poll`.
+    pub bits: i64,
+    /// Bytes or connections that have come.
+    came: u32,
+}
+
+impl Readiness {
+    /// Nothing is news after this.
+    pub const ALL: Readiness = Readiness { bits: -1, came: 0 };
+
+    fn plain(bits: i64) -> Readiness {
+        Readiness { bits, came: 0 }
+    }
+
+    /// Whether anything has happened since `told`.
+    pub fn is_news(&self, told: &Readiness) -> bool {
+        *told != Readiness::ALL && (self.bits & !told.bits != 0 || self.came != told.came)
+    }
 }
 
 /// A connection that the script holds a descriptor for.
@@ -107,6 +148,8 @@ pub struct Sockets {
     pub buffer_max: (i64, i64),
     /// The stack's settings, without what a listening socket adds.
     pub base: tcp::Config,
+    /// Whether what is read must be the pattern of scripts.
+    patterned: bool,
     /// The options that connections inherit, and the listener that they come from.
     inherited: Option<(i64, Opts)>,
 }
@@ -127,12 +170,14 @@ pub fn errno(error: StreamError) -> &'static str {
 }
 
 impl Sockets {
-    pub fn new(settings: &Settings) -> Sockets {
+    /// A table for connections with these settings; `patterned`: what they read is the pattern of scripts.
+    pub fn new(base: tcp::Config, patterned: bool) -> Sockets {
         Sockets {
+            patterned,
             table: BTreeMap::new(),
             under_test: None,
             buffer_max: (212_992, 212_992),
-            base: settings.tcp.clone(),
+            base,
             inherited: None,
         }
     }
@@ -151,7 +196,17 @@ impl Sockets {
             (Made::Conn { .. }, Some((_, opts))) => *opts,
             _ => Opts::new(&self.base),
         };
-        let socket = Socket { kind, nonblock, opts, defer_accept: 0, reuse_addr: false, reuse_port: false };
+        let socket = Socket {
+            kind,
+            nonblock,
+            opts,
+            defer_accept: 0,
+            reuse_addr: false,
+            reuse_port: false,
+            inq: false,
+            notsent_lowat: None,
+            others: BTreeMap::new(),
+        };
         self.table.insert(fd, socket);
     }
 
@@ -181,6 +236,18 @@ impl Sockets {
         Ok(())
     }
 
+    /// What TCP_INQ reports behind a read: the bytes that are left, if that was asked for.
+    pub fn inq(&self, stack: &Stack, fd: i64) -> Option<i64> {
+        self.table.get(&fd).filter(|s| s.inq)?;
+        let live = stack.conn(self.conn(fd)?.id);
+        // The end of the stream counts for one (tcp_inq_hint).
+        Some(live.map_or(0, |c| {
+            let fin =
+                c.readable() == 0 && matches!(c.state(), State::CloseWait | State::Closing | State::LastAck);
+            c.readable() as i64 + i64::from(fin)
+        }))
+    }
+
     /// The connection behind a descriptor.
     pub fn conn(&self, fd: i64) -> Option<&Connection> {
         match &self.table.get(&fd)?.kind {
@@ -191,10 +258,12 @@ impl Sockets {
 
     /// Moves what the stack has accepted to the listener's own queue.
     pub fn fill(&mut self, stack: &mut Stack, fd: i64) {
-        if let Some(Socket { kind: SocketKind::Listening { id, waiting, .. }, .. }) = self.table.get_mut(&fd)
+        if let Some(Socket { kind: SocketKind::Listening { id, waiting, came, .. }, .. }) =
+            self.table.get_mut(&fd)
         {
             while let Some(accepted) = stack.accept(*id, OWNER) {
                 waiting.push_back(accepted);
+                *came = came.wrapping_add(1);
             }
         }
     }
@@ -212,7 +281,7 @@ impl Sockets {
     }
 
     /// What `poll` says about a descriptor (Linux' tcp_poll).
-    pub fn ready(&mut self, stack: &mut Stack, fd: i64) -> i64 {
+    pub fn ready(&mut self, stack: &mut Stack, fd: i64) -> Readiness {
         const IN: i64 = 0x41; // POLLIN | POLLRDNORM
         const OUT: i64 = 0x104; // POLLOUT | POLLWRNORM
         const ERR: i64 = 0x8;
@@ -220,16 +289,20 @@ impl Sockets {
         const NVAL: i64 = 0x20;
         const RDHUP: i64 = 0x2000;
         if !self.table.contains_key(&fd) {
-            return NVAL;
+            return Readiness::plain(NVAL);
         }
         if self.acceptable(stack, fd).is_some() {
-            return IN;
+            let came = self.came(fd);
+            return Readiness { bits: IN, came };
         }
-        let Some(socket) = self.table.get(&fd) else { return NVAL };
+        let Some(socket) = self.table.get(&fd) else { return Readiness::plain(NVAL) };
         let SocketKind::Conn(conn) = &socket.kind else {
-            return if matches!(socket.kind, SocketKind::Fresh { .. }) { OUT | HUP } else { 0 };
+            let fresh = matches!(socket.kind, SocketKind::Fresh { .. });
+            return Readiness::plain(if fresh { OUT | HUP } else { 0 });
         };
-        let Some(live) = stack.conn(conn.id) else { return IN | OUT | HUP | RDHUP };
+        let Some(live) = stack.conn(conn.id) else {
+            return Readiness::plain(IN | OUT | HUP | RDHUP);
+        };
         let state = live.state();
         let mut bits = 0;
         if live.error().is_some() && !conn.error_taken {
@@ -247,7 +320,7 @@ impl Sockets {
             bits |= IN | RDHUP;
         }
         if matches!(state, State::SynSent | State::SynReceived) {
-            return bits;
+            return Readiness::plain(bits);
         }
         if live.readable() > 0 {
             bits |= IN;
@@ -257,10 +330,25 @@ impl Sockets {
         if conn.shut_write || closed || (free > 0 && free >= used / 2) {
             bits |= OUT;
         }
-        bits
+        let unsent = live.snapshot().unsent;
+        if socket.notsent_lowat.is_some_and(|lowat| u64::from(unsent) * 2 >= u64::from(lowat))
+            && !conn.shut_write
+        {
+            bits &= !OUT;
+        }
+        let came = conn.read.wrapping_add(live.readable() as u32);
+        Readiness { bits, came }
     }
 
-    /// Reads, checks what came, and says how many bytes.
+    /// Connections that have come to a listener.
+    fn came(&self, fd: i64) -> u32 {
+        match self.table.get(&fd).map(|s| &s.kind) {
+            Some(SocketKind::Listening { came, .. }) => *came,
+            _ => 0,
+        }
+    }
+
+    /// Reads, and checks what came if the table is a script's.
     pub fn read(&mut self, stack: &mut Stack, now: Instant, fd: i64, len: usize, peek: bool) -> Read {
         let Some(socket) = self.table.get_mut(&fd) else { return Read::Error("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
@@ -268,7 +356,7 @@ impl Sockets {
             return Read::Error(if socket { "ENOTCONN" } else { "EINVAL" });
         };
         if conn.shut_read {
-            return Read::Bytes(0);
+            return Read::Bytes(Vec::new());
         }
         let there = stack.conn(conn.id).map_or(0, |c| c.readable());
         let mut buf = vec![0; len.min(there.max(1))];
@@ -276,27 +364,30 @@ impl Sockets {
         let result = if peek { stream.peek(&mut buf) } else { stream.read(&mut buf) };
         match result {
             Ok(n) => {
+                buf.truncate(n);
                 let good = |(at, &byte): (usize, &u8)| byte == pattern(conn.read.wrapping_add(at as u32));
-                if let Some(bad) = buf[..n].iter().enumerate().position(|pair| !good(pair)) {
+                if self.patterned
+                    && let Some(bad) = buf.iter().enumerate().position(|pair| !good(pair))
+                {
                     return Read::Corrupt(conn.read.wrapping_add(bad as u32));
                 }
                 if !peek {
                     conn.read = conn.read.wrapping_add(n as u32);
                 }
-                Read::Bytes(n)
+                Read::Bytes(buf)
             }
             Err(StreamError::WouldBlock) => Read::Nothing,
-            Err(error) => conn.fail(error).map_or(Read::Bytes(0), Read::Error),
+            Err(error) => conn.fail(error).map_or(Read::Bytes(Vec::new()), Read::Error),
         }
     }
 
-    /// Writes up to `len` bytes of the pattern and says how many found room.
+    /// Writes and says how many bytes found room.
     pub fn write(
         &mut self,
         stack: &mut Stack,
         now: Instant,
         fd: i64,
-        len: usize,
+        data: Data<'_>,
     ) -> Result<usize, &'static str> {
         let Some(socket) = self.table.get_mut(&fd) else { return Err("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
@@ -310,12 +401,18 @@ impl Sockets {
         if stack.conn(conn.id).is_some_and(|c| c.state().is_opening()) {
             return Ok(0);
         }
-        let mut done = 0;
+        let (len, mut done) = (data.len(), 0);
         let mut stream = stack.stream(now, conn.id);
         loop {
             let chunk = (len - done).min(64 << 10);
-            let bytes: Vec<u8> = (0..chunk as u32).map(|n| pattern(conn.written.wrapping_add(n))).collect();
-            match stream.write(&bytes) {
+            let result = match data {
+                Data::These(bytes) => stream.write(&bytes[done..done + chunk]),
+                Data::Pattern(_) => {
+                    let byte = |n| pattern(conn.written.wrapping_add(n));
+                    stream.write(&(0..chunk as u32).map(byte).collect::<Vec<u8>>())
+                }
+            };
+            match result {
                 Ok(n) => {
                     conn.written = conn.written.wrapping_add(n as u32);
                     done += n;
@@ -331,10 +428,38 @@ impl Sockets {
     }
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'a> {
+    /// So many bytes of the pattern of scripts, which goes on where the last write ended.
+    Pattern(usize),
+    /// These bytes.
+    #[cfg_attr(not(feature = "packetdrill"), expect(dead_code, reason = "scripts only write the pattern"))]
+    These(&'a [u8]),
+}
+
+impl Data<'_> {
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Pattern(len) => *len,
+            Data::These(bytes) => bytes.len(),
+        }
+    }
+
+    /// All but the first `n`.
+    pub fn after(self, n: usize) -> Self {
+        match self {
+            Data::Pattern(len) => Data::Pattern(len.saturating_sub(n)),
+            Data::These(bytes) => Data::These(bytes.get(n..).unwrap_or_default()),
+        }
+    }
+}
+
 /// What a read found.
 pub enum Read {
-    /// So many bytes; 0 is the end.
-    Bytes(usize),
+    /// These bytes; none is the end.
+    Bytes(Vec<u8>),
     /// Nothing yet.
     Nothing,
     /// An error.

@@ -1,8 +1,5 @@
 //! What do socket options do? `setsockopt` and `getsockopt` as Linux has them.
 
-use super::Trouble;
-use super::ast::Expr;
-use super::call_args::{Args, field, number, text};
 use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
 use super::symbols;
 use crate::stack::Stack;
@@ -25,6 +22,7 @@ enum Name {
     KeepAlive,
     Linger,
     AcceptConn,
+    Protocol,
     NoDelay,
     MaxSeg,
     Cork,
@@ -40,8 +38,28 @@ enum Name {
     Ttl,
     /// IP_TOS and IPV6_TCLASS.
     TrafficClass,
-    /// Accepted and without any effect on what is sent here.
-    Inert,
+    NotsentLowat,
+    Inq,
+    /// Accepted and without any effect on what is sent here, beginning with this value.
+    Inert(i64),
+    /// Only these values, the first being the default, have no effect on what is sent here.
+    OneOf(&'static [i64]),
+}
+
+/// What an option is set to or has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// An `int`.
+    Int(i64),
+    /// Text, without a zero behind it.
+    Text(String),
+    /// `struct linger`.
+    Linger {
+        /// Whether it lingers at all.
+        on: bool,
+        /// For how many seconds.
+        seconds: i64,
+    },
 }
 
 fn name(level: i64, option: i64) -> Option<Name> {
@@ -57,8 +75,15 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (1, 9) => Name::KeepAlive,
         (1, 13) => Name::Linger,
         (1, 30) => Name::AcceptConn,
-        // SO_DEBUG, SO_PRIORITY and SO_MARK speak to queues and filters of a kernel.
-        (1, 1 | 12 | 36) => Name::Inert,
+        // SO_DEBUG, SO_BROADCAST, SO_NO_CHECK, SO_PRIORITY, SO_TIMESTAMP, SO_MARK, SO_BUSY_POLL and SO_ZEROCOPY (as long as
+        // nobody sends with MSG_ZEROCOPY) speak to queues, filters and other protocols of a kernel.
+        (1, 1 | 6 | 11 | 12 | 29 | 36 | 46 | 60) => Name::Inert(0),
+        // SO_RCVLOWAT, SO_MAX_PACING_RATE, SO_TIMESTAMPING, SO_DONTROUTE
+        (1, 18) => Name::OneOf(&[1, 0]),
+        (1, 47) => Name::OneOf(&[-1, 0xffff_ffff]),
+        (1, 37 | 5) => Name::OneOf(&[0]),
+        // SO_PROTOCOL
+        (1, 38) => Name::Protocol,
         (6, 1) => Name::NoDelay,
         (6, 2) => Name::MaxSeg,
         (6, 3) => Name::Cork,
@@ -71,52 +96,67 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (6, 12) => Name::QuickAck,
         (6, 13) => Name::Congestion,
         (6, 18) => Name::UserTimeout,
-        (0, 2) => Name::Ttl,
+        (6, 25) => Name::NotsentLowat,
+        (6, 36) => Name::Inq,
+        // TCP_THIN_DUPACK (no effect in Linux either since 4.12), TCP_SAVE_SYN
+        (6, 17 | 27) => Name::Inert(0),
+        // TCP_THIN_LINEAR_TIMEOUTS, TCP_REPAIR
+        (6, 16 | 19) => Name::OneOf(&[0]),
+        // IP_FREEBIND, IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT, IPV6_V6ONLY
+        (0, 15 | 19 | 24) | (41, 26) => Name::Inert(0),
+        // IP_RECVERR and IPV6_RECVERR make ICMP errors end connections at once.
+        (0, 11) | (41, 25) => Name::OneOf(&[0]),
+        // IP_MTU_DISCOVER and IPV6_MTU_DISCOVER: IP_PMTUDISC_WANT and IP_PMTUDISC_DO, both set DF.
+        (0, 10) | (41, 23) => Name::OneOf(&[1, 2]),
+        // IPV6_UNICAST_HOPS
+        (0, 2) | (41, 16) => Name::Ttl,
         (0, 1) | (41, 67) => Name::TrafficClass,
         _ => return None,
     })
 }
 
-fn wanted(args: &Args) -> Result<Name, Trouble> {
-    let (level, option) = (args.int(1)?, args.int(2)?);
-    let (l, o) = (text(args.expr(1)?), text(args.expr(2)?));
-    name(level, option)
-        .ok_or_else(|| Trouble::unsupported(args.line, format!("the socket option {o} of {l}")))
+/// Whether there is such an option here.
+pub fn is_known(level: i64, option: i64) -> bool {
+    name(level, option).is_some()
 }
 
 impl Sockets {
-    /// `setsockopt(fd, level, name, [value], length)`.
-    pub fn setsockopt(&mut self, stack: &mut Stack, now: Instant, args: &Args) -> Result<Step, Trouble> {
-        args.count(5)?;
-        let (line, fd, name) = (args.line, args.int(0)?, wanted(args)?);
+    /// `setsockopt`.
+    ///
+    /// # Errors
+    /// What is refused: an option or a value that Linux knows and this stack does not.
+    pub fn set_option(
+        &mut self,
+        stack: &mut Stack,
+        now: Instant,
+        fd: i64,
+        (level, option): (i64, i64),
+        value: &Value,
+    ) -> Result<Step, String> {
         let Some(socket) = self.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
-        let value = args.boxed(3)?;
-        if name == Name::Congestion {
-            socket.opts.congestion = match value {
-                Some(Expr::Str(name)) if name == "cubic" => Congestion::Cubic,
-                Some(Expr::Str(name)) if name == "reno" || name == "newreno" => Congestion::NewReno,
-                Some(other) => {
-                    return Err(Trouble::unsupported(
-                        line,
-                        format!("the congestion control {}", text(other)),
-                    ));
-                }
-                None => return Err(Trouble::syntax(line, "TCP_CONGESTION needs a name")),
-            };
-            return self.changed(stack, now, fd, line);
+        if matches!(socket.kind, SocketKind::Epoll(_)) {
+            return Ok(Step::Errno("ENOTSOCK"));
         }
-        if name == Name::Linger {
-            let Some(Expr::Braces(fields)) = value else {
-                return Err(Trouble::syntax(line, "SO_LINGER needs {onoff=…, linger=…}"));
-            };
-            let on = field(fields, "onoff", line)?.unwrap_or(0) != 0;
-            let seconds = field(fields, "linger", line)?.unwrap_or(0).clamp(0, 1 << 20) as u64;
-            socket.opts.linger = on.then(|| Duration::from_secs(seconds));
-            return self.changed(stack, now, fd, line);
-        }
-        let value = match value {
-            Some(expr) => number(expr, line)?,
-            None => return Err(Trouble::syntax(line, "setsockopt needs a value")),
+        let name =
+            name(level, option).ok_or_else(|| format!("the socket option {option} of level {level}"))?;
+        let value = match (name, value) {
+            (Name::Congestion, Value::Text(algorithm)) => {
+                socket.opts.congestion = match algorithm.as_str() {
+                    "cubic" => Congestion::Cubic,
+                    "reno" => Congestion::NewReno,
+                    other => return Err(format!("the congestion control {other}")),
+                };
+                return self.changed(stack, now, fd);
+            }
+            (Name::Linger, Value::Linger { on, seconds }) => {
+                let time = Duration::from_secs((*seconds).clamp(0, 1 << 20) as u64);
+                socket.opts.linger = on.then_some(time);
+                return self.changed(stack, now, fd);
+            }
+            (Name::Congestion | Name::Linger, _) | (_, Value::Text(_) | Value::Linger { .. }) => {
+                return Ok(Step::Errno("EINVAL"));
+            }
+            (_, Value::Int(value)) => *value,
         };
         let on = value != 0;
         let plain = Opts::new(&self.base);
@@ -127,10 +167,21 @@ impl Sockets {
         match name {
             Name::ReuseAddr => socket.reuse_addr = on,
             Name::ReusePort => socket.reuse_port = on,
-            Name::Inert => {}
-            Name::Type | Name::Error | Name::AcceptConn => {
-                return Err(Trouble::unsupported(line, format!("setting {}", text(args.expr(2)?))));
+            Name::Inert(_) => {
+                socket.others.insert((level, option), value);
             }
+            Name::OneOf(values) if values.contains(&value) => {
+                socket.others.insert((level, option), value);
+            }
+            Name::OneOf(_) => return Err(format!("the value {value} of the socket option {option}")),
+            Name::Type | Name::Error | Name::AcceptConn | Name::Protocol => {
+                return Ok(Step::Errno("ENOPROTOOPT"));
+            }
+            Name::Inq => match value {
+                0 | 1 => socket.inq = on,
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            Name::NotsentLowat => socket.notsent_lowat = u32::try_from(value).ok().filter(|&n| n > 0),
             Name::SndBuf { force } => {
                 let value = if force { value } else { value.min(self.buffer_max.1) };
                 // Linux doubles the value for its bookkeeping and has a floor under the result (SOCK_MIN_SNDBUF).
@@ -172,13 +223,13 @@ impl Sockets {
             },
             Name::Linger2 => match value {
                 0 => {}
-                1..=120 => self.base.fin_timeout = Duration::from_secs(value as u64),
-                _ => return Err(Trouble::unsupported(line, "TCP_LINGER2 outside 0 to 120 s")),
+                1.. => self.base.fin_timeout = Duration::from_secs(value.min(120) as u64),
+                _ => return Err("TCP_LINGER2 below 0".to_string()),
             },
             Name::DeferAccept => socket.defer_accept = value.max(0),
             Name::QuickAck => match &socket.kind {
                 SocketKind::Conn(conn) => stack.set_quickack(now, conn.id, on),
-                _ => return Err(Trouble::unsupported(line, "TCP_QUICKACK before the connection is there")),
+                _ => return Err("TCP_QUICKACK before the connection is there".to_string()),
             },
             Name::UserTimeout => match value {
                 0 => opts.user_timeout = None,
@@ -197,27 +248,37 @@ impl Sockets {
             },
             Name::Congestion | Name::Linger => unreachable!("both are handled above"),
         }
-        self.changed(stack, now, fd, line)
+        self.changed(stack, now, fd)
     }
 
     /// Hands changed options on to the connection or to the connections that a listener will make.
-    fn changed(&mut self, stack: &mut Stack, now: Instant, fd: i64, line: u32) -> Result<Step, Trouble> {
+    fn changed(&mut self, stack: &mut Stack, now: Instant, fd: i64) -> Result<Step, String> {
         if let Some(Socket { kind: SocketKind::Conn(conn), opts, .. }) = self.table.get(&fd) {
             stack.set_opts(now, conn.id, |live| *live = *opts);
         }
-        self.apply(stack).map_err(|what| Trouble::unsupported(line, what))?;
+        self.apply(stack)?;
         Ok(Step::Done(0))
     }
 
-    /// `getsockopt(fd, level, name, [value], [length])`: the value is compared.
-    pub fn getsockopt(&mut self, stack: &mut Stack, args: &Args) -> Result<Step, Trouble> {
-        args.count(5)?;
-        let (line, fd, name) = (args.line, args.int(0)?, wanted(args)?);
-        let Some(socket) = self.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
+    /// `getsockopt`.
+    ///
+    /// # Errors
+    /// What is refused: an option that Linux knows and this stack does not.
+    pub fn option(
+        &mut self,
+        stack: &mut Stack,
+        fd: i64,
+        (level, option): (i64, i64),
+    ) -> Result<Result<Value, &'static str>, String> {
+        let Some(socket) = self.table.get_mut(&fd) else { return Ok(Err("EBADF")) };
+        if matches!(socket.kind, SocketKind::Epoll(_)) {
+            return Ok(Err("ENOTSOCK"));
+        }
+        let name =
+            name(level, option).ok_or_else(|| format!("the socket option {option} of level {level}"))?;
         let opts = socket.opts;
-        let value = args.boxed(3)?;
         let whole = |d: Duration| d.as_secs() as i64;
-        let seen = match name {
+        let value = match name {
             Name::ReuseAddr => i64::from(socket.reuse_addr),
             Name::ReusePort => i64::from(socket.reuse_port),
             Name::Type => 1,
@@ -245,33 +306,26 @@ impl Sockets {
             Name::UserTimeout => opts.user_timeout.map_or(0, |d| d.as_millis() as i64),
             Name::Ttl => i64::from(opts.ttl),
             Name::TrafficClass => i64::from(opts.dscp) << 2,
+            Name::Protocol => 6,
+            Name::Inq => i64::from(socket.inq),
+            Name::NotsentLowat => socket.notsent_lowat.map_or(0, i64::from),
+            Name::Inert(first) => socket.others.get(&(level, option)).copied().unwrap_or(first),
+            Name::OneOf(values) => socket.others.get(&(level, option)).copied().unwrap_or(values[0]),
             Name::Linger => {
-                let (on, seconds) = (i64::from(opts.linger.is_some()), opts.linger.map_or(0, whole));
-                let seen = format!("{{onoff={on}, linger={seconds}}}");
-                return match value {
-                    None => Ok(Step::Done(0)),
-                    Some(expr @ Expr::Braces(fields)) => {
-                        let same = field(fields, "onoff", line)? == Some(on)
-                            && field(fields, "linger", line)? == Some(seconds);
-                        if same {
-                            return Ok(Step::Done(0));
-                        }
-                        Err(Trouble::failed(line, "the option has another value", text(expr), seen))
-                    }
-                    Some(_) => Err(Trouble::syntax(line, "SO_LINGER has {onoff=…, linger=…}")),
-                };
+                let (on, seconds) = (opts.linger.is_some(), opts.linger.map_or(0, whole));
+                return Ok(Ok(Value::Linger { on, seconds }));
             }
-            Name::MaxSeg | Name::QuickAck | Name::Congestion | Name::Inert => {
-                let what = format!("reading the socket option {}", text(args.expr(2)?));
-                return Err(Trouble::unsupported(line, what));
-            }
+            Name::Congestion => match opts.congestion {
+                Congestion::Cubic => return Ok(Ok(Value::Text("cubic".to_string()))),
+                Congestion::NewReno => return Ok(Ok(Value::Text("reno".to_string()))),
+                _ => return Err("the name of this congestion control".to_string()),
+            },
+            Name::MaxSeg => match &socket.kind {
+                SocketKind::Conn(_) => return Err("reading TCP_MAXSEG of a connection".to_string()),
+                _ => opts.mss.map_or(536, i64::from),
+            },
+            Name::QuickAck => return Err("reading TCP_QUICKACK".to_string()),
         };
-        match value {
-            Some(expr) if number(expr, line)? != seen => {
-                let (expected, seen) = (format!("[{}]", text(expr)), format!("[{seen}]"));
-                Err(Trouble::failed(line, "the option has another value", expected, seen))
-            }
-            _ => Ok(Step::Done(0)),
-        }
+        Ok(Ok(Value::Int(value)))
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rank of each module. Equal ranks don't see each other.
-const RANKS: [(&str, u8); 21] = [
+const RANKS: [(&str, u8); 22] = [
     ("time", 0),
     ("seq", 0),
     ("segment", 0),
@@ -24,6 +24,7 @@ const RANKS: [(&str, u8); 21] = [
     ("net", 6),
     ("explain", 6),
     ("settings", 6),
+    ("packetdrill", 7),
     ("lab", 7),
     ("report", 8),
     ("cli", 9),

@@ -1,0 +1,674 @@
+//! How do C's values become ours? The table of functions that packetdrill calls; the only unsafe code here.
+#![allow(unsafe_code)]
+
+use super::flags;
+use super::machine::{AF_INET, AF_INET6, Answer, Errno, Machine, Request};
+use crate::script::sockopts::Value;
+use crate::time::Duration;
+use libc::{
+    c_char, c_int, c_longlong, c_uint, c_ulong, c_void, epoll_event, iovec, msghdr, nfds_t, pollfd, size_t,
+    sockaddr, socklen_t, ssize_t, timeval,
+};
+use std::ffi::CStr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{mem, ptr, slice};
+
+const EBADF: Errno = libc::EBADF;
+const EFAULT: Errno = libc::EFAULT;
+const EINVAL: Errno = libc::EINVAL;
+/// Larger buffers than any script has; a length beyond is no length.
+const MAX_LEN: usize = 1 << 30;
+
+/// `struct packetdrill_interface`. Variadic functions take one argument of a pointer's size: that is how x86-64 and
+/// aarch64 pass it.
+#[repr(C)]
+pub struct Interface {
+    userdata: *mut c_void,
+    free: unsafe extern "C" fn(*mut c_void),
+    socket: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int) -> c_int,
+    bind: unsafe extern "C" fn(*mut c_void, c_int, *const sockaddr, socklen_t) -> c_int,
+    listen: unsafe extern "C" fn(*mut c_void, c_int, c_int) -> c_int,
+    accept: unsafe extern "C" fn(*mut c_void, c_int, *mut sockaddr, *mut socklen_t) -> c_int,
+    connect: unsafe extern "C" fn(*mut c_void, c_int, *const sockaddr, socklen_t) -> c_int,
+    read: unsafe extern "C" fn(*mut c_void, c_int, *mut c_void, size_t) -> ssize_t,
+    readv: unsafe extern "C" fn(*mut c_void, c_int, *const iovec, c_int) -> ssize_t,
+    recv: unsafe extern "C" fn(*mut c_void, c_int, *mut c_void, size_t, c_int) -> ssize_t,
+    recvfrom: unsafe extern "C" fn(
+        *mut c_void,
+        c_int,
+        *mut c_void,
+        size_t,
+        c_int,
+        *mut sockaddr,
+        *mut socklen_t,
+    ) -> ssize_t,
+    recvmsg: unsafe extern "C" fn(*mut c_void, c_int, *mut msghdr, c_int) -> ssize_t,
+    write: unsafe extern "C" fn(*mut c_void, c_int, *const c_void, size_t) -> ssize_t,
+    writev: unsafe extern "C" fn(*mut c_void, c_int, *const iovec, c_int) -> ssize_t,
+    send: unsafe extern "C" fn(*mut c_void, c_int, *const c_void, size_t, c_int) -> ssize_t,
+    sendto: unsafe extern "C" fn(
+        *mut c_void,
+        c_int,
+        *const c_void,
+        size_t,
+        c_int,
+        *const sockaddr,
+        socklen_t,
+    ) -> ssize_t,
+    sendmsg: unsafe extern "C" fn(*mut c_void, c_int, *const msghdr, c_int) -> ssize_t,
+    fcntl: unsafe extern "C" fn(*mut c_void, c_int, c_int, usize) -> c_int,
+    ioctl: unsafe extern "C" fn(*mut c_void, c_int, c_ulong, usize) -> c_int,
+    close: unsafe extern "C" fn(*mut c_void, c_int) -> c_int,
+    shutdown: unsafe extern "C" fn(*mut c_void, c_int, c_int) -> c_int,
+    getsockopt: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int,
+    setsockopt: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int, *const c_void, socklen_t) -> c_int,
+    poll: unsafe extern "C" fn(*mut c_void, *mut pollfd, nfds_t, c_int) -> c_int,
+    netdev_send: unsafe extern "C" fn(*mut c_void, *const c_void, size_t) -> c_int,
+    netdev_receive: unsafe extern "C" fn(*mut c_void, *mut c_void, *mut size_t, *mut c_longlong) -> c_int,
+    usleep: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
+    gettimeofday: unsafe extern "C" fn(*mut c_void, *mut timeval, *mut c_void) -> c_int,
+    epoll_create: unsafe extern "C" fn(*mut c_void, c_int) -> c_int,
+    epoll_ctl: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int, *mut epoll_event) -> c_int,
+    epoll_wait: unsafe extern "C" fn(*mut c_void, c_int, *mut epoll_event, c_int, c_int) -> c_int,
+    pipe: unsafe extern "C" fn(*mut c_void, *mut c_int) -> c_int,
+    splice: unsafe extern "C" fn(*mut c_void, c_int, *mut i64, c_int, *mut i64, size_t, c_uint) -> c_int,
+}
+
+const _: () = assert!(mem::size_of::<Interface>() == 33 * mem::size_of::<usize>());
+
+/// Fills packetdrill's table. Flags that are not understood end the program, as its own do.
+///
+/// # Safety
+/// `flags` is null or a C string, `out` is packetdrill's table.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, out: *mut Interface) {
+    // SAFETY: the caller's promise.
+    let text = if flags.is_null() { "".into() } else { unsafe { CStr::from_ptr(flags) }.to_string_lossy() };
+    let machine = flags::parse(&text).and_then(|flags| Machine::new(&flags)).unwrap_or_else(|what| {
+        eprintln!("tcpglass: {what}");
+        std::process::exit(1);
+    });
+    let table = Interface {
+        userdata: Box::into_raw(Box::new(machine)).cast(),
+        free,
+        socket,
+        bind,
+        listen,
+        accept,
+        connect,
+        read,
+        readv,
+        recv,
+        recvfrom,
+        recvmsg,
+        write,
+        writev,
+        send,
+        sendto,
+        sendmsg,
+        fcntl,
+        ioctl,
+        close,
+        shutdown,
+        getsockopt,
+        setsockopt,
+        poll,
+        netdev_send,
+        netdev_receive,
+        usleep,
+        gettimeofday,
+        epoll_create,
+        epoll_ctl,
+        epoll_wait,
+        pipe,
+        splice,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { out.write(table) };
+}
+
+/// Runs a call on the machine; a panic is an errno. -1 and errno if it failed.
+///
+/// # Safety
+/// `userdata` is what `packetdrill_interface_init` put into the table, and `free` was not called.
+unsafe fn enter(userdata: *mut c_void, call: impl FnOnce(&Machine) -> Result<i64, Errno>) -> i64 {
+    // SAFETY: the caller's promise.
+    let machine = unsafe { &*userdata.cast::<Machine>() };
+    let result = catch_unwind(AssertUnwindSafe(|| call(machine))).unwrap_or(Err(libc::EIO));
+    result.unwrap_or_else(|errno| {
+        // SAFETY: the C library gives each thread its errno.
+        unsafe { *libc::__errno_location() = errno };
+        -1
+    })
+}
+
+fn value(answer: Result<Answer, Errno>) -> Result<i64, Errno> {
+    match answer? {
+        Answer::Value(value) => Ok(value),
+        Answer::Bytes(bytes, _) => Ok(bytes.len() as i64),
+        Answer::Ready(_) | Answer::Events(_) => Err(EINVAL),
+    }
+}
+
+/// # Safety
+/// `addr` points to `len` bytes.
+unsafe fn address(addr: *const sockaddr, len: socklen_t) -> Result<SocketAddr, Errno> {
+    if addr.is_null() || (len as usize) < mem::size_of::<libc::sockaddr_in>() {
+        return Err(EINVAL);
+    }
+    // SAFETY: there are at least as many bytes as sockaddr_in has, and any alignment will do.
+    let v4 = unsafe { addr.cast::<libc::sockaddr_in>().read_unaligned() };
+    match v4.sin_family {
+        AF_INET => {
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Ok(SocketAddr::new(ip.into(), u16::from_be(v4.sin_port)))
+        }
+        AF_INET6 if len as usize >= mem::size_of::<libc::sockaddr_in6>() => {
+            // SAFETY: as above, with the length of sockaddr_in6.
+            let v6 = unsafe { addr.cast::<libc::sockaddr_in6>().read_unaligned() };
+            let ip = IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)).to_canonical();
+            Ok(SocketAddr::new(ip, u16::from_be(v6.sin6_port)))
+        }
+        _ => Err(libc::EAFNOSUPPORT),
+    }
+}
+
+/// # Safety
+/// `buf` points to `len` bytes.
+unsafe fn bytes<'a>(buf: *const c_void, len: usize) -> Result<&'a [u8], Errno> {
+    match len {
+        0 => Ok(&[]),
+        1..=MAX_LEN if !buf.is_null() => {
+            // SAFETY: the caller's promise.
+            Ok(unsafe { slice::from_raw_parts(buf.cast(), len) })
+        }
+        _ => Err(EFAULT),
+    }
+}
+
+/// # Safety
+/// `parts` points to `count` vectors that are valid themselves.
+unsafe fn vector<'a>(parts: *const iovec, count: usize) -> Result<&'a [iovec], Errno> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if parts.is_null() || count > 1024 {
+        return Err(EINVAL);
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { slice::from_raw_parts(parts, count) })
+}
+
+/// Receives into several buffers; the second value is what TCP_INQ reports.
+///
+/// # Safety
+/// The vectors are valid.
+unsafe fn receive(
+    machine: &Machine,
+    fd: c_int,
+    parts: &[iovec],
+    flags: c_int,
+) -> Result<(i64, Option<i64>), Errno> {
+    let len = parts.iter().map(|part| part.iov_len).fold(0, usize::saturating_add).min(MAX_LEN);
+    let request = Request::Receive { fd: fd.into(), len, flags: flags.into() };
+    let Answer::Bytes(data, inq) = machine.call(request)? else { return Err(EINVAL) };
+    let mut rest = data.as_slice();
+    for part in parts {
+        let (now, later) = rest.split_at(part.iov_len.min(rest.len()));
+        if !now.is_empty() && !part.iov_base.is_null() {
+            // SAFETY: the caller's buffer has iov_len bytes, no less than `now`.
+            unsafe { ptr::copy_nonoverlapping(now.as_ptr(), part.iov_base.cast(), now.len()) };
+        }
+        rest = later;
+    }
+    Ok((data.len() as i64, inq))
+}
+
+/// # Safety
+/// The vectors are valid.
+unsafe fn transmit(machine: &Machine, fd: c_int, parts: &[iovec], flags: c_int) -> Result<i64, Errno> {
+    let mut data = Vec::new();
+    for part in parts {
+        // SAFETY: the caller's promise.
+        data.extend_from_slice(unsafe { bytes(part.iov_base, part.iov_len) }?);
+    }
+    value(machine.call(Request::Send { fd: fd.into(), data, flags: flags.into() }))
+}
+
+/// # Safety
+/// Called once, last.
+unsafe extern "C" fn free(userdata: *mut c_void) {
+    // SAFETY: the pointer came from Box::into_raw, and nobody uses it after this.
+    let machine = unsafe { Box::from_raw(userdata.cast::<Machine>()) };
+    let _ = catch_unwind(AssertUnwindSafe(|| machine.finish()));
+}
+
+// In each of the following the pointers are packetdrill's own, as valid as those that it gives to the system call of the
+// same name: that is the safety of all of them.
+
+unsafe extern "C" fn socket(userdata: *mut c_void, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| value(m.socket(domain as u16, kind.into(), protocol.into()))) as c_int }
+}
+
+unsafe extern "C" fn bind(userdata: *mut c_void, fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| value(m.bind(fd.into(), address(addr, len)?))) as c_int }
+}
+
+unsafe extern "C" fn listen(userdata: *mut c_void, fd: c_int, backlog: c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| value(m.listen(fd.into(), backlog.into()))) as c_int }
+}
+
+unsafe extern "C" fn accept(
+    userdata: *mut c_void,
+    fd: c_int,
+    addr: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    let call = |m: &Machine| {
+        let new = value(m.call(Request::Accept { fd: fd.into(), nonblock: false }))?;
+        let Some(peer) = m.peer(new).filter(|_| !addr.is_null() && !len.is_null()) else { return Ok(new) };
+        // SAFETY: `addr` has room for `*len` bytes, of which no more are written.
+        unsafe {
+            let room = *len as usize;
+            let put = |from: *const u8, size: usize| {
+                ptr::copy_nonoverlapping(from, addr.cast(), size.min(room));
+                *len = size as socklen_t;
+            };
+            match peer {
+                SocketAddr::V4(v4) => {
+                    let mut out: libc::sockaddr_in = mem::zeroed();
+                    out.sin_family = AF_INET;
+                    out.sin_port = v4.port().to_be();
+                    out.sin_addr.s_addr = u32::from(*v4.ip()).to_be();
+                    put((&raw const out).cast(), mem::size_of_val(&out));
+                }
+                SocketAddr::V6(v6) => {
+                    let mut out: libc::sockaddr_in6 = mem::zeroed();
+                    out.sin6_family = AF_INET6;
+                    out.sin6_port = v6.port().to_be();
+                    out.sin6_addr.s6_addr = v6.ip().octets();
+                    put((&raw const out).cast(), mem::size_of_val(&out));
+                }
+            }
+        }
+        Ok(new)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn connect(
+    userdata: *mut c_void,
+    fd: c_int,
+    addr: *const sockaddr,
+    len: socklen_t,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        enter(userdata, |m| value(m.call(Request::Connect { fd: fd.into(), addr: address(addr, len)? })))
+            as c_int
+    }
+}
+
+unsafe extern "C" fn read(userdata: *mut c_void, fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
+    // SAFETY: see above.
+    unsafe { recv(userdata, fd, buf, len, 0) }
+}
+
+unsafe extern "C" fn readv(userdata: *mut c_void, fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| Ok(receive(m, fd, vector(parts, count.max(0) as usize)?, 0)?.0)) as ssize_t }
+}
+
+unsafe extern "C" fn recv(
+    userdata: *mut c_void,
+    fd: c_int,
+    buf: *mut c_void,
+    len: size_t,
+    flags: c_int,
+) -> ssize_t {
+    let part = iovec { iov_base: buf, iov_len: len };
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| Ok(receive(m, fd, &[part], flags)?.0)) as ssize_t }
+}
+
+unsafe extern "C" fn recvfrom(
+    userdata: *mut c_void,
+    fd: c_int,
+    buf: *mut c_void,
+    len: size_t,
+    flags: c_int,
+    _: *mut sockaddr,
+    addr_len: *mut socklen_t,
+) -> ssize_t {
+    // SAFETY: see above. Streams have no address to report.
+    unsafe {
+        if !addr_len.is_null() {
+            *addr_len = 0;
+        }
+        recv(userdata, fd, buf, len, flags)
+    }
+}
+
+unsafe extern "C" fn recvmsg(userdata: *mut c_void, fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
+    let call = |m: &Machine| {
+        // SAFETY: see above.
+        let msg = unsafe { msg.as_mut() }.ok_or(EFAULT)?;
+        // SAFETY: see above.
+        let (count, inq) = unsafe { receive(m, fd, vector(msg.msg_iov, msg.msg_iovlen)?, flags)? };
+        msg.msg_flags = 0;
+        let size = mem::size_of::<c_int>();
+        // SAFETY: CMSG_SPACE and CMSG_LEN only calculate.
+        let (space, len) = unsafe { (libc::CMSG_SPACE(size as c_uint), libc::CMSG_LEN(size as c_uint)) };
+        match inq {
+            Some(inq) if !msg.msg_control.is_null() && msg.msg_controllen >= space as usize => {
+                msg.msg_controllen = space as usize;
+                // SAFETY: the control buffer has room for one message with an int.
+                unsafe {
+                    let head = libc::CMSG_FIRSTHDR(msg);
+                    (*head).cmsg_level = libc::SOL_TCP;
+                    (*head).cmsg_type = TCP_CM_INQ;
+                    (*head).cmsg_len = len as usize;
+                    libc::CMSG_DATA(head).cast::<c_int>().write_unaligned(inq as c_int);
+                }
+            }
+            _ => msg.msg_controllen = 0,
+        }
+        Ok(count)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as ssize_t }
+}
+
+const TCP_CM_INQ: c_int = 36;
+
+unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
+    // SAFETY: see above.
+    unsafe { send(userdata, fd, buf, len, 0) }
+}
+
+unsafe extern "C" fn writev(userdata: *mut c_void, fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| transmit(m, fd, vector(parts, count.max(0) as usize)?, 0)) as ssize_t }
+}
+
+unsafe extern "C" fn send(
+    userdata: *mut c_void,
+    fd: c_int,
+    buf: *const c_void,
+    len: size_t,
+    flags: c_int,
+) -> ssize_t {
+    let part = iovec { iov_base: buf.cast_mut(), iov_len: len };
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| transmit(m, fd, &[part], flags)) as ssize_t }
+}
+
+unsafe extern "C" fn sendto(
+    userdata: *mut c_void,
+    fd: c_int,
+    buf: *const c_void,
+    len: size_t,
+    flags: c_int,
+    _: *const sockaddr,
+    _: socklen_t,
+) -> ssize_t {
+    // SAFETY: see above. A connection has its address already (without MSG_FASTOPEN, which is refused).
+    unsafe { send(userdata, fd, buf, len, flags) }
+}
+
+unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
+    let call = |m: &Machine| {
+        // SAFETY: see above.
+        let msg = unsafe { msg.as_ref() }.ok_or(EFAULT)?;
+        if msg.msg_controllen > 0 {
+            eprintln!("UNSUPPORTED by tcpglass: control messages of sendmsg");
+            return Err(EINVAL);
+        }
+        // SAFETY: see above.
+        unsafe { transmit(m, fd, vector(msg.msg_iov, msg.msg_iovlen)?, flags) }
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as ssize_t }
+}
+
+unsafe extern "C" fn fcntl(userdata: *mut c_void, fd: c_int, command: c_int, argument: usize) -> c_int {
+    // SAFETY: see above. An int was passed in a register of a pointer's size, whose upper half says nothing.
+    unsafe {
+        enter(userdata, |m| value(m.fcntl(fd.into(), command.into(), (argument as c_int).into()))) as c_int
+    }
+}
+
+unsafe extern "C" fn ioctl(userdata: *mut c_void, fd: c_int, request: c_ulong, argument: usize) -> c_int {
+    let call = |m: &Machine| {
+        let at = argument as *mut c_int;
+        if at.is_null() {
+            return Err(EFAULT);
+        }
+        // SAFETY: all requests that are known take a pointer to an int.
+        let given = unsafe { at.read_unaligned() };
+        if let Some(seen) = m.ioctl(fd.into(), request as i64, given.into())? {
+            // SAFETY: as above.
+            unsafe { at.write_unaligned(seen as c_int) };
+        }
+        Ok(0)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn close(userdata: *mut c_void, fd: c_int) -> c_int {
+    // SAFETY: see above. The kernel's descriptor stays open, so that its number is not given to another.
+    unsafe { enter(userdata, |m| value(m.call(Request::Close { fd: fd.into() }))) as c_int }
+}
+
+unsafe extern "C" fn shutdown(userdata: *mut c_void, fd: c_int, how: c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| value(m.shutdown(fd.into(), how.into()))) as c_int }
+}
+
+unsafe extern "C" fn getsockopt(
+    userdata: *mut c_void,
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    out: *mut c_void,
+    len: *mut socklen_t,
+) -> c_int {
+    let call = |m: &Machine| {
+        let seen = m.getsockopt(fd.into(), (level.into(), name.into()))?;
+        if out.is_null() || len.is_null() {
+            return Err(EFAULT);
+        }
+        let data = match seen {
+            Value::Int(value) => (value as c_int).to_ne_bytes().to_vec(),
+            Value::Linger { on, seconds } => {
+                [c_int::from(on).to_ne_bytes(), (seconds as c_int).to_ne_bytes()].concat()
+            }
+            // The names of algorithms fill sixteen bytes.
+            Value::Text(text) => {
+                let mut data = text.into_bytes();
+                data.resize(16, 0);
+                data
+            }
+        };
+        // SAFETY: `out` has room for `*len` bytes, of which no more are written.
+        unsafe {
+            let count = data.len().min(*len as usize);
+            ptr::copy_nonoverlapping(data.as_ptr(), out.cast(), count);
+            *len = count as socklen_t;
+        }
+        Ok(0)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn setsockopt(
+    userdata: *mut c_void,
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    given: *const c_void,
+    len: socklen_t,
+) -> c_int {
+    let call = |m: &Machine| {
+        // SAFETY: see above.
+        let data = unsafe { bytes(given, len as usize) }?;
+        let int = |at: usize| {
+            data.get(at..at + 4).and_then(|b| b.try_into().ok()).map(|b| i64::from(c_int::from_ne_bytes(b)))
+        };
+        let value = match (level, name) {
+            (libc::SOL_TCP, libc::TCP_CONGESTION) => {
+                let end = data.iter().position(|b| *b == 0).unwrap_or(data.len());
+                Value::Text(String::from_utf8_lossy(&data[..end]).into_owned())
+            }
+            (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                Value::Linger { on: int(0).ok_or(EINVAL)? != 0, seconds: int(4).ok_or(EINVAL)? }
+            }
+            _ => Value::Int(int(0).ok_or(EINVAL)?),
+        };
+        self::value(m.setsockopt(fd.into(), (level.into(), name.into()), &value))
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn poll(userdata: *mut c_void, fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
+    let call = |m: &Machine| {
+        if fds.is_null() || count > 1024 {
+            return Err(EINVAL);
+        }
+        // SAFETY: see above.
+        let fds = unsafe { slice::from_raw_parts_mut(fds, count as usize) };
+        let entries = fds.iter().map(|fd| (fd.fd.into(), fd.events.into())).collect();
+        let Answer::Ready(ready) = m.call(Request::Poll { entries, timeout: timeout.into() })? else {
+            return Err(EINVAL);
+        };
+        for (fd, bits) in fds.iter_mut().zip(&ready) {
+            fd.revents = *bits as i16;
+        }
+        Ok(ready.iter().filter(|bits| **bits != 0).count() as i64)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn netdev_send(userdata: *mut c_void, buf: *const c_void, len: size_t) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        enter(userdata, |m| {
+            m.inject(bytes(buf, len)?);
+            Ok(0)
+        }) as c_int
+    }
+}
+
+unsafe extern "C" fn netdev_receive(
+    userdata: *mut c_void,
+    buf: *mut c_void,
+    len: *mut size_t,
+    time: *mut c_longlong,
+) -> c_int {
+    let call = |m: &Machine| {
+        let (packet, at) = m.sniff().unwrap_or((Vec::new(), m.time()));
+        // SAFETY: `buf` has room for `*len` bytes, of which no more are written.
+        unsafe {
+            let count = packet.len().min(*len);
+            ptr::copy_nonoverlapping(packet.as_ptr(), buf.cast(), count);
+            *len = count;
+            *time = at.as_micros() as c_longlong;
+        }
+        Ok(0)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn usleep(userdata: *mut c_void, micros: c_uint) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        enter(userdata, |m| {
+            m.sleep(Duration::from_micros(micros.into()));
+            Ok(0)
+        }) as c_int
+    }
+}
+
+unsafe extern "C" fn gettimeofday(userdata: *mut c_void, out: *mut timeval, _: *mut c_void) -> c_int {
+    let call = |m: &Machine| {
+        let micros = m.time().as_micros();
+        // SAFETY: see above.
+        let out = unsafe { out.as_mut() }.ok_or(EFAULT)?;
+        out.tv_sec = (micros / 1_000_000) as libc::time_t;
+        out.tv_usec = (micros % 1_000_000) as libc::suseconds_t;
+        Ok(0)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn epoll_create(userdata: *mut c_void, _: c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| value(m.epoll_create())) as c_int }
+}
+
+unsafe extern "C" fn epoll_ctl(
+    userdata: *mut c_void,
+    epoll: c_int,
+    op: c_int,
+    fd: c_int,
+    event: *mut epoll_event,
+) -> c_int {
+    // SAFETY: see above.
+    let event = unsafe { event.as_ref() }.map_or((0, 0), |event| (i64::from(event.events), event.u64));
+    // SAFETY: see above.
+    unsafe { enter(userdata, |m| value(m.epoll_ctl(epoll.into(), op.into(), fd.into(), event))) as c_int }
+}
+
+unsafe extern "C" fn epoll_wait(
+    userdata: *mut c_void,
+    epoll: c_int,
+    out: *mut epoll_event,
+    most: c_int,
+    timeout: c_int,
+) -> c_int {
+    let call = |m: &Machine| {
+        let request = Request::EpollWait { fd: epoll.into(), most: most.into(), timeout: timeout.into() };
+        let Answer::Events(seen) = m.call(request)? else { return Err(EBADF) };
+        for (at, (bits, data)) in seen.iter().enumerate() {
+            // SAFETY: there are no more than `most`, for which there is room.
+            unsafe { out.add(at).write_unaligned(epoll_event { events: *bits as u32, u64: *data }) };
+        }
+        Ok(seen.len() as i64)
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as c_int }
+}
+
+unsafe extern "C" fn pipe(userdata: *mut c_void, _: *mut c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |_| absent("pipe")) as c_int }
+}
+
+unsafe extern "C" fn splice(
+    userdata: *mut c_void,
+    _: c_int,
+    _: *mut i64,
+    _: c_int,
+    _: *mut i64,
+    _: size_t,
+    _: c_uint,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe { enter(userdata, |_| absent("splice")) as c_int }
+}
+
+fn absent(call: &str) -> Result<i64, Errno> {
+    eprintln!("UNSUPPORTED by tcpglass: the system call {call}");
+    Err(libc::ENOSYS)
+}

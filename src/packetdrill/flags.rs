@@ -1,0 +1,68 @@
+//! Under which conditions does the stack run? The text behind `--so_flags=`.
+
+use crate::script::{commands, settings};
+use crate::tcp;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// The text, read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Flags {
+    /// `profile=linux|rfc|classic` and `set=KNOB=VALUE`, in their order.
+    pub tcp: tcp::Config,
+    /// `local=ADDRESS`: the stack's address. Else it takes the first that it is spoken to under.
+    pub local: Option<IpAddr>,
+    /// `clock=virtual|real`.
+    pub real: bool,
+    /// `trace=FILE.pcapng`.
+    pub trace: Option<PathBuf>,
+}
+
+/// Reads flags with commas between them.
+///
+/// # Errors
+/// The flag that is not understood, and what was expected.
+pub fn parse(text: &str) -> Result<Flags, String> {
+    let mut flags = Flags { tcp: tcp::Config::linux(), local: None, real: false, trace: None };
+    for flag in text.split(',').map(str::trim).filter(|f| !f.is_empty()) {
+        let wrong = |wanted: &str| format!("--so_flags: {flag}: {wanted} was expected");
+        let (name, value) = flag.split_once('=').ok_or_else(|| wrong("NAME=VALUE"))?;
+        match name {
+            "profile" => {
+                flags.tcp = settings::profile(value).ok_or_else(|| wrong("linux, rfc or classic"))?;
+            }
+            "set" => {
+                let (knob, value) = value.split_once('=').ok_or_else(|| wrong("set=KNOB=VALUE"))?;
+                commands::set(&mut flags.tcp, knob, value).map_err(|e| format!("--so_flags: {flag}: {e}"))?;
+            }
+            "local" => flags.local = Some(value.parse().map_err(|_| wrong("an IP address"))?),
+            "clock" => {
+                flags.real = match value {
+                    "real" => true,
+                    "virtual" => false,
+                    _ => return Err(wrong("virtual or real")),
+                }
+            }
+            "trace" => flags.trace = Some(value.into()),
+            _ => return Err(wrong("profile, set, local, clock or trace")),
+        }
+    }
+    Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_flags_are_read_and_anything_else_is_named() {
+        let flags =
+            parse("profile=rfc, set=tcp.ttl=9,local=10.0.0.1,clock=real,trace=/tmp/x.pcapng").unwrap();
+        assert_eq!((flags.tcp.ttl, flags.tcp.rto_min), (9, tcp::Config::rfc().rto_min));
+        assert_eq!((flags.local, flags.real), (Some(IpAddr::from([10, 0, 0, 1])), true));
+        assert_eq!(parse("").unwrap().tcp, tcp::Config::linux());
+        for text in ["clock=lunar", "speed=9", "local", "local=here", "set=tcp.nagle", "set=tcp.nagel=on"] {
+            assert!(parse(text).unwrap_err().contains(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! What does Linux do when a socket call is made? Each is tried at once and, if it blocks, again whenever something has
+//! happened. Nothing here knows who calls: a line of a script or a program.
+
+use super::Trouble;
+use super::settings::Settings;
+use super::sockets::{Connection, Data, Made, OWNER, Read, SocketKind, Sockets, Step};
+use crate::stack::{Stack, StackError};
+use crate::tcp::{Shutdown, State};
+use crate::time::Instant;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// How far a call has come that was tried before.
+#[derive(Clone, Default, Debug)]
+pub struct Progress {
+    /// Bytes that it has moved.
+    done: usize,
+    /// What it has received.
+    pub received: Vec<u8>,
+    /// When it gives up waiting.
+    pub until: Option<Instant>,
+    /// Whether it has begun.
+    pub begun: bool,
+}
+
+/// O_NONBLOCK and SOCK_NONBLOCK.
+pub const NONBLOCK: i64 = 0o4000;
+const FIONBIO: i64 = 0x5421;
+/// FIONREAD, too.
+const SIOCINQ: i64 = 0x541b;
+const SIOCOUTQ: i64 = 0x5411;
+const SIOCOUTQNSD: i64 = 0x894b;
+const MSG_PEEK: i64 = 0x2;
+const MSG_TRUNC: i64 = 0x20;
+const MSG_DONTWAIT: i64 = 0x40;
+const MSG_WAITALL: i64 = 0x100;
+const MSG_NOSIGNAL: i64 = 0x4000;
+const MSG_MORE: i64 = 0x8000;
+
+/// What a call works with.
+pub struct Kernel<'a> {
+    pub sockets: &'a mut Sockets,
+    pub stack: &'a mut Stack,
+    pub settings: &'a Settings,
+    pub now: Instant,
+}
+
+impl Kernel<'_> {
+    pub fn bind(&mut self, fd: i64, addr: SocketAddr) -> Result<Step, Trouble> {
+        // Addresses are checked where the stack does it: when the socket listens or connects.
+        let taken = self.sockets.table.iter().any(|(&other, socket)| {
+            other != fd
+                && match &socket.kind {
+                    SocketKind::Fresh { bound } => *bound == Some(addr),
+                    SocketKind::Listening { addr: listening, .. } => *listening == addr,
+                    _ => false,
+                }
+                && !(socket.reuse_port
+                    || socket.reuse_addr && matches!(socket.kind, SocketKind::Fresh { .. }))
+        });
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
+        let own = addr.ip() == self.settings.local.ip() || addr.ip().is_unspecified();
+        Ok(match &mut socket.kind {
+            SocketKind::Fresh { bound: bound @ None } => {
+                if !own {
+                    return Ok(Step::Errno("EADDRNOTAVAIL"));
+                }
+                if taken {
+                    return Ok(Step::Errno("EADDRINUSE"));
+                }
+                *bound = Some(addr);
+                Step::Done(0)
+            }
+            SocketKind::Epoll(_) => Step::Errno("ENOTSOCK"),
+            _ => Step::Errno("EINVAL"),
+        })
+    }
+
+    pub fn listen(&mut self, fd: i64, backlog: i64, line: u32) -> Result<Step, Trouble> {
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
+        let bound = match &socket.kind {
+            SocketKind::Fresh { bound } => *bound,
+            SocketKind::Listening { .. } => return Ok(Step::Done(0)),
+            SocketKind::Conn(_) => return Ok(Step::Errno("EINVAL")),
+            SocketKind::Epoll(_) => return Ok(Step::Errno("ENOTSOCK")),
+        };
+        let any: IpAddr = match self.settings.local.ip() {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let addr = bound.unwrap_or(SocketAddr::new(any, 0));
+        // Linux admits one more than it is asked for.
+        let backlog =
+            u32::try_from(backlog).unwrap_or(u32::MAX).saturating_add(1).min(self.sockets.base.backlog);
+        match self.stack.listen(addr, Some(backlog), OWNER) {
+            Ok(id) => {
+                let addr = self.stack.listener_addr(id).unwrap_or(addr);
+                socket.kind = SocketKind::Listening { id, addr, waiting: VecDeque::new(), came: 0 };
+                self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
+                Ok(Step::Done(0))
+            }
+            Err(error) => Ok(Step::Errno(stack_errno(&error))),
+        }
+    }
+
+    pub fn accept(&mut self, fd: i64, nonblock: bool) -> Result<Step, Trouble> {
+        let at = self.sockets.acceptable(self.stack, fd);
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
+        let SocketKind::Listening { waiting, .. } = &mut socket.kind else {
+            let epoll = matches!(socket.kind, SocketKind::Epoll(_));
+            return Ok(Step::Errno(if epoll { "ENOTSOCK" } else { "EINVAL" }));
+        };
+        match at.and_then(|at| waiting.remove(at)) {
+            Some(a) => Ok(Step::Made(Made::Conn { id: a.id, local: a.local, remote: a.remote, nonblock })),
+            None if socket.nonblock => Ok(Step::Errno("EAGAIN")),
+            None => Ok(Step::Block(None)),
+        }
+    }
+
+    pub fn connect(&mut self, fd: i64, remote: SocketAddr, progress: &mut Progress) -> Result<Step, Trouble> {
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
+        let nonblock = socket.nonblock;
+        let conn = match &mut socket.kind {
+            SocketKind::Fresh { bound } => {
+                let result = self.stack.connect(self.now, remote, *bound, Some(socket.opts), OWNER);
+                let id = match result {
+                    Ok(id) => id,
+                    Err(error) => return Ok(Step::Errno(stack_errno(&error))),
+                };
+                let (local, remote) = self.stack.addrs_of(id).unwrap_or((self.settings.local, remote));
+                socket.kind = SocketKind::Conn(Connection::new(id, local, remote, false));
+                self.sockets.under_test = Some(fd);
+                progress.begun = true;
+                return Ok(if nonblock { Step::Errno("EINPROGRESS") } else { Step::Block(None) });
+            }
+            SocketKind::Conn(conn) => conn,
+            SocketKind::Listening { .. } => return Ok(Step::Errno("EISCONN")),
+            SocketKind::Epoll(_) => return Ok(Step::Errno("ENOTSOCK")),
+        };
+        let Some(live) = self.stack.conn(conn.id) else { return Ok(Step::Errno("ECONNABORTED")) };
+        match (live.state(), live.error()) {
+            (State::SynSent | State::SynReceived, _) if progress.begun => Ok(Step::Block(None)),
+            (State::SynSent | State::SynReceived, _) => Ok(Step::Errno("EALREADY")),
+            (State::Closed, error) if !conn.connected => {
+                Ok(Step::Errno(error.and_then(|e| conn.fail(e)).unwrap_or("ECONNABORTED")))
+            }
+            _ if !conn.connected => {
+                conn.connected = true;
+                Ok(Step::Done(0))
+            }
+            _ => Ok(Step::Errno("EISCONN")),
+        }
+    }
+
+    /// Whether a call on this descriptor may wait.
+    fn blocking(&self, fd: i64, flags: i64) -> bool {
+        flags & MSG_DONTWAIT == 0 && self.sockets.table.get(&fd).is_some_and(|s| !s.nonblock)
+    }
+
+    pub fn receive(
+        &mut self,
+        fd: i64,
+        len: usize,
+        flags: i64,
+        progress: &mut Progress,
+        line: u32,
+    ) -> Result<Step, Trouble> {
+        let known = MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+        if flags & !known != 0 {
+            return Err(Trouble::unsupported(line, format!("the receive flags {:#x}", flags & !known)));
+        }
+        let peek = flags & MSG_PEEK != 0;
+        let all = flags & MSG_WAITALL != 0 && !peek;
+        let blocking = self.blocking(fd, flags);
+        loop {
+            match self.sockets.read(self.stack, self.now, fd, len - progress.done, peek) {
+                Read::Corrupt(at) => {
+                    return Err(Trouble::syntax(
+                        line,
+                        format!("byte {at} of what was read is not what was sent"),
+                    ));
+                }
+                Read::Error(name) => {
+                    return Ok(if progress.done > 0 {
+                        Step::Done(progress.done as i64)
+                    } else {
+                        Step::Errno(name)
+                    });
+                }
+                Read::Bytes(bytes) if bytes.is_empty() => return Ok(Step::Done(progress.done as i64)),
+                Read::Bytes(bytes) => {
+                    progress.done += bytes.len();
+                    progress.received.extend(bytes);
+                    if !all || progress.done == len {
+                        return Ok(Step::Done(progress.done as i64));
+                    }
+                }
+                Read::Nothing if blocking && (all || progress.done == 0) => return Ok(Step::Block(None)),
+                Read::Nothing if progress.done > 0 => return Ok(Step::Done(progress.done as i64)),
+                Read::Nothing => return Ok(Step::Errno("EAGAIN")),
+            }
+        }
+    }
+
+    pub fn send(
+        &mut self,
+        fd: i64,
+        data: Data<'_>,
+        flags: i64,
+        progress: &mut Progress,
+        line: u32,
+    ) -> Result<Step, Trouble> {
+        let len = data.len();
+        let known = MSG_DONTWAIT | MSG_MORE | MSG_NOSIGNAL;
+        if flags & !known != 0 {
+            return Err(Trouble::unsupported(line, format!("the send flags {:#x}", flags & !known)));
+        }
+        let blocking = self.blocking(fd, flags);
+        let more = flags & MSG_MORE != 0;
+        // MSG_MORE is a cork for one call: the next one without it lets everything go.
+        if let Some(socket) = self.sockets.table.get_mut(&fd)
+            && let SocketKind::Conn(conn) = &mut socket.kind
+            && more
+            && !conn.more
+        {
+            conn.more = true;
+            self.stack.set_opts(self.now, conn.id, |opts| opts.cork = true);
+        }
+        let result = self.sockets.write(self.stack, self.now, fd, data.after(progress.done));
+        if let Some(socket) = self.sockets.table.get_mut(&fd)
+            && let SocketKind::Conn(conn) = &mut socket.kind
+            && !more
+            && conn.more
+        {
+            conn.more = false;
+            let cork = socket.opts.cork;
+            self.stack.set_opts(self.now, conn.id, |opts| opts.cork = cork);
+        }
+        Ok(match result {
+            Err(_) if progress.done > 0 => Step::Done(progress.done as i64),
+            Err(name) => Step::Errno(name),
+            Ok(n) => {
+                progress.done += n;
+                match (progress.done == len, blocking) {
+                    (true, _) => Step::Done(len as i64),
+                    (false, true) => Step::Block(None),
+                    (false, false) if progress.done == 0 => Step::Errno("EAGAIN"),
+                    (false, false) => Step::Done(progress.done as i64),
+                }
+            }
+        })
+    }
+
+    pub fn shutdown(&mut self, fd: i64, how: i64) -> Step {
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Step::Errno("EBADF") };
+        let SocketKind::Conn(conn) = &mut socket.kind else {
+            let epoll = matches!(socket.kind, SocketKind::Epoll(_));
+            return Step::Errno(if epoll { "ENOTSOCK" } else { "ENOTCONN" });
+        };
+        let Some(how) = [Shutdown::Read, Shutdown::Write, Shutdown::Both].get(how as usize).copied() else {
+            return Step::Errno("EINVAL");
+        };
+        let gone =
+            self.stack.conn(conn.id).is_none_or(|c| matches!(c.state(), State::Closed | State::TimeWait));
+        if gone {
+            return Step::Errno("ENOTCONN");
+        }
+        conn.shut_read |= how != Shutdown::Write;
+        conn.shut_write |= how != Shutdown::Read;
+        self.stack.shutdown(self.now, conn.id, how);
+        Step::Done(0)
+    }
+
+    pub fn close(&mut self, fd: i64, line: u32, progress: &mut Progress) -> Result<Step, Trouble> {
+        let Some(socket) = self.sockets.table.get(&fd) else { return Ok(Step::Errno("EBADF")) };
+        let lingers = socket.opts.linger.filter(|d| !d.is_zero());
+        match &socket.kind {
+            SocketKind::Conn(conn) => {
+                // SO_LINGER with a time makes close() wait until everything is acknowledged.
+                if let Some(time) = lingers {
+                    if !progress.begun {
+                        progress.begun = true;
+                        progress.until = Some(self.now + time);
+                        self.stack.shutdown(self.now, conn.id, Shutdown::Write);
+                    }
+                    let busy = self.stack.conn(conn.id).is_some_and(|c| {
+                        let waiting = matches!(c.state(), State::FinWait1 | State::Closing | State::LastAck);
+                        waiting || c.unacked() > 0 && c.state() != State::Closed
+                    });
+                    if busy && progress.until.is_some_and(|until| self.now < until) {
+                        return Ok(Step::Block(progress.until));
+                    }
+                }
+                // Then the rest goes on in the background; only a time of zero resets.
+                if lingers.is_some() {
+                    self.stack.set_opts(self.now, conn.id, |opts| opts.linger = None);
+                }
+                self.stack.release(self.now, conn.id);
+            }
+            SocketKind::Listening { id, waiting, .. } => {
+                // What nobody accepted is reset, as Linux does.
+                for accepted in waiting {
+                    use crate::stream::ByteStream;
+                    self.stack.stream(self.now, accepted.id).abort();
+                    self.stack.release(self.now, accepted.id);
+                }
+                self.stack.close_listener(self.now, *id);
+            }
+            SocketKind::Fresh { .. } | SocketKind::Epoll(_) => {}
+        }
+        self.sockets.table.remove(&fd);
+        for socket in self.sockets.table.values_mut() {
+            if let SocketKind::Epoll(interest) = &mut socket.kind {
+                interest.remove(&fd);
+            }
+        }
+        self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
+        Ok(Step::Done(0))
+    }
+
+    pub fn fcntl(&mut self, fd: i64, command: i64, value: i64) -> Result<Step, String> {
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
+        match command {
+            // F_GETFD, F_SETFD: nothing is ever executed.
+            1 | 2 => Ok(Step::Done(0)),
+            3 => Ok(Step::Done(2 | if socket.nonblock { NONBLOCK } else { 0 })),
+            4 => {
+                socket.nonblock = value & NONBLOCK != 0;
+                Ok(Step::Done(0))
+            }
+            other => Err(format!("fcntl {other}")),
+        }
+    }
+
+    /// The number that a request asks for, or none if it sets one.
+    pub fn ioctl(
+        &mut self,
+        fd: i64,
+        request: i64,
+        value: i64,
+    ) -> Result<Result<Option<i64>, &'static str>, String> {
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Err("EBADF")) };
+        if request == FIONBIO {
+            socket.nonblock = value != 0;
+            return Ok(Ok(None));
+        }
+        if !matches!(request, SIOCINQ | SIOCOUTQ | SIOCOUTQNSD) {
+            return Err(format!("ioctl {request:#x}"));
+        }
+        let conn = match &socket.kind {
+            SocketKind::Conn(conn) => conn,
+            SocketKind::Epoll(_) => return Ok(Err("ENOTTY")),
+            // Nothing is queued before there is a connection.
+            SocketKind::Fresh { .. } => return Ok(Ok(Some(0))),
+            SocketKind::Listening { .. } => return Ok(Err("EINVAL")),
+        };
+        let live = self.stack.conn(conn.id);
+        Ok(Ok(Some(match request {
+            SIOCINQ => live.map_or(0, |c| c.readable()) as i64,
+            SIOCOUTQ => live.map_or(0, |c| c.unacked()) as i64,
+            _ => live.map_or(0, |c| i64::from(c.snapshot().unsent)),
+        })))
+    }
+}
+
+fn stack_errno(error: &StackError) -> &'static str {
+    match error {
+        StackError::AddrInUse => "EADDRINUSE",
+        StackError::AddrNotAvailable { .. } => "EADDRNOTAVAIL",
+        StackError::InvalidDestination => "ENETUNREACH",
+    }
+}
