@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test conformance bench lab captures fuzz fmt lint doc ci clean build
+.PHONY: help run test tun-test packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ test: ## all tests
 
 tun-test: ## the tests with a TUN device, real peers included, and longer than in make test
 	TCPGLASS_LONG=1 $(CARGO) test --test it -- tun:: peers:: --nocapture
+
+packetdrill: ## libtcpglass.so, with which the original packetdrill drives this stack
+	$(CARGO) rustc --release --lib --features packetdrill --crate-type cdylib
+	@echo "packetdrill --so_filename=$(RELEASE)/libtcpglass.so script.pkt"
 
 conformance: ## what the RFCs ask, where it is done, which test shows it
 	@$(CARGO) test -q --test it spec::the_conformance_record -- --nocapture

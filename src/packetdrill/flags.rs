@@ -12,6 +12,8 @@ pub struct Flags {
     pub tcp: tcp::Config,
     /// `local=ADDRESS`: the stack's address. Else it takes the first that it is spoken to under.
     pub local: Option<IpAddr>,
+    /// `mtu=BYTES`, 576 (IPv6: 1280) to 65,535. Else 1500, or 1520 with IPv6, for segments of the same size.
+    pub mtu: Option<u16>,
     /// `clock=virtual|real`.
     pub real: bool,
     /// `trace=FILE.pcapng`.
@@ -23,7 +25,7 @@ pub struct Flags {
 /// # Errors
 /// The flag that is not understood, and what was expected.
 pub fn parse(text: &str) -> Result<Flags, String> {
-    let mut flags = Flags { tcp: tcp::Config::linux(), local: None, real: false, trace: None };
+    let mut flags = Flags { tcp: tcp::Config::linux(), local: None, mtu: None, real: false, trace: None };
     for flag in text.split(',').map(str::trim).filter(|f| !f.is_empty()) {
         let wrong = |wanted: &str| format!("--so_flags: {flag}: {wanted} was expected");
         let (name, value) = flag.split_once('=').ok_or_else(|| wrong("NAME=VALUE"))?;
@@ -36,6 +38,10 @@ pub fn parse(text: &str) -> Result<Flags, String> {
                 commands::set(&mut flags.tcp, knob, value).map_err(|e| format!("--so_flags: {flag}: {e}"))?;
             }
             "local" => flags.local = Some(value.parse().map_err(|_| wrong("an IP address"))?),
+            "mtu" => {
+                let mtu = value.parse().ok().filter(|mtu| *mtu >= 576);
+                flags.mtu = Some(mtu.ok_or_else(|| wrong("a number of bytes from 576"))?);
+            }
             "clock" => {
                 flags.real = match value {
                     "real" => true,
@@ -44,7 +50,7 @@ pub fn parse(text: &str) -> Result<Flags, String> {
                 }
             }
             "trace" => flags.trace = Some(value.into()),
-            _ => return Err(wrong("profile, set, local, clock or trace")),
+            _ => return Err(wrong("profile, set, local, mtu, clock or trace")),
         }
     }
     Ok(flags)
@@ -61,7 +67,9 @@ mod tests {
         assert_eq!((flags.tcp.ttl, flags.tcp.rto_min), (9, tcp::Config::rfc().rto_min));
         assert_eq!((flags.local, flags.real), (Some(IpAddr::from([10, 0, 0, 1])), true));
         assert_eq!(parse("").unwrap().tcp, tcp::Config::linux());
-        for text in ["clock=lunar", "speed=9", "local", "local=here", "set=tcp.nagle", "set=tcp.nagel=on"] {
+        for text in
+            ["clock=lunar", "speed=9", "mtu=5", "local", "local=here", "set=tcp.nagle", "set=tcp.nagel=on"]
+        {
             assert!(parse(text).unwrap_err().contains(text), "{text}");
         }
     }

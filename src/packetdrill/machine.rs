@@ -5,6 +5,7 @@
 //! and the waiting call itself moves time to the next timer.
 
 use super::flags::Flags;
+use super::sysctls::Sysctls;
 use crate::net::clock::Clock;
 use crate::script::kernel::{Kernel, Progress};
 use crate::script::settings::{self, Options, Settings};
@@ -85,6 +86,8 @@ struct Inner {
     calls: u64,
     /// Whether the address may still be taken from what comes.
     adoptable: bool,
+    mtu: Option<u16>,
+    sysctls: Sysctls,
 }
 
 /// A call that waits.
@@ -107,15 +110,19 @@ impl Machine {
     /// # Errors
     /// If the trace cannot be written.
     pub fn new(flags: &Flags) -> Result<Machine, String> {
-        let options = Options { tcp: flags.tcp.clone(), ..Options::default() };
-        let mut settings =
-            settings::settle(&options, &[]).map_err(|_| "the settings contradict each other".to_string())?;
+        let ip_version = flags.local.filter(IpAddr::is_ipv6).map(|_| IpVersion::Ipv6);
+        let options = Options {
+            tcp: flags.tcp.clone(),
+            mtu: flags.mtu,
+            local_ip: flags.local,
+            ip_version,
+            ..Options::default()
+        };
+        let settings =
+            settings::settle(&options, &[]).map_err(|trouble| format!("--so_flags: {}", trouble.what()))?;
         let mut sinks = Vec::new();
         if let Some(path) = &flags.trace {
             sinks.push(trace::open(path, &TraceOptions::default()).map_err(|e| e.to_string())?);
-        }
-        if let Some(local) = flags.local {
-            settings.local = SocketAddr::new(local, settings.local.port());
         }
         let real = flags.real.then(Clock::start);
         let inner = Inner {
@@ -132,6 +139,8 @@ impl Machine {
             returning: None,
             calls: 0,
             adoptable: flags.local.is_none(),
+            mtu: flags.mtu,
+            sysctls: Sysctls::now(),
         };
         Ok(Machine { inner: Mutex::new(inner), changed: Condvar::new() })
     }
@@ -161,6 +170,9 @@ impl Machine {
     pub fn call(&self, request: Request) -> Result<Answer, Errno> {
         let mut inner = self.lock();
         self.catch_up(&mut inner);
+        if let Request::Connect { addr, .. } = &request {
+            inner.adopt(if addr.is_ipv4() { LOCAL_V4.into() } else { LOCAL_V6.into() });
+        }
         let mut progress = Progress::default();
         let wake = match inner.attempt(&request, &mut progress) {
             Attempt::Over(answer) => {
@@ -217,6 +229,11 @@ impl Machine {
         self.now(|inner| {
             if !matches!(family, AF_INET | AF_INET6) || kind & 0xf != 1 || !matches!(protocol, 0 | 6) {
                 return unsupported(format_args!("socket({family}, {kind}, {protocol})"));
+            }
+            let changes = inner.sysctls.changes();
+            let changed = changes.and_then(|changes| inner.sockets.change(&mut inner.stack, &changes));
+            if let Err(what) = changed {
+                return unsupported(format_args!("{what}"));
             }
             let step = Step::Made(Made::Socket { nonblock: kind & 0o4000 != 0 });
             let answer = inner.answer(Ok(step))?;
@@ -308,7 +325,7 @@ impl Machine {
             let now = inner.now;
             inner.stack.on_frame(now, packet);
         });
-        self.let_go(self.lock());
+        drop(self.let_go(self.lock()));
     }
 
     /// The next packet that the stack sends, and when it did; nothing if none is ever going to come.
@@ -403,6 +420,10 @@ impl Machine {
     }
 }
 
+/// The addresses of a stack that nobody has given one.
+const LOCAL_V4: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
+const LOCAL_V6: Ipv6Addr = Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1);
+
 /// AF_INET.
 pub const AF_INET: u16 = 2;
 /// AF_INET6.
@@ -411,8 +432,8 @@ pub const AF_INET6: u16 = 10;
 fn stack(settings: &Settings, tracer: Tracer) -> Stack {
     let local = settings.local.ip();
     let other: IpAddr = match local {
-        IpAddr::V4(_) => Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1).into(),
-        IpAddr::V6(_) => Ipv4Addr::new(192, 168, 44, 1).into(),
+        IpAddr::V4(_) => LOCAL_V6.into(),
+        IpAddr::V6(_) => LOCAL_V4.into(),
     };
     let bits = |ip: IpAddr| if ip.is_ipv4() { 16 } else { 64 };
     let config = stack::Config {
@@ -422,7 +443,7 @@ fn stack(settings: &Settings, tracer: Tracer) -> Stack {
             Ipv4Addr::new(192, 0, 2, 1).into(),
             Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
         ],
-        mtu: 1500,
+        mtu: settings.mtu,
         seed: settings.seed,
         dns: Vec::new(),
     };
@@ -525,6 +546,7 @@ impl Inner {
         self.settings.ip_version = if ip.is_ipv4() { IpVersion::Ipv4 } else { IpVersion::Ipv6 };
         let nobody = Stack::new(self.stack.config().clone(), Tracer::new(Vec::new()));
         let tracer = std::mem::replace(&mut self.stack, nobody).into_tracer();
+        self.settings.mtu = self.mtu.unwrap_or(if ip.is_ipv4() { 1500 } else { 1520 });
         self.settings.tcp = self.sockets.base.clone();
         self.stack = stack(&self.settings, tracer);
     }

@@ -5,8 +5,11 @@
 //! the stack sends and for the time (`machine`). The calls go through the same socket layer as those of our own runner
 //! ([`crate::script`]).
 //!
+//! What a script's `sysctl` commands change in the kernel is taken over (`sysctls`).
+//!
 //! `--so_flags=TEXT` says under which conditions (`flags`): `profile=linux,set=tcp.nagle=on,clock=real`.
 
 mod ffi;
 mod flags;
 mod machine;
+mod sysctls;

@@ -1,7 +1,9 @@
 //! What do the shell commands of a script change? `sysctl` lines become knobs; nothing is ever executed.
 
 use super::Trouble;
+use super::sockets::Sockets;
 use crate::knob::ValueError;
+use crate::stack::Stack;
 use crate::tcp;
 use std::path::Path;
 
@@ -179,7 +181,8 @@ const INERT: &[&str] = &[
     "net.core.optmem_max",
 ];
 
-fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
+/// What a sysctl changes here.
+pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
     let name = name.strip_prefix("/proc/sys/").unwrap_or(name).replace('/', ".");
     let value = value.trim();
     let unsupported = || Trouble::unsupported(line, format!("sysctl {name}={value}"));
@@ -274,6 +277,25 @@ fn congestion(linux: &str) -> Option<&'static str> {
 fn numbers<const N: usize>(value: &str) -> Option<[u64; N]> {
     let list: Option<Vec<u64>> = value.split_ascii_whitespace().map(|w| w.parse().ok()).collect();
     list?.try_into().ok()
+}
+
+impl Sockets {
+    /// Changes the conditions for the connections to come.
+    ///
+    /// # Errors
+    /// If a knob refuses the value, or the stack cannot have two sets of settings.
+    pub fn change(&mut self, stack: &mut Stack, changes: &[Change]) -> Result<(), String> {
+        for change in changes {
+            match change {
+                Change::RmemMax(n) => self.buffer_max.0 = *n,
+                Change::WmemMax(n) => self.buffer_max.1 = *n,
+                Change::Knob(name, value) => {
+                    set(&mut self.base, name, value).map_err(|e| format!("{name}={value}: {e}"))?;
+                }
+            }
+        }
+        self.apply(stack)
+    }
 }
 
 /// Sets a knob.

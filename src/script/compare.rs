@@ -29,7 +29,9 @@ pub fn compare(
             return differ("other ports");
         }
     }
-    flow.anchor(sent.tcp.seq, want.seq);
+    if sent.tcp.flags.contains(Flags::SYN) {
+        flow.script_iss.get_or_insert(want.seq);
+    }
     let seen = render::in_script_numbers(&sent.tcp, flow);
     if seen.seq != want.seq {
         return differ("another sequence number");
@@ -67,7 +69,8 @@ pub fn compare(
         flow.learn_ts(script, live);
     }
     if let Some(want) = &want.options {
-        options(want, sent, flow, ts_tick, tolerance)?;
+        let seen = render::in_script_numbers(&sent.tcp, flow);
+        options(want, seen.options.as_deref().unwrap_or(&[]), ts_tick, tolerance)?;
     }
     match sent.wrong_byte {
         Some(at) => Err(format!("byte {at} of the payload is not what was written")),
@@ -75,11 +78,10 @@ pub fn compare(
     }
 }
 
-fn options(want: &[TcpOption], sent: &Sent, flow: &Flow, ts_tick: u64, tolerance: u64) -> Result<(), String> {
-    let seen = sent.tcp.options.as_deref().unwrap_or(&[]);
+fn options(want: &[TcpOption], seen: &[TcpOption], ts_tick: u64, tolerance: u64) -> Result<(), String> {
     let same = |(want, seen): (&TcpOption, &TcpOption)| match (want, seen) {
         (TcpOption::Ts { val, ecr }, TcpOption::Ts { val: live, ecr: live_ecr }) => {
-            let off = flow.ts_to_script(*live).wrapping_sub(*val) as i32;
+            let off = live.wrapping_sub(*val) as i32;
             // Clocks of time stamps tick as they like; only a script that says how is taken at its word.
             ecr == live_ecr && (ts_tick == 0 || u64::from(off.unsigned_abs()) * ts_tick <= tolerance)
         }

@@ -1,7 +1,7 @@
 //! Which live numbers stand behind the script's? Ports, sequence numbers and time stamps of one connection.
 //!
-//! The script counts the stack's numbers from what its first line about them says; the stack begins where it likes.
-//! Numbers of the other side need no mapping: the script's own are sent.
+//! The stack begins where it likes. The numbers on a SYN are the script's whole ones; in every other line those of both
+//! sides, acknowledgments included, are counted from the sender's initial one, which is 0.
 
 use super::ast::TcpOption;
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// What the script calls the two ports, if it names any.
     pub script_ports: Option<(u16, u16)>,
-    /// Live minus script, for the stack's sequence numbers.
-    pub offset: Option<u32>,
     /// The stack's initial sequence number, live.
     pub iss: Option<u32>,
+    /// What the line that expects the stack's SYN calls it.
+    pub script_iss: Option<u32>,
     /// The script's initial sequence number.
     pub irs: Option<u32>,
     /// The number of a SYN that came later, which counts if a new connection follows from it.
@@ -43,8 +43,8 @@ impl Flow {
             local,
             remote,
             script_ports: None,
-            offset: None,
             iss: None,
+            script_iss: None,
             irs: None,
             next_irs: None,
             acked: None,
@@ -55,20 +55,16 @@ impl Flow {
         }
     }
 
-    /// A sequence number of the stack as the script would write it.
-    pub fn to_script(&self, live: u32) -> u32 {
-        live.wrapping_sub(self.offset.or(self.iss).unwrap_or(0))
+    /// What is added to the script's number of a byte of the stack to make it live. On a SYN the script writes whole
+    /// numbers, elsewhere it counts from the initial one.
+    pub fn local_offset(&self, syn: bool) -> u32 {
+        let live = self.iss.unwrap_or(0);
+        if syn { live.wrapping_sub(self.script_iss.unwrap_or(0)) } else { live }
     }
 
-    /// A sequence number of the stack that the script wrote, live. Where no line has said what the
-    /// script calls the stack's first number, it is 0; where the stack has said nothing, numbers are taken as they are.
-    pub fn live(&mut self, script: u32) -> u32 {
-        script.wrapping_add(*self.offset.get_or_insert(self.iss.unwrap_or(0)))
-    }
-
-    /// The first number that the script gives to a packet of the stack fixes the mapping.
-    pub fn anchor(&mut self, live: u32, script: u32) {
-        self.offset.get_or_insert(live.wrapping_sub(script));
+    /// The same for the script's own bytes: those of a SYN are live.
+    pub fn remote_offset(&self, syn: bool) -> u32 {
+        if syn { 0 } else { self.irs.unwrap_or(0) }
     }
 
     /// The live time stamp that the script means by `script`.

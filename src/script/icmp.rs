@@ -44,7 +44,7 @@ pub fn frame(flow: &mut Flow, icmp: &Icmp, version: IpVersion) -> Result<Vec<u8>
         tos: 0,
         ttl: 64,
         flags: Flags::ACK,
-        seq: flow.live(seq),
+        seq: seq.wrapping_add(flow.local_offset(false)),
         ack: flow.irs.map_or(0, |irs| irs.wrapping_add(1)),
         win: 0,
         urg: 0,

@@ -239,38 +239,38 @@ fn segment(flow: &mut Flow, tcp: &Tcp, tos: u8, ttl: u8) -> Result<Vec<u8>, Stri
     let options = tcp.options.clone().unwrap_or_default();
     if syn {
         // On a connection that is open already it begins no new one, unless the stack says so with a SYN of its own.
-        match flow.iss {
-            Some(_) => flow.next_irs = Some(tcp.seq),
-            None => flow.irs = Some(tcp.seq),
+        match (flow.iss, flow.irs) {
+            (Some(_), Some(_)) => flow.next_irs = Some(tcp.seq),
+            _ => flow.irs = Some(tcp.seq),
         }
         flow.note_syn(true, &options);
     }
     if tcp.len > frames::MAX_PAYLOAD {
         return Err(format!("{} bytes of payload are more than a packet can carry", tcp.len));
     }
+    let (local, seq) = (flow.local_offset(syn), tcp.seq.wrapping_add(flow.remote_offset(syn)));
     let live_option = |option: TcpOption| match option {
         // On a SYN there is nothing to echo yet.
         TcpOption::Ts { val, ecr } if tcp.flags.contains(Flags::ACK) => {
             TcpOption::Ts { val, ecr: flow.live_ts(ecr) }
         }
         TcpOption::Sack(ref blocks) => {
-            let offset = flow.offset.unwrap_or(0);
-            let live = |n: u32| n.wrapping_add(offset);
+            let live = |n: u32| n.wrapping_add(local);
             TcpOption::Sack(blocks.iter().map(|&(left, right)| (live(left), live(right))).collect())
         }
         other => other,
     };
     let options = options.into_iter().map(live_option).collect();
     let irs = flow.irs.unwrap_or(0);
-    let start = tcp.seq.wrapping_sub(irs.wrapping_add(1)).wrapping_add(u32::from(syn));
-    let ack = if tcp.flags.contains(Flags::ACK) { flow.live(tcp.ack) } else { tcp.ack };
+    let start = seq.wrapping_sub(irs.wrapping_add(1)).wrapping_add(u32::from(syn));
+    let ack = if tcp.flags.contains(Flags::ACK) { tcp.ack.wrapping_add(local) } else { tcp.ack };
     Ok(frames::tcp(&frames::Segment {
         src: flow.remote,
         dst: flow.local,
         tos,
         ttl,
         flags: tcp.flags,
-        seq: tcp.seq,
+        seq,
         ack,
         win: tcp.win.unwrap_or(0),
         urg: tcp.urg,

@@ -78,10 +78,21 @@ pub fn seen(sent: &Sent, flow: &Flow, line: &Packet) -> String {
 /// The header with the stack's numbers counted as the script does.
 pub fn in_script_numbers(live: &Tcp, flow: &Flow) -> Tcp {
     let mut tcp = live.clone();
-    tcp.seq = flow.to_script(tcp.seq);
+    let syn = tcp.flags.contains(Flags::SYN);
+    let (local, remote) = (flow.local_offset(syn), flow.remote_offset(syn));
+    tcp.seq = tcp.seq.wrapping_sub(local);
+    if tcp.flags.contains(Flags::ACK) {
+        tcp.ack = tcp.ack.wrapping_sub(remote);
+    }
     for option in tcp.options.iter_mut().flatten() {
-        if let TcpOption::Ts { val, .. } = option {
-            *val = flow.ts_to_script(*val);
+        match option {
+            TcpOption::Ts { val, .. } => *val = flow.ts_to_script(*val),
+            TcpOption::Sack(blocks) => {
+                for (left, right) in blocks {
+                    (*left, *right) = (left.wrapping_sub(remote), right.wrapping_sub(remote));
+                }
+            }
+            _ => {}
         }
     }
     tcp

@@ -172,7 +172,9 @@ impl Runner {
                 }
                 What::Changes(changes) => {
                     self.go_to(from, step.line, tolerance)?;
-                    self.change(changes, step.line)?;
+                    self.sockets
+                        .change(&mut self.stack, changes)
+                        .map_err(|what| Trouble::unsupported(step.line, what))?;
                 }
                 What::Assertions(assertions) => {
                     self.go_to(from, step.line, tolerance)?;
@@ -456,18 +458,6 @@ impl Runner {
     }
 
     // --- conditions
-
-    fn change(&mut self, changes: &[Change], line: u32) -> Result<(), Trouble> {
-        for change in changes {
-            match change {
-                Change::RmemMax(n) => self.sockets.buffer_max.0 = *n,
-                Change::WmemMax(n) => self.sockets.buffer_max.1 = *n,
-                Change::Knob(name, value) => commands::set(&mut self.sockets.base, name, value)
-                    .map_err(|e| Trouble::unsupported(line, format!("{name}={value}: {e}")))?,
-            }
-        }
-        self.sockets.apply(&mut self.stack).map_err(|what| Trouble::unsupported(line, what))
-    }
 
     /// What Linux' TCP_INFO says about the connection that was made last.
     fn tcp_info(&self, name: &str) -> Option<i64> {

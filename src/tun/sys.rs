@@ -1,4 +1,4 @@
-//! Which calls to the kernel have no safe wrapper? The only file with unsafe code.
+//! Which calls to the kernel have no safe wrapper? The only file with unsafe code, but for the plug-in's C boundary.
 #![allow(unsafe_code)]
 
 use rustix::ioctl::{IntegerSetter, Opcode, Setter, Updater, ioctl, opcode};

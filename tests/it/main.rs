@@ -5,6 +5,7 @@ mod cli;
 mod http;
 mod judge;
 mod net;
+mod packetdrill;
 mod peers;
 mod ranks;
 mod regressions;
