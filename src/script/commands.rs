@@ -43,11 +43,22 @@ fn read(
             .filter(|w| !matches!(*w, ">/dev/null" | "2>/dev/null" | "2>&1"))
             .collect();
         match words.as_slice() {
-            [] | [":" | "true"] | ["set", "-e" | "-x" | "-ex"] | ["exit", "0"] => {}
+            [] | ["set", "-e" | "-x" | "-ex" | "-eu"] | ["exit", "0"] => {}
             ["sysctl", args @ ..] => {
                 let mut assigned = 0;
-                for arg in args.iter().filter(|a| !matches!(**a, "-q" | "-w" | "-qw" | "-e")) {
-                    let (name, value) = arg.split_once('=').ok_or_else(unsupported)?;
+                let mut args = args
+                    .iter()
+                    .filter(|a| !matches!(**a, "-q" | "-w" | "-qw" | "-wq" | "-e" | "-n"))
+                    .peekable();
+                while let Some(arg) = args.next() {
+                    // `name=value`, and `name = value` as three words.
+                    let (name, value) = match arg.split_once('=') {
+                        Some(pair) => pair,
+                        None if args.next_if(|next| **next == "=").is_some() => {
+                            (*arg, args.next().copied().ok_or_else(unsupported)?)
+                        }
+                        None => return Err(unsupported()),
+                    };
                     out.extend(sysctl(name, value, line)?);
                     assigned += 1;
                 }
@@ -65,12 +76,23 @@ fn read(
                     out.extend(sysctl(name, value, line)?);
                 }
             }
-            // There is no cache of earlier connections' metrics here, so it is always empty.
-            ["ip", "tcp_metrics", "flush", ..] => {}
+            // What such programs leave behind to undo their work: every run begins with the settings it was given.
+            [program] if program.contains("sysctl_restore") => {}
+            ["ip", "route" | "ro" | "r", "change" | "replace" | "add" | "append", rest @ ..]
+            | ["ip", "-4" | "-6", "route" | "ro" | "r", "change" | "replace" | "add" | "append", rest @ ..] =>
+            {
+                out.extend(route(rest).ok_or_else(unsupported)?);
+            }
             // There is no queue behind the stack's device: all of these pass packets on at once.
-            ["tc", "qdisc", rest @ ..]
-                if rest.iter().any(|w| matches!(*w, "pfifo" | "pfifo_fast" | "noqueue"))
-                    && !rest.contains(&"netem") => {}
+            ["tc", "qdisc", "add" | "replace" | "change", rest @ ..]
+                if rest
+                    .iter()
+                    .any(|w| matches!(*w, "pfifo" | "pfifo_fast" | "noqueue" | "mq" | "fq_codel"))
+                    && !rest.iter().any(|w| matches!(*w, "netem" | "fq" | "tbf")) => {}
+            ["tc", "qdisc", "del" | "show", ..] => {}
+            [program, rest @ ..] if IDLE.contains(program) && !rest.contains(&">") => {}
+            ["ip", what, ..] if IDLE_IP.contains(what) => {}
+            ["ip", "route" | "ro" | "r", "show" | "get" | "list" | "flush", ..] => {}
             [program] if program.ends_with(".sh") && directory.is_some() && depth < MAX_DEPTH => {
                 let path = directory.map(|d| d.join(program)).ok_or_else(unsupported)?;
                 let text = std::fs::read_to_string(&path).map_err(|e| {
@@ -78,10 +100,56 @@ fn read(
                 })?;
                 read(&text, line, path.parent(), depth + 1, out)?;
             }
+            ["bash" | "sh" | "source" | ".", file] if file.ends_with(".sh") && depth < MAX_DEPTH => {
+                read(file, line, directory, depth + 1, out)?;
+            }
             _ => return Err(unsupported()),
         }
     }
     Ok(())
+}
+
+/// Programs that only look, wait or talk: they change nothing that the stack sees.
+const IDLE: &[&str] = &[
+    ":", "true", "sleep", "cat", "echo", "printf", "nstat", "ss", "netstat", "dmesg", "date", "logger",
+    "mkdir", "rm", "touch", "pwd", "ls", "grep", "wc", "uname", "id", "modprobe", "ulimit", "ethtool",
+    "sync", "usleep", "which",
+];
+
+/// Objects of `ip` that are the kernel's own: devices, addresses, the memory of earlier connections.
+const IDLE_IP: &[&str] = &["tcp_metrics", "link", "addr", "address", "neigh", "neighbour", "netns", "rule"];
+
+/// What `ip route change DESTINATION … NAME VALUE …` says about connections.
+fn route(words: &[&str]) -> Option<Vec<Change>> {
+    let mut out = Vec::new();
+    let mut words = words.iter().copied();
+    // The destination.
+    words.next()?;
+    while let Some(word) = words.next() {
+        if word == "onlink" {
+            continue;
+        }
+        let mut value = words.next()?;
+        let locked = value == "lock";
+        if locked {
+            value = words.next()?;
+        }
+        let knob = |name, value: String| Change::Knob(name, value);
+        match word {
+            "via" | "dev" | "src" | "proto" | "scope" | "metric" | "table" | "type" | "hoplimit" => {}
+            "initcwnd" => out.push(knob("tcp.init_cwnd", value.parse::<u32>().ok()?.to_string())),
+            "rto_min" => {
+                let plain = value.parse::<u64>().is_ok();
+                out.push(knob("tcp.rto_min", if plain { format!("{value}ms") } else { value.to_string() }));
+            }
+            "congctl" => out.push(knob("tcp.congestion", congestion(value)?.to_string())),
+            // Everything is acknowledged at once.
+            "quickack" if value == "1" => out.push(knob("tcp.ack_delay", "0".to_string())),
+            "quickack" if value == "0" => {}
+            _ => return None,
+        }
+    }
+    Some(out)
 }
 
 /// The words of each simple command.
@@ -102,9 +170,24 @@ fn commands(text: &str, line: u32) -> Result<Vec<Vec<String>>, Trouble> {
                     match chars.next().ok_or_else(unclosed)? {
                         end if end == c => break,
                         '\\' if c == '"' => word.push(chars.next().ok_or_else(unclosed)?),
+                        '$' if c == '"' => {
+                            let value = expansion(&mut chars).ok_or_else(|| {
+                                Trouble::unsupported(line, "an expansion in a command that is no number")
+                            })?;
+                            word.push_str(&value);
+                        }
                         other => word.push(other),
                     }
                 }
+            }
+            '$' => {
+                let value = expansion(&mut chars).ok_or_else(|| {
+                    Trouble::unsupported(line, "an expansion in a command that is no number")
+                })?;
+                word.get_or_insert_default().push_str(&value);
+            }
+            '|' | '`' | '(' | ')' | '{' | '}' | '*' | '?' | '<' => {
+                return Err(Trouble::unsupported(line, format!("`{c}` in the command `{}`", text.trim())));
             }
             '#' if word.is_none() => while chars.next_if(|c| *c != '\n').is_some() {},
             '\n' | ';' => {
@@ -139,29 +222,64 @@ fn commands(text: &str, line: u32) -> Result<Vec<Vec<String>>, Trouble> {
     Ok(all)
 }
 
+/// What stands for `$…`, the sign being taken: `$((15*1024))` is calculated, `$PPID` and `${PPID}` are kept as they are (a
+/// file's name may have them). Nothing is executed.
+fn expansion(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
+    if chars.next_if_eq(&'(').is_none() {
+        let braces = chars.next_if_eq(&'{').is_some();
+        let mut name = String::new();
+        while let Some(c) = chars.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+            name.push(c);
+        }
+        let closed = !braces || chars.next_if_eq(&'}').is_some();
+        return (closed && !name.is_empty()).then(|| format!("${name}"));
+    }
+    chars.next_if_eq(&'(')?;
+    let mut product = 1i64;
+    loop {
+        let mut factor = String::new();
+        while let Some(c) = chars.next_if(|c| c.is_ascii_digit() || *c == ' ') {
+            factor.push(c);
+        }
+        product = product.checked_mul(factor.trim().parse().ok()?)?;
+        match chars.next()? {
+            '*' => {}
+            ')' => return chars.next_if_eq(&')').map(|_| product.to_string()),
+            _ => return None,
+        }
+    }
+}
+
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
-    ("net.ipv4.tcp_ecn", &["0"]),
-    ("net.ipv4.tcp_fastopen", &["0"]),
+    // 2 answers a peer that asks for ECN.
+    ("net.ipv4.tcp_ecn", &["0", "2"]),
     ("net.ipv4.tcp_mtu_probing", &["0"]),
-    ("net.ipv4.tcp_autocorking", &["0"]),
-    ("net.ipv4.tcp_frto", &["0"]),
+    ("net.ipv4.tcp_frto", &["0", "1", "2"]),
     ("net.ipv4.tcp_fack", &["0"]),
-    ("net.ipv4.tcp_moderate_rcvbuf", &["0"]),
-    ("net.ipv4.tcp_adv_win_scale", &["1"]),
+    ("net.ipv4.tcp_moderate_rcvbuf", &["0", "1"]),
     ("net.ipv4.tcp_abort_on_overflow", &["0"]),
     ("net.ipv4.tcp_thin_linear_timeouts", &["0"]),
     ("net.ipv4.tcp_reordering", &["3"]),
-    ("net.ipv4.tcp_no_metrics_save", &["1"]),
     ("net.ipv4.tcp_stdurg", &["0"]),
-    ("net.ipv4.tcp_comp_sack_nr", &["0"]),
-    ("net.ipv4.tcp_comp_sack_delay_ns", &["0"]),
+    ("net.ipv4.tcp_comp_sack_nr", &["0", "44"]),
     ("net.ipv4.tcp_migrate_req", &["0"]),
     ("net.ipv4.tcp_shrink_window", &["0"]),
+    ("net.ipv4.tcp_syncookies", &["0", "1"]),
+    ("net.ipv4.tcp_rfc1337", &["0"]),
+    ("net.ipv4.tcp_orphan_retries", &["0"]),
+    ("net.ipv4.tcp_retrans_collapse", &["1"]),
+    ("net.ipv4.tcp_app_win", &["0", "31"]),
+    ("net.ipv4.tcp_workaround_signed_windows", &["0"]),
+    ("net.ipv4.tcp_pingpong_thresh", &["1"]),
+    ("net.ipv4.tcp_plb_enabled", &["0"]),
+    ("net.ipv4.tcp_reflect_tos", &["0"]),
+    ("net.ipv4.tcp_min_snd_mss", &["48"]),
     ("net.ipv4.ip_no_pmtu_disc", &["0"]),
 ];
 
-/// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes.
+/// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, what is
+/// remembered of earlier connections, and Fast Open, which needs calls and options that are refused by their names.
 const INERT: &[&str] = &[
     "net.ipv4.tcp_pacing_ss_ratio",
     "net.ipv4.tcp_pacing_ca_ratio",
@@ -169,16 +287,59 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_tso_rtt_log",
     "net.ipv4.tcp_tso_win_divisor",
     "net.ipv4.tcp_limit_output_bytes",
+    "net.ipv4.tcp_autocorking",
     "net.ipv4.tcp_mem",
     "net.ipv4.tcp_max_orphans",
     "net.ipv4.tcp_max_tw_buckets",
+    "net.ipv4.tcp_max_syn_backlog",
     "net.ipv4.tcp_allowed_congestion_control",
+    "net.ipv4.tcp_available_congestion_control",
     "net.ipv4.tcp_low_latency",
     "net.ipv4.tcp_notsent_lowat",
     "net.ipv4.tcp_retries1",
-    "net.core.default_qdisc",
-    "net.core.netdev_max_backlog",
-    "net.core.optmem_max",
+    "net.ipv4.tcp_no_metrics_save",
+    "net.ipv4.tcp_no_ssthresh_metrics_save",
+    "net.ipv4.tcp_fastopen",
+    "net.ipv4.tcp_fastopen_key",
+    "net.ipv4.tcp_fastopen_blackhole_timeout_sec",
+    "net.ipv4.tcp_adv_win_scale",
+    "net.ipv4.tcp_abc",
+    "net.ipv4.tcp_base_mss",
+    "net.ipv4.tcp_mtu_probe_floor",
+    "net.ipv4.tcp_probe_interval",
+    "net.ipv4.tcp_probe_threshold",
+    "net.ipv4.tcp_comp_sack_delay_ns",
+    "net.ipv4.tcp_comp_sack_slack_ns",
+    "net.ipv4.tcp_tw_reuse",
+    "net.ipv4.tcp_tw_reuse_delay",
+    "net.ipv4.tcp_ecn_fallback",
+    "net.ipv4.tcp_challenge_ack_limit",
+    "net.ipv4.tcp_min_rtt_wlen",
+    "net.ipv4.tcp_max_reordering",
+    "net.ipv4.tcp_early_demux",
+    "net.ipv4.tcp_fwmark_accept",
+    "net.ipv4.tcp_l3mdev_accept",
+    "net.ipv4.tcp_backlog_ack_defer",
+    "net.ipv4.tcp_child_ehash_entries",
+    "net.ipv4.tcp_ehash_entries",
+];
+
+/// Beginnings of names that say nothing about TCP: devices, neighbours, routes, ICMP's rates, queues, the kernel itself.
+const INERT_PREFIXES: &[&str] = &[
+    "net.ipv4.conf.",
+    "net.ipv4.neigh.",
+    "net.ipv4.route.",
+    "net.ipv4.icmp_",
+    "net.ipv4.ping_",
+    "net.ipv4.ip_forward",
+    "net.ipv4.ip_nonlocal_bind",
+    "net.ipv4.ip_early_demux",
+    "net.ipv4.fwmark_",
+    "net.ipv6.",
+    "net.core.",
+    "kernel.",
+    "fs.",
+    "vm.",
 ];
 
 /// What a sysctl changes here.
@@ -202,7 +363,7 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         return Ok(Vec::new());
     }
     match name.as_str() {
-        "net.ipv4.tcp_congestion_control" => {
+        "net.ipv4.tcp_congestion_control" | "net.ipv4.tcp_default_congestion_control" => {
             let knob = congestion(value).ok_or_else(unsupported)?;
             Ok(vec![Change::Knob("tcp.congestion", knob.to_string())])
         }
@@ -261,6 +422,7 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         }
         "net.core.rmem_max" => Ok(vec![Change::RmemMax(number(0, 1 << 31)?)]),
         "net.core.wmem_max" => Ok(vec![Change::WmemMax(number(0, 1 << 31)?)]),
+        other if INERT_PREFIXES.iter().any(|prefix| other.starts_with(prefix)) => Ok(Vec::new()),
         _ => Err(unsupported()),
     }
 }

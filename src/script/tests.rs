@@ -122,6 +122,20 @@ fn sysctls_become_knobs() {
             vec![Knob("tcp.recv_buffer", "65536".into()), Knob("tcp.window_scale", "7".into())],
         ),
         ("x/set_sysctls.py /proc/sys/net/ipv4/tcp_sack=1", vec![Knob("tcp.sack", "on".into())]),
+        (
+            "ip route change 192.0.2.0/24 via 192.168.0.1 dev tun0 initcwnd 20 rto_min 50ms quickack 1",
+            vec![
+                Knob("tcp.init_cwnd", "20".into()),
+                Knob("tcp.rto_min", "50ms".into()),
+                Knob("tcp.ack_delay", "0".into()),
+            ],
+        ),
+        (
+            "sysctl -q net.ipv4.tcp_wmem=\"4096 $((16*1024)) $((2 * 1024 * 1024))\"",
+            vec![Knob("tcp.send_buffer", "1048576".into())],
+        ),
+        ("nstat -n; sleep 1; ip tcp_metrics flush all; tc qdisc add dev tun0 root pfifo", vec![]),
+        ("/tmp/sysctl_restore_${PPID}.sh", vec![]),
         ("# nothing\n:\nsysctl -q net.ipv4.tcp_frto=0", vec![]),
     ] {
         assert_eq!(commands::parse(text, 1, None), Ok(changes), "{text}");

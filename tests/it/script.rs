@@ -225,9 +225,13 @@ fn what_is_not_there_is_refused_by_name_and_line() {
         ("0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3", "sockets of type SOCK_DGRAM"),
         ("0 socket(..., SOCK_FANCY, 0) = 3", "the symbolic constant SOCK_FANCY"),
         ("--wire_client\n0 close(3) = 0", "the option --wire_client"),
-        ("`rm -rf /tmp/x`", "the command `rm -rf /tmp/x`"),
+        ("`iptables -F`", "the command `iptables -F`"),
+        (
+            "`ip route change 192.0.2.0/24 dev tun0 initrwnd 9`",
+            "the command `ip route change 192.0.2.0/24 dev tun0 initrwnd 9`",
+        ),
         ("`./defaults.sh`", "the command `./defaults.sh`"),
-        ("`sysctl -q net.ipv4.tcp_fwmark_accept=1`", "sysctl net.ipv4.tcp_fwmark_accept=1"),
+        ("`sysctl -q net.ipv4.tcp_reordering=9`", "sysctl net.ipv4.tcp_reordering=9"),
         ("`sysctl -q net.ipv4.tcp_ecn=1`", "sysctl net.ipv4.tcp_ecn=1"),
         ("`sysctl -w net.ipv4.tcp_congestion_control=bbr`", "sysctl net.ipv4.tcp_congestion_control=bbr"),
         ("`sysctl -a`", "the command `sysctl -a`"),
@@ -302,7 +306,8 @@ fn the_caller_beats_the_script_and_definitions_replace_words() {
 fn a_shell_file_is_read_from_the_directory_and_never_executed() {
     let directory = std::env::temp_dir().join(format!("tcpglass-script-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
-    let body = "#!/bin/sh\n# comment\nset -e\nsysctl -q net.ipv4.tcp_sack=0 \\\n  net.ipv4.tcp_timestamps=0\n\
+    let body = "#!/bin/sh\n# comment\nset -e\nsysctl -q net.ipv4.tcp_wmem=\"4096 $((256*1024)) 4194304\"\n\
+                sysctl -q net.ipv4.tcp_fastopen=0x3 net.ipv4.tcp_syncookies=1\ntc qdisc add dev tun0 root pfifo\nsysctl -q net.ipv4.tcp_sack=0 \\\n  net.ipv4.tcp_timestamps=0\n\
                 echo 0 > /proc/sys/net/ipv4/tcp_window_scaling\nip tcp_metrics flush all > /dev/null 2>&1\n";
     fs::write(directory.join("defaults.sh"), body).unwrap();
     let script = "`./defaults.sh`\n0 socket(..., SOCK_STREAM, 0) = 3\n0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n\
