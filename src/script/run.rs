@@ -37,7 +37,7 @@ pub fn run(
         Err(trouble) => (Err(trouble), Tracer::new(sinks).finish()),
         Ok((settings, steps)) => {
             let mut runner = Runner::new(settings, sinks);
-            let result = runner.play(&steps);
+            let result = if runner.settings.dry_run { Ok(()) } else { runner.play(&steps) };
             runner.reset_all();
             (result, runner.stack.into_tracer().finish())
         }
@@ -52,7 +52,12 @@ pub fn check(source: &str, options: &Options) -> Result<(), Trouble> {
 fn read(source: &str, options: &Options) -> Result<(Settings, Vec<Prepared>), Trouble> {
     let script = parser::parse(source, &options.defines)?;
     let settings = settings::settle(options, &script.options)?;
-    let steps = prepare(script, &settings)?;
+    let mut steps = Vec::new();
+    for file in &settings.init {
+        let changes = commands::parse(file, 1, settings.directory.as_deref())?;
+        steps.push(Prepared { line: 1, time: Time::Relative(0), what: What::Changes(changes) });
+    }
+    steps.extend(prepare(script, &settings)?);
     Ok((settings, steps))
 }
 
@@ -137,8 +142,10 @@ impl Runner {
     }
 
     fn play(&mut self, steps: &[Prepared]) -> Result<(), Trouble> {
-        // What a relative time counts from: the time of the event before as written, or as it came if it was left open.
+        // What a relative time counts from: when the event before really was. What is injected, or called, is in time.
         let mut base = Instant::ZERO;
+        // When the event before should have been: what a share of tolerance is counted from.
+        let mut last = Instant::ZERO;
         for step in steps {
             self.line = step.line;
             let after = |usecs: u64| base + Duration::from_micros(usecs);
@@ -149,12 +156,12 @@ impl Runner {
                 Time::RelativeRange(a, b) => (after(a), after(b)),
                 Time::Any => (Instant::ZERO, self.now + ANY_TIME),
             };
-            let open = !matches!(step.time, Time::Absolute(_) | Time::Relative(_));
-            let tolerance = self.tolerance(from.since(base));
+            let tolerance = self.tolerance(from.since(last));
             match &step.what {
                 What::Packet(packet) if packet.direction == Direction::Outbound => {
                     self.expect_packet(step, packet, (from, to), tolerance)?;
-                    base = if open { self.now } else { from };
+                    base = self.now;
+                    last = from;
                     continue;
                 }
                 What::Packet(packet) => {
@@ -182,7 +189,8 @@ impl Runner {
                     assertions.iter().try_for_each(|a| a.check(&lookup))?;
                 }
             }
-            base = from;
+            base = self.now;
+            last = from;
         }
         self.join()?;
         self.leftovers(steps.last().map_or(1, |s| s.line))
@@ -268,7 +276,7 @@ impl Runner {
             _ => format!("from {} to {}", render::at(from), render::at(to)),
         };
         let expected = format!("{when}  {}", render::expected(line));
-        let Some((sent, at)) = self.wire.take(tcp.len) else {
+        let Some((sent, at)) = self.wire.take(if self.settings.whole_segments { 0 } else { tcp.len }) else {
             let seen = format!("nothing until {}", render::at(limit));
             return Err(Trouble::failed(step.line, "the packet was not sent", expected, seen));
         };

@@ -59,6 +59,10 @@ pub struct Options {
     pub bind_port: Option<u16>,
     /// The port that `connect(…, ..., ...)` connects to; 8080.
     pub connect_port: Option<u16>,
+    /// By how much a time may be off, as a share of the time since the event before, in percent, if that is more; 12.5.
+    pub tolerance_percent: Option<f64>,
+    /// Options in the words of the language, `("mtu", "1400")`: they beat the script's own.
+    pub lines: Vec<(String, Option<String>)>,
     /// Words that are replaced while reading: `NAME` → value.
     pub defines: BTreeMap<String, String>,
     /// Whether packets that nothing expects, sent before the script's last event, are a failure. The language
@@ -82,6 +86,8 @@ impl Default for Options {
             remote_ip: None,
             bind_port: None,
             connect_port: None,
+            tolerance_percent: None,
+            lines: Vec::new(),
             defines: BTreeMap::new(),
             strict: false,
             seed: 1,
@@ -99,6 +105,12 @@ pub(crate) struct Settings {
     pub tolerance: u64,
     /// The tolerance as a share of the time since the event before, in percent, if that is more.
     pub tolerance_percent: f64,
+    /// Whether a line stands for one packet each, even if it is longer than a segment.
+    pub whole_segments: bool,
+    /// Whether the script is only read.
+    pub dry_run: bool,
+    /// Shell files that are read before anything else.
+    pub init: Vec<String>,
     pub mtu: u16,
     pub local: SocketAddr,
     pub remote: SocketAddr,
@@ -107,6 +119,14 @@ pub(crate) struct Settings {
     pub strict: bool,
     pub seed: u64,
     pub directory: Option<PathBuf>,
+}
+
+/// packetdrill's: what a kernel's timer wheel may be late.
+const TOLERANCE_PERCENT: f64 = 12.5;
+
+/// An address, the length of a prefix behind it being passed over.
+fn address(text: &str) -> Option<IpAddr> {
+    text.split('/').next()?.parse().ok()
 }
 
 /// The settings of a profile.
@@ -123,8 +143,14 @@ pub(crate) fn profile(name: &str) -> Option<tcp::Config> {
 pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings, Trouble> {
     let mut script = Options::default();
     let mut tcp = options.tcp.clone();
-    let (mut ts_tick, mut percent) = (0, 0.0);
-    for line in lines {
+    let (mut ts_tick, mut percent) = (0, TOLERANCE_PERCENT);
+    let (mut whole_segments, mut dry_run, mut init) = (false, false, Vec::new());
+    let own = options.lines.iter().map(|(name, value)| OptionLine {
+        line: 1,
+        name: name.clone(),
+        value: value.clone(),
+    });
+    for line in lines.iter().cloned().chain(own) {
         let value = line.value.as_deref().unwrap_or("");
         let wrong = |wanted: &str| {
             Trouble::syntax(line.line, format!("--{}={value}: {wanted} was expected", line.name))
@@ -147,12 +173,22 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
                     .ok_or_else(|| wrong("a percentage"))?;
             }
             "mtu" => script.mtu = Some(number(value).ok_or_else(|| wrong("a number of bytes"))?),
-            "mss" => {
-                let mss = number(value).filter(|&n| n >= 64).ok_or_else(|| wrong("a number of bytes"))?;
-                tcp.mss = Some(mss);
+            // The size that a wire's offload cuts what is injected into, which is nothing that the stack sees.
+            "mss" => number(value)
+                .filter(|&n: &u16| n > 0)
+                .map(|_| ())
+                .ok_or_else(|| wrong("a number of bytes"))?,
+            "local_ip" => script.local_ip = Some(address(value).ok_or_else(|| wrong("an IP address"))?),
+            "remote_ip" => script.remote_ip = Some(address(value).ok_or_else(|| wrong("an IP address"))?),
+            "strict_segments" => whole_segments = true,
+            "dry_run" => dry_run = true,
+            "init_scripts" => {
+                init.extend(value.split([',', ' ']).filter(|f| !f.is_empty()).map(str::to_owned))
             }
-            "local_ip" => script.local_ip = Some(number(value).ok_or_else(|| wrong("an IP address"))?),
-            "remote_ip" => script.remote_ip = Some(number(value).ok_or_else(|| wrong("an IP address"))?),
+            // What is asserted is TCP_INFO and Python.
+            "code_sockopt" if matches!(value, "" | "TCP_INFO") => {}
+            "code_format" if value == "python" => {}
+            "code_command" if value.starts_with("python") => {}
             "bind_port" => script.bind_port = Some(number(value).ok_or_else(|| wrong("a port"))?),
             "connect_port" => script.connect_port = Some(number(value).ok_or_else(|| wrong("a port"))?),
             "tcp_ts_tick_usecs" => {
@@ -168,7 +204,9 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
                     .map_err(|e| Trouble::syntax(line.line, e.to_string()))?;
             }
             // Addresses of a device that is not there, and what is said anyway.
-            "gateway_ip" | "netmask_ip" | "speed" | "verbose" | "non_fatal" | "define" | "D" => {}
+            "gateway_ip" | "netmask_ip" | "speed" | "verbose" | "debug" | "non_fatal" | "define" | "D" => {}
+            // Time stamps are scaled and answered that way anyway, and what is left of a script disturbs nobody.
+            "tcp_ts_ecr_scaled" | "is_anyip" | "send_omit_free" => {}
             name => return Err(Trouble::unsupported(line.line, format!("the option --{name}"))),
         }
     }
@@ -207,7 +245,10 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
         ip_version,
         // The sum of a time and a tolerance must not overflow.
         tolerance: options.tolerance_usecs.or(script.tolerance_usecs).unwrap_or(4000).min(1 << 40),
-        tolerance_percent: percent,
+        tolerance_percent: options.tolerance_percent.unwrap_or(percent),
+        whole_segments,
+        dry_run,
+        init,
         mtu,
         local: SocketAddr::new(local, options.bind_port.or(script.bind_port).unwrap_or(8080)),
         remote: SocketAddr::new(remote, options.connect_port.or(script.connect_port).unwrap_or(8080)),

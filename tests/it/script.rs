@@ -22,7 +22,8 @@ fn passes(group: &str, name: &str) {
         &[Some(IpVersion::Ipv4), Some(IpVersion::Ipv6), Some(IpVersion::Ipv4MappedIpv6)]
     };
     for &ip_version in versions {
-        let options = Options { strict: true, ip_version, ..Options::default() };
+        let options =
+            Options { strict: true, ip_version, tolerance_percent: Some(0.0), ..Options::default() };
         let outcome = run(&source, &format!("{group}/{name}.pkt"), &options);
         assert_eq!(outcome, Outcome::Passed, "{ip_version:?}\n{outcome}");
     }
@@ -85,7 +86,7 @@ const EVERYTHING: &str = "\
 ";
 
 fn outcome(script: &str) -> Outcome {
-    run(script, "s.pkt", &Options { strict: true, ..Options::default() })
+    run(script, "s.pkt", &Options { strict: true, tolerance_percent: Some(0.0), ..Options::default() })
 }
 
 #[test]
