@@ -242,14 +242,14 @@ pub struct Explain {
 
 /// Run packet scripts in virtual time
 ///
-/// The language is packetdrill's. Exit 6 if a script fails, 1 if one asks for something that is not supported, 2 if
-/// one cannot be read.
+/// The language is packetdrill's, and so are the options that have its names. Exit 1 if a script fails, else 2 if one asks
+/// for something that is not supported or cannot be read.
 #[derive(Args, Debug)]
 pub struct Script {
     /// Script files, or directories with .pkt files
     #[arg(required = true, value_name = "FILE.pkt", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
-    /// ipv4, ipv6 or ipv4-mapped-ipv6, where the script does not say [default: ipv4]
+    /// ipv4, ipv6, ipv4-mapped-ipv6, or all: each in turn, where the script does not say [default: ipv4]
     #[arg(long, alias = "ip_version", value_name = "VERSION", hide_possible_values = true)]
     pub ip_version: Option<IpVersion>,
     /// By how many microseconds a time may be off, where the script does not say [default: 4000]
@@ -258,6 +258,39 @@ pub struct Script {
     /// Packets that no line expects are a failure, too
     #[arg(long)]
     pub strict: bool,
+    /// Replace a word of the scripts
+    #[arg(short = 'D', long, value_name = "NAME=VALUE")]
+    pub define: Vec<String>,
+    /// The same in percent of the time since the line before, if that is more [default: 12.5]
+    #[arg(long, alias = "tolerance_percent", value_name = "N")]
+    pub tolerance_percent: Option<String>,
+    /// The device's MTU [default: 1500, or 1520 with IPv6]
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<String>,
+    /// Shell files whose settings hold before each script's own, separated by commas
+    #[arg(long, alias = "init_scripts", value_name = "FILES")]
+    pub init_scripts: Option<String>,
+    /// The stack's address
+    #[arg(long, alias = "local_ip", value_name = "ADDRESS")]
+    pub local_ip: Option<String>,
+    /// The other side's address
+    #[arg(long, alias = "remote_ip", value_name = "ADDRESS")]
+    pub remote_ip: Option<String>,
+    /// The port that `bind` binds [default: 8080]
+    #[arg(long, alias = "bind_port", value_name = "PORT")]
+    pub bind_port: Option<String>,
+    /// The port that `connect` connects to [default: 8080]
+    #[arg(long, alias = "connect_port", value_name = "PORT")]
+    pub connect_port: Option<String>,
+    /// A line stands for one packet, even if it is longer than a segment
+    #[arg(long, alias = "strict_segments")]
+    pub strict_segments: bool,
+    /// Only read the scripts
+    #[arg(long, alias = "dry_run")]
+    pub dry_run: bool,
+    /// Options of packetdrill that mean nothing here
+    #[command(flatten)]
+    pub ignored: Ignored,
     /// Write the packets of the one script that is run
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub trace: Option<PathBuf>,
@@ -272,6 +305,26 @@ pub enum IpVersion {
     Ipv4,
     Ipv6,
     Ipv4MappedIpv6,
+    All,
+}
+
+/// What packetdrill takes and what has no meaning where there is no device.
+#[derive(Args, Debug)]
+pub struct Ignored {
+    #[arg(long, hide = true)]
+    mss: Option<u16>,
+    #[arg(long, hide = true)]
+    speed: Option<u32>,
+    #[arg(long = "gateway_ip", hide = true)]
+    gateway_ip: Option<String>,
+    #[arg(long = "netmask_ip", hide = true)]
+    netmask_ip: Option<String>,
+    #[arg(long = "non_fatal", hide = true)]
+    non_fatal: Option<String>,
+    #[arg(long = "tcp_ts_ecr_scaled", hide = true)]
+    tcp_ts_ecr_scaled: bool,
+    #[arg(long = "send_omit_free", hide = true)]
+    send_omit_free: bool,
 }
 
 /// Every setting: its values, its default in each profile, its meaning

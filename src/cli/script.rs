@@ -22,6 +22,19 @@ struct Source {
     path: PathBuf,
     text: String,
     options: Options,
+    /// The IP version, if it is run in several.
+    version: Option<script::IpVersion>,
+}
+
+impl Source {
+    fn name(&self) -> String {
+        format!("{}{}", self.in_version(), self.path.display())
+    }
+
+    /// The IP version, to stand before something, if it is run in several.
+    fn in_version(&self) -> String {
+        self.version.map_or_else(String::new, |version| format!("{}: ", version.name()))
+    }
 }
 
 /// Reads all scripts, then runs them in the order of their names.
@@ -39,7 +52,14 @@ pub fn run(args: Script) -> Outcome {
     }
     let recording =
         options::recording(&super::args::TraceArgs { trace: args.trace.clone(), ..Default::default() })?;
-    let sources = files.into_iter().map(|f| read(f, &args, &settings)).collect::<Result<Vec<_>, _>>()?;
+    let alone = files.len() == 1;
+    let mut sources = Vec::new();
+    for file in files {
+        sources.extend(read(file, alone, &args, &settings)?);
+    }
+    if args.trace.is_some() && sources.len() > 1 {
+        return Err(Failure::usage("--trace takes the packets of one script in one IP version"));
+    }
 
     let results = play(&sources, &recording, &settings)?;
     let count = |wanted: fn(&script::Outcome) -> bool| results.iter().filter(|r| wanted(r)).count();
@@ -47,7 +67,7 @@ pub fn run(args: Script) -> Outcome {
     let unsupported = count(|r| matches!(r, script::Outcome::Unsupported(_)));
     let passed = results.len() - failed - unsupported;
     if args.output.json {
-        let list: Vec<Value> = sources.iter().zip(&results).map(|(s, r)| object(&s.path, r)).collect();
+        let list: Vec<Value> = sources.iter().zip(&results).map(|(s, r)| object(s, r)).collect();
         output::json(&json!({
             "schema": "tcpglass.script/1",
             "passed": passed,
@@ -59,14 +79,14 @@ pub fn run(args: Script) -> Outcome {
         let style = output::stdout_style(&args.output);
         let mut text = String::new();
         for (source, result) in sources.iter().zip(&results) {
-            text += &lines(&source.path, result, args.output.verbose, style);
+            text += &lines(source, result, args.output.verbose || !alone, style);
         }
         output::result(&format!("{text}{passed} passed, {failed} failed, {unsupported} unsupported\n"))?;
     }
     Ok(match (failed, unsupported) {
         (0, 0) => ExitCode::SUCCESS,
-        (0, _) => Exit::Failed.into(),
-        _ => Exit::Claim.into(),
+        (0, _) => Exit::Usage.into(),
+        _ => Exit::Failed.into(),
     })
 }
 
@@ -110,8 +130,9 @@ fn find(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Failu
     Ok(())
 }
 
-/// A script that can be run, or at least be called unsupported.
-fn read(path: PathBuf, args: &Script, settings: &Settings) -> Result<Source, Failure> {
+/// A script that can be run, or at least be called unsupported, once for each IP version. One that cannot be read is a
+/// failure among others, and an error if it is the only one.
+fn read(path: PathBuf, alone: bool, args: &Script, settings: &Settings) -> Result<Vec<Source>, Failure> {
     let wrong = |e: &dyn std::fmt::Display| {
         Failure::usage(format_args!("cannot read script {}: {e}", path.display()))
     };
@@ -122,38 +143,82 @@ fn read(path: PathBuf, args: &Script, settings: &Settings) -> Result<Source, Fai
         return Err(wrong(&"it is larger than 4 MiB"));
     }
     let text = String::from_utf8(bytes).map_err(|_| wrong(&"it is not UTF-8 text"))?;
-    let options = Options {
+    let mut options = Options {
         tcp: settings.tcp.clone(),
-        ip_version: args.ip_version.map(|v| match v {
-            IpVersion::Ipv4 => script::IpVersion::Ipv4,
-            IpVersion::Ipv6 => script::IpVersion::Ipv6,
-            IpVersion::Ipv4MappedIpv6 => script::IpVersion::Ipv4MappedIpv6,
-        }),
         tolerance_usecs: args.tolerance_usecs,
         strict: args.strict,
         seed: options::simulator_seed(&args.settings),
         directory: path.parent().map(Path::to_owned),
+        lines: option_lines(args),
         ..Options::default()
     };
-    if let script::Outcome::Failed(failure) = script::check(&text, &path.display().to_string(), &options) {
-        let why =
-            format!("{}:{}: {}: {}", failure.file, failure.line, failure.what, printable(&failure.text));
-        return Err(Failure::usage(why));
+    for define in &args.define {
+        let pair = define.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) =
+            pair.ok_or_else(|| Failure::usage(format_args!("--define {define}: NAME=VALUE was expected")))?;
+        options.defines.insert(name.to_owned(), value.to_owned());
     }
-    Ok(Source { path, text, options })
+    let own = text.lines().any(|line| line.trim_start().starts_with("--ip_version"));
+    let versions = match args.ip_version {
+        None => vec![None],
+        Some(IpVersion::All) if own => vec![None],
+        Some(IpVersion::All) => script::IpVersion::ALL.map(Some).to_vec(),
+        Some(IpVersion::Ipv4) => vec![Some(script::IpVersion::Ipv4)],
+        Some(IpVersion::Ipv6) => vec![Some(script::IpVersion::Ipv6)],
+        Some(IpVersion::Ipv4MappedIpv6) => vec![Some(script::IpVersion::Ipv4MappedIpv6)],
+    };
+    let many = versions.len() > 1;
+    let mut sources = Vec::new();
+    for ip_version in versions {
+        let options = Options { ip_version, ..options.clone() };
+        let checked = script::check(&text, &path.display().to_string(), &options);
+        if let (script::Outcome::Failed(failure), true) = (checked, alone) {
+            let why =
+                format!("{}:{}: {}: {}", failure.file, failure.line, failure.what, printable(&failure.text));
+            return Err(Failure::usage(why));
+        }
+        let version = ip_version.filter(|_| many);
+        sources.push(Source { path: path.clone(), text: text.clone(), options, version });
+    }
+    Ok(sources)
 }
 
-fn lines(path: &Path, result: &script::Outcome, verbose: bool, style: Style) -> String {
+/// The options in the words of the scripts.
+fn option_lines(args: &Script) -> Vec<(String, Option<String>)> {
+    let valued = [
+        ("tolerance_percent", &args.tolerance_percent),
+        ("mtu", &args.mtu),
+        ("init_scripts", &args.init_scripts),
+        ("local_ip", &args.local_ip),
+        ("remote_ip", &args.remote_ip),
+        ("bind_port", &args.bind_port),
+        ("connect_port", &args.connect_port),
+    ];
+    let switches = [("strict_segments", args.strict_segments), ("dry_run", args.dry_run)];
+    let valued = valued.into_iter().filter(|(_, value)| value.is_some());
+    let switches = switches.into_iter().filter(|(_, on)| *on);
+    valued
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .chain(switches.map(|(name, _)| (name.to_owned(), None)))
+        .collect()
+}
+
+fn lines(source: &Source, result: &script::Outcome, verbose: bool, style: Style) -> String {
     match result {
-        script::Outcome::Passed if verbose => format!("{}  {}\n", style.good("passed"), path.display()),
+        script::Outcome::Passed if verbose => format!("{}  {}\n", style.good("passed"), source.name()),
         script::Outcome::Passed => String::new(),
-        script::Outcome::Failed(failure) => format!("{}  {failure}\n", style.bad("FAILED")),
-        script::Outcome::Unsupported(unsupported) => format!("{unsupported}\n"),
+        script::Outcome::Failed(failure) => {
+            format!("{}  {}{failure}\n", style.bad("FAILED"), source.in_version())
+        }
+        script::Outcome::Unsupported(unsupported) => format!("{}{unsupported}\n", source.in_version()),
     }
 }
 
-fn object(path: &Path, result: &script::Outcome) -> Value {
-    let mut object = json!({ "file": path.display().to_string() });
+fn object(source: &Source, result: &script::Outcome) -> Value {
+    let mut object = json!({ "file": source.path.display().to_string() });
+    if let Some(version) = source.version {
+        object["ip_version"] = version.name().into();
+    }
     match result {
         script::Outcome::Passed => object["result"] = "passed".into(),
         script::Outcome::Failed(f) => {

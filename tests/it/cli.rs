@@ -295,9 +295,23 @@ fn scripts_are_counted_and_a_failure_shows_its_line() {
     fs::write(scratch.0.join("b.pkt"), good.replace("= 0", "= -1")).unwrap();
     let output = run(&scratch, &["script", "."]);
     let shown = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(6), "{shown}");
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("passed  ./a.pkt\n"), "{shown}");
     assert!(shown.contains("b.pkt:2: ") && shown.ends_with("1 passed, 1 failed, 0 unsupported\n"), "{shown}");
     assert_eq!(run(&scratch, &["script", "a.pkt"]).status.code(), Some(0));
+    // What is not there is named, and no success; what cannot be read is one failure among others.
+    fs::write(scratch.0.join("b.pkt"), "0 < udp (10)\n").unwrap();
+    let output = run(&scratch, &["script", "."]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{shown}");
+    assert!(shown.contains("b.pkt:1: unsupported: udp packets"), "{shown}");
+    fs::write(scratch.0.join("c.pkt"), "0 socket(\n").unwrap();
+    let output = run(&scratch, &["script", "."]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.ends_with("1 passed, 1 failed, 1 unsupported\n"), "{shown}");
+    let output = run(&scratch, &["script", "--ip_version=all", "-D", "X=3", "--mtu=1400", "a.pkt"]);
+    assert!(text(&output.stdout).ends_with("3 passed, 0 failed, 0 unsupported\n"));
 }
 
 /// What `run` needs; says by name which test is skipped if it is not there.
