@@ -1,22 +1,36 @@
-//! Do the assertions about the connection hold? The part of Python that scripts use: `assert` over `tcpi_…`.
+//! Do the assertions about the connection hold? The part of Python that scripts use: `assert` over `tcpi_…`, numbers that are
+//! given names, and `print`.
 
 use super::Trouble;
 use super::symbols;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// `assert CONDITION, MESSAGE` lines, read.
+/// One statement, read.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Assertion {
-    /// Its line in the script.
-    pub line: u32,
+pub struct Statement {
+    line: u32,
     /// As written.
-    pub text: String,
-    condition: Expr,
+    text: String,
+    kind: Kind,
+    value: Expr,
 }
 
 #[derive(Clone, PartialEq, Debug)]
-enum Expr {
-    Number(i64),
+enum Kind {
+    /// `assert CONDITION, MESSAGE`
+    Assert,
+    /// `name = VALUE`
     Name(String),
+}
+
+/// What was given a name; it lasts for the whole script.
+pub type Names = BTreeMap<String, f64>;
+
+#[derive(Clone, PartialEq, Debug)]
+enum Expr {
+    Number(f64),
+    Name(String),
+    Call(&'static str, Vec<Expr>),
     Not(Box<Expr>),
     Negative(Box<Expr>),
     Binary(&'static str, Box<Expr>, Box<Expr>),
@@ -24,10 +38,10 @@ enum Expr {
     Chain(Box<Expr>, Vec<(&'static str, Expr)>),
 }
 
-/// Where names get their values from: `tcpi_…` and nothing else.
+/// Where `tcpi_…` gets its values from.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<i64>;
 
-/// The names that [`Assertion::check`] will ask for.
+/// The names that a [`Lookup`] will be asked for.
 pub const NAMES: &[&str] = &[
     "tcpi_state",
     "tcpi_snd_cwnd",
@@ -42,56 +56,137 @@ pub const NAMES: &[&str] = &[
 
 const MAX_DEPTH: u32 = 32;
 
-/// Reads a code block that begins on `line`.
-pub fn parse(text: &str, line: u32) -> Result<Vec<Assertion>, Trouble> {
-    let mut assertions = Vec::new();
-    for (n, raw) in text.lines().enumerate() {
-        let line = line + n as u32;
-        for statement in raw.split(';') {
-            let statement = strip_comment(statement).trim();
-            if statement.is_empty() {
+/// Functions of Python that take numbers.
+const FUNCTIONS: &[&str] = &["abs", "min", "max", "int", "float", "round", "bool"];
+
+/// Reads a code block that begins on `line`. `known` are the names that were given, here or in a block before.
+pub fn parse(text: &str, line: u32, known: &mut BTreeSet<String>) -> Result<Vec<Statement>, Trouble> {
+    let mut statements = Vec::new();
+    for (line, text) in logical_lines(text, line) {
+        for statement in parts(&text) {
+            let statement = statement.trim();
+            if statement.is_empty() || statement == "pass" {
                 continue;
             }
             // What is printed changes nothing.
             if statement.strip_prefix("print").is_some_and(|rest| rest.starts_with([' ', '('])) {
                 continue;
             }
-            let Some(condition) =
-                statement.strip_prefix("assert").filter(|rest| rest.starts_with([' ', '(']))
-            else {
-                return Err(Trouble::unsupported(line, format!("the Python statement `{statement}`")));
+            let (kind, value) = match statement.strip_prefix("assert").filter(|r| r.starts_with([' ', '('])) {
+                Some(condition) => (Kind::Assert, condition),
+                None => match assignment(statement) {
+                    Some((name, value)) => (Kind::Name(name.to_string()), value),
+                    None => {
+                        return Err(Trouble::unsupported(
+                            line,
+                            format!("the Python statement `{statement}`"),
+                        ));
+                    }
+                },
             };
-            let tokens = tokens(condition, line)?;
+            let tokens = tokens(value, line)?;
             // Long chains nest as deeply as they are long.
             if tokens.len() > 256 {
                 return Err(Trouble::syntax(line, "the assertion is too long"));
             }
-            let mut parser = Parser { tokens: &tokens, at: 0, line };
-            let condition = parser.or(0)?;
+            let mut parser = Parser { tokens: &tokens, at: 0, line, known };
+            let value = parser.or(0)?;
             // A message behind the comma is for Python's own error report.
-            if parser.at < tokens.len() && tokens[parser.at] != Tok::Op(",") {
+            let message = kind == Kind::Assert && tokens.get(parser.at) == Some(&Tok::Op(","));
+            if parser.at < tokens.len() && !message {
                 return Err(parser.unsupported());
             }
-            assertions.push(Assertion { line, text: statement.to_string(), condition });
+            if let Kind::Name(name) = &kind {
+                known.insert(name.clone());
+            }
+            statements.push(Statement { line, text: statement.to_string(), kind, value });
         }
     }
-    Ok(assertions)
+    Ok(statements)
+}
+
+/// Lines without comments; those with an open parenthesis or a backslash at their end go on in the next.
+fn logical_lines(text: &str, first: u32) -> Vec<(u32, String)> {
+    let mut out: Vec<(u32, String)> = Vec::new();
+    let mut open = false;
+    for (n, raw) in text.lines().enumerate() {
+        let code = strip_comment(raw);
+        let (code, slash) = match code.trim_end().strip_suffix('\\') {
+            Some(code) => (code, true),
+            None => (code, false),
+        };
+        match out.last_mut().filter(|_| open) {
+            Some((_, line)) => {
+                line.push(' ');
+                line.push_str(code.trim());
+            }
+            None => out.push((first + n as u32, code.to_string())),
+        }
+        let depth = |line: &str| {
+            outside_strings(line)
+                .fold(0i64, |depth, (_, c)| depth + i64::from(c == '(') - i64::from(c == ')'))
+        };
+        open = slash || out.last().is_some_and(|(_, line)| depth(line) > 0);
+    }
+    out
+}
+
+/// The characters that are not within quotes, with their places.
+fn outside_strings(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
+    let mut quote = None;
+    text.char_indices().filter(move |&(_, c)| match quote {
+        Some(open) => {
+            if c == open {
+                quote = None;
+            }
+            false
+        }
+        None => {
+            if c == '"' || c == '\'' {
+                quote = Some(c);
+            }
+            quote.is_none()
+        }
+    })
+}
+
+/// The statements between semicolons.
+fn parts(text: &str) -> Vec<&str> {
+    let mut from = 0;
+    let mut out = Vec::new();
+    for (at, _) in outside_strings(text).filter(|(_, c)| *c == ';') {
+        out.push(&text[from..at]);
+        from = at + 1;
+    }
+    out.push(&text[from..]);
+    out
+}
+
+/// `name = value`.
+fn assignment(statement: &str) -> Option<(&str, &str)> {
+    let (name, value) = statement.split_once('=')?;
+    let name = name.trim();
+    let word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let letter = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (word && letter && !value.starts_with('=') && !name.starts_with("tcpi_")).then_some((name, value))
 }
 
 fn strip_comment(text: &str) -> &str {
-    text.split_once('#').map_or(text, |(code, _)| code)
+    outside_strings(text).find(|(_, c)| *c == '#').map_or(text, |(at, _)| &text[..at])
 }
 
 #[derive(Clone, PartialEq, Debug)]
 enum Tok {
-    Number(i64),
+    Number(f64),
     Name(String),
     Op(&'static str),
     Text,
 }
 
-const OPERATORS: &[&str] =
-    &["==", "!=", "<=", ">=", "//", "<", ">", "+", "-", "*", "/", "%", "(", ")", ",", "&", "|"];
+const OPERATORS: &[&str] = &[
+    "==", "!=", "<=", ">=", "<<", ">>", "//", "**", "<", ">", "+", "-", "*", "/", "%", "(", ")", ",", "&",
+    "|", "^",
+];
 
 fn tokens(text: &str, line: u32) -> Result<Vec<Tok>, Trouble> {
     let mut out = Vec::new();
@@ -99,12 +194,21 @@ fn tokens(text: &str, line: u32) -> Result<Vec<Tok>, Trouble> {
     while let Some(first) = rest.chars().next() {
         let word = rest.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'_')).unwrap_or(rest.len());
         let used = if word > 0 {
+            let digits = first.is_ascii_digit();
+            // `1.5`, `1e6`
+            let more = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
+            let word = if digits { rest.bytes().position(|b| !more(b)).unwrap_or(rest.len()) } else { word };
             let token = &rest[..word];
             let number = match token.strip_prefix("0x") {
-                Some(hex) => i64::from_str_radix(hex, 16).ok(),
-                None => token.parse().ok(),
+                Some(hex) => i64::from_str_radix(hex, 16).ok().map(|n| n as f64),
+                None if digits => token.replace('_', "").parse().ok(),
+                None => None,
             };
-            out.push(number.map_or_else(|| Tok::Name(token.to_string()), Tok::Number));
+            match number {
+                Some(number) => out.push(Tok::Number(number)),
+                None if digits => return Err(Trouble::syntax(line, format!("{token} is no number"))),
+                None => out.push(Tok::Name(token.to_string())),
+            }
             word
         } else if first == '"' || first == '\'' {
             out.push(Tok::Text);
@@ -124,6 +228,7 @@ fn tokens(text: &str, line: u32) -> Result<Vec<Tok>, Trouble> {
 }
 
 struct Parser<'a> {
+    known: &'a BTreeSet<String>,
     tokens: &'a [Tok],
     at: usize,
     line: u32,
@@ -191,12 +296,26 @@ impl Parser<'_> {
     }
 
     fn comparison(&mut self, depth: u32) -> Result<Expr, Trouble> {
-        let first = self.sum(depth)?;
+        let first = self.bits(depth)?;
         let mut rest = Vec::new();
         while let Some(op) = self.op(&["==", "!=", "<=", ">=", "<", ">"]) {
-            rest.push((op, self.sum(depth)?));
+            rest.push((op, self.bits(depth)?));
         }
         Ok(if rest.is_empty() { first } else { Expr::Chain(Box::new(first), rest) })
+    }
+
+    fn bits(&mut self, depth: u32) -> Result<Expr, Trouble> {
+        self.chain(depth, &[&["|"], &["^"], &["&"], &["<<", ">>"]])
+    }
+
+    /// Operators that bind to the left, the weaker ones first.
+    fn chain(&mut self, depth: u32, levels: &[&[&'static str]]) -> Result<Expr, Trouble> {
+        let Some((operators, stronger)) = levels.split_first() else { return self.sum(depth) };
+        let mut left = self.chain(depth, stronger)?;
+        while let Some(op) = self.op(operators) {
+            left = Expr::Binary(op, Box::new(left), Box::new(self.chain(depth, stronger)?));
+        }
+        Ok(left)
     }
 
     fn sum(&mut self, depth: u32) -> Result<Expr, Trouble> {
@@ -209,7 +328,7 @@ impl Parser<'_> {
 
     fn product(&mut self, depth: u32) -> Result<Expr, Trouble> {
         let mut left = self.operand(depth)?;
-        while let Some(op) = self.op(&["*", "//", "%"]) {
+        while let Some(op) = self.op(&["*", "//", "/", "%"]) {
             left = Expr::Binary(op, Box::new(left), Box::new(self.operand(depth)?));
         }
         Ok(left)
@@ -231,7 +350,25 @@ impl Parser<'_> {
                 self.at += 1;
                 Ok(Expr::Number(n))
             }
+            Some(Tok::Name(name)) if self.tokens.get(self.at + 1) == Some(&Tok::Op("(")) => {
+                let Some(function) = FUNCTIONS.iter().find(|f| **f == name) else {
+                    return Err(Trouble::unsupported(self.line, format!("the Python function {name}")));
+                };
+                self.at += 2;
+                let mut args = Vec::new();
+                while self.op(&[")"]).is_none() {
+                    args.push(self.or(depth + 1)?);
+                    if self.op(&[","]).is_none() && self.tokens.get(self.at) != Some(&Tok::Op(")")) {
+                        return Err(self.unsupported());
+                    }
+                }
+                Ok(Expr::Call(function, args))
+            }
             Some(Tok::Name(name)) => {
+                if self.known.contains(&name) {
+                    self.at += 1;
+                    return Ok(Expr::Name(name));
+                }
                 if symbols::value(&name).is_none() && !NAMES.contains(&name.as_str()) {
                     return Err(Trouble::unsupported(self.line, format!("{name} in an assertion")));
                 }
@@ -243,19 +380,24 @@ impl Parser<'_> {
     }
 }
 
-impl Assertion {
-    /// Whether it holds.
-    pub fn check(&self, lookup: Lookup) -> Result<(), Trouble> {
-        match eval(&self.condition, lookup) {
-            Some(0) => {
-                let seen: Vec<String> = names(&self.condition)
+impl Statement {
+    /// Whether it holds, or what a name stands for from now on.
+    pub fn check(&self, names: &mut Names, lookup: Lookup) -> Result<(), Trouble> {
+        let all = |name: &str| names.get(name).copied().or_else(|| lookup(name).map(|n| n as f64));
+        match (eval(&self.value, &all), &self.kind) {
+            (Some(value), Kind::Name(name)) => {
+                names.insert(name.clone(), value);
+                Ok(())
+            }
+            (Some(0.0), Kind::Assert) => {
+                let seen: Vec<String> = self::names(&self.value)
                     .into_iter()
-                    .filter_map(|name| lookup(name).map(|value| format!("{name} is {value}")))
+                    .filter_map(|name| all(name).map(|value| format!("{name} is {value}")))
                     .collect();
                 Err(Trouble::failed(self.line, "the assertion does not hold", &self.text, seen.join(", ")))
             }
-            Some(_) => Ok(()),
-            None => Err(Trouble::failed(
+            (Some(_), Kind::Assert) => Ok(()),
+            (None, _) => Err(Trouble::failed(
                 self.line,
                 "the assertion cannot be evaluated: there is no connection, or a number is out of range",
                 &self.text,
@@ -269,6 +411,7 @@ fn names(expr: &Expr) -> Vec<&str> {
     match expr {
         Expr::Number(_) => Vec::new(),
         Expr::Name(name) => vec![name],
+        Expr::Call(_, args) => args.iter().flat_map(names).collect(),
         Expr::Not(inner) | Expr::Negative(inner) => names(inner),
         Expr::Binary(_, a, b) => names(a).into_iter().chain(names(b)).collect(),
         Expr::Chain(first, rest) => {
@@ -277,28 +420,45 @@ fn names(expr: &Expr) -> Vec<&str> {
     }
 }
 
-fn eval(expr: &Expr, lookup: Lookup) -> Option<i64> {
-    Some(match expr {
+/// The value; truth is 1 and 0.
+fn eval(expr: &Expr, lookup: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
+    let truth = |b: bool| f64::from(u8::from(b));
+    let value = match expr {
         Expr::Number(n) => *n,
-        Expr::Name(name) => symbols::value(name).or_else(|| lookup(name))?,
-        Expr::Not(inner) => i64::from(eval(inner, lookup)? == 0),
-        Expr::Negative(inner) => eval(inner, lookup)?.checked_neg()?,
+        Expr::Name(name) => lookup(name).or_else(|| symbols::value(name).map(|n| n as f64))?,
+        Expr::Not(inner) => truth(eval(inner, lookup)? == 0.0),
+        Expr::Negative(inner) => -eval(inner, lookup)?,
+        Expr::Call(function, args) => {
+            let args: Vec<f64> = args.iter().map(|arg| eval(arg, lookup)).collect::<Option<_>>()?;
+            match (*function, args.as_slice()) {
+                ("abs", [n]) => n.abs(),
+                ("int", [n]) => n.trunc(),
+                ("float", [n]) => *n,
+                ("round", [n]) => n.round_ties_even(),
+                ("bool", [n]) => truth(*n != 0.0),
+                ("min", [first, rest @ ..]) => rest.iter().fold(*first, |a, b| a.min(*b)),
+                ("max", [first, rest @ ..]) => rest.iter().fold(*first, |a, b| a.max(*b)),
+                _ => return None,
+            }
+        }
         Expr::Binary("or", a, b) => match eval(a, lookup)? {
-            0 => eval(b, lookup)?,
+            0.0 => eval(b, lookup)?,
             truth => truth,
         },
         Expr::Binary("and", a, b) => match eval(a, lookup)? {
-            0 => 0,
+            0.0 => 0.0,
             _ => eval(b, lookup)?,
         },
         Expr::Binary(op, a, b) => {
             let (a, b) = (eval(a, lookup)?, eval(b, lookup)?);
             match *op {
-                "+" => a.checked_add(b)?,
-                "-" => a.checked_sub(b)?,
-                "*" => a.checked_mul(b)?,
-                "//" => a.checked_div_euclid(b)?,
-                _ => a.checked_rem_euclid(b)?,
+                "+" => a + b,
+                "-" => a - b,
+                "*" => a * b,
+                "/" => a / b,
+                "//" => (a / b).floor(),
+                "%" => a - b * (a / b).floor(),
+                _ => return bits(op, a, b),
             }
         }
         Expr::Chain(first, rest) => {
@@ -314,11 +474,27 @@ fn eval(expr: &Expr, lookup: Lookup) -> Option<i64> {
                     _ => left > right,
                 };
                 if !holds {
-                    return Some(0);
+                    return Some(0.0);
                 }
                 left = right;
             }
-            1
+            1.0
         }
-    })
+    };
+    // Whole numbers are exact up to here, which is more than any counter has.
+    (value.abs() <= 9e15).then_some(value)
+}
+
+fn bits(op: &str, a: f64, b: f64) -> Option<f64> {
+    let whole = |n: f64| (n.fract() == 0.0).then_some(n as i64);
+    let (a, b) = (whole(a)?, whole(b)?);
+    let value = match op {
+        "&" => a & b,
+        "|" => a | b,
+        "^" => a ^ b,
+        "<<" => a.checked_mul(1i64.checked_shl(u32::try_from(b).ok().filter(|b| *b < 53)?)?)?,
+        ">>" => a >> u32::try_from(b).ok().filter(|b| *b < 64)?,
+        _ => return None,
+    };
+    Some(value as f64)
 }

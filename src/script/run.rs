@@ -3,7 +3,7 @@
 use super::ast::{self, Action, Body, Direction, Event, Expr, Script, Time};
 use super::call_args::{Args, number, text};
 use super::calls;
-use super::code::{self, Assertion};
+use super::code;
 use super::commands::{self, Change};
 use super::compare::compare;
 use super::kernel::{Kernel, Progress};
@@ -16,6 +16,7 @@ use super::{Trouble, parser};
 use crate::stack::{self, Stack};
 use crate::time::{Duration, Instant};
 use crate::trace::{Sink, Tracer};
+use std::collections::BTreeSet;
 use std::io;
 
 /// How many events of the stack may happen at one instant before it is called a loop.
@@ -72,10 +73,11 @@ enum What {
     Packet(ast::Packet),
     Call(ast::Call),
     Changes(Vec<Change>),
-    Assertions(Vec<Assertion>),
+    Code(Vec<code::Statement>),
 }
 
 fn prepare(script: Script, settings: &Settings) -> Result<Vec<Prepared>, Trouble> {
+    let mut known = BTreeSet::new();
     let prepare = |Event { line, time, action }| {
         let what = match action {
             Action::Packet(packet) => What::Packet(packet),
@@ -86,7 +88,7 @@ fn prepare(script: Script, settings: &Settings) -> Result<Vec<Prepared>, Trouble
             Action::Command(text) => {
                 What::Changes(commands::parse(&text, line, settings.directory.as_deref())?)
             }
-            Action::Code(text) => What::Assertions(code::parse(&text, line)?),
+            Action::Code(text) => What::Code(code::parse(&text, line, &mut known)?),
         };
         Ok(Prepared { line, time, what })
     };
@@ -146,6 +148,7 @@ impl Runner {
         let mut base = Instant::ZERO;
         // When the event before should have been: what a share of tolerance is counted from.
         let mut last = Instant::ZERO;
+        let mut names = code::Names::new();
         for step in steps {
             self.line = step.line;
             let after = |usecs: u64| base + Duration::from_micros(usecs);
@@ -183,10 +186,10 @@ impl Runner {
                         .change(&mut self.stack, changes)
                         .map_err(|what| Trouble::unsupported(step.line, what))?;
                 }
-                What::Assertions(assertions) => {
+                What::Code(statements) => {
                     self.go_to(from, step.line, tolerance)?;
                     let lookup = |name: &str| self.tcp_info(name);
-                    assertions.iter().try_for_each(|a| a.check(&lookup))?;
+                    statements.iter().try_for_each(|s| s.check(&mut names, &lookup))?;
                 }
             }
             base = self.now;
