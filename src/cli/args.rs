@@ -188,8 +188,8 @@ pub struct Get {
     #[arg(short, long, value_name = "DATA")]
     pub data: Option<String>,
     /// Fetch each URL N times
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub repeat: u32,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub repeat: u64,
     /// A new connection for each request
     #[arg(long)]
     pub no_keepalive: bool,

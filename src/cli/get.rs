@@ -201,7 +201,7 @@ fn object(fetched: &Fetched, ledger: &Ledger) -> Value {
     let charges: serde_json::Map<_, _> =
         ledger.charges.iter().map(|c| (c.to.to_owned(), c.us.into())).collect();
     json!({
-        "url": fetched.url,
+        "url": &*fetched.url,
         "method": fetched.method.as_str(),
         "round": fetched.round,
         "status": fetched.status().map(|s| s.as_u16()),

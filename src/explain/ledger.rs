@@ -65,6 +65,7 @@ mod tests {
     #[test]
     fn the_charges_sum_up_to_the_total_whatever_happened() {
         let full = Timings {
+            ready: at(900),
             start: at(1_000),
             name: at(1_500),
             port_wait: Duration::ZERO,

@@ -112,6 +112,18 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
+/// How much of a request left this side: what can be known of one that got no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Departed {
+    /// Not a byte: the server cannot have processed it.
+    #[default]
+    Nothing,
+    /// Its head or part of it, not the whole body.
+    Part,
+    /// All of it: it may have been processed.
+    Whole,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sending {
     Nothing,
@@ -139,6 +151,9 @@ struct Unanswered {
     method: Method,
     interims: u32,
     last: bool,
+    /// Where it begins in the bytes of the connection, and where it ends, if that is known.
+    begin: u64,
+    end: Option<u64>,
 }
 
 /// The client's side of one connection.
@@ -162,6 +177,9 @@ pub struct ClientConn {
     idle_since: Instant,
     answered: u64,
     surplus: u64,
+    /// Bytes given to the stream.
+    handed: u64,
+    had_last: bool,
     failure: Option<ClientError>,
     /// Runs while a response or room for the request is awaited.
     deadline: Option<Instant>,
@@ -187,13 +205,16 @@ impl ClientConn {
             idle_since: now,
             answered: 0,
             surplus: 0,
+            handed: 0,
+            had_last: false,
             failure: None,
             deadline: None,
         }
     }
 
     /// Whether `method` may be sent now, possibly ahead of responses that are owed: at most `http.pipeline` requests,
-    /// only safe ones, only after the server has shown that it keeps the connection (RFC 9112 §9.3.2).
+    /// only safe ones, only after the server has shown that it keeps the connection (RFC 9112 §9.3.2), and no more than
+    /// its `Keep-Alive: max` says that it will answer.
     pub fn may_send(&self, method: &Method) -> Result<(), SendError> {
         if self.over || self.eof || !self.keep || self.surplus > 0 || self.unanswered.iter().any(|u| u.last) {
             return Err(SendError::Closed);
@@ -206,7 +227,8 @@ impl ClientConn {
         }
         let room = self.unanswered.len() < usize::from(self.config.pipeline)
             && self.output.len() < OUTPUT_LIMIT
-            && self.answered > 0;
+            && self.answered > 0
+            && self.promise.max.is_none_or(|max| self.unanswered.len() < max as usize);
         let safe = is_safe(method) && self.unanswered.iter().all(|u| is_idempotent(&u.method));
         if room && safe { Ok(()) } else { Err(SendError::Busy) }
     }
@@ -246,6 +268,7 @@ impl ClientConn {
             close: request.close || !self.config.keepalive,
             expect,
         };
+        let begin = self.written();
         encode::request(&mut self.output, &line, request.fields);
         self.sending = match body {
             None => Sending::Nothing,
@@ -253,7 +276,9 @@ impl ClientConn {
             Some(body) => Sending::Body(body),
         };
         let last = line.close || request.fields.list_has("Connection", "close");
-        self.unanswered.push_back(Unanswered { method: request.method.clone(), interims: 0, last });
+        let end = (self.sending == Sending::Nothing).then(|| self.written());
+        let method = request.method.clone();
+        self.unanswered.push_back(Unanswered { method, interims: 0, last, begin, end });
         self.progress(now);
         Ok(())
     }
@@ -287,16 +312,41 @@ impl ClientConn {
         });
         if let Framing::Length(left) = framing {
             let left = left - n as u64;
-            self.sending = if left == 0 { Sending::Nothing } else { Sending::Body(Framing::Length(left)) };
+            self.sending = Sending::Body(Framing::Length(left));
+            if left == 0 {
+                self.request_written();
+            }
         }
         n
+    }
+
+    /// Bytes written on this connection, those that wait in the output included.
+    fn written(&self) -> u64 {
+        self.handed + self.output.len() as u64
+    }
+
+    fn request_written(&mut self) {
+        self.sending = Sending::Nothing;
+        let end = self.written();
+        if let Some(request) = self.unanswered.back_mut() {
+            request.end = Some(end);
+        }
+    }
+
+    /// How much of the `n`th oldest unanswered request was given to the stream, also after a failure.
+    pub fn departed(&self, n: usize) -> Departed {
+        match self.unanswered.get(n) {
+            Some(request) if request.end.is_some_and(|end| end <= self.handed) => Departed::Whole,
+            Some(request) if request.begin < self.handed => Departed::Part,
+            _ => Departed::Nothing,
+        }
     }
 
     /// The chunked body of the request is complete. A body with a length ends with its last byte.
     pub fn end_body(&mut self) {
         if self.sending == Sending::Body(Framing::Chunked) {
             self.output.push(encode::LAST_CHUNK);
-            self.sending = Sending::Nothing;
+            self.request_written();
         }
     }
 
@@ -460,6 +510,7 @@ impl ClientConn {
         self.unanswered.pop_front();
         self.answered += 1;
         self.idle_since = now;
+        self.had_last = !self.keep;
         if self.unanswered.is_empty() {
             self.deadline = None;
             if self.sending == Sending::Abandoned {
@@ -481,6 +532,11 @@ impl ClientConn {
     /// not pipelined at once (RFC 9112 §9.3.2).
     pub fn unanswered(&self) -> usize {
         self.unanswered.len()
+    }
+
+    /// Whether a complete response said that it is the last: requests behind it were not processed (RFC 9112 §9.6).
+    pub fn had_last(&self) -> bool {
+        self.had_last
     }
 
     /// Responses completed on this connection.
@@ -540,6 +596,7 @@ impl Endpoint for ClientConn {
 
     fn on_sent(&mut self, now: Instant, n: usize) {
         self.output.consume(n);
+        self.handed += n as u64;
         if !self.unanswered.is_empty() {
             self.progress(now);
         }

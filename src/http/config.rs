@@ -15,8 +15,8 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a body, in either direction, may make no progress.
     pub body_timeout: Duration,
-    /// How long a server that closed first goes on reading, so that its last response is not lost to a RST
-    /// (RFC 9112 §9.6); zero closes at once.
+    /// How long a side that closed first goes on reading, so that nothing is lost to a RST: a server after its last
+    /// response (RFC 9112 §9.6), a client that half-closes. Zero closes at once.
     pub linger: Duration,
     /// The largest head in bytes, request line and fields together.
     pub max_head: u32,
@@ -26,6 +26,23 @@ pub struct Config {
     pub pipeline: u8,
     /// Connections that a client opens to one origin at the same time.
     pub parallel: u16,
+    /// Idle connections that a client keeps, over all origins.
+    pub idle_connections: u32,
+    /// How long a client keeps an idle connection whose server promised no other time.
+    pub idle_timeout: Duration,
+    /// How a client ends a connection.
+    pub farewell: Farewell,
+}
+
+/// How a client ends a connection that it needs no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Farewell {
+    /// Both sides at once, as close(2) does: a FIN, and a RST for what still comes.
+    Close,
+    /// Its own side; it reads on until the server's FIN, for [`Config::linger`] at most, and resets after that.
+    HalfClose,
+    /// With a RST: nothing waits in TIME-WAIT, and what is under way is lost.
+    Reset,
 }
 
 impl Config {
@@ -41,7 +58,10 @@ impl Config {
             max_head: 16 << 10,
             max_body: 1 << 30,
             pipeline: 1,
-            parallel: 1,
+            parallel: 6,
+            idle_connections: 100,
+            idle_timeout: Duration::from_secs(90),
+            farewell: Farewell::Close,
         }
     }
 
@@ -50,9 +70,9 @@ impl Config {
         Config { keepalive_max: 0, ..Config::linux() }
     }
 
-    /// The textbooks' HTTP: a connection for each request.
+    /// The textbooks' HTTP: a connection for each request, one after the other.
     pub fn classic() -> Config {
-        Config { keepalive: false, ..Config::linux() }
+        Config { keepalive: false, parallel: 1, ..Config::linux() }
     }
 }
 

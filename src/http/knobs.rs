@@ -1,6 +1,6 @@
 //! What are HTTP's settings called? The rows behind `--set http.…`.
 
-use super::Config;
+use super::config::{Config, Farewell};
 use crate::knob::{
     Knob, ValueError, duration_in, number, show_duration, show_size, show_switch, size, switch,
 };
@@ -12,6 +12,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The smallest head limit that a request with a Host field still fits into.
 const SMALLEST_HEAD: u64 = 256;
 const LARGEST_HEAD: u64 = 1 << 20;
+
+const FAREWELLS: [(&str, Farewell); 3] =
+    [("close", Farewell::Close), ("half-close", Farewell::HalfClose), ("reset", Farewell::Reset)];
 
 fn show_unlimited(n: u32) -> String {
     if n == 0 { "unlimited".into() } else { n.to_string() }
@@ -70,7 +73,7 @@ pub static KNOBS: &[Knob<Config>] = &[
     Knob {
         name: "http.linger",
         values: "duration 0..1day",
-        meaning: "how long a server that closed first goes on reading, so that no RST eats its last response; 0 closes at once",
+        meaning: "how long a side that closed first goes on reading, so that no RST eats a response; 0 closes at once",
         linux: "",
         rfc: "RFC 9112 §9.6",
         get: |c| show_duration(c.linger),
@@ -111,12 +114,44 @@ pub static KNOBS: &[Knob<Config>] = &[
     },
     Knob {
         name: "http.parallel",
-        values: "connections 1..60000",
+        values: "connections 1..256",
         meaning: "connections that the client opens to one origin at the same time",
         linux: "",
         rfc: "RFC 9112 §9.4",
         get: |c| c.parallel.to_string(),
-        set: |c, v| number(v, 1, 60_000).map(|value| c.parallel = value),
+        set: |c, v| number(v, 1, 256).map(|value| c.parallel = value),
+    },
+    Knob {
+        name: "http.idle_connections",
+        values: "connections 0..65535",
+        meaning: "idle connections that the client keeps, over all origins",
+        linux: "",
+        rfc: "RFC 9112 §9.4",
+        get: |c| c.idle_connections.to_string(),
+        set: |c, v| number(v, 0, 65_535).map(|value| c.idle_connections = value),
+    },
+    Knob {
+        name: "http.idle_timeout",
+        values: "duration 1ms..1day",
+        meaning: "how long the client keeps an idle connection; less if the server's Keep-Alive says so",
+        linux: "",
+        rfc: "RFC 9112 §9.5",
+        get: |c| show_duration(c.idle_timeout),
+        set: |c, v| duration_in(v, MILLI, DAY).map(|value| c.idle_timeout = value),
+    },
+    Knob {
+        name: "http.farewell",
+        values: "close|half-close|reset",
+        meaning: "how the client ends a connection: both sides, its own and reading on for http.linger, or a RST",
+        linux: "close(2), shutdown(SHUT_WR), SO_LINGER 0",
+        rfc: "RFC 9112 §9.6, RFC 9293 §3.6",
+        get: |c| {
+            FAREWELLS.iter().find(|(_, value)| *value == c.farewell).map_or("", |(name, _)| name).to_owned()
+        },
+        set: |c, v| match FAREWELLS.iter().find(|(name, _)| *name == v.trim()) {
+            Some((_, value)) => Ok(c.farewell = *value),
+            None => Err(ValueError(format!("{v:?} is none of close, half-close and reset"))),
+        },
     },
 ];
 

@@ -2,6 +2,7 @@
 //! what arrived and what time it is, and are asked what to send. They know no sockets, no clock and no threads.
 //!
 //! - [`ServerConn`] and [`ClientConn`] are the two state machines; both are driven through [`Endpoint`].
+//! - [`Pool`] decides which connection a client's request goes on.
 //! - [`RequestHead`], [`ResponseHead`] and [`Fields`] are what they speak about.
 //! - [`range`] and [`conditional`] decide what part of a resource a request asks for.
 
@@ -19,18 +20,20 @@ mod framing;
 mod head;
 mod knobs;
 mod method;
+mod pool;
 pub mod range;
 mod server;
 
 pub use ::http::{Method, StatusCode};
 pub use body::BodyError;
 pub use chunked::ChunkError;
-pub use client::{ClientConn, ClientError, ClientEvent, OutBody, OutRequest, SendError};
-pub use config::Config;
+pub use client::{ClientConn, ClientError, ClientEvent, Departed, OutBody, OutRequest, SendError};
+pub use config::{Config, Farewell};
 pub use endpoint::Endpoint;
 pub use fields::{FieldError, Fields, KeepAlive};
 pub use framing::Framing;
 pub use head::{BadHead, Refusal, RequestHead, ResponseHead, Version, is_authority};
 pub use knobs::KNOBS;
 pub use method::{is_idempotent, is_known, is_safe};
+pub use pool::{Member, Origin, OriginId, Place, Pool, Rest};
 pub use server::{ReplyBody, ServerConn, ServerEvent};

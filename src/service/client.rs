@@ -1,19 +1,24 @@
-//! How are many requests made? One kept connection for each origin, or as many as are allowed at a time.
+//! How are many requests made? On the connections of a pool, as fast as it lets them or at a rate.
 
 mod connect;
 mod exchange;
+mod farewell;
+mod schedule;
 
 use super::Service;
 use super::plan::{BodySink, FetchError, Fetched, RequestPlan, Timings};
 use super::pump::Scratch;
 use super::timers::Timers;
-use crate::http::{ClientConn, ClientError, Config, Endpoint, Fields, is_idempotent};
+use crate::http::{
+    ClientError, Config, Departed, Endpoint, Fields, Origin, OriginId, Pool, Rest, is_idempotent,
+};
 use crate::stack::{ConnId, Owner, QueryId, Ready, Stack};
 use crate::stream::StreamError;
 use crate::tcp::Opts;
 use crate::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use slab::Slab;
+use farewell::Farewells;
+use schedule::Schedule;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,18 +29,30 @@ const RESULTS: usize = 4096;
 /// How often a full result queue, or a lack of ports, is looked at again.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// Takes a result in the place of the channel.
+pub type Observer = Box<dyn FnMut(Instant, Fetched) + Send>;
+
 /// How requests are made.
 pub struct ClientOptions {
     /// Keep-alive, pipelining, parallel connections and limits.
     pub http: Config,
     /// How often all plans are carried out.
-    pub repeat: u32,
+    pub repeat: u64,
+    /// After so long no further request is begun.
+    pub duration: Option<Duration>,
+    /// Requests in a second, each due at its own time whether or not those before it were answered; `None` begins each
+    /// as soon as the pool has a place for it.
+    pub rate: Option<f64>,
     /// Socket options of the connections; `None` takes the stack's.
     pub opts: Option<Opts>,
     /// The local address; `None` lets the stack choose.
     pub local: Option<SocketAddr>,
     /// Names whose addresses are known, looked at before the name servers.
     pub hosts: Vec<(String, IpAddr)>,
+    /// Connects to this address whatever the URL says: a proxy, or one server under many names.
+    pub connect_to: Option<SocketAddr>,
+    /// Sends the whole URL as the request's target, as a proxy wants it (RFC 9112 §3.2.2).
+    pub absolute_form: bool,
     /// How long connecting may take; `None` leaves it to TCP.
     pub connect_timeout: Option<Duration>,
     /// How long a request may take from its turn to the end of its response.
@@ -46,6 +63,8 @@ pub struct ClientOptions {
     pub keep_body: usize,
     /// Where bodies go instead.
     pub sink: Option<Box<dyn BodySink>>,
+    /// Who is told of each result at once, in the stack's thread, instead of [`HttpClient::results`].
+    pub observer: Option<Observer>,
 }
 
 impl Default for ClientOptions {
@@ -53,39 +72,46 @@ impl Default for ClientOptions {
         ClientOptions {
             http: Config::default(),
             repeat: 1,
+            duration: None,
+            rate: None,
             opts: None,
             local: None,
             hosts: Vec::new(),
+            connect_to: None,
+            absolute_form: false,
             connect_timeout: None,
             max_time: None,
             port_wait: Duration::ZERO,
             keep_body: 16 << 20,
             sink: None,
+            observer: None,
         }
     }
 }
 
 /// An HTTP/1.1 client that carries out a list of requests and hands out a [`Fetched`] for each.
+///
+/// Requests go on the connections of a [`Pool`]: at most `http.parallel` to an origin, idle ones first, and ahead of
+/// responses where `http.pipeline` and RFC 9112 §9.3.2 allow it. What a kept connection leaves unanswered when it ends
+/// is sent once more, in order and on a younger connection, if that is harmless (RFC 9110 §9.2.2).
 pub struct HttpClient {
     owner: Owner,
-    config: Arc<Config>,
     options: ClientOptions,
-    plans: Vec<RequestPlan>,
-    /// The next request of the list, counted over all repetitions.
-    next: u64,
-    /// Requests to be sent a second time; they go first.
-    again: VecDeque<Job>,
+    plans: Vec<Prepared>,
+    schedule: Schedule,
+    /// Requests that wait for a connection, by origin.
+    queues: Vec<Queue>,
+    /// How many wait in all queues.
+    queued: usize,
     /// Requests begun and not finished.
     active: usize,
     stopped: bool,
-    started: bool,
     /// When to look again whether results were taken.
     look_again: Option<Instant>,
-    conns: Slab<Connection>,
+    pool: Pool<Connection>,
     by_id: HashMap<ConnId, usize>,
     by_query: HashMap<QueryId, usize>,
-    /// Idle connections by origin, the most recently used last.
-    idle: HashMap<Origin, Vec<usize>>,
+    farewells: Farewells,
     names: HashMap<String, Vec<IpAddr>>,
     timers: Timers,
     scratch: Scratch,
@@ -94,10 +120,20 @@ pub struct HttpClient {
     results: Receiver<Fetched>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Origin {
-    host: Host,
-    port: u16,
+/// A plan with what is the same each time it is carried out.
+struct Prepared {
+    plan: RequestPlan,
+    origin: OriginId,
+    url: Arc<str>,
+    target: String,
+    authority: String,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// To be sent a second time; they go first.
+    again: VecDeque<Job>,
+    waiting: VecDeque<Job>,
 }
 
 /// One request on its way.
@@ -107,6 +143,8 @@ struct Job {
     expect: bool,
     /// Whether its answer is being read; then it cannot be sent again.
     answering: bool,
+    /// For one that is sent again: the pool's births when the first time failed.
+    not_before: Option<u64>,
     fetched: Fetched,
 }
 
@@ -124,7 +162,6 @@ enum State {
 }
 
 struct Connection {
-    origin: Origin,
     state: State,
     /// Addresses that were not tried yet, the next one last.
     addresses: Vec<SocketAddr>,
@@ -133,10 +170,10 @@ struct Connection {
     number: u32,
     remote: Option<SocketAddr>,
     timings: Timings,
-    rtt: Duration,
-    http: ClientConn,
     eof_seen: bool,
     armed: Option<Instant>,
+    /// While it is idle: when it expires.
+    expires: Option<Instant>,
     /// Oldest first; the last one's request may still be on its way.
     jobs: VecDeque<Job>,
 }
@@ -145,27 +182,33 @@ impl HttpClient {
     /// A client for these requests, carried out in their order.
     pub fn new(owner: Owner, plans: Vec<RequestPlan>, options: ClientOptions) -> HttpClient {
         let (sender, results) = unbounded();
+        let mut pool = Pool::new(Arc::new(options.http.clone()));
+        let prepare = |plan: RequestPlan| {
+            let origin = pool.origin(Origin { host: plan.host().to_owned(), port: plan.port() });
+            let target = if options.absolute_form { plan.absolute() } else { plan.target() };
+            Prepared { origin, url: plan.url().into(), target, authority: plan.authority(), plan }
+        };
+        let plans: Vec<Prepared> = plans.into_iter().map(prepare).collect();
         HttpClient {
             owner,
-            config: Arc::new(options.http.clone()),
-            options,
+            schedule: Schedule::new(plans.len(), &options),
             plans,
-            next: 0,
-            again: VecDeque::new(),
+            queues: (0..pool.origins()).map(|_| Queue::default()).collect(),
+            queued: 0,
             active: 0,
             stopped: false,
-            started: false,
             look_again: None,
-            conns: Slab::new(),
+            pool,
             by_id: HashMap::new(),
             by_query: HashMap::new(),
-            idle: HashMap::new(),
+            farewells: Farewells::default(),
             names: HashMap::new(),
             timers: Timers::default(),
             scratch: Scratch::new(),
             body_scratch: Scratch::new(),
             sender: Some(sender),
             results,
+            options,
         }
     }
 
@@ -184,127 +227,36 @@ impl HttpClient {
         self.sender.is_none()
     }
 
-    fn total(&self) -> u64 {
-        self.plans.len() as u64 * u64::from(self.options.repeat)
-    }
-
-    fn has_next(&self) -> bool {
-        !self.stopped && (!self.again.is_empty() || self.next < self.total())
-    }
-
-    /// The origin of the request whose turn it is.
-    fn next_plan(&self) -> Option<usize> {
-        match self.again.front() {
-            Some(job) => Some(job.fetched.plan),
-            None if self.next < self.total() => Some((self.next % self.plans.len() as u64) as usize),
-            None => None,
-        }
-    }
-
-    fn take_job(&mut self, now: Instant) -> Option<Job> {
-        if let Some(job) = self.again.pop_front() {
-            return Some(job);
-        }
-        let plan = self.next_plan()?;
-        let round = (self.next / self.plans.len() as u64) as u32;
-        self.next += 1;
-        let request = &self.plans[plan];
-        Some(Job {
-            body_at: 0,
-            expect: request.expect_continue,
-            answering: false,
-            fetched: Fetched {
-                plan,
-                round,
-                url: request.url().into(),
-                method: request.method.clone(),
-                response: None,
-                interims: Vec::new(),
-                body: Vec::new(),
-                body_len: 0,
-                trailers: Fields::new(),
-                timings: Timings { start: Some(now), ..Timings::default() },
-                error: None,
-                conn: 0,
-                remote: None,
-                reused: false,
-                retried: false,
-            },
-        })
-    }
-
-    fn origin(&self, plan: usize) -> Origin {
-        let plan = &self.plans[plan];
-        Origin { host: plan.host().to_owned(), port: plan.port() }
+    /// Requests that fell due, by a rate or a duration, and were never begun.
+    pub fn unbegun(&self) -> u64 {
+        self.schedule.missed()
     }
 
     fn results_full(&self) -> bool {
-        self.sender.as_ref().is_some_and(|s| s.len() >= RESULTS)
+        self.options.observer.is_none() && self.sender.as_ref().is_some_and(|s| s.len() >= RESULTS)
     }
 
-    /// Begins requests as long as there are some and as many are allowed at a time.
-    fn schedule(&mut self, now: Instant, stack: &mut Stack) {
-        while self.has_next() && !self.results_full() && self.active < usize::from(self.config.parallel) {
-            let Some(plan) = self.next_plan() else { break };
-            let origin = self.origin(plan);
-            let kept = self.take_idle(now, stack, &origin);
-            let Some(job) = self.take_job(now) else { break };
-            self.active += 1;
-            match kept {
-                Some(key) => {
-                    self.conns[key].jobs.push_back(job);
-                    self.begin(now, key);
-                    self.turn_and_keep(now, stack, key);
-                }
-                None => self.open(now, stack, origin, job),
-            }
-        }
-        self.look_again = (self.has_next() && self.results_full()).then(|| now + RETRY);
-        if !self.has_next() && self.active == 0 {
-            self.finish(now, stack);
-        }
-    }
-
-    fn finish(&mut self, now: Instant, stack: &mut Stack) {
-        // Nothing is in use any more, so these are the idle ones.
-        for connection in self.conns.drain() {
-            if let Some(id) = connection.id {
-                stack.release(now, id);
-            }
-        }
-        self.by_id.clear();
-        self.by_query.clear();
-        self.idle.clear();
-        self.timers = Timers::default();
-        self.sender = None;
-    }
-
-    /// An idle connection that can be used; those that cannot are let go.
-    fn take_idle(&mut self, now: Instant, stack: &mut Stack, origin: &Origin) -> Option<usize> {
-        while let Some(key) = self.idle.get_mut(origin).and_then(Vec::pop) {
-            // What the server has sent meanwhile, such as its FIN, is only seen by reading.
-            self.turn(now, stack, key);
-            let Some(connection) = self.conns.get(key) else { continue };
-            if connection.http.reusable_until(connection.rtt).is_some_and(|until| now < until) {
-                return Some(key);
-            }
-            self.remove(now, stack, key);
-        }
-        None
-    }
-
-    fn hand_out(&self, fetched: Fetched) {
-        if let Some(sender) = &self.sender {
+    fn hand_out(&mut self, now: Instant, fetched: Fetched) {
+        match (&mut self.options.observer, &self.sender) {
+            (Some(observer), _) => observer(now, fetched),
             // `results_full` bounds how many wait. This side holds a receiver, so it cannot be disconnected.
-            let _ = sender.send(fetched);
+            (None, Some(sender)) => drop(sender.send(fetched)),
+            (None, None) => {}
         }
     }
 
-    /// Ends a connection and gives `error` to its oldest request. Those that may be sent again are (RFC 9110 §9.2.2:
-    /// idempotent ones on a connection that had been kept, once); the others get the error too.
+    /// Ends a connection and gives `error` to its oldest request. Those that may be sent again are: what did not leave
+    /// at all, and what is idempotent, on a connection that had been kept (RFC 9110 §9.2.2) or behind another request
+    /// (RFC 9112 §9.3.2); each once. The others get the error too, with what is known of them.
     fn fail(&mut self, now: Instant, stack: &mut Stack, key: usize, error: FetchError) {
-        let jobs = std::mem::take(&mut self.conns[key].jobs);
-        let kept = self.conns[key].http.answered() > 0;
+        let births = self.pool.births();
+        let member = &mut self.pool[key];
+        let (origin, connection) = (member.origin(), &mut member.extra);
+        let jobs = std::mem::take(&mut connection.jobs);
+        let (number, remote, timings) = (connection.number, connection.remote, connection.timings);
+        let open = matches!(connection.state, State::Open);
+        let kept = member.http.answered() > 0;
+        let had_last = member.http.had_last();
         let gone = matches!(
             error,
             FetchError::Http(ClientError::NoAnswer)
@@ -312,14 +264,19 @@ impl HttpClient {
                     StreamError::ConnectionReset | StreamError::BrokenPipe | StreamError::NotConnected
                 )
         );
-        let timings = self.conns[key].timings;
+        let departed: Vec<Departed> = (0..jobs.len()).map(|n| member.http.departed(n)).collect();
         for (n, mut job) in jobs.into_iter().enumerate() {
             self.active -= 1;
-            let unheard = job.fetched.timings.first_byte.is_none() || (n > 0 && !job.answering);
-            let idempotent = is_idempotent(&job.fetched.method);
-            // A request behind a failed one was never begun with by the server: it may go again in any case.
-            if unheard && idempotent && !job.fetched.retried && ((kept && gone) || n > 0) && !self.stopped {
-                self.again.push_back(job.anew());
+            job.fetched.departed = departed[n];
+            // What comes ahead of a pipelined response is the end of the one before.
+            let unheard = !job.answering && (job.fetched.timings.first_byte.is_none() || n > 0);
+            let unsent = open && departed[n] == Departed::Nothing;
+            let harmless = unsent || is_idempotent(&job.fetched.method);
+            // Behind a response that was the last by its own word nothing was processed: that is no second attempt.
+            let first = !job.fetched.retried || had_last;
+            if unheard && (harmless || had_last) && first && ((kept && gone) || n > 0) && !self.stopped {
+                self.queues[origin.index()].again.push_back(job.anew(births));
+                self.queued += 1;
                 continue;
             }
             if !job.fetched.reused {
@@ -328,31 +285,45 @@ impl HttpClient {
                 job.fetched.timings.connect_start = timings.connect_start;
                 job.fetched.timings.established = timings.established;
             }
-            job.fetched.conn = self.conns[key].number;
-            job.fetched.remote = self.conns[key].remote;
+            job.fetched.conn = number;
+            job.fetched.remote = remote;
             job.fetched.error.get_or_insert_with(|| error.clone());
-            self.hand_out(job.fetched);
+            self.hand_out(now, job.fetched);
         }
         self.remove(now, stack, key);
     }
 
+    /// Ends a connection as `http.farewell` says.
     fn remove(&mut self, now: Instant, stack: &mut Stack, key: usize) {
-        let mut connection = self.conns.remove(key);
-        self.timers.cancel(key, &mut connection.armed);
-        if let Some(list) = self.idle.get_mut(&connection.origin) {
-            list.retain(|&idle| idle != key);
-        }
-        if let Some(query) = connection.query {
+        let Some(mut member) = self.pool.remove(key) else { return };
+        self.timers.cancel(key, &mut member.extra.armed);
+        if let Some(query) = member.extra.query {
             self.by_query.remove(&query);
         }
-        if let Some(id) = connection.id {
+        if let Some(id) = member.extra.id {
             self.by_id.remove(&id);
-            stack.release(now, id);
+            let http = &self.options.http;
+            self.farewells.begin(now, stack, id, http.farewell, http.linger);
+        }
+    }
+
+    /// A connection without requests waits for the next one, or ends.
+    fn rest(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+        match self.pool.rest(now, key) {
+            Rest::Until(until) => {
+                self.pool[key].extra.expires = Some(until);
+                self.arm(now, key);
+                while let Some(oldest) = self.pool.surplus() {
+                    self.remove(now, stack, oldest);
+                }
+            }
+            Rest::Spent => self.remove(now, stack, key),
         }
     }
 
     fn arm(&mut self, now: Instant, key: usize) {
-        let connection = &mut self.conns[key];
+        let member = &mut self.pool[key];
+        let connection = &mut member.extra;
         let max_time = self.options.max_time.and_then(|max| {
             connection.jobs.front().and_then(|job| job.fetched.timings.start).map(|start| start + max)
         });
@@ -360,18 +331,17 @@ impl HttpClient {
             State::Resolving => None,
             State::NoPort { until, .. } => Some(until.min(now + RETRY)),
             State::Connecting { deadline } => deadline,
-            State::Open => connection.http.next_deadline(),
+            State::Open if connection.jobs.is_empty() => connection.expires,
+            State::Open => member.http.next_deadline(),
         };
-        let deadline = match (own, max_time) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let deadline = own.into_iter().chain(max_time).min();
         self.timers.arm(key, deadline, &mut connection.armed);
     }
 
     fn due(&mut self, now: Instant, stack: &mut Stack) {
         while let Some(key) = self.timers.pop_due(now) {
-            let Some(connection) = self.conns.get_mut(key) else { continue };
+            let Some(member) = self.pool.get_mut(key) else { continue };
+            let connection = &mut member.extra;
             connection.armed = None;
             let start = connection.jobs.front().and_then(|job| job.fetched.timings.start);
             let late = self.options.max_time.zip(start).is_some_and(|(max, start)| start + max <= now);
@@ -384,12 +354,10 @@ impl HttpClient {
                 State::Connecting { deadline: Some(at) } if at <= now => {
                     self.fail(now, stack, key, FetchError::ConnectTimedOut);
                 }
-                State::Resolving | State::Connecting { .. } => {
-                    self.arm(now, key);
-                }
+                State::Resolving | State::Connecting { .. } => self.arm(now, key),
                 State::Open => {
-                    connection.http.on_timeout(now);
-                    self.turn_and_keep(now, stack, key);
+                    member.http.on_timeout(now);
+                    self.turn(now, stack, key);
                 }
             }
         }
@@ -401,36 +369,77 @@ impl HttpClient {
             Ready::Resolved(query) => {
                 let Some(key) = self.by_query.remove(&query) else { return };
                 let Some(answer) = stack.resolved(query) else { return };
-                let Some(connection) = self.conns.get_mut(key) else { return };
-                connection.query = None;
-                connection.timings.name = Some(now);
-                let port = connection.origin.port;
+                let Some(member) = self.pool.get_mut(key) else { return };
+                member.extra.query = None;
+                member.extra.timings.name = Some(now);
+                let Origin { host, port } = self.pool.name(self.pool[key].origin()).clone();
                 match answer {
                     Ok(ips) => {
-                        if let Host::Domain(name) = &connection.origin.host {
-                            self.names.insert(name.clone(), ips.clone());
-                        }
                         self.resolved(now, stack, key, &ips, port);
+                        if let Host::Domain(name) = host {
+                            self.names.insert(name, ips);
+                        }
                     }
                     Err(e) => self.fail(now, stack, key, FetchError::Resolve(e)),
                 }
             }
+            Ready::Conn(id, event) if self.farewells.owns(id) => self.farewells.ready(now, stack, id, event),
             Ready::Conn(id, event) => self.conn_ready(now, stack, id, event),
+        }
+    }
+
+    fn finish(&mut self, now: Instant, stack: &mut Stack) {
+        // Nothing is in use any more, so these are the idle ones.
+        for key in self.pool.keys() {
+            self.remove(now, stack, key);
+        }
+        if self.farewells.is_empty() {
+            self.sender = None;
         }
     }
 }
 
 impl Job {
-    /// The request as it was before it was sent, for its second and last time.
-    fn anew(mut self) -> Job {
-        let start = self.fetched.timings.start;
-        self.fetched.timings = Timings { start, ..Timings::default() };
+    /// A request whose turn has come.
+    fn new(now: Instant, ready: Instant, place: (usize, u64), request: &Prepared) -> Job {
+        Job {
+            body_at: 0,
+            expect: request.plan.expect_continue,
+            answering: false,
+            not_before: None,
+            fetched: Fetched {
+                plan: place.0,
+                round: u32::try_from(place.1).unwrap_or(u32::MAX),
+                url: request.url.clone(),
+                method: request.plan.method.clone(),
+                response: None,
+                interims: Vec::new(),
+                body: Vec::new(),
+                body_len: 0,
+                trailers: Fields::new(),
+                timings: Timings { ready: Some(ready), start: Some(now), ..Timings::default() },
+                error: None,
+                conn: 0,
+                remote: None,
+                reused: false,
+                retried: false,
+                pipelined: false,
+                departed: Departed::Nothing,
+            },
+        }
+    }
+
+    /// The request as it was before it was sent, for its second time.
+    fn anew(mut self, births: u64) -> Job {
+        let Timings { ready, start, .. } = self.fetched.timings;
+        self.fetched.timings = Timings { ready, start, ..Timings::default() };
         self.fetched.retried = true;
+        self.fetched.pipelined = false;
         self.fetched.response = None;
         self.fetched.interims.clear();
         self.fetched.body.clear();
         self.fetched.body_len = 0;
-        Job { body_at: 0, answering: false, ..self }
+        Job { body_at: 0, answering: false, not_before: Some(births), ..self }
     }
 }
 
@@ -443,30 +452,30 @@ impl Service for HttpClient {
         if self.is_done() {
             return;
         }
-        self.started = true;
+        self.schedule.start(now);
         while let Some(ready) = stack.ready(self.owner) {
             self.ready(now, stack, ready);
         }
         self.due(now, stack);
-        self.schedule(now, stack);
+        self.farewells.due(now, stack);
+        self.place_all(now, stack);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         if self.is_done() {
             return None;
         }
-        if !self.started {
+        if !self.schedule.has_started() {
             return Some(Instant::ZERO);
         }
-        match (self.timers.next(), self.look_again) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [self.timers.next(), self.look_again, self.farewells.next()].into_iter().flatten().min()
     }
 
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
-        self.stopped = true;
-        self.again.clear();
+        if !self.stopped {
+            self.stopped = true;
+            self.give_up_waiting();
+        }
         self.poll(now, stack);
         self.is_done()
     }

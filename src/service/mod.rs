@@ -14,7 +14,7 @@ mod timers;
 use crate::stack::{Owner, Stack};
 use crate::time::Instant;
 
-pub use client::{ClientOptions, HttpClient};
+pub use client::{ClientOptions, HttpClient, Observer};
 pub use content::pattern;
 pub use echo::{EchoService, Talk};
 pub use exchange::{Ended, Exchange};

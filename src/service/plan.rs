@@ -1,7 +1,7 @@
 //! What is to be fetched, and what came of it? Requests as a user writes them, results with their times.
 
 use crate::http::{
-    ClientError, FieldError, Fields, Method, OutBody, ResponseHead, SendError, StatusCode, Version,
+    ClientError, Departed, FieldError, Fields, Method, OutBody, ResponseHead, SendError, StatusCode, Version,
 };
 use crate::stack::{ResolveError, StackError};
 use crate::stream::StreamError;
@@ -197,6 +197,11 @@ impl RequestPlan {
         }
     }
 
+    /// The target in absolute form, as a proxy wants it (RFC 9112 §3.2.2).
+    pub(super) fn absolute(&self) -> String {
+        format!("http://{}{}", self.authority(), self.target())
+    }
+
     /// The value of Host: without the port if it is 80 (RFC 9110 §7.2).
     pub(super) fn authority(&self) -> String {
         let host = self.url.host_str().unwrap_or("");
@@ -219,7 +224,9 @@ impl RequestPlan {
 /// When what happened. Each is `None` if it did not.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Timings {
-    /// The request's turn came.
+    /// The request was there to be made: the client began, or with a rate the time at which it should have gone out.
+    pub ready: Option<Instant>,
+    /// The request's turn came: it had a connection, or one was begun for it.
     pub start: Option<Instant>,
     /// The name was resolved; `None` for literal addresses and kept connections.
     pub name: Option<Instant>,
@@ -256,6 +263,8 @@ pub enum FetchError {
     Request(SendError),
     /// It took longer than was allowed.
     MaxTime,
+    /// The client was stopped before the request had a connection.
+    Stopped,
 }
 
 impl fmt::Display for FetchError {
@@ -280,6 +289,7 @@ impl fmt::Display for FetchError {
             FetchError::Http(e) => write!(f, "{e}"),
             FetchError::Request(_) => f.write_str("the request cannot be written"),
             FetchError::MaxTime => f.write_str("not complete within the time allowed"),
+            FetchError::Stopped => f.write_str("stopped before the request was begun"),
         }
     }
 }
@@ -294,7 +304,7 @@ pub struct Fetched {
     /// Which repetition of it, from 0.
     pub round: u32,
     /// The URL.
-    pub url: String,
+    pub url: Arc<str>,
     /// The method.
     pub method: Method,
     /// The final response's head.
@@ -320,12 +330,29 @@ pub struct Fetched {
     /// Whether it was sent twice, because a kept connection ended before any answer (RFC 9110 §9.2.2), or because the
     /// server refused the expectation (RFC 9110 §10.1.1).
     pub retried: bool,
+    /// Whether it was sent ahead of the response to another one.
+    pub pipelined: bool,
+    /// How much of the request left this side.
+    pub departed: Departed,
 }
 
 impl Fetched {
     /// The status of the final response.
     pub fn status(&self) -> Option<StatusCode> {
         self.response.as_ref().map(|r| r.status)
+    }
+
+    /// What is known of a request that got no answer: whether the server may have processed it (RFC 9110 §9.2.2).
+    /// `None` if there was a final response, or never a connection.
+    pub fn fate(&self) -> Option<&'static str> {
+        if self.error.is_none() || self.response.is_some() || self.remote.is_none() {
+            return None;
+        }
+        Some(match self.departed {
+            Departed::Nothing => "not sent: cannot have been processed",
+            Departed::Part => "sent in part, no answer: was never complete at the server",
+            Departed::Whole => "sent, no answer: may have been processed",
+        })
     }
 }
 

@@ -208,6 +208,17 @@ impl World {
         self.stack(socket.host).release(now, socket.id);
     }
 
+    /// Ends the connection with a RST.
+    pub fn abort(&mut self, socket: Socket) {
+        let now = self.now();
+        self.stack(socket.host).stream(now, socket.id).abort();
+    }
+
+    /// Bytes that wait to be read.
+    pub fn readable(&mut self, socket: Socket) -> usize {
+        self.stack(socket.host).conn(socket.id).map_or(0, |conn| conn.readable())
+    }
+
     /// The state of the connection; CLOSED when the stack has forgotten it.
     pub fn state(&mut self, socket: Socket) -> State {
         self.stack(socket.host).conn(socket.id).map_or(State::Closed, |conn| conn.state())

@@ -69,7 +69,7 @@ pub struct Config {
 }
 
 /// A handle on a connection. After the connection is gone it leads to nothing, never to another one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnId {
     index: u32,
     generation: u32,

@@ -1,5 +1,7 @@
 //! Do the HTTP server and client work over this TCP? Pages, pipelines, keep-alive, early errors, in virtual time.
 
+mod client;
+
 use crossbeam_channel::Receiver;
 use std::net::SocketAddr;
 use tcpglass::http::{ClientError, Config, Fields, Version};
@@ -101,8 +103,10 @@ fn plan(path: &str) -> RequestPlan {
     RequestPlan::get(&format!("http://10.77.0.2{path}")).unwrap()
 }
 
+/// One connection at a time, unless changed.
 fn http(change: impl FnOnce(&mut Config)) -> ClientOptions {
     let mut options = ClientOptions::default();
+    options.http.parallel = 1;
     change(&mut options.http);
     options
 }
@@ -279,7 +283,7 @@ fn a_large_body_is_made_as_the_stream_takes_it() {
 #[test]
 fn repeated_requests_use_one_kept_connection() {
     let mut net = Net::new(|_| {});
-    let fetched = net.fetch(vec![plan("/bytes/10")], ClientOptions { repeat: 5, ..ClientOptions::default() });
+    let fetched = net.fetch(vec![plan("/bytes/10")], ClientOptions { repeat: 5, ..http(|_| {}) });
     let reused: Vec<bool> = fetched.iter().map(|f| f.reused).collect();
     assert_eq!(reused, [false, true, true, true, true]);
     assert!(fetched.iter().all(|f| f.conn == fetched[0].conn && f.body == bytes(0, 10) && f.error.is_none()));
@@ -301,7 +305,7 @@ fn repeated_requests_use_one_kept_connection() {
 #[test]
 fn the_server_closes_after_as_many_requests_as_it_said() {
     let mut net = Net::new(|c| c.keepalive_max = 2);
-    let fetched = net.fetch(vec![plan("/bytes/10")], ClientOptions { repeat: 5, ..ClientOptions::default() });
+    let fetched = net.fetch(vec![plan("/bytes/10")], ClientOptions { repeat: 5, ..http(|_| {}) });
     let conns: Vec<u32> = fetched.iter().map(|f| f.conn).collect();
     assert_eq!(conns, [1, 1, 2, 2, 3]);
     assert!(fetched.iter().all(|f| f.error.is_none() && !f.retried));
@@ -394,8 +398,7 @@ fn a_request_that_crosses_the_servers_fin_is_sent_again_if_it_may_be_rfc_9110_9_
         let raw = host(&mut net.world, "raw", "10.77.0.3");
         let listener = net.world.listen(raw, "10.77.0.3:80".parse::<SocketAddr>().unwrap()).unwrap();
         let plan = RequestPlan::get("http://10.77.0.3/").unwrap().method(method).unwrap();
-        let client =
-            HttpClient::new(Owner(2), vec![plan], ClientOptions { repeat: 2, ..ClientOptions::default() });
+        let client = HttpClient::new(Owner(2), vec![plan], ClientOptions { repeat: 2, ..http(|_| {}) });
         let results = client.results();
         net.world.add_service(net.client, Box::new(client));
         let first = net.world.accept(listener).unwrap();

@@ -1,55 +1,57 @@
 //! How does a request get its connection? Names, addresses, ports and the handshake.
 
 use super::super::plan::{FetchError, Timings};
-use super::{Connection, HttpClient, Job, Origin, State};
-use crate::http::ClientConn;
+use super::{Connection, HttpClient, Job, State};
+use crate::http::{Origin, OriginId, Place};
 use crate::stack::{ConnId, ResolveError, Stack, StackError};
 use crate::stream::StreamError;
 use crate::tcp;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use url::Host;
 
 impl HttpClient {
     /// Begins a connection for a request.
-    pub(super) fn open(&mut self, now: Instant, stack: &mut Stack, origin: Origin, job: Job) {
-        let port = origin.port;
-        let known = match &origin.host {
-            Host::Ipv4(ip) => Some(vec![IpAddr::V4(*ip)]),
-            Host::Ipv6(ip) => Some(vec![IpAddr::V6(*ip)]),
-            Host::Domain(name) => {
+    pub(super) fn open(&mut self, now: Instant, stack: &mut Stack, origin: OriginId, job: Job) {
+        let Origin { host, port } = self.pool.name(origin).clone();
+        let mut port = port;
+        let known = match (&host, self.options.connect_to) {
+            (_, Some(to)) => {
+                port = to.port();
+                Some(vec![to.ip()])
+            }
+            (Host::Ipv4(ip), None) => Some(vec![IpAddr::V4(*ip)]),
+            (Host::Ipv6(ip), None) => Some(vec![IpAddr::V6(*ip)]),
+            (Host::Domain(name), None) => {
                 let listed = self.options.hosts.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
                 let listed: Vec<IpAddr> = listed.map(|(_, ip)| *ip).collect();
                 if listed.is_empty() { self.names.get(name).cloned() } else { Some(listed) }
             }
         };
-        let name = match &origin.host {
-            Host::Domain(name) => name.clone(),
-            _ => String::new(),
-        };
-        let key = self.conns.insert(Connection {
+        let key = self.pool.insert(
+            now,
             origin,
-            state: State::Resolving,
-            addresses: Vec::new(),
-            query: None,
-            id: None,
-            number: 0,
-            remote: None,
-            timings: Timings::default(),
-            rtt: Duration::ZERO,
-            http: ClientConn::new(Arc::clone(&self.config), now),
-            eof_seen: false,
-            armed: None,
-            jobs: VecDeque::from([job]),
-        });
-        match known {
-            Some(ips) => self.resolved(now, stack, key, &ips, port),
-            None => match stack.resolve(now, &name, self.owner) {
+            Connection {
+                state: State::Resolving,
+                addresses: Vec::new(),
+                query: None,
+                id: None,
+                number: 0,
+                remote: None,
+                timings: Timings::default(),
+                eof_seen: false,
+                armed: None,
+                expires: None,
+                jobs: VecDeque::from([job]),
+            },
+        );
+        match (known, host) {
+            (Some(ips), _) => self.resolved(now, stack, key, &ips, port),
+            (None, host) => match stack.resolve(now, &host.to_string(), self.owner) {
                 Ok(query) => {
                     self.by_query.insert(query, key);
-                    self.conns[key].query = Some(query);
+                    self.pool[key].extra.query = Some(query);
                     self.arm(now, key);
                 }
                 Err(e) => self.fail(now, stack, key, FetchError::Resolve(e)),
@@ -66,13 +68,13 @@ impl HttpClient {
         ips: &[IpAddr],
         port: u16,
     ) {
-        self.conns[key].addresses = ips.iter().rev().map(|ip| SocketAddr::new(*ip, port)).collect();
+        self.pool[key].extra.addresses = ips.iter().rev().map(|ip| SocketAddr::new(*ip, port)).collect();
         self.connect(now, stack, key, FetchError::Resolve(ResolveError::NotFound));
     }
 
     /// Tries the next address; without one, `error` is what came of the last.
     fn connect(&mut self, now: Instant, stack: &mut Stack, key: usize, error: FetchError) {
-        let connection = &mut self.conns[key];
+        let connection = &mut self.pool[key].extra;
         let mut error = error;
         while let Some(remote) = connection.addresses.pop() {
             match stack.connect(now, remote, self.options.local, self.options.opts, self.owner) {
@@ -109,26 +111,33 @@ impl HttpClient {
 
     /// Tries again to connect, unless a connection has become idle meanwhile.
     pub(super) fn without_port(&mut self, now: Instant, stack: &mut Stack, key: usize) {
-        let origin = self.conns[key].origin.clone();
-        let Some(kept) = self.take_idle(now, stack, &origin) else {
+        let origin = self.pool[key].origin();
+        let Place::On(kept) = self.pool.place(origin, None) else {
             return self.connect(now, stack, key, FetchError::ConnectTimedOut);
         };
-        let jobs = std::mem::take(&mut self.conns[key].jobs);
+        // What the server has sent meanwhile, such as its FIN, is only seen by reading.
+        self.turn(now, stack, kept);
+        if self.pool.get(kept).is_none() {
+            return self.connect(now, stack, key, FetchError::ConnectTimedOut);
+        }
+        let jobs = std::mem::take(&mut self.pool[key].extra.jobs);
         self.remove(now, stack, key);
-        self.conns[kept].jobs.extend(jobs);
+        self.pool.busy(kept);
+        self.pool[kept].extra.jobs.extend(jobs);
         self.begin(now, kept);
-        self.turn_and_keep(now, stack, kept);
+        self.turn(now, stack, kept);
     }
 
     pub(super) fn conn_ready(&mut self, now: Instant, stack: &mut Stack, id: ConnId, event: tcp::Event) {
         let Some(&key) = self.by_id.get(&id) else { return };
-        let connection = &mut self.conns[key];
+        let member = &mut self.pool[key];
+        let connection = &mut member.extra;
         if let State::Connecting { .. } = connection.state {
             match event {
                 tcp::Event::Established => {
                     connection.state = State::Open;
                     connection.timings.established = Some(now);
-                    connection.rtt =
+                    member.rtt =
                         connection.timings.connect_start.map_or(Duration::ZERO, |start| now.since(start));
                     self.begin(now, key);
                 }
@@ -150,6 +159,6 @@ impl HttpClient {
                 tcp::Event::Readable | tcp::Event::Writable | tcp::Event::AllAcked => return,
             }
         }
-        self.turn_and_keep(now, stack, key);
+        self.turn(now, stack, key);
     }
 }

@@ -1,67 +1,66 @@
 //! How is a request carried out on its connection? Requests and their bodies out, responses in.
 
-use super::super::plan::FetchError;
+use super::super::plan::{FetchError, Timings};
 use super::super::pump;
-use super::{HttpClient, Job, State};
-use crate::http::{BodyError, ClientEvent, Endpoint, OutRequest, SendError, StatusCode};
+use super::{HttpClient, Job, Prepared, State};
+use crate::http::{BodyError, ClientEvent, Departed, Endpoint, OutRequest, SendError, StatusCode};
 use crate::stack::Stack;
 use crate::time::Instant;
 
 impl HttpClient {
     /// Writes the newest job's request to its connection.
     pub(super) fn begin(&mut self, now: Instant, key: usize) {
-        let connection = &mut self.conns[key];
+        let member = &mut self.pool[key];
+        let connection = &mut member.extra;
         let Some(job) = connection.jobs.back_mut() else { return };
-        let plan = &self.plans[job.fetched.plan];
+        let Prepared { plan, target, authority, .. } = &self.plans[job.fetched.plan];
         let request = OutRequest {
             method: &plan.method,
-            target: &plan.target(),
-            authority: &plan.authority(),
+            target,
+            authority,
             version: plan.version,
             fields: &plan.fields,
             body: plan.body.framing(),
             expect_continue: job.expect,
             close: false,
         };
-        job.fetched.reused = connection.http.answered() > 0;
+        job.fetched.reused = member.http.answered() > 0;
+        job.fetched.pipelined = member.http.unanswered() > 0;
         job.fetched.conn = connection.number;
         job.fetched.remote = connection.remote;
-        if let Err(e) = connection.http.send(now, &request) {
+        if let Err(e) = member.http.send(now, &request) {
             job.fetched.error = Some(FetchError::Request(e));
         }
     }
 
     /// Lets a connection run as far as it goes.
     pub(super) fn turn(&mut self, now: Instant, stack: &mut Stack, key: usize) {
-        let Some(connection) = self.conns.get_mut(key) else { return };
-        if !matches!(connection.state, State::Open) {
+        let Some(member) = self.pool.get(key) else { return };
+        if !matches!(member.extra.state, State::Open) {
             return;
         }
-        if connection.jobs.back().is_some_and(|job| job.fetched.error.is_some()) {
+        if member.extra.jobs.back().is_some_and(|job| job.fetched.error.is_some()) {
             return self.fail(now, stack, key, FetchError::Request(SendError::Invalid));
         }
         if let Err(error) = self.drive(now, stack, key) {
             return self.fail(now, stack, key, error);
         }
-        let connection = &self.conns[key];
-        if !connection.jobs.is_empty() {
-            return self.arm(now, key);
+        match self.pool[key].extra.jobs.is_empty() {
+            true => self.rest(now, stack, key),
+            false => self.arm(now, key),
         }
-        if connection.http.is_over() || connection.http.reusable_until(connection.rtt).is_none() {
-            return self.remove(now, stack, key);
-        }
-        self.arm(now, key);
     }
 
     fn drive(&mut self, now: Instant, stack: &mut Stack, key: usize) -> Result<(), FetchError> {
         loop {
-            let connection = &mut self.conns[key];
+            let member = &mut self.pool[key];
+            let connection = &mut member.extra;
             let Some(id) = connection.id else { return Ok(()) };
             let mut stream = stack.stream(now, id);
             let eof_before = connection.eof_seen;
             let received = pump::receive(
                 now,
-                &mut connection.http,
+                &mut member.http,
                 &mut stream,
                 &mut self.scratch,
                 &mut connection.eof_seen,
@@ -71,7 +70,7 @@ impl HttpClient {
                 // A RST behind the response, or instead of it: what was received before it counts.
                 Err(e) => return self.take_answers(now, key).and(Err(FetchError::Stream(e))),
             };
-            let connection = &mut self.conns[key];
+            let connection = &mut self.pool[key].extra;
             let mut progress = received > 0 || connection.eof_seen != eof_before;
             if received > 0
                 && let Some(job) = connection.jobs.front_mut()
@@ -81,16 +80,19 @@ impl HttpClient {
             progress |= self.take_answers(now, key)?;
             self.pipeline(now, key);
             progress |= self.write_bodies(key);
-            let connection = &mut self.conns[key];
+            let member = &mut self.pool[key];
             let mut stream = stack.stream(now, id);
-            match pump::send(now, &mut connection.http, &mut stream) {
+            match pump::send(now, &mut member.http, &mut stream) {
                 Ok(sent) => progress |= sent > 0,
                 // The answer to what was sent before may be there already (RFC 9112 §9.5): it is read first.
                 Err(_) if progress => continue,
                 Err(e) => return Err(FetchError::Stream(e)),
             }
-            if connection.http.output().is_empty() && !connection.http.is_sending() {
-                for job in &mut connection.jobs {
+            if member.http.output().is_empty() && !member.http.is_sending() {
+                for job in member.extra.jobs.iter_mut().rev() {
+                    if job.fetched.timings.request_sent.is_some() {
+                        break;
+                    }
                     job.fetched.timings.request_sent.get_or_insert(now);
                 }
             }
@@ -102,35 +104,29 @@ impl HttpClient {
 
     /// Sends further requests ahead of responses, where that is allowed.
     fn pipeline(&mut self, now: Instant, key: usize) {
-        while self.config.pipeline > 1
-            && !self.conns[key].jobs.is_empty()
-            && self.has_next()
-            && !self.results_full()
-            && let Some(plan) = self.next_plan()
-            && self.origin(plan) == self.conns[key].origin
-            && self.conns[key].http.may_send(&self.plans[plan].method).is_ok()
-            && let Some(job) = self.take_job(now)
+        while !self.pool[key].extra.jobs.is_empty()
+            && let Some(job) = self.next_to_pipeline(now, key)
         {
-            self.active += 1;
-            self.conns[key].jobs.push_back(job);
+            self.pool[key].extra.jobs.push_back(job);
             self.begin(now, key);
         }
     }
 
     fn write_bodies(&mut self, key: usize) -> bool {
-        let connection = &mut self.conns[key];
-        let Some(job) = connection.jobs.back_mut() else { return false };
-        let body = &self.plans[job.fetched.plan].body;
+        let member = &mut self.pool[key];
+        let Some(job) = member.extra.jobs.back_mut() else { return false };
+        let http = &mut member.http;
+        let body = &self.plans[job.fetched.plan].plan.body;
         let mut progress = false;
-        while connection.http.body_room() > 0 && job.body_at < body.len() {
+        while http.body_room() > 0 && job.body_at < body.len() {
             let scratch = self.body_scratch.as_mut();
-            let room = connection.http.body_room().min(scratch.len());
+            let room = http.body_room().min(scratch.len());
             let n = body.fill(job.body_at, &mut scratch[..room]);
-            job.body_at += connection.http.write_body(&scratch[..n]) as u64;
+            job.body_at += http.write_body(&scratch[..n]) as u64;
             progress = true;
         }
-        if job.body_at == body.len() && connection.http.is_sending() && connection.http.body_room() > 0 {
-            connection.http.end_body();
+        if job.body_at == body.len() && http.is_sending() && http.body_room() > 0 {
+            http.end_body();
             progress = true;
         }
         progress
@@ -140,15 +136,15 @@ impl HttpClient {
     fn take_answers(&mut self, now: Instant, key: usize) -> Result<bool, FetchError> {
         let mut progress = false;
         loop {
-            let connection = &mut self.conns[key];
-            match connection.http.poll_event(now) {
+            let member = &mut self.pool[key];
+            match member.http.poll_event(now) {
                 Some(event) => self.on_event(now, key, event)?,
                 None => {
-                    let Some(job) = connection.jobs.front_mut().filter(|job| job.answering) else {
+                    let Some(job) = member.extra.jobs.front_mut().filter(|job| job.answering) else {
                         return Ok(progress);
                     };
                     let scratch = self.body_scratch.as_mut();
-                    match connection.http.read_body(now, scratch) {
+                    match member.http.read_body(now, scratch) {
                         Ok(n) => {
                             job.fetched.body_len += n as u64;
                             let data = &scratch[..n];
@@ -171,7 +167,7 @@ impl HttpClient {
     }
 
     fn on_event(&mut self, now: Instant, key: usize, event: ClientEvent) -> Result<(), FetchError> {
-        let connection = &mut self.conns[key];
+        let connection = &mut self.pool[key].extra;
         let Some(job) = connection.jobs.front_mut() else { return Ok(()) };
         match event {
             ClientEvent::Interim(head) => job.fetched.interims.push(head.status),
@@ -188,46 +184,31 @@ impl HttpClient {
                 job.fetched.trailers = trailers;
                 job.fetched.timings.last_byte = Some(now);
                 let Some(job) = connection.jobs.pop_front() else { return Ok(()) };
-                self.finish_job(key, job);
+                self.finish_job(now, key, job);
             }
             ClientEvent::Failed(e) => return Err(FetchError::Http(e)),
         }
         Ok(())
     }
 
-    fn finish_job(&mut self, key: usize, mut job: Job) {
-        let connection = &self.conns[key];
+    fn finish_job(&mut self, now: Instant, key: usize, mut job: Job) {
+        let member = &self.pool[key];
         if !job.fetched.reused {
-            let mut timings = connection.timings;
-            (timings.start, timings.request_sent) =
-                (job.fetched.timings.start, job.fetched.timings.request_sent);
-            (timings.first_byte, timings.last_byte) =
-                (job.fetched.timings.first_byte, job.fetched.timings.last_byte);
-            job.fetched.timings = timings;
+            let Timings { name, port_wait, connect_start, established, .. } = member.extra.timings;
+            let own = job.fetched.timings;
+            job.fetched.timings = Timings { name, port_wait, connect_start, established, ..own };
         }
+        job.fetched.departed = Departed::Whole;
         self.active -= 1;
         // RFC 9110 §10.1.1: after 417 the request is repeated without the expectation, once.
         if job.expect && job.fetched.status() == Some(StatusCode::EXPECTATION_FAILED) && !job.fetched.retried
         {
             job.expect = false;
-            return self.again.push_back(job.anew());
+            let births = self.pool.births();
+            self.queues[member.origin().index()].again.push_back(job.anew(births));
+            self.queued += 1;
+            return;
         }
-        self.hand_out(job.fetched);
-    }
-
-    pub(super) fn turn_and_keep(&mut self, now: Instant, stack: &mut Stack, key: usize) {
-        let was_busy = self.conns.get(key).is_some_and(|c| !c.jobs.is_empty());
-        self.turn(now, stack, key);
-        self.keep(key, was_busy);
-    }
-
-    /// A connection that has become idle can be taken by the next request.
-    fn keep(&mut self, key: usize, was_busy: bool) {
-        if let Some(connection) = self.conns.get(key)
-            && was_busy
-            && connection.jobs.is_empty()
-        {
-            self.idle.entry(connection.origin.clone()).or_default().push(key);
-        }
+        self.hand_out(now, job.fetched);
     }
 }

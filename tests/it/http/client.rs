@@ -1,0 +1,280 @@
+//! Does the client manage its connections as RFC 9112 §9 asks? Servers that the tests play themselves, in virtual time.
+
+use super::*;
+use tcpglass::http::{Departed, Farewell};
+use tcpglass::sim::Listener;
+use tcpglass::tcp::State;
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A client whose server is the test.
+struct Raw {
+    net: Net,
+    listener: Listener,
+    results: Receiver<Fetched>,
+}
+
+fn to_raw(path: &str) -> RequestPlan {
+    RequestPlan::get(&format!("http://10.77.0.3{path}")).unwrap()
+}
+
+impl Raw {
+    fn new(plans: Vec<RequestPlan>, options: ClientOptions) -> Raw {
+        let mut net = Net::new(|_| {});
+        let raw = host(&mut net.world, "raw", "10.77.0.3");
+        let listener = net.world.listen(raw, "10.77.0.3:80".parse::<SocketAddr>().unwrap()).unwrap();
+        let client = HttpClient::new(Owner(2), plans, options);
+        let results = client.results();
+        net.world.add_service(net.client, Box::new(client));
+        Raw { net, listener, results }
+    }
+
+    fn accept(&mut self) -> Socket {
+        self.net.world.accept(self.listener).unwrap()
+    }
+
+    /// The next request's method and path.
+    fn request(&mut self, socket: Socket) -> String {
+        let text = read_request(&mut self.net.world, socket);
+        text.split(" HTTP").next().unwrap().to_owned()
+    }
+
+    fn answer(&mut self, socket: Socket, text: &[u8]) {
+        self.net.world.write_all(socket, text).unwrap();
+    }
+
+    fn finish(&mut self) -> Vec<Fetched> {
+        self.net.world.run_for(5 * MINUTE);
+        let mut fetched: Vec<Fetched> = self.results.try_iter().collect();
+        fetched.sort_by_key(|f| (f.round, f.plan));
+        fetched
+    }
+}
+
+fn paths(n: usize) -> Vec<RequestPlan> {
+    (0..n).map(|i| to_raw(&format!("/{i}"))).collect()
+}
+
+#[test]
+fn a_close_in_the_middle_sends_exactly_the_unanswered_rest_again_and_not_at_once_rfc_9112_9_3_2() {
+    for reset in [false, true] {
+        let mut raw = Raw::new(paths(6), http(|c| c.pipeline = 8));
+        let first = raw.accept();
+        assert_eq!(raw.request(first), "GET /0");
+        raw.net.world.run_for(RTT * 2);
+        raw.answer(first, OK);
+        for n in 1..6 {
+            assert_eq!(raw.request(first), format!("GET /{n}"), "pipelined once it is known to persist");
+        }
+        raw.answer(first, &OK.repeat(2));
+        raw.net.world.run_for(RTT * 2);
+        match reset {
+            // RFC 9112 §9.6: what came before the RST counts.
+            true => raw.net.world.abort(first),
+            false => raw.net.world.close(first),
+        }
+        let second = raw.accept();
+        for n in 3..6 {
+            assert_eq!(raw.request(second), format!("GET /{n}"), "the unanswered rest, in its order");
+            raw.net.world.run_for(RTT * 5);
+            assert_eq!(raw.net.world.readable(second), 0, "one at a time on the new connection");
+            raw.answer(second, OK);
+        }
+        let fetched = raw.finish();
+        let told: Vec<_> = fetched.iter().map(|f| (f.error.is_none(), f.retried, f.pipelined)).collect();
+        let (once, piped, twice) = ((true, false, false), (true, false, true), (true, true, false));
+        assert_eq!(told, [once, once, piped, twice, twice, twice]);
+    }
+}
+
+#[test]
+fn a_server_that_closes_after_every_second_answer_and_says_so_serves_a_pipeline_to_its_end_rfc_9112_9_6() {
+    let mut raw = Raw::new(paths(9), http(|c| c.pipeline = 4));
+    let mut asked = Vec::new();
+    while asked.len() < 9 {
+        let socket = raw.accept();
+        for answer in [OK, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"] {
+            if asked.len() < 9 {
+                asked.push(raw.request(socket));
+                raw.answer(socket, answer);
+            }
+        }
+        // What was pipelined behind it is thrown away.
+        raw.net.world.shutdown(socket, Shutdown::Write);
+    }
+    assert_eq!(asked, (0..9).map(|n| format!("GET /{n}")).collect::<Vec<_>>());
+    assert!(raw.finish().iter().all(|f| f.error.is_none() && f.body == b"ok"));
+}
+
+#[test]
+fn a_post_is_not_pipelined_nor_anything_behind_it_rfc_9112_9_3_2() {
+    let post = to_raw("/post").body(RequestBody::Bytes((*b"x").into()));
+    let plans = vec![to_raw("/0"), to_raw("/1"), post, to_raw("/3")];
+    let mut raw = Raw::new(plans, http(|c| c.pipeline = 8));
+    let socket = raw.accept();
+    for (expected, body) in [("GET /0", 0), ("GET /1", 0), ("POST /post", 1), ("GET /3", 0)] {
+        assert_eq!(raw.request(socket), expected);
+        let mut bytes = vec![0; body];
+        raw.net.world.read_exact(socket, &mut bytes).unwrap();
+        raw.net.world.run_for(RTT * 5);
+        assert_eq!(raw.net.world.readable(socket), 0, "nothing ahead of the answer to {expected}");
+        raw.answer(socket, OK);
+    }
+    assert!(raw.finish().iter().all(|f| f.error.is_none() && !f.pipelined));
+}
+
+#[test]
+fn no_more_is_pipelined_than_keep_alive_max_allows_rfc_2068_19_7_1() {
+    let mut raw = Raw::new(paths(4), http(|c| c.pipeline = 8));
+    let socket = raw.accept();
+    raw.request(socket);
+    raw.answer(
+        socket,
+        b"HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\nKeep-Alive: timeout=9, max=2\r\n\r\n",
+    );
+    assert_eq!([raw.request(socket), raw.request(socket)], ["GET /1", "GET /2"]);
+    raw.net.world.run_for(RTT * 5);
+    assert_eq!(raw.net.world.readable(socket), 0);
+}
+
+#[test]
+fn what_cannot_be_known_of_a_lost_request_is_said() {
+    for (method, body, read, departed, fate) in [
+        ("POST", 10, true, Departed::Whole, "sent, no answer: may have been processed"),
+        (
+            "POST",
+            5_000_000,
+            false,
+            Departed::Part,
+            "sent in part, no answer: was never complete at the server",
+        ),
+    ] {
+        let plan = to_raw("/x").method(method).unwrap().body(RequestBody::Pattern(body));
+        let mut raw = Raw::new(vec![to_raw("/0"), plan], http(|_| {}));
+        let socket = raw.accept();
+        raw.request(socket);
+        raw.answer(socket, OK);
+        raw.request(socket);
+        if read {
+            raw.net.world.read_exact(socket, &mut vec![0; body as usize]).unwrap();
+        }
+        raw.net.world.abort(socket);
+        let fetched = raw.finish();
+        assert_eq!(fetched[1].error, Some(FetchError::Stream(StreamError::ConnectionReset)));
+        assert_eq!(
+            (fetched[1].departed, fetched[1].fate(), fetched[1].retried),
+            (departed, Some(fate), false)
+        );
+        assert_eq!((fetched[0].departed, fetched[0].fate()), (Departed::Whole, None));
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_before_the_servers_timeout_is_over_rfc_9112_9_5() {
+    // A request every 2.5 s; the server promises 2 s.
+    let options = ClientOptions { repeat: 2, rate: Some(0.4), ..http(|_| {}) };
+    let mut raw = Raw::new(vec![to_raw("/")], options);
+    let first = raw.accept();
+    raw.request(first);
+    let promise =
+        b"HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\nKeep-Alive: timeout=2, max=9\r\n\r\n";
+    raw.answer(first, promise);
+    let heard = raw.net.world.now() + RTT / 2;
+    assert_eq!(raw.net.world.read_to_end(first).unwrap(), b"");
+    let expired = Duration::from_millis(2_000 - 20 - 100);
+    let waited = raw.net.world.now().since(heard + expired + RTT / 2);
+    assert!(waited < Duration::from_millis(1), "{waited:?} late");
+    raw.net.world.close(first);
+    let second = raw.accept();
+    raw.request(second);
+    raw.answer(second, OK);
+    assert!(raw.finish().iter().all(|f| f.error.is_none() && !f.reused && !f.retried));
+}
+
+#[test]
+fn requests_to_one_origin_do_not_hold_up_those_to_another() {
+    let mut net = Net::new(|_| {});
+    let slow = plan("/delay/1000");
+    let other = "http://10.77.0.2:80/bytes/1";
+    let glass = RequestPlan::get("http://glass/bytes/1").unwrap();
+    assert_eq!(plan("/bytes/1").url(), RequestPlan::get(other).unwrap().url());
+    let options = ClientOptions {
+        hosts: vec![("glass".into(), "10.77.0.2".parse().unwrap())],
+        ..http(|c| c.parallel = 2)
+    };
+    let fetched = net.fetch(vec![slow.clone(), slow.clone(), slow, glass], options);
+    let of = |n: usize| fetched.iter().find(|f| f.plan == n).unwrap();
+    let took = |n: usize| of(n).timings.last_byte.unwrap().since(of(n).timings.ready.unwrap());
+    assert_eq!(took(3), RTT * 2);
+    assert_eq!((took(0), took(2)), (RTT * 2 + SECOND, RTT * 3 + SECOND * 2));
+    assert!(of(2).reused && of(2).timings.start > of(2).timings.ready);
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_rate_is_kept_whether_or_not_answers_come_and_time_counts_from_when_a_request_was_due() {
+    let mut net = Net::new(|_| {});
+    let options = ClientOptions { repeat: 5, rate: Some(10.0), ..http(|_| {}) };
+    let fetched = net.fetch(vec![plan("/delay/480")], options);
+    let begin = fetched[0].timings.ready.unwrap();
+    for (n, f) in fetched.iter().enumerate() {
+        let due = f.timings.ready.unwrap().since(begin);
+        assert_eq!(due, Duration::from_millis(100) * n as u32);
+        // One connection: a handshake, and then 500 ms for each of them.
+        let done = f.timings.last_byte.unwrap().since(begin);
+        assert_eq!(done, RTT + Duration::from_millis(500) * (n as u32 + 1));
+    }
+    // As many as are needed: each takes as long as it takes.
+    let options = ClientOptions { repeat: 5, rate: Some(10.0), ..http(|c| c.parallel = 6) };
+    for f in net.fetch(vec![plan("/delay/480")], options) {
+        let took = f.timings.last_byte.unwrap().since(f.timings.ready.unwrap());
+        assert_eq!(took, RTT + Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn a_duration_ends_the_requests_and_those_that_fell_due_and_were_not_begun_are_counted() {
+    let mut net = Net::new(|_| {});
+    let options =
+        ClientOptions { repeat: u64::MAX, duration: Some(SECOND), rate: Some(10.0), ..http(|_| {}) };
+    let mut client = HttpClient::new(Owner(2), vec![plan("/delay/480")], options);
+    let (stack, mut done) = (net.client, 0);
+    assert!(client.take_results().is_empty());
+    let world = &mut net.world;
+    while !client.is_done() {
+        let now = world.now();
+        tcpglass::service::Service::poll(&mut client, now, world.stack(stack));
+        done += client.take_results().iter().filter(|f| f.error.is_none()).count();
+        world.run_for(Duration::from_millis(1));
+    }
+    assert_eq!((done, client.unbegun()), (2, 8));
+}
+
+#[test]
+fn each_farewell_ends_a_connection_in_its_own_way() {
+    for (farewell, state) in [
+        // The server has not closed its side: the client's TCP waits for that, and its FIN was acknowledged.
+        (Farewell::Close, State::CloseWait),
+        (Farewell::HalfClose, State::CloseWait),
+        (Farewell::Reset, State::Closed),
+    ] {
+        let mut raw = Raw::new(vec![to_raw("/")], http(|c| (c.farewell, c.linger) = (farewell, SECOND)));
+        let socket = raw.accept();
+        raw.request(socket);
+        raw.answer(socket, OK);
+        raw.net.world.run_for(RTT * 3);
+        assert_eq!(raw.net.world.state(socket), state, "{farewell:?}");
+        if farewell == Farewell::Reset {
+            continue;
+        }
+        // What the server still says meets a reader or a RST.
+        raw.answer(socket, b"afterthought");
+        raw.net.world.run_for(RTT * 3);
+        let reset = farewell == Farewell::Close;
+        assert_eq!(raw.net.world.state(socket) == State::Closed, reset, "{farewell:?}");
+        raw.net.world.run_for(SECOND * 2);
+        assert_eq!(raw.net.world.state(socket), State::Closed, "the deadline forces the end");
+        assert_eq!(raw.finish().len(), 1);
+    }
+}
