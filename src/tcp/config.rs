@@ -138,6 +138,8 @@ pub struct Config {
     pub send_buffer: u32,
     /// What dropping a connection with queued data does: `None` sends it in the background, `Some(0)` resets.
     pub linger: Option<Duration>,
+    /// What was received and not read stays readable after a RST; else it is thrown away, as RFC 9293 §3.10.7.4 has it.
+    pub keep_data_on_reset: bool,
     /// The time to live or hop limit of all that is sent, 1 to 255 (RFC 9293 §3.9.2, MUST-49).
     pub ttl: u8,
     /// The differentiated services field of all that is sent, 0 to 63 (RFC 9293 §3.9.1.9, MUST-48).
@@ -192,6 +194,7 @@ impl Config {
             recv_buffer: 512 << 10,
             send_buffer: 1 << 20,
             linger: None,
+            keep_data_on_reset: true,
             ttl: 64,
             dscp: 0,
         }
@@ -215,6 +218,8 @@ impl Config {
             // R2 for a SYN, with or without ACK, is at least 3 minutes: RFC 9293 §3.8.3 (MUST-23).
             syn_retries: 8,
             synack_retries: 8,
+            // RFC 9293 §3.10.7.4: "all segment queues should be flushed".
+            keep_data_on_reset: false,
             time_wait: Duration::from_secs(240),
             ports_first: 1024, // RFC 6056 §3.2: as large a range as possible
             ports_last: 65_535,

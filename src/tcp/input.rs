@@ -231,6 +231,14 @@ impl Conn {
     }
 
     fn close_by_reset(&mut self, cx: &mut Cx, reason: CloseReason) {
+        // RFC 9293 §3.10.7.4 has all queues flushed: the RST destroys what came before it and was not read.
+        let unread = self.rcv.readable() as u32;
+        if reason == CloseReason::Reset && !cx.cfg.keep_data_on_reset && unread > 0 {
+            self.rcv.consume(unread as usize);
+            // A FIN that had come with it must not make this look like a regular end.
+            self.rcv.finished = false;
+            cx.log.push(Note::Destroyed { bytes: unread });
+        }
         self.close_as(cx, reason);
         self.set_state(cx, State::Closed);
     }

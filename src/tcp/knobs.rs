@@ -473,6 +473,15 @@ pub static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.linger = read_optional(v)?),
     },
     Knob {
+        name: "tcp.keep_data_on_reset",
+        values: "on|off",
+        meaning: "after a RST what was received can still be read; off throws it away",
+        linux: "always on",
+        rfc: "RFC 9293 §3.10.7.4",
+        get: |c| show_switch(c.keep_data_on_reset),
+        set: |c, v| Ok(c.keep_data_on_reset = switch(v)?),
+    },
+    Knob {
         name: "tcp.ttl",
         values: "hops 1..255",
         meaning: "the time to live or hop limit of all segments",

@@ -46,6 +46,11 @@ pub enum Note {
         /// Why.
         why: CwndWhy,
     },
+    /// A RST took what was received and not read.
+    Destroyed {
+        /// How much.
+        bytes: u32,
+    },
     /// The connection is over.
     Closed {
         /// Why.

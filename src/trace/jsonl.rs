@@ -153,7 +153,7 @@ impl Encoder for Jsonl {
                     line.word("from", from.name());
                     line.word("to", to.name());
                 }
-                Note::Hold { bytes, cork: _ } => line.number("bytes", bytes),
+                Note::Hold { bytes, cork: _ } | Note::Destroyed { bytes } => line.number("bytes", bytes),
                 Note::AckTimer { delay } | Note::PersistTimer { delay } => line.micros("delay_us", delay),
                 Note::RtoTimer { rto } => line.micros("rto_us", rto),
                 Note::Cwnd { from, to, ssthresh, why } => {

@@ -359,6 +359,7 @@ pub(super) fn event_word(kind: &EventKind<'_>) -> &'static str {
             Note::RtoTimer { .. } => "rto-timer",
             Note::PersistTimer { .. } => "persist-timer",
             Note::Cwnd { .. } => "cwnd",
+            Note::Destroyed { .. } => "destroyed",
             Note::Closed { .. } => "closed",
         },
         EventKind::Link { .. } => "link",
@@ -387,6 +388,9 @@ fn note(out: &mut dyn Write, note: &Note) -> fmt::Result {
         Note::RtoTimer { rto } => write!(out, "the retransmission timer is set to {}", Spoken(rto)),
         Note::PersistTimer { delay } => {
             write!(out, "the peer's window is closed, a probe follows in {}", Spoken(delay))
+        }
+        Note::Destroyed { bytes } => {
+            write!(out, "the RST takes {} that had come and were not read", Count(bytes, "byte"))
         }
         Note::Cwnd { from, to, ssthresh, why } => {
             write!(out, "congestion window {from} -> {to}, ")?;

@@ -410,6 +410,10 @@ fn each_event_has_its_word_and_sentence() {
             "persist-timer: the peer's window is closed, a probe follows in 200 ms",
         ),
         (
+            EventKind::Conn(Note::Destroyed { bytes: 3 }),
+            "destroyed: the RST takes 3 bytes that had come and were not read",
+        ),
+        (
             EventKind::Conn(cwnd(CwndWhy::Rto, 7_300)),
             "cwnd: congestion window 14600 -> 7300, threshold 7300: the retransmission timer expired",
         ),

@@ -198,6 +198,8 @@ scripts! {
         challenges_are_limited
         exact_number
         in_syn_received
+        keeps_unread_data
+        destroys_unread_data
         in_window_is_challenged
         no_ack_bit
         old_ack

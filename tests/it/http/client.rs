@@ -278,3 +278,42 @@ fn each_farewell_ends_a_connection_in_its_own_way() {
         assert_eq!(raw.finish().len(), 1);
     }
 }
+
+/// Ten requests are answered, none of the answers is read, and the server has closed: what does an eleventh do to them?
+fn ten_unread_and_an_eleventh(linger: Duration, keep: bool) -> (String, Option<SimError>) {
+    let mut net = Net::new(|c| (c.keepalive_max, c.linger) = (10, linger));
+    let config = tcp::Config { keep_data_on_reset: keep, ..tcp::Config::linux() };
+    net.world.stack(net.client).set_tcp_config(config);
+    let socket = net.connect();
+    let request = b"GET /bytes/100 HTTP/1.1\r\nHost: a\r\n\r\n";
+    net.world.write_all(socket, &request.repeat(10)).unwrap();
+    net.world.run_for(RTT * 5);
+    net.world.write_all(socket, request).unwrap();
+    net.world.run_for(RTT * 5);
+    let mut text = String::new();
+    loop {
+        let mut byte = [0];
+        match net.world.read_exact(socket, &mut byte) {
+            Ok(()) => text.push(char::from(byte[0])),
+            Err(e) => return (text, (e != SimError::UnexpectedEnd).then_some(e)),
+        }
+    }
+}
+
+#[test]
+fn a_request_to_a_closed_server_costs_the_unread_answers_unless_someone_takes_care_rfc_9112_9_6() {
+    let reset = Some(SimError::Stream(StreamError::ConnectionReset));
+    let answers = |text: &str| text.matches("HTTP/1.1 200 OK").count();
+    let (text, error) = ten_unread_and_an_eleventh(Duration::ZERO, false);
+    assert_eq!((answers(&text), error), (0, reset), "all ten are lost");
+    let (text, error) = ten_unread_and_an_eleventh(Duration::ZERO, true);
+    assert_eq!(
+        (answers(&text), error),
+        (10, None),
+        "the receiver kept what it had, and the FIN, as Linux does"
+    );
+    for keep in [false, true] {
+        let (text, error) = ten_unread_and_an_eleventh(Duration::from_secs(5), keep);
+        assert_eq!((answers(&text), error), (10, None), "the server read on: no RST");
+    }
+}
