@@ -166,10 +166,10 @@ pub struct Serve {
                         tcpglass get --with 'python3 -m http.server 8000' http://10.77.0.1:8000/"
 )]
 pub struct Get {
-    /// What to fetch; on one kept connection for each server
+    /// What to fetch; one after the other on one kept connection for each server, unless --parallel says otherwise
     #[arg(required = true, value_name = "URL", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
-    /// Show where the time of each exchange went instead of the body
+    /// Show where the time of each exchange went instead of the body, and all of them on one scale
     #[arg(long)]
     pub timeline: bool,
     /// Show the response's head before its body
@@ -193,6 +193,12 @@ pub struct Get {
     /// A new connection for each request
     #[arg(long)]
     pub no_keepalive: bool,
+    /// Connections to one server at a time [default: 1, or http.parallel if that is set]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: Option<u16>,
+    /// Requests sent ahead of their answers on a connection [default: http.pipeline]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub pipeline: Option<u8>,
     /// Start this server in a private network and wait for its port
     #[arg(long, value_name = "COMMAND", conflicts_with = "sim")]
     pub with: Option<String>,

@@ -11,14 +11,17 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::process::ExitCode;
 use tcpglass::explain::{Ledger, ledger};
-use tcpglass::report::{self, printable};
+use tcpglass::report::{self, Waterfall, printable};
 use tcpglass::service::{BodySink, ClientOptions, FetchError, Fetched, HttpClient};
+use tcpglass::settings::Settings;
 use tcpglass::stream::StreamError;
+use tcpglass::time::Instant;
 
 /// Fetches everything, in order; the exit code is that of the first exchange that failed.
 pub fn run(args: Get) -> Outcome {
     let plan = plan(&args)?;
-    let stage = stage(&args)?;
+    let mut stage = stage(&args)?;
+    connections(&args, &mut stage.settings);
     let max_time = tcpglass::knob::duration(&args.timeout)
         .map_err(|e| Failure::usage(format_args!("--timeout {}: {e}", args.timeout)))?;
     if let Some(path) = &args.out {
@@ -35,7 +38,7 @@ pub fn run(args: Get) -> Outcome {
     }
     if shows_bodies && stage.settings.http.parallel > 1 {
         return Err(Failure::usage(
-            "http.parallel above 1 would mix bodies: take --timeline or --json without -o",
+            "more than one connection at a time would mix bodies: take --timeline or --json without -o",
         ));
     }
 
@@ -72,6 +75,17 @@ pub fn run(args: Get) -> Outcome {
     let written = writer.map_or(Ok(()), Writer::finish);
     done.and(written)?;
     shown.finish()
+}
+
+/// How many connections and how deep a pipeline: one of each, as curl does, unless something else is asked for.
+fn connections(args: &Get, settings: &mut Settings) {
+    let usual = Settings::default().http.parallel;
+    let set =
+        settings.http.parallel != usual || args.settings.set.iter().any(|s| s.starts_with("http.parallel"));
+    if let Some(parallel) = args.parallel.or((!set).then_some(1)) {
+        settings.http.parallel = parallel;
+    }
+    settings.http.pipeline = args.pipeline.unwrap_or(settings.http.pipeline);
 }
 
 fn stage(args: &Get) -> Result<Stage, Failure> {
@@ -120,6 +134,9 @@ struct Shown {
     timeline: bool,
     json: bool,
     style: report::Style,
+    waterfall: Waterfall,
+    /// When the first exchange was there to be made.
+    begin: Option<Instant>,
     exchanges: Vec<Value>,
     failed: Option<ExitCode>,
     broken: Option<Failure>,
@@ -131,6 +148,8 @@ impl Shown {
             timeline: args.timeline && !args.show.json,
             json: args.show.json,
             style: output::stdout_style(&args.show),
+            waterfall: Waterfall::default(),
+            begin: None,
             exchanges: Vec::new(),
             failed: None,
             broken: None,
@@ -148,12 +167,15 @@ impl Shown {
         if self.timeline && self.broken.is_none() {
             let text = report::fetched(fetched, &ledger, self.style);
             self.broken = output::result(&text).err();
+            self.waterfall.add(fetched, &ledger);
         }
         if self.json {
-            self.exchanges.push(object(fetched, &ledger));
+            let begin = *self.begin.get_or_insert(times.ready.unwrap_or_default());
+            self.exchanges.push(object(fetched, &ledger, begin));
         }
         if let Some(error) = &fetched.error {
-            say(&format!("{}: {error}{}", printable(&fetched.url), remedy(error)));
+            let fate = fetched.fate().map(|fate| format!(" ({fate})")).unwrap_or_default();
+            say(&format!("{}: {error}{fate}{}", printable(&fetched.url), remedy(error)));
             self.failed.get_or_insert(exit(error));
         }
     }
@@ -161,6 +183,9 @@ impl Shown {
     fn finish(self) -> Outcome {
         if let Some(broken) = self.broken {
             return Err(broken);
+        }
+        if self.waterfall.len() > 1 {
+            output::result(&format!("\n{}", self.waterfall.text(self.style)))?;
         }
         if self.json {
             output::json(&json!({ "schema": "tcpglass.get/1", "exchanges": self.exchanges }))?;
@@ -197,7 +222,8 @@ fn remedy(error: &FetchError) -> &'static str {
     }
 }
 
-fn object(fetched: &Fetched, ledger: &Ledger) -> Value {
+fn object(fetched: &Fetched, ledger: &Ledger, begin: Instant) -> Value {
+    let after = |at: Option<Instant>| at.map(|at| at.since(begin).as_micros() as u64);
     let charges: serde_json::Map<_, _> =
         ledger.charges.iter().map(|c| (c.to.to_owned(), c.us.into())).collect();
     json!({
@@ -210,6 +236,10 @@ fn object(fetched: &Fetched, ledger: &Ledger) -> Value {
         "remote": fetched.remote.map(|r| r.to_string()),
         "reused": fetched.reused,
         "retried": fetched.retried,
+        "pipelined": fetched.pipelined,
+        "ready_us": after(fetched.timings.ready),
+        "start_us": after(fetched.timings.start),
+        "fate": fetched.fate(),
         "total_us": ledger.total_us,
         "ledger_us": charges,
         "error": fetched.error.as_ref().map(ToString::to_string),

@@ -7,6 +7,7 @@ mod fetched;
 mod lab;
 mod table;
 mod timeline;
+mod waterfall;
 
 pub use capture::capture;
 pub use counts::counts;
@@ -15,6 +16,7 @@ pub use fetched::fetched;
 pub use lab::{findings, verdict};
 pub use table::Table;
 pub use timeline::{Phase, timeline};
+pub use waterfall::Waterfall;
 
 /// Whether text may carry colours.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
