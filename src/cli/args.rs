@@ -20,6 +20,7 @@ pub enum Command {
     Run(Run),
     Serve(Serve),
     Get(Get),
+    Load(Load),
     Lab(Lab),
     Explain(Explain),
     Script(Script),
@@ -213,6 +214,69 @@ pub struct Get {
     pub name: Option<String>,
     /// Give up on an exchange after so long
     #[arg(long, value_name = "DURATION", default_value = "2min")]
+    pub timeout: String,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    #[command(flatten)]
+    pub net: NetArgs,
+    #[command(flatten)]
+    pub show: OutputArgs,
+}
+
+/// Put load on a server over this stack: how many requests a second, and how long each takes
+///
+/// Without --rate each connection makes its next request when the last is answered: what a stalled server holds up is
+/// then missing from the times. With --rate requests are due at fixed times, and a request's time counts from there.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  tcpglass load --sim rtt=10ms -c 4 -n 1000 http://glass/bytes/1000\n  \
+                        tcpglass load -c 10 -d 10s --rate 500 http://10.77.0.1:8000/")]
+pub struct Load {
+    /// What to ask for, in turn
+    #[arg(required = true, value_name = "URL", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+    /// Connections to a server at a time
+    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    pub connections: u16,
+    /// Make so many requests [default: 1000, without -d]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub requests: Option<u64>,
+    /// Make requests for so long
+    #[arg(short, long, value_name = "DURATION")]
+    pub duration: Option<String>,
+    /// Requests a second, each due at its own time
+    #[arg(long, value_name = "R")]
+    pub rate: Option<f64>,
+    /// Requests sent ahead of their answers on a connection [default: http.pipeline]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub pipeline: Option<u8>,
+    /// A new connection for each request
+    #[arg(long)]
+    pub no_keepalive: bool,
+    /// Method of the requests [default: GET, with --data POST]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub method: Option<String>,
+    /// Add a header field; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Send DATA as the body; @FILE sends a file
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Start this server in a private network and wait for its port
+    #[arg(long, value_name = "COMMAND", conflicts_with = "sim")]
+    pub with: Option<String>,
+    /// Client and server in the simulator, with this link: rtt=100ms,bandwidth=10mbit,loss=1%
+    #[arg(long, value_name = "LINK")]
+    pub sim: Option<String>,
+    /// Name server to ask [default: the kernel's side]
+    #[arg(long, value_name = "ADDR", conflicts_with = "sim")]
+    pub dns: Vec<std::net::IpAddr>,
+    /// Name of the TUN device
+    #[arg(long, value_name = "DEV", conflicts_with_all = ["sim", "with"])]
+    pub name: Option<String>,
+    /// Give up on a request after so long, a wait for a free port included
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub timeout: String,
     #[command(flatten)]
     pub settings: SettingArgs,

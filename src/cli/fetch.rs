@@ -1,4 +1,4 @@
-//! Where does `get` run? Over a TUN device, with a server in a private network, or between two simulated hosts.
+//! Where do `get` and `load` run? Over a TUN device, with a server in a private network, or between two simulated hosts.
 
 use super::body::Writer;
 use super::child::Passed;
@@ -10,10 +10,18 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
-use tcpglass::service::{Fetched, HttpClient, HttpServer, Site};
+use tcpglass::service::{Fetched, HttpServer, Service, Site};
 use tcpglass::sim::World;
 use tcpglass::stack;
 use tcpglass::trace::Tracer;
+
+/// What runs on the stack, and where its results come until all is done.
+pub struct Client {
+    /// The client.
+    pub service: Box<dyn Service>,
+    /// Disconnected after the last one.
+    pub results: Receiver<Fetched>,
+}
 
 /// How long connections may take to close when all is done.
 const GRACE: Duration = Duration::from_secs(2);
@@ -24,14 +32,13 @@ const START: Duration = Duration::from_secs(10);
 pub fn tun(
     stage: &Stage,
     device: Option<&str>,
-    client: HttpClient,
+    client: Client,
     writer: Option<&Writer>,
     each: &mut dyn FnMut(Fetched),
 ) -> Result<(), Failure> {
     let device = stage.open(device)?;
-    let results = client.results();
-    let started = device.start(Box::new(client))?;
-    take(&results, writer, each);
+    let started = device.start(client.service)?;
+    take(&client.results, writer, each);
     started.finish(GRACE).map(|_| ())
 }
 
@@ -40,7 +47,7 @@ pub fn with(
     stage: &Stage,
     command: &str,
     port: u16,
-    client: HttpClient,
+    client: Client,
     writer: Option<&Writer>,
     each: &mut dyn FnMut(Fetched),
 ) -> Result<(), Failure> {
@@ -50,9 +57,8 @@ pub fn with(
     // Its output is no result of ours.
     let mut server = Passed::spawn(Path::new("/bin/sh"), &args, std::io::stderr().into(), true)?;
     wait_for(&mut server, port, command)?;
-    let results = client.results();
-    let started = device.start(Box::new(client))?;
-    take(&results, writer, each);
+    let started = device.start(client.service)?;
+    take(&client.results, writer, each);
     let finished = started.finish(GRACE).map(|_| ());
     server.terminate();
     finished
@@ -108,7 +114,7 @@ fn take(results: &Receiver<Fetched>, writer: Option<&Writer>, each: &mut dyn FnM
 /// Client and server are simulated; the server listens on port 80, as that of `run` does, and is called glass.
 pub fn sim(
     stage: &Stage,
-    client: HttpClient,
+    client: Client,
     writer: Option<&Writer>,
     each: &mut dyn FnMut(Fetched),
 ) -> Result<(), Failure> {
@@ -128,8 +134,8 @@ pub fn sim(
     let far = world.add_host(NAME, config(&network.addrs), Tracer::default());
     let server = HttpServer::new(SERVICE, addresses, Site::default(), settings.http.clone());
     world.add_service(far, Box::new(server));
-    let results = client.results();
-    world.add_service(near, Box::new(client));
+    let results = client.results;
+    world.add_service(near, client.service);
     // Each exchange has its time limit, so this ends.
     world.run_until(Duration::MAX, |_| {
         loop {

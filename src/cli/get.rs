@@ -1,10 +1,10 @@
 //! `tcpglass get`: what is at a URL, and where does the time go?
 
-use super::args::Get;
+use super::args::{Get, NetArgs, SettingArgs, TraceArgs};
 use super::body::{Discard, Writer};
 use super::failure::{Exit, Failure, say};
 use super::options;
-use super::plan::{Plan, plan};
+use super::plan::{Asked, Plan, plan};
 use super::stage::{NAME, SERVICE, Stage};
 use super::{Outcome, fetch, output};
 use serde_json::{Value, json};
@@ -19,8 +19,13 @@ use tcpglass::time::Instant;
 
 /// Fetches everything, in order; the exit code is that of the first exchange that failed.
 pub fn run(args: Get) -> Outcome {
-    let plan = plan(&args)?;
-    let mut stage = stage(&args)?;
+    let plan = plan(&Asked {
+        urls: &args.urls,
+        method: args.method.as_deref(),
+        headers: &args.headers,
+        data: args.data.as_deref(),
+    })?;
+    let mut stage = stage(&args.settings, &args.trace, &args.net, args.sim.as_deref(), &args.dns)?;
     connections(&args, &mut stage.settings);
     let max_time = tcpglass::knob::duration(&args.timeout)
         .map_err(|e| Failure::usage(format_args!("--timeout {}: {e}", args.timeout)))?;
@@ -51,9 +56,11 @@ pub fn run(args: Get) -> Outcome {
     let mut http = stage.settings.http.clone();
     http.keepalive &= !args.no_keepalive;
     let hosts = if args.sim.is_some() { named(&stage) } else { Vec::new() };
+    let at_once = (http.parallel == 1).then(|| usize::from(if plan.one_server { http.pipeline } else { 1 }));
     let client = |sink: Box<dyn BodySink>| {
         let options = ClientOptions {
             http,
+            at_once,
             repeat: args.repeat,
             hosts,
             max_time: Some(max_time),
@@ -88,25 +95,30 @@ fn connections(args: &Get, settings: &mut Settings) {
     settings.http.pipeline = args.pipeline.unwrap_or(settings.http.pipeline);
 }
 
-fn stage(args: &Get) -> Result<Stage, Failure> {
-    let mut settings = options::settings(&args.settings)?;
-    if let Some(link) = &args.sim {
-        settings.set_link(link)?;
-        settings.check()?;
+/// The settings and the network of a client, with `sim` in the simulator over that link.
+pub fn stage(
+    settings: &SettingArgs,
+    trace: &TraceArgs,
+    net: &NetArgs,
+    sim: Option<&str>,
+    dns: &[IpAddr],
+) -> Result<Stage, Failure> {
+    let mut resolved = options::settings(settings)?;
+    if let Some(link) = sim {
+        resolved.set_link(link)?;
+        resolved.check()?;
     }
-    let network = options::network(&args.net)?;
-    let dns =
-        if args.dns.is_empty() { network.peers.iter().map(|p| p.0).collect() } else { args.dns.clone() };
-    Ok(Stage {
-        settings,
-        recording: options::recording(&args.trace)?,
-        seed: match args.sim {
-            Some(_) => options::simulator_seed(&args.settings),
-            None => options::network_seed(&args.settings),
-        },
-        dns: if args.sim.is_some() { Vec::new() } else { dns },
-        network,
-    })
+    let network = options::network(net)?;
+    let dns = match (sim, dns) {
+        (Some(_), _) => Vec::new(),
+        (None, []) => network.peers.iter().map(|p| p.0).collect(),
+        (None, dns) => dns.to_vec(),
+    };
+    let seed = match sim {
+        Some(_) => options::simulator_seed(settings),
+        None => options::network_seed(settings),
+    };
+    Ok(Stage { settings: resolved, recording: options::recording(trace)?, seed, dns, network })
 }
 
 fn drive(
@@ -117,6 +129,8 @@ fn drive(
     writer: Option<&Writer>,
     each: &mut dyn FnMut(Fetched),
 ) -> Result<(), Failure> {
+    let results = client.results();
+    let client = fetch::Client { service: Box::new(client), results };
     match (&args.sim, &args.with) {
         (Some(_), _) => fetch::sim(stage, client, writer, each),
         (None, Some(command)) => fetch::with(stage, command, plan.ports[0], client, writer, each),
@@ -125,7 +139,7 @@ fn drive(
 }
 
 /// The simulated server's name.
-fn named(stage: &Stage) -> Vec<(String, IpAddr)> {
+pub fn named(stage: &Stage) -> Vec<(String, IpAddr)> {
     stage.network.addrs.iter().map(|(ip, _)| (NAME.to_owned(), *ip)).collect()
 }
 
@@ -194,7 +208,8 @@ impl Shown {
     }
 }
 
-fn exit(error: &FetchError) -> ExitCode {
+/// The exit code for an exchange that failed so.
+pub fn exit(error: &FetchError) -> ExitCode {
     match error {
         FetchError::Connect(StreamError::ConnectionRefused) => Exit::Refused,
         FetchError::Connect(StreamError::ConnectionReset)
@@ -208,7 +223,8 @@ fn exit(error: &FetchError) -> ExitCode {
     .into()
 }
 
-fn remedy(error: &FetchError) -> &'static str {
+/// What can be done about it.
+pub fn remedy(error: &FetchError) -> &'static str {
     match error {
         FetchError::Connect(StreamError::ConnectionRefused) => {
             "; nobody listens there: start the server, or check the port"

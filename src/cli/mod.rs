@@ -11,6 +11,7 @@ mod fetch;
 mod get;
 mod knobs;
 mod lab;
+mod load;
 mod options;
 mod output;
 mod plan;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Lab(args) => lab::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Get(args) => get::run(args),
+        Command::Load(args) => load::run(args),
     };
     outcome.unwrap_or_else(|failure| failure.report())
 }

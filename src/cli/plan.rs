@@ -1,6 +1,5 @@
 //! What does `get` ask for? URLs, method, fields and body, checked before anything is created.
 
-use super::args::Get;
 use super::failure::Failure;
 use std::io::Read;
 use std::sync::Arc;
@@ -17,20 +16,36 @@ pub struct Plan {
     pub requests: Vec<RequestPlan>,
     /// The ports of the URLs, each once, the first URL's first.
     pub ports: Vec<u16>,
+    /// Whether all URLs lead to the same host and port.
+    pub one_server: bool,
+}
+
+/// What was typed about requests.
+pub struct Asked<'a> {
+    /// URLs.
+    pub urls: &'a [String],
+    /// The method, if one was named.
+    pub method: Option<&'a str>,
+    /// `Name: value` each.
+    pub headers: &'a [String],
+    /// The body, or `@` and a file.
+    pub data: Option<&'a str>,
 }
 
 /// Makes sense of what was typed.
-pub fn plan(args: &Get) -> Result<Plan, Failure> {
-    let body = args.data.as_deref().map(body).transpose()?;
+pub fn plan(args: &Asked) -> Result<Plan, Failure> {
+    let body = args.data.map(body).transpose()?;
     let fields: Vec<(&str, &str)> = args.headers.iter().map(|h| field(h)).collect::<Result<_, _>>()?;
-    let mut plan = Plan { requests: Vec::new(), ports: Vec::new() };
-    for text in &args.urls {
+    let mut plan = Plan { requests: Vec::new(), ports: Vec::new(), one_server: true };
+    let mut server = None;
+    for text in args.urls {
         let mut request = RequestPlan::get(text).map_err(Failure::usage)?;
-        let port = destination(request.url())?;
+        let (host, port) = destination(request.url())?;
+        plan.one_server &= *server.get_or_insert_with(|| (host.clone(), port)) == (host, port);
         if let Some(body) = &body {
             request = request.body(RequestBody::Bytes(body.clone()));
         }
-        if let Some(method) = &args.method {
+        if let Some(method) = args.method {
             request = request.method(method).map_err(|e| Failure::usage(format_args!("-X {method}: {e}")))?;
         }
         for (name, value) in &fields {
@@ -44,8 +59,8 @@ pub fn plan(args: &Get) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// The port of a URL that a host can be connected to by.
-fn destination(text: &str) -> Result<u16, Failure> {
+/// Host and port of a URL that a host can be connected to by.
+fn destination(text: &str) -> Result<(String, u16), Failure> {
     let wrong = |why: &str| Failure::usage(format_args!("{text}: {why}"));
     let url = Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
     let usable = match url.host() {
@@ -57,7 +72,8 @@ fn destination(text: &str) -> Result<u16, Failure> {
     if !usable {
         return Err(wrong("no host that can be connected to"));
     }
-    url.port_or_known_default().ok_or_else(|| wrong("no port"))
+    let port = url.port_or_known_default().ok_or_else(|| wrong("no port"))?;
+    Ok((url.host_str().unwrap_or_default().to_owned(), port))
 }
 
 fn field(text: &str) -> Result<(&str, &str), Failure> {
@@ -95,7 +111,9 @@ mod tests {
     fn planned(args: &[&str]) -> Result<Plan, String> {
         let cli = Cli::try_parse_from(["tcpglass", "get"].iter().chain(args)).unwrap();
         let Command::Get(args) = cli.command else { panic!("{:?}", cli.command) };
-        plan(&args).map_err(|e| format!("{e:?}"))
+        let (urls, headers) = (&args.urls[..], &args.headers[..]);
+        let asked = Asked { urls, method: args.method.as_deref(), headers, data: args.data.as_deref() };
+        plan(&asked).map_err(|e| format!("{e:?}"))
     }
 
     #[test]

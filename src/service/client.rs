@@ -38,6 +38,10 @@ pub struct ClientOptions {
     pub http: Config,
     /// How often all plans are carried out.
     pub repeat: u64,
+    /// At most so many requests under way at a time, to all origins together; `None` leaves it to the pool.
+    pub at_once: Option<usize>,
+    /// At most so many requests in all.
+    pub limit: Option<u64>,
     /// After so long no further request is begun.
     pub duration: Option<Duration>,
     /// Requests in a second, each due at its own time whether or not those before it were answered; `None` begins each
@@ -72,6 +76,8 @@ impl Default for ClientOptions {
         ClientOptions {
             http: Config::default(),
             repeat: 1,
+            at_once: None,
+            limit: None,
             duration: None,
             rate: None,
             opts: None,
@@ -103,7 +109,7 @@ pub struct HttpClient {
     queues: Vec<Queue>,
     /// How many wait in all queues.
     queued: usize,
-    /// Requests begun and not finished.
+    /// Requests on a connection, or on the way to one.
     active: usize,
     stopped: bool,
     /// When to look again whether results were taken.
@@ -230,6 +236,12 @@ impl HttpClient {
     /// Requests that fell due, by a rate or a duration, and were never begun.
     pub fn unbegun(&self) -> u64 {
         self.schedule.missed()
+    }
+
+    /// Whether another request may be begun beside those under way.
+    fn may_begin(&self) -> bool {
+        let many = self.options.at_once.is_some_and(|most| self.active + self.queued >= most);
+        !self.stopped && !many && !self.results_full()
     }
 
     fn results_full(&self) -> bool {

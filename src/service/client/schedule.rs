@@ -26,7 +26,7 @@ impl Schedule {
         Schedule {
             plans: plans as u64,
             next: 0,
-            total: (plans as u64).saturating_mul(options.repeat),
+            total: (plans as u64).saturating_mul(options.repeat).min(options.limit.unwrap_or(u64::MAX)),
             interval: options.rate.filter(|rate| *rate > 0.0).map(|rate| 1e9 / rate),
             duration: options.duration,
             begin: None,
@@ -111,8 +111,7 @@ impl HttpClient {
             while self.place_queued(now, stack, origin) {}
             origin += 1;
         }
-        while !self.stopped
-            && !self.results_full()
+        while self.may_begin()
             && let Some((plan, ready)) = self.schedule.peek(now)
         {
             let id = self.plans[plan].origin;
@@ -126,15 +125,14 @@ impl HttpClient {
             }
             let place = self.schedule.take();
             let job = Job::new(now, ready, place, &self.plans[plan]);
-            self.active += 1;
             if full {
                 self.queues[id.index()].waiting.push_back(job);
                 self.queued += 1;
             } else {
                 let before = self.active;
-                self.assign(now, stack, id, job);
+                self.activate(now, stack, id, job);
                 // One that failed at once, for want of a port say, would be followed by such ones without end.
-                hopeless = self.active < before && self.options.duration.is_some();
+                hopeless = self.active <= before && self.options.duration.is_some();
                 if hopeless {
                     break;
                 }
@@ -196,10 +194,8 @@ impl HttpClient {
     }
 
     fn activate(&mut self, now: Instant, stack: &mut Stack, id: OriginId, mut job: Job) {
-        if job.not_before.is_some() {
-            // A second attempt left the active ones when the first failed.
-            self.active += 1;
-        } else {
+        self.active += 1;
+        if job.not_before.is_none() {
             job.fetched.timings.start = Some(now);
         }
         self.assign(now, stack, id, job);
@@ -230,7 +226,7 @@ impl HttpClient {
     /// The next request that may follow others on connection `key`: only safe ones, and none that was sent before
     /// (RFC 9112 §9.3.2).
     pub(super) fn next_to_pipeline(&mut self, now: Instant, key: usize) -> Option<Job> {
-        if self.options.http.pipeline <= 1 || self.stopped || self.results_full() {
+        if self.options.http.pipeline <= 1 || !self.may_begin() {
             return None;
         }
         let id = self.pool[key].origin();
@@ -245,6 +241,7 @@ impl HttpClient {
             }
             let mut job = queue.waiting.pop_front()?;
             self.queued -= 1;
+            self.active += 1;
             job.fetched.timings.start = Some(now);
             return Some(job);
         }
@@ -266,9 +263,6 @@ impl HttpClient {
             let queue = std::mem::take(&mut self.queues[origin]);
             for mut job in queue.again.into_iter().chain(queue.waiting) {
                 self.queued -= 1;
-                if job.not_before.is_none() {
-                    self.active -= 1;
-                }
                 job.fetched.error = Some(FetchError::Stopped);
                 let at = job.fetched.timings.start.unwrap_or(Instant::ZERO);
                 self.hand_out(at, job.fetched);

@@ -2,6 +2,7 @@
 
 use super::*;
 use tcpglass::http::{Departed, Farewell};
+use tcpglass::service::{LoadClient, LoadReport};
 use tcpglass::sim::Listener;
 use tcpglass::tcp::State;
 
@@ -316,4 +317,67 @@ fn a_request_to_a_closed_server_costs_the_unread_answers_unless_someone_takes_ca
         let (text, error) = ten_unread_and_an_eleventh(Duration::from_secs(5), keep);
         assert_eq!((answers(&text), error), (10, None), "the server read on: no RST");
     }
+}
+
+/// Puts a load on the server and returns what was counted.
+fn load(plan: RequestPlan, options: ClientOptions) -> LoadReport {
+    let mut net = Net::new(|_| {});
+    let client = LoadClient::new(Owner(2), vec![plan], options);
+    let (watch, done) = (client.watch(), client.done());
+    net.world.add_service(net.client, Box::new(client));
+    let over = Err(crossbeam_channel::TryRecvError::Disconnected);
+    assert!(net.world.run_until(60 * MINUTE, |_| done.try_recv() == over));
+    watch.report()
+}
+
+#[test]
+fn a_load_counts_answers_errors_and_ports_and_its_times_are_those_of_the_link() {
+    let about = |nanos: u64, millis: u64| nanos.abs_diff(millis * 1_000_000) < millis * 1_000;
+    let limit = |n| ClientOptions { limit: Some(n), repeat: u64::MAX, ..http(|c| c.parallel = 4) };
+    let report = load(plan("/bytes/10"), limit(400));
+    assert_eq!((report.answered(), report.failed(), report.statuses[&200]), (400, 0, 400));
+    assert_eq!((report.handshake.len(), report.most_open, report.bytes), (4, 4, 4000));
+    assert!(about(report.latency.value_at_quantile(0.5), 20), "a round trip");
+    assert!(about(report.latency.max(), 40), "the first waits for its handshake");
+    // A handshake, and a hundred round trips.
+    assert_eq!(report.elapsed(), RTT * 101);
+    let refused = load(RequestPlan::get("http://10.77.0.2:81/").unwrap(), limit(7));
+    assert_eq!((refused.answered(), refused.errors["refused"]), (0, 7));
+}
+
+#[test]
+fn a_rate_that_the_server_cannot_serve_shows_in_the_times_and_a_closed_loop_hides_it() {
+    let options =
+        |rate| ClientOptions { repeat: u64::MAX, duration: Some(10 * SECOND), rate, ..http(|_| {}) };
+    // One connection that answers once in 100 ms, and 20 requests a second: half of them are not begun in time.
+    let open = load(plan("/delay/80"), options(Some(20.0)));
+    assert_eq!((open.answered(), open.unbegun), (100, 100));
+    let max = Duration::from_nanos(open.latency.max());
+    assert!(max > 5 * SECOND - RTT * 10 && max < 6 * SECOND, "{max:?}");
+    let closed = load(plan("/delay/80"), options(None));
+    assert_eq!((closed.answered(), closed.unbegun), (100, 0));
+    assert!(Duration::from_nanos(closed.latency.max()) < SECOND / 5);
+}
+
+#[test]
+fn a_load_without_keep_alive_waits_for_ports_in_time_wait() {
+    let mut net = Net::new(|_| {});
+    let config =
+        tcp::Config { ports_first: 40_000, ports_last: 40_009, time_wait: SECOND, ..tcp::Config::linux() };
+    net.world.stack(net.client).set_tcp_config(config);
+    // The client closes first, so that TIME-WAIT is its own.
+    let options = ClientOptions {
+        limit: Some(30),
+        repeat: u64::MAX,
+        port_wait: MINUTE,
+        ..http(|c| (c.idle_timeout, c.idle_connections) = (SECOND, 0))
+    };
+    let client = LoadClient::new(Owner(2), vec![plan("/bytes/1")], options);
+    let watch = client.watch();
+    net.world.add_service(net.client, Box::new(client));
+    net.world.run_for(MINUTE);
+    let report = watch.report();
+    assert_eq!((report.answered(), report.failed(), report.handshake.len()), (30, 0, 30));
+    assert_eq!(report.most_time_wait, 10);
+    assert!(report.port_wait > SECOND, "{:?}", report.port_wait);
 }

@@ -1,0 +1,130 @@
+//! `tcpglass load`: what does a server do under load?
+
+use super::args::Load;
+use super::failure::{Failure, say};
+use super::plan::{Asked, plan};
+use super::stage::{SERVICE, Stage};
+use super::{Outcome, fetch, get, output};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use tcpglass::report;
+use tcpglass::service::{ClientOptions, LoadClient, LoadReport};
+
+/// How many requests are made where nothing says how many, nor how long.
+const REQUESTS: u64 = 1000;
+
+/// Makes the requests and shows what came of them; the exit code is that of the first one that failed.
+pub fn run(args: Load) -> Outcome {
+    let wrong = |what: &str, e: tcpglass::knob::ValueError| Failure::usage(format_args!("{what}: {e}"));
+    let plan = plan(&Asked {
+        urls: &args.urls,
+        method: args.method.as_deref(),
+        headers: &args.headers,
+        data: args.data.as_deref(),
+    })?;
+    let time = |name: &str, text: &str| {
+        tcpglass::knob::duration(text).map_err(|e| wrong(&format!("{name} {text}"), e))
+    };
+    let max_time = time("--timeout", &args.timeout)?;
+    let duration = args.duration.as_deref().map(|d| time("-d", d)).transpose()?;
+    if args.rate.is_some_and(|rate| !(1e-3..=1e7).contains(&rate)) {
+        return Err(Failure::usage("--rate takes requests per second, 0.001 to 10000000"));
+    }
+    let mut stage = get::stage(&args.settings, &args.trace, &args.net, args.sim.as_deref(), &args.dns)?;
+    let http = &mut stage.settings.http;
+    http.parallel = args.connections;
+    http.idle_connections = http.idle_connections.max(u32::from(args.connections));
+    http.pipeline = args.pipeline.unwrap_or(http.pipeline);
+    let mut client_http = http.clone();
+    client_http.keepalive &= !args.no_keepalive;
+    if args.with.is_some()
+        && let Some(warning) = stage.enter()?
+    {
+        say(&warning);
+    }
+    let limit = args.requests.or(duration.is_none().then_some(REQUESTS));
+    let client = LoadClient::new(
+        SERVICE,
+        plan.requests.clone(),
+        ClientOptions {
+            http: client_http,
+            repeat: u64::MAX,
+            limit,
+            duration,
+            rate: args.rate,
+            hosts: if args.sim.is_some() { get::named(&stage) } else { Vec::new() },
+            max_time: Some(max_time),
+            port_wait: max_time,
+            ..ClientOptions::default()
+        },
+    );
+    let (watch, done) = (client.watch(), client.done());
+    drive(&args, &stage, plan.ports[0], client, &done)?;
+    show(&args, &watch.report())
+}
+
+fn drive(
+    args: &Load,
+    stage: &Stage,
+    port: u16,
+    client: LoadClient,
+    done: &crossbeam_channel::Receiver<tcpglass::service::Fetched>,
+) -> Result<(), Failure> {
+    let client = fetch::Client { service: Box::new(client), results: done.clone() };
+    match (&args.sim, &args.with) {
+        (Some(_), _) => fetch::sim(stage, client, None, &mut |_| {}),
+        (None, Some(command)) => fetch::with(stage, command, port, client, None, &mut |_| {}),
+        (None, None) => fetch::tun(stage, args.name.as_deref(), client, None, &mut |_| {}),
+    }
+}
+
+fn show(args: &Load, report: &LoadReport) -> Outcome {
+    if args.show.json {
+        output::json(&object(args, report))?;
+    } else {
+        output::result(&report::load(report, args.rate.is_some(), output::stdout_style(&args.show)))?;
+    }
+    match &report.first_error {
+        None => Ok(ExitCode::SUCCESS),
+        Some(error) => {
+            say(&format!("the first that failed: {error}{}", get::remedy(error)));
+            Ok(get::exit(error))
+        }
+    }
+}
+
+fn object(args: &Load, report: &LoadReport) -> Value {
+    let times = |h: &hdrhistogram::Histogram<u64>| {
+        let mut object: serde_json::Map<String, Value> = (report::PERCENTILES.iter())
+            .map(|p| (format!("p{p}"), (h.value_at_quantile(p / 100.0) / 1000).into()))
+            .collect();
+        object.insert("min".into(), (h.min() / 1000).into());
+        object.insert("mean".into(), (h.mean() as u64 / 1000).into());
+        object.insert("count".into(), h.len().into());
+        object
+    };
+    let statuses: serde_json::Map<_, _> =
+        report.statuses.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect();
+    json!({
+        "schema": "tcpglass.load/1",
+        "urls": args.urls,
+        "open_loop": args.rate.is_some(),
+        "answered": report.answered(),
+        "failed": report.failed(),
+        "not_begun": report.unbegun,
+        "by_status": statuses,
+        "errors": report.errors,
+        "retried": report.retried,
+        "pipelined": report.pipelined,
+        "bytes": report.bytes,
+        "elapsed_us": report.elapsed().as_micros() as u64,
+        "latency_us": times(&report.latency),
+        "handshake_us": times(&report.handshake),
+        "connections": report.handshake.len(),
+        "most_connections": report.most_open,
+        "ports": report.ports,
+        "most_time_wait": report.most_time_wait,
+        "time_wait": report.time_wait,
+        "port_wait_us": report.port_wait.as_micros() as u64,
+    })
+}

@@ -1,0 +1,69 @@
+//! How does a load look that was put on a server?
+
+use super::{Style, Table, plural};
+use crate::service::LoadReport;
+use crate::time::{Duration, Spoken};
+use std::fmt::Write;
+
+/// The shares of requests whose times are shown, percent.
+pub const PERCENTILES: [f64; 6] = [50.0, 75.0, 90.0, 99.0, 99.9, 100.0];
+
+/// Totals, a table of times, errors by kind, and what it cost in ports. `open_loop` says from when times count.
+pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
+    let nanos = |n: u64| Spoken(Duration::from_nanos(n)).to_string();
+    let seconds = report.elapsed().as_secs_f64();
+    let per_second = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
+    let mut out = String::new();
+    let answered = report.answered();
+    let statuses: Vec<String> = report.statuses.iter().map(|(status, n)| format!("{n}×{status}")).collect();
+    let head = format!("{} answered in {}", plural(answered, "request"), Spoken(report.elapsed()));
+    let _ = writeln!(
+        out,
+        "{}  {:.0} per second, {:.3} MB/s of bodies  {}",
+        style.bold(&head),
+        per_second(answered),
+        per_second(report.bytes) / 1e6,
+        style.dim(&statuses.join(", "))
+    );
+    if report.failed() > 0 {
+        let kinds: Vec<String> = report.errors.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        let _ = writeln!(out, "{}", style.bad(&format!("failed: {}", kinds.join(", "))));
+    }
+    if report.unbegun > 0 {
+        let text = format!("{} fell due and were not begun", plural(report.unbegun, "request"));
+        let _ = writeln!(out, "{}", style.bad(&text));
+    }
+    let mut headings = vec![String::new()];
+    headings.extend(PERCENTILES.iter().map(|p| if *p == 100.0 { ">max".into() } else { format!(">{p} %") }));
+    headings.push(">mean".into());
+    let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+    let from = if open_loop { "time, from when it was due" } else { "time, from when it was begun" };
+    for (name, times) in [(from, &report.latency), ("handshake", &report.handshake)] {
+        if !times.is_empty() {
+            let mut cells = vec![name.to_owned()];
+            cells.extend(PERCENTILES.iter().map(|p| nanos(times.value_at_quantile(p / 100.0))));
+            cells.push(nanos(times.mean() as u64));
+            table.row(cells);
+        }
+    }
+    if !table.is_empty() {
+        out += &table.render(style, "  ");
+    }
+    let _ = write!(
+        out,
+        "{}, {} at most at a time; of {} {} were in TIME-WAIT at most, {} at the end",
+        plural(report.handshake.len(), "connection"),
+        report.most_open,
+        plural(report.ports as u64, "port"),
+        report.most_time_wait,
+        report.time_wait
+    );
+    if !report.port_wait.is_zero() {
+        let _ = write!(out, "; {} waited for a port in all", Spoken(report.port_wait));
+    }
+    out.push('\n');
+    if report.pipelined + report.retried > 0 {
+        let _ = writeln!(out, "{} pipelined, {} sent a second time", report.pipelined, report.retried);
+    }
+    out
+}
