@@ -23,7 +23,7 @@ pub(super) enum Announced {
 }
 
 /// Fields that a page cannot set, because a wrong value would break the framing or the connection.
-const OWN: [&str; 5] = ["Connection", "Keep-Alive", "Content-Length", "Transfer-Encoding", "Date"];
+const OWN: [&str; 4] = ["Connection", "Keep-Alive", "Content-Length", "Transfer-Encoding"];
 
 /// Writes a final response head. The status line always says HTTP/1.1 (RFC 9110 §6.2).
 pub(super) fn response(
@@ -36,7 +36,10 @@ pub(super) fn response(
 ) {
     let out = out.tail();
     status_line(out, status);
-    push_line(out, "Date", &date::imf_fixdate(date::seconds(now)));
+    // RFC 9110 §6.6.1: an answer that is passed on keeps the date of its origin.
+    if !fields.has("Date") {
+        push_line(out, "Date", &date::imf_fixdate(date::seconds(now)));
+    }
     others(out, fields, &OWN);
     length(out, announced);
     match persistence {

@@ -8,6 +8,7 @@ mod files;
 mod load;
 mod pages;
 mod plan;
+mod proxy;
 mod pump;
 mod server;
 mod timers;
@@ -23,6 +24,7 @@ pub use files::check_root;
 pub use load::{LoadClient, LoadReport, LoadWatch};
 pub use pages::Site;
 pub use plan::{BodySink, FetchError, Fetched, PlanError, RequestBody, RequestPlan, Timings};
+pub use proxy::{Proxy, ProxyKind, ProxyOptions, ProxyTotals};
 pub use server::{HttpServer, Listening, ServerTotals};
 
 /// Something that lives in the stack's thread (or on a simulated host) and serves its sockets without blocking.

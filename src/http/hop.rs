@@ -1,0 +1,68 @@
+//! Which fields are for one hop only? What an intermediary takes out of a message, and what it adds (RFC 9110 §7.6).
+
+use super::fields::Fields;
+use super::head::Version;
+
+/// Fields that end at the next hop whether or not `Connection` names them (RFC 9110 §7.6.1, §10.1.4, §11.7; RFC 9112
+/// §6.1, App. C.2.2 for `Proxy-Connection`).
+const HOP: [&str; 10] = [
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Authentication-Info",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+/// The fields of a message as an intermediary passes them on: without those of the hop that it came over, those that
+/// `Connection` names included (RFC 9110 §7.6.1), and without `also`; with a `Via` of its own (§7.6.3), in which
+/// `received_by` is how it is called.
+pub fn forward(fields: &Fields, version: Version, received_by: &str, also: &[&str]) -> Fields {
+    let mut out = Fields::new();
+    for (name, value) in fields.iter() {
+        let ends_here = HOP.iter().chain(also).any(|hop| hop.eq_ignore_ascii_case(name))
+            || fields.list_has("Connection", name);
+        if !ends_here {
+            out.append(name.as_bytes(), value);
+        }
+    }
+    let version = if version == Version::Http10 { "1.0" } else { "1.1" };
+    out.with("Via", format!("{version} {received_by}"))
+}
+
+/// Whether an intermediary called `received_by` has passed the message on before.
+pub fn has_passed(fields: &Fields, received_by: &str) -> bool {
+    fields.list("Via").any(|via| {
+        via.split(|b| b.is_ascii_whitespace()).nth(1).is_some_and(|by| by == received_by.as_bytes())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_one_hop_goes_no_further_rfc_9110_7_6_1() {
+        let fields = Fields::new()
+            .with("Host", "a")
+            .with("Connection", "close, X-Private")
+            .with("connection", "Keep-Alive")
+            .with("Keep-Alive", "timeout=5")
+            .with("Proxy-Connection", "keep-alive")
+            .with("x-private", "1")
+            .with("TE", "trailers")
+            .with("Upgrade", "websocket")
+            .with("Transfer-Encoding", "chunked")
+            .with("Via", "1.0 fred")
+            .with("X-Public", "2");
+        let out = forward(&fields, Version::Http11, "glass:8080", &["Host"]);
+        let names: Vec<&str> = out.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Via", "X-Public", "Via"]);
+        assert_eq!(out.all("Via").collect::<Vec<_>>(), [&b"1.0 fred"[..], b"1.1 glass:8080"]);
+        assert!(has_passed(&out, "glass:8080") && has_passed(&out, "fred") && !has_passed(&out, "glass"));
+    }
+}

@@ -1,0 +1,356 @@
+//! What stands between a client and a server? An HTTP proxy: one that knows what it relays, and one that does not.
+
+mod dumb;
+mod smart;
+mod upstream;
+
+use super::Service;
+use super::pump::Scratch;
+use super::server::Listening;
+use super::timers::Timers;
+use crate::http::{Config, Origin};
+use crate::stack::{ConnId, ListenerId, Owner, QueryId, Ready, Stack};
+use crate::stream::ByteStream;
+use crate::tcp;
+use crate::time::{Duration, Instant};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use dumb::Dumb;
+use slab::Slab;
+use smart::Smart;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use upstream::Upstream;
+
+/// Clients at one time; further ones wait in the listener's backlog.
+const MAX_CLIENTS: usize = 1 << 16;
+
+/// What a proxy knows of what it relays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProxyKind {
+    /// An HTTP/1.0-era one (RFC 9112 App. C.2.2): it sends one request on with all its fields as they are, and relays
+    /// bytes until the server closes. Where the client asked for `keep-alive` the server believes that the proxy
+    /// did and keeps the connection, the proxy waits for its end, and the client's next request is never looked at.
+    Dumb,
+    /// One that keeps both connections apart: fields for one hop end here (RFC 9110 §7.6.1), messages are framed anew
+    /// for the next, and what goes wrong behind it is answered 502 or 504.
+    Smart,
+}
+
+/// How a proxy works.
+#[derive(Clone, Debug)]
+pub struct ProxyOptions {
+    /// What it knows.
+    pub kind: ProxyKind,
+    /// Where all requests go; `None` goes where each request's absolute-form target says (RFC 9112 §3.2.2).
+    pub upstream: Option<Origin>,
+    /// Names whose addresses are known, looked at before the name servers.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// How long name and connection may take.
+    pub connect_timeout: Duration,
+    /// Limits and timeouts of both sides.
+    pub http: Config,
+}
+
+impl ProxyOptions {
+    /// A forward proxy.
+    pub fn new(kind: ProxyKind) -> ProxyOptions {
+        ProxyOptions {
+            kind,
+            upstream: None,
+            hosts: Vec::new(),
+            connect_timeout: Duration::from_secs(10),
+            http: Config::default(),
+        }
+    }
+}
+
+/// What a proxy has done so far.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ProxyTotals {
+    /// Connections of clients.
+    pub clients: u64,
+    /// Requests that were sent on.
+    pub requests: u64,
+    /// Connections to servers.
+    pub upstreams: u64,
+    /// Requests that the proxy answered itself: malformed, or the server could not be reached.
+    pub refused: u64,
+}
+
+/// A proxy on its own addresses.
+pub struct Proxy {
+    owner: Owner,
+    options: Arc<ProxyOptions>,
+    http: Arc<Config>,
+    /// Addresses to listen on at the first poll.
+    addresses: Vec<SocketAddr>,
+    listeners: Vec<ListenerId>,
+    listening: (Sender<Listening>, Receiver<Listening>),
+    started: bool,
+    draining: bool,
+    accept_later: bool,
+    relays: Slab<Relay>,
+    by_id: HashMap<ConnId, usize>,
+    by_query: HashMap<QueryId, usize>,
+    timers: Timers,
+    scratch: Scratch,
+    body: Scratch,
+    totals: ProxyTotals,
+}
+
+/// A client's connection and what belongs to it.
+struct Relay {
+    client: Side,
+    upstream: Upstream,
+    /// Those of the upstream's handles that the tables lead from.
+    known: (Option<ConnId>, Option<QueryId>),
+    armed: Option<Instant>,
+    work: Work,
+}
+
+enum Work {
+    Dumb(Dumb),
+    Smart(Box<Smart>),
+}
+
+/// The client's end.
+struct Side {
+    id: ConnId,
+    eof: bool,
+}
+
+/// What a relay works with, for the time of one turn.
+struct Cx<'a> {
+    now: Instant,
+    stack: &'a mut Stack,
+    owner: Owner,
+    options: &'a ProxyOptions,
+    http: &'a Arc<Config>,
+    scratch: &'a mut Scratch,
+    body: &'a mut Scratch,
+    totals: &'a mut ProxyTotals,
+}
+
+/// What a turn has led to.
+enum Turn {
+    /// It goes on, with something to do at that time at the latest.
+    On(Option<Instant>),
+    /// The client's connection is let go; with a RST if what it got must not be taken for complete.
+    Over { abort: bool },
+}
+
+impl Proxy {
+    /// A proxy that listens on `addresses` from its first poll on.
+    pub fn new(owner: Owner, addresses: Vec<SocketAddr>, options: ProxyOptions) -> Proxy {
+        Proxy {
+            owner,
+            http: Arc::new(options.http.clone()),
+            options: Arc::new(options),
+            listening: bounded(addresses.len()),
+            addresses,
+            listeners: Vec::new(),
+            started: false,
+            draining: false,
+            accept_later: false,
+            relays: Slab::new(),
+            by_id: HashMap::new(),
+            by_query: HashMap::new(),
+            timers: Timers::default(),
+            scratch: Scratch::new(),
+            body: Scratch::new(),
+            totals: ProxyTotals::default(),
+        }
+    }
+
+    /// What became of the addresses, one answer for each.
+    pub fn listening(&self) -> Receiver<Listening> {
+        self.listening.1.clone()
+    }
+
+    /// What was done so far.
+    pub fn totals(&self) -> ProxyTotals {
+        self.totals
+    }
+
+    fn start(&mut self, stack: &mut Stack) {
+        self.started = true;
+        for address in std::mem::take(&mut self.addresses) {
+            let became = match stack.listen(address, None, self.owner) {
+                Ok(id) => {
+                    self.listeners.push(id);
+                    Listening::At(stack.listener_addr(id).unwrap_or(address))
+                }
+                Err(e) => Listening::Failed(address, e),
+            };
+            // The channel has room for all of them.
+            let _ = self.listening.0.try_send(became);
+        }
+        self.accept_later = true;
+    }
+
+    fn accept(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
+        while !self.draining {
+            if self.relays.len() >= MAX_CLIENTS {
+                self.accept_later = true;
+                return;
+            }
+            let Some(accepted) = stack.accept(listener, self.owner) else { return };
+            self.totals.clients += 1;
+            let work = match self.options.kind {
+                ProxyKind::Dumb => Work::Dumb(Dumb::new(now, &self.http)),
+                ProxyKind::Smart => Work::Smart(Box::new(Smart::new(now, &self.http, accepted.local))),
+            };
+            let key = self.relays.insert(Relay {
+                client: Side { id: accepted.id, eof: false },
+                upstream: Upstream::default(),
+                known: (None, None),
+                armed: None,
+                work,
+            });
+            self.by_id.insert(accepted.id, key);
+            self.turn(now, stack, key);
+        }
+    }
+
+    fn ready(&mut self, now: Instant, stack: &mut Stack, ready: Ready) {
+        match ready {
+            Ready::Accept(listener) => self.accept(now, stack, listener),
+            Ready::Resolved(query) => {
+                let Some(key) = self.by_query.remove(&query) else { return };
+                let Some(answer) = stack.resolved(query) else { return };
+                self.with(now, stack, key, |relay, cx| relay.upstream.resolved(cx, answer));
+                self.turn(now, stack, key);
+            }
+            Ready::Conn(id, event) => {
+                let Some(&key) = self.by_id.get(&id) else { return };
+                let own = self.relays[key].client.id == id;
+                if !own {
+                    self.with(now, stack, key, |relay, cx| relay.upstream.event(cx, event));
+                }
+                self.turn(now, stack, key);
+                if own && matches!(event, tcp::Event::Closed(_)) && self.by_id.contains_key(&id) {
+                    self.remove(now, stack, key, false);
+                }
+            }
+        }
+    }
+
+    fn with<R>(
+        &mut self,
+        now: Instant,
+        stack: &mut Stack,
+        key: usize,
+        f: impl FnOnce(&mut Relay, &mut Cx) -> R,
+    ) -> R {
+        let mut cx = Cx {
+            now,
+            stack,
+            owner: self.owner,
+            options: &self.options,
+            http: &self.http,
+            scratch: &mut self.scratch,
+            body: &mut self.body,
+            totals: &mut self.totals,
+        };
+        f(&mut self.relays[key], &mut cx)
+    }
+
+    /// Lets a relay run as far as it goes.
+    fn turn(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+        let turn = self.with(now, stack, key, |relay, cx| match &mut relay.work {
+            Work::Dumb(dumb) => dumb.turn(cx, &mut relay.client, &mut relay.upstream),
+            Work::Smart(smart) => smart.turn(cx, &mut relay.client, &mut relay.upstream),
+        });
+        let relay = &mut self.relays[key];
+        let before = std::mem::replace(&mut relay.known, relay.upstream.handles());
+        if before.0 != relay.known.0 {
+            before.0.map(|id| self.by_id.remove(&id));
+            relay.known.0.map(|id| self.by_id.insert(id, key));
+        }
+        if before.1 != relay.known.1 {
+            before.1.map(|query| self.by_query.remove(&query));
+            relay.known.1.map(|query| self.by_query.insert(query, key));
+        }
+        match turn.unwrap_or(Turn::Over { abort: false }) {
+            Turn::On(deadline) => {
+                let deadline = deadline.into_iter().chain(relay.upstream.deadline()).min();
+                self.timers.arm(key, deadline, &mut relay.armed);
+            }
+            Turn::Over { abort } => self.remove(now, stack, key, abort),
+        }
+    }
+
+    fn remove(&mut self, now: Instant, stack: &mut Stack, key: usize, abort: bool) {
+        self.with(now, stack, key, |relay, cx| relay.upstream.close(cx));
+        let mut relay = self.relays.remove(key);
+        self.timers.cancel(key, &mut relay.armed);
+        self.by_id.remove(&relay.client.id);
+        relay.known.0.map(|id| self.by_id.remove(&id));
+        relay.known.1.map(|query| self.by_query.remove(&query));
+        if abort {
+            stack.stream(now, relay.client.id).abort();
+        }
+        stack.release(now, relay.client.id);
+    }
+
+    fn due(&mut self, now: Instant, stack: &mut Stack) {
+        while let Some(key) = self.timers.pop_due(now) {
+            if self.relays.contains(key) {
+                self.with(now, stack, key, |relay, cx| relay.upstream.give_up(cx));
+                let relay = &mut self.relays[key];
+                relay.armed = None;
+                match &mut relay.work {
+                    Work::Dumb(dumb) => dumb.on_timeout(now),
+                    Work::Smart(smart) => smart.on_timeout(now),
+                }
+                self.turn(now, stack, key);
+            }
+        }
+    }
+}
+
+impl Service for Proxy {
+    fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    fn poll(&mut self, now: Instant, stack: &mut Stack) {
+        if !self.started {
+            self.start(stack);
+        }
+        while let Some(ready) = stack.ready(self.owner) {
+            self.ready(now, stack, ready);
+        }
+        self.due(now, stack);
+        if self.accept_later && self.relays.len() < MAX_CLIENTS {
+            self.accept_later = false;
+            for n in 0..self.listeners.len() {
+                self.accept(now, stack, self.listeners[n]);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.started { self.timers.next() } else { Some(Instant::ZERO) }
+    }
+
+    fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
+        if !self.draining {
+            self.draining = true;
+            self.addresses.clear();
+            for listener in self.listeners.drain(..) {
+                stack.close_listener(now, listener);
+            }
+            let open: Vec<usize> = self.relays.iter().map(|(key, _)| key).collect();
+            for key in open {
+                if let Work::Smart(smart) = &mut self.relays[key].work {
+                    smart.drain();
+                    self.turn(now, stack, key);
+                }
+            }
+        }
+        self.poll(now, stack);
+        self.relays.is_empty()
+    }
+}

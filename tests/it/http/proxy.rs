@@ -1,0 +1,210 @@
+//! Does a proxy keep the two connections apart that it stands between, and what happens where it does not?
+
+use super::*;
+use tcpglass::service::{Proxy, ProxyKind, ProxyOptions};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A client, a server, and a proxy at 10.77.0.9:3128.
+fn net(kind: ProxyKind, change: impl FnOnce(&mut Config)) -> Net {
+    let mut net = Net::new(change);
+    let middle = host(&mut net.world, "proxy", "10.77.0.9");
+    let options = ProxyOptions { connect_timeout: SECOND * 3, ..ProxyOptions::new(kind) };
+    let options = ProxyOptions { hosts: vec![("glass".into(), address().ip())], ..options };
+    net.world.add_service(middle, Box::new(Proxy::new(Owner(1), vec![proxy()], options)));
+    net
+}
+
+fn proxy() -> SocketAddr {
+    "10.77.0.9:3128".parse().unwrap()
+}
+
+fn through() -> ClientOptions {
+    ClientOptions { connect_to: Some(proxy()), absolute_form: true, ..http(|_| {}) }
+}
+
+/// What a raw client gets for `request`, with its side half-closed.
+fn talk(net: &mut Net, request: &str) -> String {
+    let socket = net.world.connect(net.client, proxy()).unwrap();
+    net.world.write_all(socket, request.as_bytes()).unwrap();
+    net.world.shutdown(socket, Shutdown::Write);
+    String::from_utf8(net.world.read_to_end(socket).unwrap()).unwrap()
+}
+
+#[test]
+fn through_a_smart_proxy_everything_arrives_as_without_one() {
+    let upload = |body: RequestBody| plan("/echo").body(body);
+    let plans = || {
+        vec![
+            plan("/bytes/100000"),
+            plan("/bytes/0"),
+            plan("/chunked/100000"),
+            plan("/bytes/10").method("HEAD").unwrap(),
+            plan("/chunked/10").method("HEAD").unwrap(),
+            plan("/status/204"),
+            plan("/status/404"),
+            plan("/status/103"),
+            plan("/bytes/10").field("If-None-Match", "\"bytes-10\"").unwrap(),
+            plan("/bytes/100").field("Range", "bytes=10-19").unwrap(),
+            plan("/nowhere"),
+            upload(RequestBody::Pattern(300_000)),
+            upload(RequestBody::ChunkedPattern(300_000)),
+            upload(RequestBody::Pattern(3000)).expect_continue(),
+            upload(RequestBody::None).method("POST").unwrap(),
+            plan("/close"),
+            plan("/half-close"),
+            plan("/bytes/7").version(Version::Http10),
+            RequestPlan::get("http://glass/bytes/3?x=y").unwrap(),
+        ]
+    };
+    let hosts = vec![("glass".into(), address().ip())];
+    let direct = Net::new(|_| {}).fetch(plans(), ClientOptions { hosts, ..http(|_| {}) });
+    let proxied = net(ProxyKind::Smart, |_| {}).fetch(plans(), through());
+    assert_eq!(proxied.len(), direct.len());
+    for (direct, proxied) in direct.iter().zip(&proxied) {
+        let of = |f: &Fetched| (f.url.clone(), f.error.clone(), f.status(), f.body_len, f.interims.clone());
+        assert_eq!(of(proxied), of(direct));
+        assert!(proxied.body == direct.body, "{}", direct.url);
+        let fields = &proxied.response.as_ref().unwrap().fields;
+        assert_eq!(fields.text("Via"), Some("1.1 10.77.0.9:3128"));
+        let length =
+            |f: &Fetched| f.response.as_ref().unwrap().fields.text("Content-Length").map(str::to_owned);
+        // An HTTP/1.0 client's answer is sent on by what the proxy got for its 1.1.
+        assert_eq!(length(proxied), length(direct), "{} {}", direct.method, direct.url);
+    }
+}
+
+#[test]
+fn what_is_for_one_hop_ends_at_a_smart_proxy_rfc_9110_7_6_1_rfc_9112_c_2_2() {
+    let asked = plan("/headers")
+        .field("Proxy-Connection", "keep-alive")
+        .and_then(|p| p.field("Connection", "keep-alive, X-Private"))
+        .and_then(|p| p.field("Keep-Alive", "timeout=9"))
+        .and_then(|p| p.field("X-Private", "1"))
+        .and_then(|p| p.field("X-Public", "2"))
+        .and_then(|p| p.field("Host", "elsewhere"))
+        .unwrap();
+    let fetched = net(ProxyKind::Smart, |_| {}).fetch(vec![asked.clone()], through()).remove(0);
+    let text = String::from_utf8(fetched.body).unwrap();
+    assert_eq!(text, "GET /headers HTTP/1.1\nHost: 10.77.0.2\nX-Public: 2\nVia: 1.1 10.77.0.9:3128\n");
+    let dumb =
+        ClientOptions { absolute_form: true, connect_to: Some(proxy()), ..http(|c| c.keepalive = false) };
+    let fetched = net(ProxyKind::Dumb, |c| c.keepalive = false).fetch(vec![asked], dumb).remove(0);
+    let text = String::from_utf8(fetched.body).unwrap();
+    for passed_on in ["Proxy-Connection: keep-alive", "Connection: keep-alive, X-Private", "X-Private: 1"] {
+        assert!(text.contains(passed_on), "a dumb one passes on what it does not know: {text}");
+    }
+}
+
+#[test]
+fn a_smart_proxy_says_what_is_wrong_behind_it_and_with_what_it_is_asked() {
+    let mut net = net(ProxyKind::Smart, |_| {});
+    let plain = "HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (request, expected) in [
+        (format!("GET http://10.77.0.2:81/ {plain}"), "502"),
+        (format!("GET http://10.77.0.99/ {plain}"), "504"),
+        (format!("GET http://name.invalid/ {plain}"), "502"),
+        (format!("GET http://10.77.0.2/reset-after/0 {plain}"), "200"),
+        (format!("GET / {plain}"), "400"),
+        (format!("GET https://10.77.0.2/ {plain}"), "400"),
+        (format!("GET http://10.77.0.2:0/ {plain}"), "400"),
+        (format!("CONNECT 10.77.0.2:80 {plain}"), "501"),
+        (format!("GET http://10.77.0.9:3128/ {plain}"), "508"),
+        ("GET http://10.77.0.2/ HTTP/1.1\r\nHost: a\r\nVia: 1.1 10.77.0.9:3128\r\n\r\n".into(), "508"),
+        ("OPTIONS http://10.77.0.2/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n".into(), "200"),
+        ("GET http://10.77.0.2/ HTTP/1.1\r\n\r\n".into(), "400"),
+    ] {
+        let socket = net.world.connect(net.client, proxy()).unwrap();
+        net.world.write_all(socket, request.as_bytes()).unwrap();
+        net.world.run_for(SECOND * 4);
+        let mut head = [0; 12];
+        net.world.read_exact(socket, &mut head).unwrap();
+        assert_eq!(std::str::from_utf8(&head[9..]).unwrap(), expected, "{request}");
+        net.world.close(socket);
+    }
+}
+
+#[test]
+fn requests_cannot_be_smuggled_through_a_smart_proxy_rfc_9112_11_2() {
+    let mut net = net(ProxyKind::Smart, |_| {});
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: +5",
+        "Content-Length: 5, 6",
+        "Content-Length : 5",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding : chunked",
+        "Transfer-Encoding:\u{b}chunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    ] {
+        let request =
+            format!("POST http://10.77.0.2/echo HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n0\r\n\r\n{hidden}");
+        let answer = talk(&mut net, &request);
+        assert_eq!(status(&answer), "400", "{fields}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{fields}: {answer}");
+    }
+    assert!(net.exchanges().is_empty(), "nothing of it reached the server");
+}
+
+#[test]
+fn an_answer_that_is_cut_short_is_cut_short_for_the_client_too() {
+    let fetched = net(ProxyKind::Smart, |_| {}).fetch(vec![plan("/reset-after/5000")], through()).remove(0);
+    assert_eq!(fetched.error, Some(FetchError::Stream(StreamError::ConnectionReset)));
+}
+
+#[test]
+fn a_kept_connection_that_the_server_has_closed_costs_no_request() {
+    // The server forgets after a second; the client comes back later, on a connection that the proxy kept.
+    let mut net = net(ProxyKind::Smart, |c| c.keepalive_timeout = SECOND);
+    let options = ClientOptions { repeat: 3, rate: Some(0.5), ..through() };
+    let fetched = net.fetch(vec![plan("/bytes/10")], options);
+    assert!(fetched.iter().all(|f| f.error.is_none() && f.body_len == 10));
+    assert!(fetched[1].reused && fetched[2].reused, "the client's own connection goes on");
+    assert_eq!(net.exchanges().iter().map(|e| e.conn).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn behind_a_dumb_proxy_a_kept_connection_hangs_until_the_server_loses_patience_rfc_9112_c_2_2() {
+    let twice = |keepalive: bool, kind| {
+        let mut net = net(kind, |c| c.keepalive_timeout = SECOND * 15);
+        let plan =
+            plan("/bytes/10").field("Connection", if keepalive { "keep-alive" } else { "close" }).unwrap();
+        let options = ClientOptions { repeat: 2, max_time: Some(MINUTE), ..through() };
+        let fetched = net.fetch(vec![plan], options);
+        assert!(fetched.iter().all(|f| f.error.is_none()), "{fetched:?}");
+        let took: Vec<Duration> =
+            (fetched.iter()).map(|f| f.timings.last_byte.unwrap().since(f.timings.start.unwrap())).collect();
+        (took, fetched[1].retried)
+    };
+    // Two handshakes and two round trips of both links.
+    let (took, retried) = twice(false, ProxyKind::Dumb);
+    assert!(took.iter().all(|t| *t == RTT * 4) && !retried, "{took:?}");
+    // Client and server both think that the connection is kept; the proxy waits for its end.
+    let (took, retried) = twice(true, ProxyKind::Dumb);
+    assert_eq!(took[0], RTT * 4);
+    assert!(took[1] > SECOND * 15 && took[1] < SECOND * 16 && retried, "{took:?}");
+    let (took, retried) = twice(true, ProxyKind::Smart);
+    assert!(took[1] == RTT * 2 && !retried, "both connections are kept: {took:?}");
+}
+
+#[test]
+fn a_dumb_proxy_relays_bodies_both_ways_and_to_one_server_if_told_so() {
+    let mut net = Net::new(|_| {});
+    let middle = host(&mut net.world, "proxy", "10.77.0.9");
+    let upstream = tcpglass::http::Origin { host: url::Host::Ipv4([10, 77, 0, 2].into()), port: 80 };
+    for (port, kind) in [(3128, ProxyKind::Dumb), (3129, ProxyKind::Smart)] {
+        let options = ProxyOptions { upstream: Some(upstream.clone()), ..ProxyOptions::new(kind) };
+        let address = SocketAddr::new("10.77.0.9".parse().unwrap(), port);
+        net.world.add_service(middle, Box::new(Proxy::new(Owner(port), vec![address], options)));
+        let options = ClientOptions { connect_to: Some(address), ..http(|c| c.keepalive = false) };
+        let plans = vec![plan("/echo").body(RequestBody::Pattern(500_000)), plan("/bytes/500000")];
+        for fetched in net.fetch(plans, options) {
+            assert_eq!((fetched.error, fetched.body_len), (None, 500_000));
+            assert!(fetched.body == bytes(0, 500_000));
+        }
+    }
+}
