@@ -21,6 +21,7 @@ pub enum Command {
     Serve(Serve),
     Get(Get),
     Load(Load),
+    Proxy(Proxy),
     Lab(Lab),
     Explain(Explain),
     Script(Script),
@@ -286,6 +287,41 @@ pub struct Load {
     pub net: NetArgs,
     #[command(flatten)]
     pub show: OutputArgs,
+}
+
+/// Run an HTTP proxy on a TUN device of this host until SIGINT or SIGTERM
+///
+/// A forward proxy, which is asked with absolute URLs, or with --upstream one in front of a single server. Needs root,
+/// or a device made for this user: ip tuntap add dev tcpglass0 mode tun user $USER
+#[derive(Args, Debug)]
+#[command(after_help = "Example: tcpglass proxy & curl -x http://10.77.0.2:3128 http://10.77.0.1:8000/")]
+pub struct Proxy {
+    /// Relay one request with all its fields as they are, and then bytes until the server closes, as HTTP/1.0 proxies did
+    #[arg(long, conflicts_with = "smart")]
+    pub dumb: bool,
+    /// Keep the connections on both sides apart: what is for one of them ends here [this is the default]
+    #[arg(long)]
+    pub smart: bool,
+    /// Send every request to this server
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub upstream: Option<String>,
+    /// Port to listen on
+    #[arg(long, value_name = "PORT", default_value_t = 3128, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// Name server to ask [default: the kernel's side]
+    #[arg(long, value_name = "ADDR")]
+    pub dns: Vec<std::net::IpAddr>,
+    /// Name of the TUN device
+    #[arg(long, value_name = "DEV", default_value = "tcpglass0")]
+    pub name: String,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    #[command(flatten)]
+    pub net: NetArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Experiments in virtual time, each with a claim that is checked

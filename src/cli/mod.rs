@@ -15,6 +15,7 @@ mod load;
 mod options;
 mod output;
 mod plan;
+mod proxy;
 mod run;
 mod script;
 mod serve;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Get(args) => get::run(args),
         Command::Load(args) => load::run(args),
+        Command::Proxy(args) => proxy::run(args),
     };
     outcome.unwrap_or_else(|failure| failure.report())
 }
