@@ -15,6 +15,12 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a body, in either direction, may make no progress.
     pub body_timeout: Duration,
+    /// Bytes a second that a body must make, in either direction and while the server waits for the client, over
+    /// `body_timeout`; 0 asks for none.
+    pub min_rate: u32,
+    /// Connections that a server has at a time. For one more it closes one that is between two requests; if none is,
+    /// the new one waits in the backlog.
+    pub max_connections: u32,
     /// How long a side that closed first goes on reading, so that nothing is lost to a RST: a server after its last
     /// response (RFC 9112 §9.6), a client that half-closes. Zero closes at once.
     pub linger: Duration,
@@ -54,6 +60,8 @@ impl Config {
             keepalive_timeout: Duration::from_secs(75),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
+            min_rate: 100,
+            max_connections: 65_536,
             linger: Duration::from_secs(5),
             max_head: 16 << 10,
             max_body: 1 << 30,

@@ -9,7 +9,7 @@ use super::endpoint::Endpoint;
 use super::fields::Fields;
 use super::head::{Refusal, RequestHead, Scan, Version};
 use super::{Config, Method, StatusCode};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::sync::Arc;
 
 /// Bytes that wait to be understood: pipelined requests and bodies that nobody reads yet. A head may need more.
@@ -65,6 +65,35 @@ enum Reply {
     Done,
 }
 
+/// How many bytes came while they were waited for: a peer that sends or takes a byte now and then keeps every time-out
+/// from expiring, and would hold the connection for ever.
+#[derive(Clone, Copy, Default, Debug)]
+struct Pace {
+    since: Option<Instant>,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// From now on the peer is waited for.
+    fn wait(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// The peer has moved `n` bytes. True if over `body_timeout` of waiting that was too little.
+    fn moved(&mut self, now: Instant, n: usize, config: &Config) -> bool {
+        self.waited += self.since.take().map_or(Duration::ZERO, |since| now.since(since));
+        self.bytes += n as u64;
+        if self.waited < config.body_timeout {
+            return false;
+        }
+        let least = self.waited.as_secs().saturating_mul(u64::from(config.min_rate));
+        let slow = self.bytes < least;
+        *self = Pace::default();
+        slow
+    }
+}
+
 /// The server's side of one connection.
 ///
 /// Requests come one at a time from [`poll_event`](Self::poll_event); pipelined ones wait as bytes, of which there is
@@ -87,6 +116,9 @@ pub struct ServerConn {
     body_deadline: Option<Instant>,
     /// Runs while the peer takes nothing.
     write_deadline: Option<Instant>,
+    /// How fast the peer sends what is waited for, and takes what is there.
+    body_pace: Pace,
+    write_pace: Pace,
 
     // The current exchange.
     method: Method,
@@ -121,6 +153,8 @@ impl ServerConn {
             deadline: Some(now + config.header_timeout),
             body_deadline: None,
             write_deadline: None,
+            body_pace: Pace::default(),
+            write_pace: Pace::default(),
             method: Method::GET,
             version: Version::Http11,
             keep: true,
@@ -177,6 +211,11 @@ impl ServerConn {
         }
     }
 
+    /// If no request is under way: when the connection will be closed for want of one.
+    pub fn spare_until(&self) -> Option<Instant> {
+        self.deadline.filter(|_| matches!(self.phase, Phase::Idle | Phase::Head))
+    }
+
     /// Whether the connection is between two requests.
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Idle
@@ -200,6 +239,7 @@ impl ServerConn {
     fn note_output(&mut self, now: Instant) {
         if self.write_deadline.is_none() && !self.output.is_empty() {
             self.write_deadline = Some(now + self.config.body_timeout);
+            self.write_pace.wait(now);
         }
     }
 }
@@ -242,6 +282,12 @@ impl Endpoint for ServerConn {
         self.output.consume(n);
         if n > 0 || self.output.is_empty() {
             self.write_deadline = (!self.output.is_empty()).then(|| now + self.config.body_timeout);
+            if self.write_pace.moved(now, n, &self.config) {
+                self.phase = Phase::Over { abort: true };
+            }
+            if !self.output.is_empty() {
+                self.write_pace.wait(now);
+            }
         }
     }
 

@@ -16,8 +16,8 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Connections at one time; further ones wait in the listener's backlog.
-const MAX_CONNECTIONS: usize = 1 << 18;
+/// Connections that are looked at to find one that can be spared.
+const CANDIDATES: usize = 64;
 /// Finished exchanges that wait to be looked at.
 const EXCHANGES: usize = 8192;
 /// Exchanges of one connection that wait for their acknowledgment.
@@ -43,6 +43,8 @@ pub struct ServerTotals {
     pub refused: u64,
     /// Connections that failed or were reset.
     pub aborted: u64,
+    /// Connections without a request that were closed to make room for others.
+    pub spared: u64,
     /// Exchanges that nobody took in time from [`HttpServer::exchanges`].
     pub exchanges_lost: u64,
 }
@@ -61,6 +63,8 @@ pub struct HttpServer {
     /// A listener has more than was accepted.
     accept_later: bool,
     slots: Slab<Slot>,
+    /// Where the search for a connection that can be spared goes on.
+    hand: usize,
     by_id: HashMap<ConnId, usize>,
     timers: Timers,
     scratch: Scratch,
@@ -114,6 +118,7 @@ impl HttpServer {
             draining: false,
             accept_later: false,
             slots: Slab::new(),
+            hand: 0,
             by_id: HashMap::new(),
             timers: Timers::default(),
             scratch: Scratch::new(),
@@ -169,13 +174,29 @@ impl HttpServer {
 
     fn accept(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
         while !self.draining {
-            if self.slots.len() >= MAX_CONNECTIONS {
+            let full = self.slots.len() >= self.config.max_connections as usize;
+            if full && !self.make_room(now, stack) {
                 self.accept_later = true;
                 return;
             }
             let Some(accepted) = stack.accept(listener, self.owner) else { return };
             self.add(now, stack, accepted);
         }
+    }
+
+    /// Closes a connection that carries no request, of those at hand the one that would end first anyway: those who
+    /// say nothing must not keep out those who ask. Looks at a few at a time, at others each time.
+    fn make_room(&mut self, now: Instant, stack: &mut Stack) -> bool {
+        let mut spare: Option<(Instant, usize)> = None;
+        for _ in 0..CANDIDATES.min(self.slots.capacity()) {
+            self.hand = (self.hand + 1) % self.slots.capacity();
+            let until = self.slots.get(self.hand).and_then(|slot| slot.http.spare_until());
+            spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
+        }
+        let Some((_, key)) = spare else { return false };
+        self.totals.spared += 1;
+        self.remove(now, stack, key, None);
+        true
     }
 
     fn add(&mut self, now: Instant, stack: &mut Stack, accepted: Accepted) {
@@ -483,7 +504,7 @@ impl Service for HttpServer {
             self.ready(now, stack, ready);
         }
         self.due(now, stack);
-        if self.accept_later && self.slots.len() < MAX_CONNECTIONS {
+        if self.accept_later {
             self.accept_later = false;
             for n in 0..self.listeners.len() {
                 self.accept(now, stack, self.listeners[n]);

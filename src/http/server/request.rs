@@ -6,7 +6,7 @@ use super::super::encode;
 use super::super::fields::Fields;
 use super::super::framing::{self, Framed, Framing};
 use super::super::head::{self, Lines, Refusal, RequestHead, Scan, Version};
-use super::{DISCARD_LIMIT, Phase, Reply, ServerConn};
+use super::{DISCARD_LIMIT, Pace, Phase, Reply, ServerConn};
 use crate::time::Instant;
 
 impl ServerConn {
@@ -70,6 +70,7 @@ impl ServerConn {
         self.body_bytes = 0;
         self.body_complete = framed.framing == Framing::Length(0);
         self.body_error = None;
+        self.body_pace = Pace::default();
         self.expects_continue = false;
         self.trailers = Fields::new();
         self.reply = Reply::Owed;
@@ -147,6 +148,9 @@ impl ServerConn {
             // The body is on its way without the permission.
             self.expects_continue = false;
             self.body_deadline = None;
+            if self.body_pace.moved(now, taken.consumed, &self.config) && !end {
+                return Err(self.fail_body(now, BodyError::TimedOut));
+            }
         }
         if taken.copied > 0 || end {
             return Ok(taken.copied);
@@ -160,6 +164,7 @@ impl ServerConn {
             self.note_output(now);
         }
         self.body_deadline.get_or_insert(now + self.config.body_timeout);
+        self.body_pace.wait(now);
         Err(BodyError::WouldBlock)
     }
 
@@ -175,7 +180,7 @@ impl ServerConn {
             ),
             BodyError::TimedOut => (
                 StatusCode::REQUEST_TIMEOUT,
-                "no more of the request body came within http.body_timeout (RFC 9110 §15.5.9)",
+                "no more of the request body came within http.body_timeout, or too little of it (RFC 9110 §15.5.9)",
             ),
             BodyError::Incomplete | BodyError::WouldBlock => {
                 (StatusCode::BAD_REQUEST, "the connection ended within the request body (RFC 9112 §8)")

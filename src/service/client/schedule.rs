@@ -19,6 +19,8 @@ pub(super) struct Schedule {
     interval: Option<f64>,
     duration: Option<Duration>,
     begin: Option<Instant>,
+    /// What `missed` was when it was stopped.
+    lost: Option<u64>,
 }
 
 impl Schedule {
@@ -30,6 +32,7 @@ impl Schedule {
             interval: options.rate.filter(|rate| *rate > 0.0).map(|rate| 1e9 / rate),
             duration: options.duration,
             begin: None,
+            lost: None,
         }
     }
 
@@ -91,6 +94,9 @@ impl Schedule {
 
     /// Requests that were due before the end and not taken.
     pub fn missed(&self) -> u64 {
+        if let Some(lost) = self.lost {
+            return lost;
+        }
         let Some(interval) = self.interval else { return 0 };
         let Some(duration) = self.duration else { return 0 };
         let due = (duration.as_nanos() as f64 / interval).ceil() as u64;
@@ -98,6 +104,7 @@ impl Schedule {
     }
 
     pub fn stop(&mut self) {
+        self.lost = Some(self.missed());
         self.total = self.next;
     }
 }

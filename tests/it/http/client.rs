@@ -381,3 +381,56 @@ fn a_load_without_keep_alive_waits_for_ports_in_time_wait() {
     assert_eq!(report.most_time_wait, 10);
     assert!(report.port_wait > SECOND, "{:?}", report.port_wait);
 }
+
+#[test]
+fn at_its_limit_the_server_closes_who_says_nothing_for_who_asks() {
+    let mut net = Net::new(|c| c.max_connections = 10);
+    let silent: Vec<Socket> = (0..10).map(|_| net.connect()).collect();
+    for socket in &silent[5..] {
+        // Half a head is no request.
+        net.world.write_all(*socket, b"GET / HT").unwrap();
+    }
+    net.world.run_for(SECOND);
+    let fetched = net.fetch(vec![plan("/bytes/10"); 20], http(|c| c.parallel = 5));
+    assert!(fetched.iter().all(|f| f.error.is_none()), "{fetched:?}");
+    // Those that carry a request are not closed for one more: it waits.
+    let mut net = Net::new(|c| c.max_connections = 2);
+    let fetched = net.fetch(vec![plan("/delay/1000"); 6], http(|c| (c.parallel, c.keepalive) = (6, false)));
+    assert!(fetched.iter().all(|f| f.error.is_none() && !f.retried));
+    let last = fetched.iter().filter_map(|f| f.timings.last_byte).max().unwrap();
+    assert!(last > Instant::ZERO + SECOND * 3, "two at a time: {last}");
+}
+
+#[test]
+fn a_client_that_sends_or_takes_a_byte_now_and_then_does_not_hold_the_server_for_ever() {
+    let change = |c: &mut Config| c.body_timeout = SECOND * 20;
+    let mut net = Net::new(change);
+    let socket = net.connect();
+    net.world
+        .write_all(socket, b"POST /slow-read HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n")
+        .unwrap();
+    let mut answered_at = None;
+    for second in (0..60).step_by(5) {
+        if net.world.readable(socket) > 0 {
+            answered_at.get_or_insert(second);
+        } else {
+            net.world.write_all(socket, b"x").unwrap();
+        }
+        net.world.run_for(SECOND * 5);
+    }
+    assert_eq!(answered_at, Some(30), "seen five seconds after the sixth byte, the first behind 20 s of waiting");
+    let mut head = [0; 12];
+    net.world.read_exact(socket, &mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 408");
+
+    let mut net = Net::new(change);
+    let socket = net.connect();
+    net.world.write_all(socket, b"GET /bytes/100000000 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let reset = (0..1000).find(|_| {
+        net.world.run_for(SECOND);
+        // Far below http.min_rate, but never nothing: 10 bytes in a second.
+        net.world.read_exact(socket, &mut [0; 10]).is_err()
+    });
+    assert!(reset.is_some(), "it is given up");
+    assert_eq!(net.exchanges()[0].ended, Ended::Aborted);
+}
