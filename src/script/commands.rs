@@ -407,19 +407,21 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         }
         "net.ipv4.tcp_rmem" => {
             let [_, default, max] = numbers(value).ok_or_else(unsupported)?;
-            // Half of Linux' buffer is for its bookkeeping (tcp_adv_win_scale = 1); the scale follows the largest
-            // buffer that auto-tuning could reach (tcp_select_initial_window).
-            let scale = (0..14).find(|shift| max >> shift <= 0xffff).unwrap_or(14);
+            let size = |n: u64| n.clamp(2304, 1 << 30).to_string();
             Ok(vec![
-                Change::Knob("tcp.recv_buffer", (default / 2).clamp(1152, 1 << 30).to_string()),
-                Change::Knob("tcp.window_scale", scale.to_string()),
+                Change::Knob("tcp.recv_buffer", size(max)),
+                Change::Knob("tcp.recv_buffer_initial", size(default)),
             ])
         }
         "net.ipv4.tcp_wmem" => {
-            let [_, _, max] = numbers(value).ok_or_else(unsupported)?;
-            // Linux grows the buffer with the congestion window up to the last of the three.
-            Ok(vec![Change::Knob("tcp.send_buffer", (max / 2).clamp(2304, 1 << 30).to_string())])
+            let [_, default, max] = numbers(value).ok_or_else(unsupported)?;
+            let size = |n: u64| n.clamp(4608, 1 << 30).to_string();
+            Ok(vec![
+                Change::Knob("tcp.send_buffer", size(max)),
+                Change::Knob("tcp.send_buffer_initial", size(default)),
+            ])
         }
+        "net.ipv4.tcp_moderate_rcvbuf" => switch("tcp.recv_tuning"),
         "net.core.rmem_max" => Ok(vec![Change::RmemMax(number(0, 1 << 31)?)]),
         "net.core.wmem_max" => Ok(vec![Change::WmemMax(number(0, 1 << 31)?)]),
         other if INERT_PREFIXES.iter().any(|prefix| other.starts_with(prefix)) => Ok(Vec::new()),

@@ -326,7 +326,7 @@ impl Sockets {
             bits |= IN;
         }
         let free = live.writable();
-        let used = (socket.opts.send_buffer as usize).saturating_sub(free);
+        let used = live.unacked();
         if conn.shut_write || closed || (free > 0 && free >= used / 2) {
             bits |= OUT;
         }
@@ -505,7 +505,9 @@ fn with_opts(base: &tcp::Config, opts: &Opts) -> tcp::Config {
         user_timeout: opts.user_timeout,
         linger: opts.linger,
         recv_buffer: opts.recv_buffer,
+        recv_buffer_initial: opts.recv_buffer_initial,
         send_buffer: opts.send_buffer,
+        send_buffer_initial: opts.send_buffer_initial,
         ttl: opts.ttl,
         dscp: opts.dscp,
         ..base.clone()

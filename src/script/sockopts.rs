@@ -3,7 +3,7 @@
 use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
 use super::symbols;
 use crate::stack::Stack;
-use crate::tcp::{Congestion, Nagle, Opts};
+use crate::tcp::{self, Congestion, Nagle, Opts};
 use crate::time::{Duration, Instant};
 
 /// The options that are known; a name outside is refused.
@@ -185,11 +185,13 @@ impl Sockets {
             Name::SndBuf { force } => {
                 let value = if force { value } else { value.min(self.buffer_max.1) };
                 // Linux doubles the value for its bookkeeping and has a floor under the result (SOCK_MIN_SNDBUF).
-                opts.send_buffer = (value.clamp(0, 1 << 29) * 2).max(4608) as u32 / 2;
+                opts.send_buffer = (value.clamp(0, 1 << 29) * 2).max(4608) as u32;
+                opts.send_buffer_initial = opts.send_buffer;
             }
             Name::RcvBuf { force } => {
                 let value = if force { value } else { value.min(self.buffer_max.0) };
-                opts.recv_buffer = (value.clamp(0, 1 << 29) * 2).max(2304) as u32 / 2;
+                opts.recv_buffer = (value.clamp(0, 1 << 29) * 2).max(2304) as u32;
+                opts.recv_buffer_initial = opts.recv_buffer;
             }
             Name::KeepAlive => opts.keepalive = on,
             Name::NoDelay => {
@@ -277,6 +279,11 @@ impl Sockets {
         let name =
             name(level, option).ok_or_else(|| format!("the socket option {option} of level {level}"))?;
         let opts = socket.opts;
+        let buffers = match &socket.kind {
+            SocketKind::Conn(conn) => stack.conn(conn.id).map(tcp::Conn::buffers),
+            _ => None,
+        }
+        .unwrap_or((opts.recv_buffer_initial.min(opts.recv_buffer), opts.send_buffer_initial.min(opts.send_buffer)));
         let whole = |d: Duration| d.as_secs() as i64;
         let value = match name {
             Name::ReuseAddr => i64::from(socket.reuse_addr),
@@ -291,8 +298,8 @@ impl Sockets {
                 },
                 _ => 0,
             },
-            Name::SndBuf { .. } => 2 * i64::from(opts.send_buffer),
-            Name::RcvBuf { .. } => 2 * i64::from(opts.recv_buffer),
+            Name::SndBuf { .. } => i64::from(buffers.1),
+            Name::RcvBuf { .. } => i64::from(buffers.0),
             Name::KeepAlive => i64::from(opts.keepalive),
             Name::AcceptConn => i64::from(matches!(socket.kind, SocketKind::Listening { .. })),
             Name::NoDelay => i64::from(opts.nagle == Nagle::Off),

@@ -119,7 +119,7 @@ fn sysctls_become_knobs() {
         ("echo 1 > /proc/sys/net/ipv4/tcp_timestamps", vec![Knob("tcp.timestamps", "on".into())]),
         (
             "sysctl -q net.ipv4.tcp_rmem='4096 131072 6291456'",
-            vec![Knob("tcp.recv_buffer", "65536".into()), Knob("tcp.window_scale", "7".into())],
+            vec![Knob("tcp.recv_buffer", "6291456".into()), Knob("tcp.recv_buffer_initial", "131072".into())],
         ),
         ("x/set_sysctls.py /proc/sys/net/ipv4/tcp_sack=1", vec![Knob("tcp.sack", "on".into())]),
         (

@@ -32,7 +32,7 @@ impl Stream<'_> {
 
 impl ByteStream for Stream<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
-        self.with(|conn, _| conn.read(buf))
+        self.with(|conn, cx| conn.read(cx, buf))
     }
 
     fn write(&mut self, data: &[u8]) -> Result<usize, StreamError> {

@@ -132,10 +132,18 @@ pub struct Config {
     pub ports_last: u16,
     /// Connections waiting to be accepted, half-open ones included, per listener.
     pub backlog: u32,
-    /// The receive buffer's limit in bytes; it is what the advertised window can grow to.
+    /// What the receive buffer may grow to, in bytes with its bookkeeping, for which Linux and we reckon half of it before
+    /// data has come: a window is at the most that share of it which segments of the peer's size fill.
     pub recv_buffer: u32,
-    /// The send buffer's limit in bytes.
+    /// The receive buffer's size at first, as `recv_buffer` counts. Not below `recv_buffer`, it is fixed.
+    pub recv_buffer_initial: u32,
+    /// The receive buffer grows with what the application reads in a round trip.
+    pub recv_tuning: bool,
+    /// What the send buffer may grow to, in bytes.
     pub send_buffer: u32,
+    /// The send buffer's size until the connection is there; then it follows the congestion window. Not below
+    /// `send_buffer`, it is fixed.
+    pub send_buffer_initial: u32,
     /// What dropping a connection with queued data does: `None` sends it in the background, `Some(0)` resets.
     pub linger: Option<Duration>,
     /// What was received and not read stays readable after a RST; else it is thrown away, as RFC 9293 §3.10.7.4 has it.
@@ -168,7 +176,7 @@ impl Config {
             prr: true,
             undo: true,
             timestamps: true,
-            window_scale: WindowScale::Shift(7),
+            window_scale: WindowScale::Auto,
             mss: None,
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
@@ -191,8 +199,11 @@ impl Config {
             ports_first: 32_768,
             ports_last: 60_999,
             backlog: 4096,
-            recv_buffer: 512 << 10,
-            send_buffer: 1 << 20,
+            recv_buffer: 6 << 20,
+            recv_buffer_initial: 128 << 10,
+            recv_tuning: true,
+            send_buffer: 4 << 20,
+            send_buffer_initial: 16 << 10,
             linger: None,
             keep_data_on_reset: true,
             ttl: 64,
@@ -210,7 +221,6 @@ impl Config {
             congestion: Congestion::NewReno,
             hystart: false,
             reno_catch_up: true,
-            window_scale: WindowScale::Auto,
             rto_min: Duration::from_secs(1),
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),

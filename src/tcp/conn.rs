@@ -14,6 +14,7 @@ use super::scoreboard::Scoreboard;
 use super::send::{Fin, Send};
 use super::state::{CloseReason, State};
 use super::timers::{Timer, Timers};
+use super::window::Window;
 use crate::segment::{Options, Segment};
 use crate::seq::Seq;
 use crate::stream::StreamError;
@@ -60,10 +61,14 @@ pub struct Opts {
     pub user_timeout: Option<Duration>,
     /// `SO_LINGER`.
     pub linger: Option<Duration>,
-    /// The receive buffer's limit in bytes (`SO_RCVBUF`). Only growing it has an effect on an open connection.
+    /// See [`Config::recv_buffer`]. `SO_RCVBUF` is this and `recv_buffer_initial` set to twice its value.
     pub recv_buffer: u32,
-    /// The send buffer's limit in bytes (`SO_SNDBUF`).
+    /// See [`Config::recv_buffer_initial`].
+    pub recv_buffer_initial: u32,
+    /// See [`Config::send_buffer`]. `SO_SNDBUF` is this and `send_buffer_initial` set to twice its value.
     pub send_buffer: u32,
+    /// See [`Config::send_buffer_initial`].
+    pub send_buffer_initial: u32,
     /// The time to live or hop limit of its segments (`IP_TTL`, `IPV6_UNICAST_HOPS`).
     pub ttl: u8,
     /// The differentiated services field of its segments (`IP_TOS`, `IPV6_TCLASS` without the lowest two bits), 0 to 63;
@@ -87,7 +92,9 @@ impl Opts {
             user_timeout: cfg.user_timeout,
             linger: cfg.linger,
             recv_buffer: cfg.recv_buffer,
+            recv_buffer_initial: cfg.recv_buffer_initial,
             send_buffer: cfg.send_buffer,
+            send_buffer_initial: cfg.send_buffer_initial,
             ttl: cfg.ttl,
             dscp: cfg.dscp,
         }
@@ -240,8 +247,8 @@ impl Conn {
             released: false,
             error: None,
             soft_error: None,
-            snd: Send::new(iss, opts.send_buffer),
-            rcv: Receive::new(opts.recv_buffer),
+            snd: Send::new(iss, opts.send_buffer_initial, opts.send_buffer),
+            rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning)),
             board: Scoreboard::default(),
             recovery: Recovery::new(iss),
             rack: Rack::new(iss),
@@ -287,7 +294,8 @@ impl Conn {
     pub fn connect(cx: &mut Cx, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, opts: Opts) -> Conn {
         let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts);
         conn.active = true;
-        conn.rcv.shift = scale_shift(cx.cfg, opts.recv_buffer);
+        let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest());
+        conn.rcv.offer_first(u32::from(conn.own_mss()), shift);
         conn
     }
 
@@ -303,7 +311,6 @@ impl Conn {
         opts: Opts,
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts);
-        conn.rcv.shift = scale_shift(cx.cfg, opts.recv_buffer);
         conn.take_syn(cx, syn);
         conn
     }
@@ -312,19 +319,23 @@ impl Conn {
     /// RFC 2018 §2).
     pub(super) fn take_syn(&mut self, cx: &Cx, syn: &Segment) {
         let Options { mss, window_scale, sack_permitted, timestamps, .. } = syn.options;
-        self.rcv.start(syn.seq);
-        self.ts.last_ack_sent = self.rcv.nxt;
         if let Some(mss) = mss {
             self.peer_mss = mss.max(LEAST_MSS);
         }
         self.scaling &= window_scale.is_some();
         // RFC 7323 §2.3: a shift above 14 is taken for 14.
         self.snd.shift = if self.scaling { window_scale.unwrap_or(0).min(14) } else { 0 };
-        if !self.scaling {
-            self.rcv.shift = 0;
-        }
         self.sack &= sack_permitted;
         self.ts.on &= timestamps.is_some();
+        if !self.active {
+            let stamps = if self.ts.on { 12 } else { 0 };
+            let shift = if self.scaling { scale_shift(cx.cfg, self.rcv.buffer.largest()) } else { 0 };
+            self.rcv.offer_first(u32::from(self.own_mss()) - stamps, shift);
+        } else if !self.scaling {
+            self.rcv.give_up_scaling();
+        }
+        self.rcv.start(syn.seq);
+        self.ts.last_ack_sent = self.rcv.nxt;
         if let Some(t) = timestamps {
             (self.ts.recent, self.ts.recent_at) = (t.value, cx.now);
         }
@@ -345,6 +356,8 @@ impl Conn {
         // More than one lost SYN or SYN-ACK says that the path is full (RFC 6928 §2).
         let segments = if self.syns > 2 { 1 } else { cx.cfg.init_cwnd };
         self.start_congestion(cx, segments.saturating_mul(self.mss()), u32::MAX);
+        self.rcv.open(cx.now, u32::from(self.own_mss()));
+        self.snd.grow(0, self.base_mss());
         self.recovery = Recovery::new(self.snd.iss);
         self.retries = 0;
         self.set_state(cx, State::Established);
@@ -467,10 +480,13 @@ impl Conn {
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there yet, else what ended the connection.
-    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+    pub fn read(&mut self, cx: &Cx, buf: &mut [u8]) -> Result<usize, StreamError> {
         let n = self.peek(buf)?;
-        self.rcv.consume(n);
-        if n > 0 && !self.state.is_opening() && !self.state.is_over() && self.rcv.wants_update(self.mss()) {
+        if n == 0 {
+            return Ok(0);
+        }
+        self.rcv.consume(cx.now, n);
+        if !self.state.is_opening() && !self.state.is_over() && self.rcv.wants_update() {
             self.ack.at_once(AckNowWhy::WindowUpdate);
         }
         Ok(n)
@@ -573,8 +589,8 @@ impl Conn {
         if algorithm_changed {
             self.start_congestion(cx, self.cc.cwnd(), self.cc.ssthresh());
         }
-        self.snd.limit = opts.send_buffer;
-        self.rcv.limit = self.rcv.limit.max(opts.recv_buffer);
+        self.snd.fix(opts.send_buffer_initial, opts.send_buffer);
+        self.rcv.buffer.fix(&opts);
         if keepalive_changed {
             self.keepalives = 0;
             self.arm_keepalive(self.last_received.max(cx.now - opts.keepalive_idle));
@@ -684,6 +700,12 @@ impl Conn {
     /// Whether a segment may have to be sent although the state is CLOSED: the RST.
     pub fn has_last_word(&self) -> bool {
         self.intents.rst.is_some() || (self.state == State::TimeWait && self.ack.due())
+    }
+
+    /// The sizes of the receive and of the send buffer now, in bytes as [`Config::recv_buffer`] and [`Config::send_buffer`]
+    /// count them.
+    pub fn buffers(&self) -> (u32, u32) {
+        (self.rcv.buffer.buffer(), self.snd.buffer)
     }
 
     /// Bytes of buffer memory held now.

@@ -62,6 +62,7 @@ impl Fuzz {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let mut cfg = random.of(&[Config::linux as fn() -> Config, Config::rfc, Config::classic])();
         cfg.recv_buffer = random.of(&[256, 1000, 5000, 65_535, 512 << 10]);
+        cfg.recv_buffer_initial = random.of(&[256, 3000, 128 << 10]);
         cfg.send_buffer = random.of(&[256, 3000, 70_000, 1 << 20]);
         cfg.window_scale = random.of(&[
             cfg.window_scale,
@@ -217,7 +218,7 @@ impl Fuzz {
         let conn = &self.conn;
         let snd = &conn.snd;
         conn.board.check();
-        assert!(snd.una.le(snd.nxt) && snd.flight() <= snd.limit.max(self.cfg.send_buffer) + 2);
+        assert!(snd.una.le(snd.nxt) && snd.flight() <= snd.buffer.max(self.cfg.send_buffer) + 2);
         assert!(snd.queued() <= self.cfg.send_buffer as usize);
         if !conn.state().is_over() && !conn.state().is_opening() {
             assert_eq!(conn.board.is_empty(), snd.flight() == 0);
@@ -226,7 +227,7 @@ impl Fuzz {
         let unit = 1usize << conn.rcv.shift;
         let buffer = self.cfg.recv_buffer as usize;
         assert!(conn.readable() <= buffer + unit, "{} bytes to read", conn.readable());
-        assert!(conn.memory() <= 2 * (buffer + unit).max(4096) + 2 * snd.limit.max(4096) as usize);
+        assert!(conn.memory() <= 2 * (buffer + unit).max(4096) + 2 * snd.buffer.max(4096) as usize);
         assert!(conn.rcv.window() <= (65_535 << conn.rcv.shift) + unit as u32);
         assert!(conn.cc.cwnd() > 0);
     }
@@ -325,7 +326,7 @@ impl Fuzz {
             }
             4..=6 => {
                 let mut buf = vec![0; self.random.of(&[1, 100, 10_000]) as usize];
-                let _ = self.conn.read(&mut buf);
+                let _ = self.cx(|conn, cx| conn.read(cx, &mut buf));
             }
             7 if self.random.one_in(10) => self.cx(|conn, cx| conn.shutdown(cx, Shutdown::Write)),
             8 if self.random.one_in(20) => self.cx(|conn, cx| conn.shutdown(cx, Shutdown::Read)),

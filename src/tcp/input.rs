@@ -234,7 +234,7 @@ impl Conn {
         // RFC 9293 §3.10.7.4 has all queues flushed: the RST destroys what came before it and was not read.
         let unread = self.rcv.readable() as u32;
         if reason == CloseReason::Reset && !cx.cfg.keep_data_on_reset && unread > 0 {
-            self.rcv.consume(unread as usize);
+            self.rcv.consume(cx.now, unread as usize);
             // A FIN that had come with it must not make this look like a regular end.
             self.rcv.finished = false;
             cx.log.push(Note::Destroyed { bytes: unread });
@@ -282,7 +282,12 @@ impl Conn {
         if acked == 0 {
             return;
         }
-        if self.wants_room && self.snd.room() >= (self.snd.limit / 3) as usize {
+        self.stir(cx.now);
+        // The window has room, and nothing is there to fill it.
+        if self.wants_room && (self.snd.queued() as u32) < self.cc.cwnd() {
+            self.snd.grow(self.cc.cwnd() / self.mss(), self.base_mss());
+        }
+        if self.wants_room && self.snd.room() >= (self.snd.buffer / 3) as usize {
             self.wants_room = false;
             self.events.writable = true;
         }
@@ -326,6 +331,10 @@ impl Conn {
             self.report_twice(cx, seg.seq, self.rcv.nxt.min(seg.end()));
         }
         let gap_before = self.rcv.has_gap();
+        self.stir(cx.now);
+        if let Some((echo, age)) = self.echo(cx, seg) {
+            self.rcv.buffer.on_echo(echo, age, fits);
+        }
         match self.rcv.place(seg.seq, &arrival.payload[..fits as usize], fin) {
             Placed::InOrder { bytes, filled } => {
                 let finished = self.rcv.finished;
@@ -334,7 +343,9 @@ impl Conn {
                     // RFC 5681 §4.2: at once when a gap is filled, wholly or in part.
                     self.ack.at_once(AckNowWhy::GapFilled);
                 }
+                self.rcv.charge(delivered.min(fits), arrival.segments, !filled);
                 if delivered > 0 {
+                    self.rcv.on_turn(cx.now);
                     // Not what had waited behind the gap: it says nothing about the size of the peer's segments.
                     self.schedule_ack(cx, delivered.min(fits), arrival.segments);
                 }
@@ -350,6 +361,7 @@ impl Conn {
             }
             // RFC 5681 §3.2, RFC 9293 §3.10.7.4 (MAY-13).
             Placed::Beyond => {
+                self.rcv.charge(fits, arrival.segments, false);
                 self.ack.at_once(AckNowWhy::OutOfOrder);
                 Received::new(Verdict::OutOfOrder)
             }

@@ -31,6 +31,7 @@ mod state;
 mod tests;
 mod timeout;
 mod timers;
+mod window;
 
 pub use crate::dropped::DropReason;
 pub use cause::{

@@ -283,7 +283,7 @@ impl Conn {
 
     /// Makes the segment and changes the state accordingly.
     fn commit(&mut self, cx: &mut Cx, plan: &Plan) -> Segment {
-        let (now, mss) = (cx.now, self.mss());
+        let now = cx.now;
         let mut seg = Segment { seq: self.snd.nxt, ..Segment::default() };
         match plan.kind {
             Kind::Reset(seq, ack) => {
@@ -372,7 +372,7 @@ impl Conn {
         seg.flags |= Flags::ACK;
         seg.ack = self.rcv.nxt;
         seg.options = self.data_options(cx);
-        seg.window = self.rcv.advertise(mss);
+        seg.window = self.rcv.advertise();
         self.ts.last_ack_sent = self.rcv.nxt;
         self.rcv.reported();
         self.ack.on_sent(seg.len > 0);

@@ -30,6 +30,11 @@ impl Ranges {
         self.sorted.is_empty()
     }
 
+    /// Where the last range ends.
+    pub(super) fn end(&self) -> Option<Seq> {
+        self.sorted.last().map(|&(_, end)| end)
+    }
+
     /// Adds `start..end` (not empty).
     pub(super) fn insert(&mut self, start: Seq, end: Seq) -> Inserted {
         // Ranges `first..last` touch the new one.

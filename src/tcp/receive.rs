@@ -2,8 +2,10 @@
 
 use super::ranges::{Inserted, Ranges};
 use super::ring::Ring;
+use super::window::Window;
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
+use crate::time::Instant;
 
 /// The receiving half of a connection.
 pub(super) struct Receive {
@@ -11,8 +13,8 @@ pub(super) struct Receive {
     pub(super) nxt: Seq,
     /// The right edge ever advertised: it is never taken back (RFC 9293 §3.8.6, SHLD-14).
     edge: Seq,
-    /// How far the free buffer reached when the edge was last named: it moves on only by reading.
-    reach: Seq,
+    /// The window as it was last offered, rounded to its unit.
+    offered: u32,
     /// The shift of the windows that this side advertises (RFC 7323 §2.2).
     pub(super) shift: u8,
     /// Offset 0 is the next byte to read; RCV.NXT is at offset `ring.len()`.
@@ -26,8 +28,7 @@ pub(super) struct Receive {
     pub(super) finished: bool,
     /// Nobody reads any more: what comes is acknowledged and thrown away.
     pub(super) discard: bool,
-    /// The limit of the buffer.
-    pub(super) limit: u32,
+    pub(super) buffer: Window,
 }
 
 /// What became of a segment's data.
@@ -44,12 +45,12 @@ pub(super) enum Placed {
 }
 
 impl Receive {
-    pub(super) fn new(limit: u32) -> Receive {
+    pub(super) fn new(buffer: Window) -> Receive {
         Receive {
             irs: Seq(0),
             nxt: Seq(0),
             edge: Seq(0),
-            reach: Seq(0),
+            offered: 0,
             shift: 0,
             ring: Ring::default(),
             beyond: Ranges::default(),
@@ -57,16 +58,32 @@ impl Receive {
             fin: None,
             finished: false,
             discard: false,
-            limit,
+            buffer,
         }
+    }
+
+    /// Chooses the window for our SYN and what it will be scaled by; `mss` is the payload of the segments expected.
+    pub(super) fn offer_first(&mut self, mss: u32, shift: u8) {
+        self.shift = shift;
+        self.offered = self.buffer.first(mss, shift);
     }
 
     /// The peer's SYN had the number `irs`; what the handshake advertises becomes the first right edge.
     pub(super) fn start(&mut self, irs: Seq) {
         self.irs = irs;
         self.nxt = irs + 1;
-        self.edge = self.nxt + self.limit.min(65_535);
-        self.reach = self.nxt + self.limit;
+        self.edge = self.nxt + u32::from(self.syn_window());
+    }
+
+    /// The peer does not scale windows, so neither do we (RFC 7323 §2.2).
+    pub(super) fn give_up_scaling(&mut self) {
+        self.shift = 0;
+        self.buffer.cap(65_535);
+    }
+
+    /// The handshake is done.
+    pub(super) fn open(&mut self, now: Instant, own_mss: u32) {
+        self.buffer.open(now, self.offered, self.nxt, own_mss);
     }
 
     /// RCV.WND: how much the peer may send from RCV.NXT on.
@@ -162,14 +179,27 @@ impl Receive {
         self.ring.peek(into)
     }
 
-    pub(super) fn consume(&mut self, n: usize) {
+    pub(super) fn consume(&mut self, now: Instant, n: usize) {
+        let beyond = self.beyond.end().map_or(0, |end| end.since(self.nxt));
+        self.buffer.on_read(n as u32, self.ring.len() as u32 + beyond);
         self.ring.consume(n);
+        let read = self.nxt - self.ring.len() as u32 - u32::from(self.finished);
+        self.buffer.on_taken(now, read, self.nxt - u32::from(self.finished), beyond);
     }
 
     /// Throws away what is here and what will come.
     pub(super) fn stop_reading(&mut self) {
         self.discard = true;
         self.ring.clear();
+        self.buffer.clear();
+    }
+
+    /// Gives back memory that holds nothing; true if there is none left to give.
+    pub(super) fn rest(&mut self) -> bool {
+        if self.beyond.is_empty() {
+            self.beyond.clear();
+        }
+        self.ring.rest()
     }
 
     /// Gives back all memory that holds no readable data.
@@ -180,64 +210,60 @@ impl Receive {
         }
     }
 
-    /// How far the free buffer reaches.
-    fn buffer_end(&self) -> Seq {
-        self.nxt + self.limit.saturating_sub(self.ring.len() as u32)
-    }
-
-    /// The right edge that the free buffer would allow, not regarding what was promised. It stays where it is for as long
-    /// as nobody reads: RFC 9293 §3.8.6.1 (MAY-8).
-    fn possible_edge(&self) -> Seq {
-        let most = if self.finished { 0 } else { 65_535 << self.shift };
-        self.nxt + self.buffer_end().since(self.nxt).min(most)
-    }
-
-    /// Whether reading has freed enough of the buffer to tell the peer (RFC 9293 §3.8.6.2.2, MUST-39), and the peer
-    /// has used up so much of what it was told that it may be waiting.
-    pub(super) fn wants_update(&self, mss: u32) -> bool {
-        let (end, possible) = (self.buffer_end(), self.possible_edge());
-        !self.finished
-            && end.gt(self.reach)
-            && end.since(self.reach) >= (self.limit / 2).min(2 * mss).max(1)
-            && possible.gt(self.edge)
-            && self.window() <= possible.since(self.nxt) / 2
+    /// Whether reading has freed enough of the buffer to tell the peer (RFC 9293 §3.8.6.2.2, MUST-39), which has used up so
+    /// much of what it was told that it may be waiting.
+    pub(super) fn wants_update(&self) -> bool {
+        !self.finished && self.buffer.wants_update(self.shift, self.window(), self.offered)
     }
 
     /// The window field of the next segment; the edge that it names is remembered.
     ///
-    /// The edge moves only by worthwhile steps (RFC 9293 §3.8.6.2.2) and never back, for which the shifted
-    /// value is rounded up (RFC 7323 §2.3, §2.4) while that costs less than one unit of memory.
-    pub(super) fn advertise(&mut self, mss: u32) -> u16 {
-        let possible = self.possible_edge();
-        self.reach = self.buffer_end();
-        if possible.gt(self.edge) && possible.since(self.edge) >= (self.limit / 2).min(mss).max(1) {
-            let field = possible.since(self.nxt) >> self.shift;
-            let edge = self.nxt + (field << self.shift);
-            if edge.ge(self.edge) {
-                self.edge = edge;
-                return field.min(65_535) as u16;
-            }
+    /// The edge never moves back (RFC 9293 §3.8.6, SHLD-14): a window that would be smaller than what was promised becomes
+    /// what was promised, rounded up to its unit (RFC 7323 §2.3, §2.4).
+    pub(super) fn advertise(&mut self) -> u16 {
+        let promised = self.window();
+        let window = self.buffer.select(self.shift, self.offered);
+        if window < promised {
+            return self.current_field_moving();
         }
+        self.offered = window.min(65_535 << self.shift).max(promised);
+        self.edge = self.nxt + self.offered;
+        (self.offered >> self.shift).min(65_535) as u16
+    }
+
+    fn current_field_moving(&mut self) -> u16 {
         let field = self.current_field();
-        self.edge = self.edge.max(self.nxt + (u32::from(field) << self.shift));
+        self.offered = u32::from(field) << self.shift;
+        self.edge = self.edge.max(self.nxt + self.offered);
         field
     }
 
     /// The window field on a SYN, which is never scaled (RFC 7323 §2.2).
     pub(super) fn syn_window(&self) -> u16 {
-        self.limit.min(65_535) as u16
+        self.offered.min(65_535) as u16
     }
 
     /// The window field that names the edge as it is.
     ///
     /// Rounded up each time, it would move on for ever under a peer that sends less than a unit at a time. So at the end
-    /// of the buffer it is rounded down: the edge seems to go back by less than a unit, which RFC 7323 §2.4 allows,
+    /// of the largest buffer it is rounded down: the edge seems to go back by less than a unit, which RFC 7323 §2.4 allows,
     /// and what lies below the true one is still taken.
     pub(super) fn current_field(&self) -> u16 {
-        let unit = 1u32 << self.shift;
-        let up = self.window().div_ceil(unit);
-        let fits = (up << self.shift) < self.buffer_end().since(self.nxt) + unit;
+        let up = self.window().div_ceil(1 << self.shift);
+        let fits = self.ring.len() as u64 + (u64::from(up) << self.shift) <= u64::from(self.buffer.most());
         (if fits { up } else { self.window() >> self.shift }).min(65_535) as u16
+    }
+
+    /// `len` bytes of new data came in `segments` segments.
+    pub(super) fn charge(&mut self, len: u32, segments: u16, joins: bool) {
+        if !self.discard {
+            self.buffer.on_data(len, segments, self.offered, joins);
+        }
+    }
+
+    /// See [`Window::on_turn`].
+    pub(super) fn on_turn(&mut self, now: Instant) {
+        self.buffer.on_turn(now, self.nxt, self.nxt + self.offered);
     }
 
     /// What to report beside the acknowledgment: data that came twice (RFC 2883 §4), then what lies beyond gaps.

@@ -251,10 +251,15 @@ impl Conn {
 
     /// TSecr as a measurement, where the scoreboard cannot tell which transmission was acknowledged (RFC 7323 §4.1).
     pub(super) fn timestamp_rtt(&self, cx: &Cx, seg: &Segment) -> Option<Duration> {
+        self.echo(cx, seg).map(|(_, age)| age)
+    }
+
+    /// The time stamp that `seg` echoes, and how long ago it was sent.
+    pub(super) fn echo(&self, cx: &Cx, seg: &Segment) -> Option<(u32, Duration)> {
         let echo = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0)?.echo;
         let millis = self.ts_now(cx.now).wrapping_sub(echo);
         // A peer that echoes nonsense must not stretch the timer for days.
-        (millis < 600_000).then(|| Duration::from_millis(u64::from(millis.max(1))))
+        (millis < 600_000).then(|| (echo, Duration::from_millis(u64::from(millis.max(1)))))
     }
 
     /// Finds what is lost, and begins a recovery if something is. True if anything was found now.

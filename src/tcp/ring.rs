@@ -96,6 +96,15 @@ impl Ring {
         }
     }
 
+    /// Gives the memory back if it holds nothing; true if it did.
+    pub(super) fn rest(&mut self) -> bool {
+        let empty = self.extent == 0;
+        if empty {
+            self.clear();
+        }
+        empty
+    }
+
     /// Gives all memory back.
     pub(super) fn clear(&mut self) {
         *self = Ring::default();

@@ -83,6 +83,13 @@ impl Scoreboard {
         self.records.is_empty()
     }
 
+    /// Gives memory back that holds nothing.
+    pub(super) fn rest(&mut self) {
+        if self.records.is_empty() {
+            self.records.shrink_to(0);
+        }
+    }
+
     pub(super) fn pipe(&self) -> u32 {
         self.pipe
     }

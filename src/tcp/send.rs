@@ -40,12 +40,21 @@ pub(super) struct Send {
     pub(super) small_end: Seq,
     /// Offset 0 is SND.UNA (or the byte behind the SYN).
     ring: Ring,
-    /// The limit of the buffer.
-    pub(super) limit: u32,
+    /// The size of the buffer now; it grows with the congestion window up to `limit`.
+    pub(super) buffer: u32,
+    limit: u32,
 }
 
+/// What a segment with `mss` bytes of payload occupies in Linux' send buffer, which grows by such pieces.
+fn footprint(mss: u32) -> u32 {
+    (mss + 640).next_power_of_two() + 256
+}
+
+/// The buffer holds so many segments at least, once the connection is there: two initial windows (RFC 6928).
+const LEAST_SEGMENTS: u32 = 10;
+
 impl Send {
-    pub(super) fn new(iss: Seq, limit: u32) -> Send {
+    pub(super) fn new(iss: Seq, initial: u32, limit: u32) -> Send {
         Send {
             iss,
             open: false,
@@ -59,6 +68,7 @@ impl Send {
             fin: Fin::Open,
             small_end: iss,
             ring: Ring::default(),
+            buffer: initial.min(limit),
             limit,
         }
     }
@@ -102,7 +112,27 @@ impl Send {
     }
 
     pub(super) fn room(&self) -> usize {
-        (self.limit as usize).saturating_sub(self.ring.len())
+        (self.buffer as usize).saturating_sub(self.ring.len())
+    }
+
+    /// `setsockopt(SO_SNDBUF)`: with `initial` not below `limit` the buffer has this size, and no other any more.
+    pub(super) fn fix(&mut self, initial: u32, limit: u32) {
+        self.limit = limit;
+        if initial >= limit {
+            self.buffer = limit;
+        }
+    }
+
+    /// Makes the buffer large enough for twice a congestion window of `segments`: what is in flight, and as much again until the
+    /// application hears that there is room.
+    pub(super) fn grow(&mut self, segments: u32, mss: u32) {
+        let memory = segments.max(LEAST_SEGMENTS).saturating_mul(2 * footprint(mss));
+        self.buffer = self.buffer.max(memory.min(self.limit));
+    }
+
+    /// Gives the ring back if nothing is in it; true if so.
+    pub(super) fn rest(&mut self) -> bool {
+        self.ring.rest()
     }
 
     /// Whether a small segment is unacknowledged. One of 2 GiB ago is not, though its number may seem to lie ahead.

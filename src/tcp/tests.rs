@@ -176,7 +176,7 @@ impl Pair {
             }
             let mut buf = [0; 3000];
             loop {
-                match conn.read(&mut buf) {
+                match conn.read(&cx, &mut buf) {
                     Ok(0) => {
                         side.eof = true;
                         break;
@@ -237,7 +237,7 @@ fn profile(n: u8) -> Config {
     cfg.syn_retries = 60;
     cfg.synack_retries = 60;
     match n / 3 % 4 {
-        1 => cfg.recv_buffer = 3000,
+        1 => cfg.recv_buffer = 6000,
         2 => (cfg.nagle, cfg.ack_delay) = (Nagle::On, 200 * MS),
         3 => (cfg.sack, cfg.send_buffer) = (false, 5000),
         _ => {}

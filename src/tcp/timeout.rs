@@ -8,10 +8,14 @@ use super::state::{CloseReason, State};
 use super::timers::Timer;
 use crate::seq::Seq;
 use crate::stream::StreamError;
+use crate::time::{Duration, Instant};
 
 /// No path is believed to carry less: RFC 1191 §3 for IPv4 with the floor that hosts use against forged
 /// messages, RFC 8201 §4 for IPv6.
 const LEAST_MTU: [u16; 2] = [552, 1280];
+
+/// How long buffers without data are kept for more.
+const REST: Duration = Duration::from_secs(1);
 
 impl Conn {
     /// [`next_deadline`](Conn::next_deadline) has passed; harmless when it has not. After `retries` repetitions the
@@ -48,9 +52,26 @@ impl Conn {
         if self.timers.take_expired(Timer::Cork, now) {
             self.intents.override_hold = true;
         }
+        if self.timers.take_expired(Timer::Rest, now) {
+            self.rest(now);
+        }
         if self.timers.take_expired(Timer::KeepAlive, now) {
             self.on_keepalive(cx);
         }
+    }
+
+    /// After a while without data the memory that it needed is given back; the next data allocates again.
+    fn rest(&mut self, now: Instant) {
+        self.board.rest();
+        // Both, whatever the first one says.
+        if !(self.snd.rest() & self.rcv.rest()) {
+            self.timers.set(Timer::Rest, now + REST);
+        }
+    }
+
+    /// Data came or was acknowledged: rest later.
+    pub(super) fn stir(&mut self, now: Instant) {
+        self.timers.set(Timer::Rest, now + REST);
     }
 
     /// The user timeout, lingering or FIN-WAIT-2 is over.

@@ -24,9 +24,11 @@ pub(super) enum Timer {
     Tail,
     /// The end of lingering, or of FIN-WAIT-2 without an owner.
     Farewell,
+    /// Buffers that hold nothing are given back.
+    Rest,
 }
 
-const COUNT: usize = 9;
+const COUNT: usize = 10;
 
 /// All deadlines of a connection.
 #[derive(Clone, Copy)]

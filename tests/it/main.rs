@@ -4,6 +4,7 @@ mod captures;
 mod cli;
 mod http;
 mod judge;
+mod memory;
 mod net;
 mod packetdrill;
 mod peers;

@@ -1,0 +1,339 @@
+//! How large a window may be offered? Linux' arithmetic: memory, what of it is payload, and how fast the application reads.
+
+use super::conn::Opts;
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+
+/// What a segment of `len` bytes occupies in Linux: a buffer of a power of two bytes for it, its headers and 384 bytes
+/// of bookkeeping, and 256 more. Only the proportion matters here, and that peers see the same windows.
+fn footprint(len: u32) -> u32 {
+    room_for(len) + 256
+}
+
+fn room_for(len: u32) -> u32 {
+    (len + OVERHEAD).next_power_of_two().max(512)
+}
+
+/// Headers of a segment and the bookkeeping in its buffer.
+const OVERHEAD: u32 = 40 + 384;
+
+/// The size of the peer's segments before one has come (RFC 9293 §3.7.1 MUST-15).
+const FIRST_GUESS: u32 = 536;
+
+/// Segments from this size on let the window grow.
+const NO_TINYGRAM: u32 = 128;
+
+/// Linux' smallest receive buffer.
+const LEAST_BUFFER: u32 = 2304;
+
+/// The receive buffer and what follows from it for the window.
+pub(super) struct Window {
+    /// The size of the buffer now, bookkeeping included; it grows up to `limit`.
+    buffer: u32,
+    limit: u32,
+    /// The application's reading makes the buffer grow.
+    tuned: bool,
+    /// How much of the memory is payload, in 256ths.
+    ratio: u8,
+    /// No window beyond this.
+    clamp: u32,
+    /// No window beyond this for now: it grows with each segment that is worth its memory (`rcv_ssthresh`).
+    threshold: u32,
+    /// What the data that waits to be read occupies.
+    charge: u32,
+    /// What the buffer of the last segment still has room for.
+    tail: u32,
+    /// The size of the peer's segments.
+    segment: u32,
+    /// Our MSS without options.
+    own_mss: u32,
+    /// How much the application took in its best round trip (`rcvq_space`), and the present measurement.
+    taken: u32,
+    taken_from: Seq,
+    taken_since: Instant,
+    /// The round trip as a receiver sees it; zero before the first measurement.
+    rtt: Duration,
+    /// Where a window ends that was offered then: when data has reached it, a round trip has passed.
+    turn: Option<(Seq, Instant)>,
+    last_echo: u32,
+}
+
+impl Window {
+    pub(super) fn new(opts: &Opts, tuned: bool) -> Window {
+        let buffer = opts.recv_buffer_initial.min(opts.recv_buffer);
+        Window {
+            buffer,
+            limit: opts.recv_buffer,
+            tuned: tuned && buffer < opts.recv_buffer,
+            ratio: 128,
+            clamp: u32::MAX,
+            threshold: 0,
+            charge: 0,
+            tail: 0,
+            segment: FIRST_GUESS,
+            own_mss: 0,
+            taken: 0,
+            taken_from: Seq(0),
+            taken_since: Instant::ZERO,
+            rtt: Duration::ZERO,
+            turn: None,
+            last_echo: 0,
+        }
+    }
+
+    /// `setsockopt(SO_RCVBUF)`: the buffer has this size, and no other any more; what was promised stays promised.
+    pub(super) fn fix(&mut self, opts: &Opts) {
+        if opts.recv_buffer_initial >= opts.recv_buffer {
+            (self.buffer, self.tuned) = (opts.recv_buffer, false);
+        }
+        self.limit = opts.recv_buffer.max(self.buffer);
+    }
+
+    /// The size of the buffer now, bytes with bookkeeping (`SO_RCVBUF`).
+    pub(super) fn buffer(&self) -> u32 {
+        self.buffer
+    }
+
+    /// The most that can ever wait to be read.
+    pub(super) fn most(&self) -> u32 {
+        self.limit
+    }
+
+    /// How much of `memory` is payload.
+    fn payload(&self, memory: u32) -> u32 {
+        ((u64::from(memory) * u64::from(self.ratio)) >> 8) as u32
+    }
+
+    /// How much memory `payload` needs.
+    fn memory(&self, payload: u64) -> u32 {
+        ((payload << 8) / u64::from(self.ratio)).min(u64::from(self.limit)) as u32
+    }
+
+    /// All that the buffer can hold.
+    fn space(&self) -> u32 {
+        self.payload(self.buffer)
+    }
+
+    /// What it can hold besides what it holds.
+    fn free(&self) -> u32 {
+        self.payload(self.buffer.saturating_sub(self.charge))
+    }
+
+    /// The largest window that can come to be: what the window scale is chosen for (RFC 7323 §2.3).
+    pub(super) fn largest(&self) -> u32 {
+        if self.buffer >= self.limit { self.space() } else { self.limit.max(self.space()) }
+    }
+
+    /// The window for the SYN: whole segments of `mss` bytes; `scaled` if more than 16 bits can ever be told.
+    pub(super) fn first(&mut self, mss: u32, shift: u8) -> u32 {
+        if self.buffer >= self.limit {
+            self.clamp = self.space();
+        }
+        let space = self.space();
+        let window = if space > mss { space - space % mss } else { space };
+        self.clamp = self.clamp.min(65_535 << shift);
+        self.threshold = window;
+        window
+    }
+
+    /// No window beyond `most`.
+    pub(super) fn cap(&mut self, most: u32) {
+        self.clamp = self.clamp.min(most);
+    }
+
+    /// The handshake is done; `window` was offered in it, and the first byte to read is `nxt`.
+    pub(super) fn open(&mut self, now: Instant, window: u32, nxt: Seq, own_mss: u32) {
+        self.own_mss = own_mss;
+        self.segment = FIRST_GUESS.min(own_mss).min(window / 2).max(88);
+        let space = self.space();
+        self.clamp = self.clamp.min(space);
+        // One segment is kept in reserve.
+        if self.clamp > 2 * own_mss && self.clamp + own_mss > space {
+            self.clamp = space.saturating_sub(own_mss).max(2 * own_mss);
+        }
+        self.threshold = window.min(self.clamp);
+        self.taken = self.threshold.min(10 * own_mss);
+        (self.taken_from, self.taken_since) = (nxt, now);
+    }
+
+    /// `len` bytes came in `segments` segments and wait to be read, at the end of the queue if `joins`.
+    pub(super) fn on_data(&mut self, len: u32, segments: u16, window: u32, joins: bool) {
+        let count = u32::from(segments.max(1));
+        let each = len / count;
+        if each >= self.segment {
+            if each != self.segment {
+                self.measure(each, window);
+            }
+            self.segment = each.min(self.own_mss);
+        }
+        if joins && len <= self.tail {
+            self.tail -= len;
+        } else {
+            self.charge = self.charge.saturating_add(count.saturating_mul(footprint(each)));
+            self.tail = room_for(each) - OVERHEAD - each;
+        }
+        // The window was promised: the buffer follows.
+        if self.charge > self.buffer {
+            self.buffer = self.charge.min(self.limit);
+        }
+        if each >= NO_TINYGRAM {
+            self.grow(each);
+        }
+    }
+
+    /// What share of the memory segments of `len` bytes make use of, and the window with it.
+    fn measure(&mut self, len: u32, window: u32) {
+        let ratio = ((u64::from(len) << 8) / u64::from(footprint(len))).clamp(1, 255) as u8;
+        if ratio == self.ratio {
+            return;
+        }
+        self.ratio = ratio;
+        let clamp = self.space().max(LEAST_BUFFER / 2);
+        if clamp < self.clamp {
+            self.threshold = self.threshold.min(clamp);
+        } else if clamp > self.clamp {
+            self.threshold = self.threshold.max(window.min(clamp));
+        }
+        self.clamp = clamp;
+        self.taken = self.taken.min(clamp);
+    }
+
+    /// A segment of `len` bytes came: the window may grow by two of its kind, if such segments would fit.
+    fn grow(&mut self, len: u32) {
+        let room = self.clamp.min(self.free()).saturating_sub(self.threshold);
+        let footprint = footprint(len);
+        let step = if self.payload(footprint) <= len {
+            2 * self.own_mss
+        } else {
+            // The smaller the window, the smaller may the segments be.
+            let (mut cost, mut window) = (self.payload(footprint) / 2, self.payload(self.limit) / 2);
+            while self.threshold <= window && cost > len {
+                (cost, window) = (cost / 2, window / 2);
+            }
+            if self.threshold > window { 0 } else { 2 * self.segment }
+        };
+        if step > 0 {
+            self.threshold += room.min(step.max(2 * len));
+        }
+    }
+
+    /// `n` of `waiting` bytes were read.
+    pub(super) fn on_read(&mut self, n: u32, waiting: u32) {
+        self.charge = if n >= waiting {
+            self.tail = 0;
+            0
+        } else {
+            self.charge - (u64::from(self.charge) * u64::from(n) / u64::from(waiting)) as u32
+        };
+    }
+
+    /// Data that arrives was sent when the last window was offered, a round trip ago at the most.
+    pub(super) fn on_turn(&mut self, now: Instant, nxt: Seq, edge: Seq) {
+        if let Some((end, since)) = self.turn {
+            if nxt.lt(end) {
+                return;
+            }
+            let rtt = now.since(since);
+            // It is an upper bound: the peer may not have filled the window.
+            if self.rtt.is_zero() || rtt < self.rtt {
+                self.rtt = rtt.max(Duration::from_micros(1));
+            }
+        }
+        self.turn = Some((edge, now));
+    }
+
+    /// A segment of `len` bytes echoed a time stamp that is `age` old (RFC 7323 §4.1).
+    pub(super) fn on_echo(&mut self, echo: u32, age: Duration, len: u32) {
+        if echo == std::mem::replace(&mut self.last_echo, echo) || len < self.segment {
+            return;
+        }
+        self.rtt = match self.rtt {
+            old if old.is_zero() || age < old => age,
+            old => old * 7 / 8 + age / 8,
+        };
+    }
+
+    /// The application has read up to `read`, RCV.NXT is `nxt`: once a round trip the buffer becomes large enough for twice
+    /// of what it took, for three times while that grows (dynamic right-sizing).
+    pub(super) fn on_taken(&mut self, now: Instant, read: Seq, nxt: Seq, beyond: u32) {
+        let time = now.since(self.taken_since);
+        if self.rtt.is_zero() || time < self.rtt {
+            return;
+        }
+        let taken = read.since(self.taken_from).saturating_sub(nxt.since(read));
+        if taken > self.taken {
+            let before = std::mem::replace(&mut self.taken, taken);
+            if self.tuned {
+                let (taken, before) = (u64::from(taken), u64::from(before.max(1)));
+                let window = 2 * taken + 2 * (2 * taken * (taken - before) / before) + u64::from(beyond);
+                let buffer = self.memory(window);
+                if buffer > self.buffer {
+                    self.buffer = buffer;
+                    self.clamp = self.payload(buffer);
+                }
+            }
+        }
+        (self.taken_from, self.taken_since) = (read, now);
+    }
+
+    /// The window to offer if nothing had been promised (RFC 9293 §3.8.6.2.2): none rather than a silly one, whole segments
+    /// without scaling, rounded up to the unit with it. `now` is what is offered at present.
+    pub(super) fn select(&self, shift: u8, now: u32) -> u32 {
+        let unit = 1u32 << shift;
+        let (space, mut free) = (self.space(), self.free());
+        let full = self.clamp.min(space);
+        let mss = self.segment.min(full);
+        if free < full / 2 {
+            free -= free % unit;
+            if free < space / 16 || free < mss || mss == 0 {
+                return 0;
+            }
+        }
+        free = free.min(self.threshold);
+        if shift > 0 {
+            return free.next_multiple_of(unit);
+        }
+        if now + mss <= free || now > free {
+            free - free % mss.max(1)
+        } else if mss == full && free > now + full / 2 {
+            free
+        } else {
+            now
+        }
+    }
+
+    /// Whether reading has made so much room that the peer should hear of it: at least as much again as it has, `now`
+    /// (RFC 9293 §3.8.6.2.2, MUST-39).
+    pub(super) fn wants_update(&self, shift: u8, now: u32, offered: u32) -> bool {
+        if u64::from(now) * 2 > u64::from(self.clamp) {
+            return false;
+        }
+        let window = self.select(shift, offered);
+        window > 0 && u64::from(window) >= 2 * u64::from(now)
+    }
+
+    /// `rcv_ssthresh`.
+    pub(super) fn threshold(&self) -> u32 {
+        self.threshold
+    }
+
+    /// The size of the peer's segments (`rcv_mss`).
+    pub(super) fn segment(&self) -> u32 {
+        self.segment
+    }
+
+    /// How much the application took in its best round trip (`rcv_space`).
+    pub(super) fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// The round trip as the receiver sees it; zero if unknown (`rcv_rtt`).
+    pub(super) fn rtt(&self) -> Duration {
+        self.rtt
+    }
+
+    /// Nothing waits to be read any more, and nothing will.
+    pub(super) fn clear(&mut self) {
+        (self.charge, self.tail) = (0, 0);
+    }
+}
