@@ -116,6 +116,11 @@ impl Ack {
         *self = Ack { bytes: 0, segments: 0, since: None, now: None, every: false, delayed: false, ..*self };
     }
 
+    /// The window is closing: no hurry to be told so.
+    pub(super) fn leave_quick(&mut self) {
+        self.quick = 0;
+    }
+
     /// `TCP_QUICKACK`.
     pub(super) fn set_quick(&mut self, on: bool) {
         self.quick = if on { u8::MAX } else { 0 };

@@ -357,7 +357,7 @@ impl Conn {
         let segments = if self.syns > 2 { 1 } else { cx.cfg.init_cwnd };
         self.start_congestion(cx, segments.saturating_mul(self.mss()), u32::MAX);
         self.rcv.open(cx.now, u32::from(self.own_mss()));
-        self.snd.grow(0, self.base_mss());
+        self.snd.grow(segments, self.base_mss());
         self.recovery = Recovery::new(self.snd.iss);
         self.retries = 0;
         self.set_state(cx, State::Established);

@@ -343,7 +343,7 @@ impl Conn {
                     // RFC 5681 §4.2: at once when a gap is filled, wholly or in part.
                     self.ack.at_once(AckNowWhy::GapFilled);
                 }
-                self.rcv.charge(delivered.min(fits), arrival.segments, !filled);
+                self.rcv.charge(delivered.min(fits), arrival.segments);
                 if delivered > 0 {
                     self.rcv.on_turn(cx.now);
                     // Not what had waited behind the gap: it says nothing about the size of the peer's segments.
@@ -361,7 +361,7 @@ impl Conn {
             }
             // RFC 5681 §3.2, RFC 9293 §3.10.7.4 (MAY-13).
             Placed::Beyond => {
-                self.rcv.charge(fits, arrival.segments, false);
+                self.rcv.charge(fits, arrival.segments);
                 self.ack.at_once(AckNowWhy::OutOfOrder);
                 Received::new(Verdict::OutOfOrder)
             }

@@ -373,6 +373,9 @@ impl Conn {
         seg.ack = self.rcv.nxt;
         seg.options = self.data_options(cx);
         seg.window = self.rcv.advertise();
+        if self.rcv.is_tight() {
+            self.ack.leave_quick();
+        }
         self.ts.last_ack_sent = self.rcv.nxt;
         self.rcv.reported();
         self.ack.on_sent(seg.len > 0);

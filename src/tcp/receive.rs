@@ -231,6 +231,11 @@ impl Receive {
         (self.offered >> self.shift).min(65_535) as u16
     }
 
+    /// Whether more than half of the buffer is taken.
+    pub(super) fn is_tight(&self) -> bool {
+        self.buffer.is_tight()
+    }
+
     fn current_field_moving(&mut self) -> u16 {
         let field = self.current_field();
         self.offered = u32::from(field) << self.shift;
@@ -255,9 +260,9 @@ impl Receive {
     }
 
     /// `len` bytes of new data came in `segments` segments.
-    pub(super) fn charge(&mut self, len: u32, segments: u16, joins: bool) {
+    pub(super) fn charge(&mut self, len: u32, segments: u16) {
         if !self.discard {
-            self.buffer.on_data(len, segments, self.offered, joins);
+            self.buffer.on_data(len, segments, self.offered);
         }
     }
 

@@ -7,11 +7,7 @@ use crate::time::{Duration, Instant};
 /// What a segment of `len` bytes occupies in Linux: a buffer of a power of two bytes for it, its headers and 384 bytes
 /// of bookkeeping, and 256 more. Only the proportion matters here, and that peers see the same windows.
 fn footprint(len: u32) -> u32 {
-    room_for(len) + 256
-}
-
-fn room_for(len: u32) -> u32 {
-    (len + OVERHEAD).next_power_of_two().max(512)
+    (len + OVERHEAD).next_power_of_two() + 256
 }
 
 /// Headers of a segment and the bookkeeping in its buffer.
@@ -41,8 +37,6 @@ pub(super) struct Window {
     threshold: u32,
     /// What the data that waits to be read occupies.
     charge: u32,
-    /// What the buffer of the last segment still has room for.
-    tail: u32,
     /// The size of the peer's segments.
     segment: u32,
     /// Our MSS without options.
@@ -69,7 +63,6 @@ impl Window {
             clamp: u32::MAX,
             threshold: 0,
             charge: 0,
-            tail: 0,
             segment: FIRST_GUESS,
             own_mss: 0,
             taken: 0,
@@ -156,8 +149,8 @@ impl Window {
         (self.taken_from, self.taken_since) = (nxt, now);
     }
 
-    /// `len` bytes came in `segments` segments and wait to be read, at the end of the queue if `joins`.
-    pub(super) fn on_data(&mut self, len: u32, segments: u16, window: u32, joins: bool) {
+    /// `len` bytes came in `segments` segments and wait to be read.
+    pub(super) fn on_data(&mut self, len: u32, segments: u16, window: u32) {
         let count = u32::from(segments.max(1));
         let each = len / count;
         if each >= self.segment {
@@ -166,12 +159,7 @@ impl Window {
             }
             self.segment = each.min(self.own_mss);
         }
-        if joins && len <= self.tail {
-            self.tail -= len;
-        } else {
-            self.charge = self.charge.saturating_add(count.saturating_mul(footprint(each)));
-            self.tail = room_for(each) - OVERHEAD - each;
-        }
+        self.charge = self.charge.saturating_add(count.saturating_mul(footprint(each)));
         // The window was promised: the buffer follows.
         if self.charge > self.buffer {
             self.buffer = self.charge.min(self.limit);
@@ -220,7 +208,6 @@ impl Window {
     /// `n` of `waiting` bytes were read.
     pub(super) fn on_read(&mut self, n: u32, waiting: u32) {
         self.charge = if n >= waiting {
-            self.tail = 0;
             0
         } else {
             self.charge - (u64::from(self.charge) * u64::from(n) / u64::from(waiting)) as u32
@@ -276,6 +263,11 @@ impl Window {
         (self.taken_from, self.taken_since) = (read, now);
     }
 
+    /// Whether more than half of what may be offered is taken.
+    pub(super) fn is_tight(&self) -> bool {
+        self.free() < self.clamp.min(self.space()) / 2
+    }
+
     /// The window to offer if nothing had been promised (RFC 9293 §3.8.6.2.2): none rather than a silly one, whole segments
     /// without scaling, rounded up to the unit with it. `now` is what is offered at present.
     pub(super) fn select(&self, shift: u8, now: u32) -> u32 {
@@ -283,7 +275,7 @@ impl Window {
         let (space, mut free) = (self.space(), self.free());
         let full = self.clamp.min(space);
         let mss = self.segment.min(full);
-        if free < full / 2 {
+        if self.is_tight() {
             free -= free % unit;
             if free < space / 16 || free < mss || mss == 0 {
                 return 0;
@@ -334,6 +326,6 @@ impl Window {
 
     /// Nothing waits to be read any more, and nothing will.
     pub(super) fn clear(&mut self) {
-        (self.charge, self.tail) = (0, 0);
+        self.charge = 0;
     }
 }
