@@ -283,7 +283,10 @@ impl Sockets {
             SocketKind::Conn(conn) => stack.conn(conn.id).map(tcp::Conn::buffers),
             _ => None,
         }
-        .unwrap_or((opts.recv_buffer_initial.min(opts.recv_buffer), opts.send_buffer_initial.min(opts.send_buffer)));
+        .unwrap_or((
+            opts.recv_buffer_initial.min(opts.recv_buffer),
+            opts.send_buffer_initial.min(opts.send_buffer),
+        ));
         let whole = |d: Duration| d.as_secs() as i64;
         let value = match name {
             Name::ReuseAddr => i64::from(socket.reuse_addr),

@@ -333,7 +333,8 @@ impl Conn {
         let gap_before = self.rcv.has_gap();
         self.stir(cx.now);
         if let Some((echo, age)) = self.echo(cx, seg) {
-            self.rcv.buffer.on_echo(echo, age, fits);
+            let drained = self.rcv.readable() == 0;
+            self.rcv.buffer.on_echo(echo, age, fits, drained);
         }
         match self.rcv.place(seg.seq, &arrival.payload[..fits as usize], fin) {
             Placed::InOrder { bytes, filled } => {

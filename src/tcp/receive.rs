@@ -182,9 +182,11 @@ impl Receive {
     pub(super) fn consume(&mut self, now: Instant, n: usize) {
         let beyond = self.beyond.end().map_or(0, |end| end.since(self.nxt));
         self.buffer.on_read(n as u32, self.ring.len() as u32 + beyond);
+        let end = self.nxt - u32::from(self.finished);
+        // Judged after its first segment, as Linux does: what is left then tells how far the application lags behind.
+        let first = (n as u32).min(self.buffer.segment());
+        self.buffer.on_taken(now, end - self.ring.len() as u32 + first, end, beyond);
         self.ring.consume(n);
-        let read = self.nxt - self.ring.len() as u32 - u32::from(self.finished);
-        self.buffer.on_taken(now, read, self.nxt - u32::from(self.finished), beyond);
     }
 
     /// Throws away what is here and what will come.

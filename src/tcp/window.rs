@@ -230,12 +230,14 @@ impl Window {
     }
 
     /// A segment of `len` bytes echoed a time stamp that is `age` old (RFC 7323 §4.1).
-    pub(super) fn on_echo(&mut self, echo: u32, age: Duration, len: u32) {
+    pub(super) fn on_echo(&mut self, echo: u32, age: Duration, len: u32, drained: bool) {
         if echo == std::mem::replace(&mut self.last_echo, echo) || len < self.segment {
             return;
         }
         self.rtt = match self.rtt {
             old if old.is_zero() || age < old => age,
+            // What waits to be read held the peer back, too.
+            old if !drained => old,
             old => old * 7 / 8 + age / 8,
         };
     }

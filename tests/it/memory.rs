@@ -1,12 +1,12 @@
 //! What does a connection cost that does nothing?
 
+use std::net::{IpAddr, SocketAddr};
 use tcpglass::stack::queue_device::QueueDevice;
 use tcpglass::stack::{self, ConnId, Owner, Stack};
 use tcpglass::stream::ByteStream;
 use tcpglass::tcp::{self, Shutdown};
 use tcpglass::time::{Duration, Instant};
 use tcpglass::trace::Tracer;
-use std::net::{IpAddr, SocketAddr};
 
 const OWNER: Owner = Owner(1);
 const COUNT: usize = 10_000;

@@ -354,7 +354,12 @@ fn every_hole_is_kept_and_acknowledged() {
 
 #[test]
 fn the_window_of_a_syn_is_never_scaled_however_large_the_buffer() {
-    let cfg = Config { recv_buffer: 1 << 20, recv_buffer_initial: 1 << 20, window_scale: WindowScale::Auto, ..plain() };
+    let cfg = Config {
+        recv_buffer: 1 << 20,
+        recv_buffer_initial: 1 << 20,
+        window_scale: WindowScale::Auto,
+        ..plain()
+    };
     let scaled = Options { window_scale: Some(7), ..options() };
     let mut glass = Glass::established_with(cfg, scaled);
     // The SYN-ACK said 65,535, unscaled (RFC 7323 §2.2): nothing beyond may have been sent yet.
