@@ -10,7 +10,16 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     question: "How long does a response take that is larger than the initial window?",
     claim: "Half a round trip for the last flight and a whole one for each before it, where every flight is twice the \
             one before: N segments take as many flights as it takes for IW × (2^flights − 1) to reach N.",
-    turns: &["tcp.init_cwnd", "tcp.mss", "tcp.timestamps", "tcp.ack_every", "tcp.ack_delay", "link.rtt"],
+    turns: &[
+        "tcp.init_cwnd",
+        "tcp.mss",
+        "tcp.timestamps",
+        "tcp.recv_buffer_initial",
+        "tcp.send_buffer_initial",
+        "tcp.ack_every",
+        "tcp.ack_delay",
+        "link.rtt",
+    ],
     run,
 };
 
@@ -35,6 +44,8 @@ fn one(settings: &Settings, seed: u64, segments: usize, window: usize) -> Result
             ("tcp.init_cwnd", &window.to_string()),
             ("tcp.mss", &MSS.to_string()),
             ("tcp.timestamps", "off"),
+            ("tcp.recv_buffer_initial", "1MiB"),
+            ("tcp.send_buffer_initial", "1MiB"),
             ("tcp.ack_every", "1"),
             ("tcp.ack_delay", "0"),
             ("link.rtt", "100ms"),

@@ -10,6 +10,7 @@ use crate::tcp::{Conn, Opts, Shutdown};
 use crate::time::Instant;
 use crate::trace::{EventKind, EventRecord, Record};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 impl Stack {
     /// Listens on `local`. `0.0.0.0` takes IPv4 on all addresses, `[::]` both families; a specific address beats a
@@ -129,7 +130,7 @@ impl Stack {
         };
         let flow = Flow::new(SocketAddr::new(ip, port), remote);
         let (iss, ts_offset) = (self.secrets.isn(now, &flow), self.secrets.timestamp_offset(&flow));
-        let opts = opts.unwrap_or_else(|| Opts::new(&self.tcp));
+        let opts = opts.map_or_else(|| self.opts.clone(), Arc::new);
         let mtu = self.config.mtu;
         let index = self.add_conn(now, flow, Home::Owned(owner), |cx| {
             Conn::connect(cx, iss, ts_offset, flow.ip_header(), mtu, opts)

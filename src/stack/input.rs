@@ -8,7 +8,7 @@ use super::output::Reply;
 use super::{Stack, host, rst};
 use crate::segment::{Arrival, Flags, Segment};
 use crate::seq::Seq;
-use crate::tcp::{Cause, Conn, Cx, DropReason, Opts, Received, RstWhy, Snapshot, Verdict};
+use crate::tcp::{Cause, Conn, Cx, DropReason, Received, RstWhy, Snapshot, Verdict};
 use crate::time::Instant;
 use crate::trace::Why;
 use crate::wire::{self, Decoded, Packet};
@@ -132,7 +132,7 @@ impl Stack {
         }
         let ts_offset = self.secrets.timestamp_offset(&flow);
         let mtu = self.config.mtu;
-        let opts = Opts::new(&self.tcp);
+        let opts = self.opts.clone();
         let index = self.add_conn(now, flow, Home::HalfOpen(id), |cx| {
             Conn::accept(cx, iss, ts_offset, flow.ip_header(), mtu, seg, opts)
         });

@@ -177,6 +177,8 @@ pub struct Stack {
     config: Config,
     /// The settings for new connections, shared with those that were made under them.
     tcp: Arc<tcp::Config>,
+    /// The socket options that follow from them, which most connections share.
+    opts: Arc<tcp::Opts>,
     own: Addrs,
     secrets: Secrets,
     flows: FlowTable,
@@ -211,6 +213,7 @@ impl Stack {
         let secrets = Secrets::new(config.seed);
         Stack {
             tcp: Arc::new(config.tcp.clone()),
+            opts: Arc::new(tcp::Opts::new(&config.tcp)),
             own: Addrs::new(&config.addrs),
             flows: FlowTable::new(secrets.table()),
             conns: Slab::new(),
@@ -244,6 +247,7 @@ impl Stack {
     /// Changes settings for connections made from now on, and the length of TIME-WAITs that begin from now on.
     pub fn set_tcp_config(&mut self, tcp: tcp::Config) {
         self.tcp = Arc::new(tcp.clone());
+        self.opts = Arc::new(tcp::Opts::new(&tcp));
         self.config.tcp = tcp;
     }
 

@@ -19,6 +19,7 @@ use crate::segment::{Options, Segment};
 use crate::seq::Seq;
 use crate::stream::StreamError;
 use crate::time::{Duration, Instant};
+use std::sync::Arc;
 
 /// The MSS of a peer that does not say one: RFC 9293 §3.7.1 (MUST-15) for IPv4, and for IPv6.
 const DEFAULT_MSS: [u16; 2] = [536, 1220];
@@ -188,7 +189,8 @@ pub(super) struct Events {
 /// segments.
 pub struct Conn {
     pub(super) state: State,
-    pub(super) opts: Opts,
+    /// Shared with all connections that have the defaults.
+    pub(super) opts: Arc<Opts>,
     /// Opened by `connect`: RFC 9293 §3.5 (MUST-11).
     pub(super) active: bool,
     /// Nobody holds a handle any more.
@@ -235,14 +237,21 @@ pub struct Conn {
 }
 
 impl Conn {
-    fn new(cx: &Cx, state: State, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, opts: Opts) -> Conn {
+    fn new(
+        cx: &Cx,
+        state: State,
+        iss: Seq,
+        ts_offset: u32,
+        ip_header: u16,
+        mtu: u16,
+        opts: Arc<Opts>,
+    ) -> Conn {
         let peer_mss = DEFAULT_MSS[usize::from(ip_header > 20)];
         let mss = u32::from(peer_mss);
         let cwnd = cx.cfg.init_cwnd.saturating_mul(mss);
         let start = Start { cwnd, ssthresh: u32::MAX, mss, config: cx.cfg };
         Conn {
             state,
-            opts,
             active: false,
             released: false,
             error: None,
@@ -253,6 +262,7 @@ impl Conn {
             recovery: Recovery::new(iss),
             rack: Rack::new(iss),
             cc: congestion::new(opts.congestion, &start),
+            opts,
             usage: Usage::new(iss),
             rtt: Rtt::new(cx.cfg),
             timers: Timers::new(),
@@ -291,8 +301,15 @@ impl Conn {
     ///
     /// `iss` is the initial sequence number (RFC 6528); `ts_offset` is added to the millisecond clock to make TSval
     /// (RFC 7323 §5.4); `ip_header` is the length of the IP header in bytes (20 or 40) and `mtu` the link's.
-    pub fn connect(cx: &mut Cx, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, opts: Opts) -> Conn {
-        let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts);
+    pub fn connect(
+        cx: &mut Cx,
+        iss: Seq,
+        ts_offset: u32,
+        ip_header: u16,
+        mtu: u16,
+        opts: impl Into<Arc<Opts>>,
+    ) -> Conn {
+        let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts.into());
         conn.active = true;
         let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest());
         conn.rcv.offer_first(u32::from(conn.own_mss()), shift);
@@ -308,9 +325,9 @@ impl Conn {
         ip_header: u16,
         mtu: u16,
         syn: &Segment,
-        opts: Opts,
+        opts: impl Into<Arc<Opts>>,
     ) -> Conn {
-        let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts);
+        let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts.into());
         conn.take_syn(cx, syn);
         conn
     }
@@ -585,7 +602,7 @@ impl Conn {
             self.timers.clear(Timer::Cork);
         }
         let algorithm_changed = opts.congestion != self.opts.congestion;
-        self.opts = opts;
+        self.opts = Arc::new(opts);
         if algorithm_changed {
             self.start_congestion(cx, self.cc.cwnd(), self.cc.ssthresh());
         }

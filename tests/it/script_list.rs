@@ -232,15 +232,19 @@ scripts! {
         below_half_waits
         beyond_is_cut
         closes_while_in_flight
+        falls_when_nobody_reads
         fin_in_zero_window
         full_buffer_and_update
+        grows_with_full_segments
         half_of_the_largest
+        middling_segments_waste_memory
         old_segments_do_not_change_it
         probes_give_up
         reset_when_closed
         scale_zero_shift
         scaling
         shrinks
+        small_segments_cost_more
         update_steps
         zero_window_probe
     ;

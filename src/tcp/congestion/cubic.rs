@@ -59,7 +59,8 @@ struct Epoch {
 /// CUBIC.
 pub(super) struct Cubic {
     state: State,
-    before: Option<State>,
+    /// Boxed: it is there after a congestion event only.
+    before: Option<Box<State>>,
     fast_convergence: bool,
     /// Nothing is in flight.
     idle: bool,
@@ -152,7 +153,7 @@ impl CongestionControl for Cubic {
 
     /// RFC 9438 §4.6 to RFC 9438 §4.8.
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, _: u32, mss: u32) {
-        self.before = Some(self.state);
+        self.before = Some(Box::new(self.state));
         let s = &mut self.state;
         // The window itself and not what is in flight: it grows only while it is filled (§4.6 wants one or the other).
         let (cwnd, left) = (s.cwnd, beta(s.cwnd));
@@ -178,7 +179,7 @@ impl CongestionControl for Cubic {
         if let Some(before) = self.before.take()
             && self.state.cwnd < self.state.prior
         {
-            self.state = before;
+            self.state = *before;
         }
     }
 
