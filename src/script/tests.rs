@@ -242,7 +242,7 @@ const SCRIPT: &str = "\
 *    > . 1:1(0) ack 1001 <...>
 +0   recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 100}], msg_flags=0}, MSG_PEEK) = 100
 +0   poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLIN|POLLOUT}], 1, 0) = 1
-+0   write(4, \"abc\"..., 80000) = 80000
++0   write(4, \"abc\"..., 40000) = 40000
 +0   < icmp unreachable frag_needed mtu 600 [1:1461(1460)]
 +0...0.2 read(4, ..., 5000) = 1000
 +0   %{ assert tcpi_state == TCP_ESTABLISHED, tcpi_state }%

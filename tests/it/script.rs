@@ -186,7 +186,7 @@ fn a_failure_shows_line_text_and_both_packets_with_their_times() {
 s.pkt:20: the packet has another acknowledgment number than expected
     +0   > P. 1:101(100) ack 1999 <nop,nop,TS val 300 ecr 1100>
   expected  at 0.200000 s  > P. 1:101(100) ack 1999 <nop,nop,TS val 300 ecr 1100>
-  seen      at 0.200000 s  > P. 1:101(100) ack 2001 win 468 <nop,nop,TS val 300 ecr 1100>  why=data"
+  seen      at 0.200000 s  > P. 1:101(100) ack 2001 win 495 <nop,nop,TS val 300 ecr 1100>  why=data"
     );
 }
 
