@@ -418,7 +418,11 @@ fn a_client_that_sends_or_takes_a_byte_now_and_then_does_not_hold_the_server_for
         }
         net.world.run_for(SECOND * 5);
     }
-    assert_eq!(answered_at, Some(30), "seen five seconds after the sixth byte, the first behind 20 s of waiting");
+    assert_eq!(
+        answered_at,
+        Some(30),
+        "seen five seconds after the sixth byte, the first behind 20 s of waiting"
+    );
     let mut head = [0; 12];
     net.world.read_exact(socket, &mut head).unwrap();
     assert_eq!(&head, b"HTTP/1.1 408");
