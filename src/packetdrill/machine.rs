@@ -206,7 +206,7 @@ impl Machine {
                 continue;
             }
             // Nobody else is going to move time.
-            silent = silent + SILENCE;
+            silent += SILENCE;
             if !inner.step(None) && silent > PATIENCE {
                 inner.waiting.retain(|w| w.number != number);
                 return Err(symbols::errno_number("ETIMEDOUT").unwrap_or(0) as Errno);
@@ -414,7 +414,7 @@ impl Machine {
         {
             self.changed.notify_all();
             inner = self.wait(inner, SILENCE);
-            waited = waited + SILENCE;
+            waited += SILENCE;
         }
         inner
     }

@@ -85,7 +85,16 @@ impl Kernel<'_> {
             }
             "recvmsg" => {
                 args.count(3)?;
-                self.receive(fd()?, args.msghdr(1)?, args.int(2)?, progress, line)
+                let (len, wanted) = args.msghdr(1)?;
+                let step = self.receive(fd()?, len, args.int(2)?, progress, line)?;
+                let seen = self.sockets.inq(self.stack, fd()?);
+                if matches!(step, Step::Done(_)) && seen != wanted {
+                    let say =
+                        |inq: Option<i64>| inq.map_or("none".to_string(), |n| format!("TCP_CM_INQ {n}"));
+                    let what = "recvmsg returned other control messages";
+                    return Err(Trouble::failed(line, what, say(wanted), say(seen)));
+                }
+                Ok(step)
             }
             "write" => {
                 args.count(3)?;
@@ -105,7 +114,16 @@ impl Kernel<'_> {
             }
             "sendmsg" => {
                 args.count(3)?;
-                self.send(fd()?, Data::Pattern(args.msghdr(1)?), args.int(2)?, progress, line)
+                self.send(
+                    fd()?,
+                    Data::Pattern(match args.msghdr(1)? {
+                        (len, None) => len,
+                        _ => return Err(Trouble::unsupported(line, "control messages of sendmsg")),
+                    }),
+                    args.int(2)?,
+                    progress,
+                    line,
+                )
             }
             "shutdown" => {
                 args.count(2)?;

@@ -4,7 +4,8 @@
 use super::Trouble;
 use super::settings::Settings;
 use super::sockets::{Connection, Data, Made, OWNER, Read, SocketKind, Sockets, Step};
-use crate::stack::{Stack, StackError};
+use crate::stack::{Accepted, ListenerId, Stack, StackError};
+use crate::stream::ByteStream;
 use crate::tcp::{Shutdown, State};
 use crate::time::Instant;
 use std::collections::VecDeque;
@@ -253,12 +254,24 @@ impl Kernel<'_> {
 
     pub fn shutdown(&mut self, fd: i64, how: i64) -> Step {
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Step::Errno("EBADF") };
-        let SocketKind::Conn(conn) = &mut socket.kind else {
-            let epoll = matches!(socket.kind, SocketKind::Epoll(_));
-            return Step::Errno(if epoll { "ENOTSOCK" } else { "ENOTCONN" });
-        };
-        let Some(how) = [Shutdown::Read, Shutdown::Write, Shutdown::Both].get(how as usize).copied() else {
+        let Some(how) = usize::try_from(how)
+            .ok()
+            .and_then(|n| [Shutdown::Read, Shutdown::Write, Shutdown::Both].get(n).copied())
+        else {
             return Step::Errno("EINVAL");
+        };
+        let conn = match &mut socket.kind {
+            SocketKind::Conn(conn) => conn,
+            SocketKind::Fresh { .. } => return Step::Errno("ENOTCONN"),
+            SocketKind::Epoll(_) => return Step::Errno("ENOTSOCK"),
+            // A listener has nothing to send; without its other half it listens no more.
+            SocketKind::Listening { .. } if how == Shutdown::Write => return Step::Done(0),
+            SocketKind::Listening { id, addr, waiting, .. } => {
+                let (id, addr, waiting) = (*id, *addr, std::mem::take(waiting));
+                socket.kind = SocketKind::Fresh { bound: Some(addr) };
+                self.stop_listening(id, waiting);
+                return Step::Done(0);
+            }
         };
         let gone =
             self.stack.conn(conn.id).is_none_or(|c| matches!(c.state(), State::Closed | State::TimeWait));
@@ -269,6 +282,15 @@ impl Kernel<'_> {
         conn.shut_write |= how != Shutdown::Read;
         self.stack.shutdown(self.now, conn.id, how);
         Step::Done(0)
+    }
+
+    /// What nobody accepted is reset, as Linux does.
+    fn stop_listening(&mut self, id: ListenerId, waiting: VecDeque<Accepted>) {
+        for accepted in waiting {
+            self.stack.stream(self.now, accepted.id).abort();
+            self.stack.release(self.now, accepted.id);
+        }
+        self.stack.close_listener(self.now, id);
     }
 
     pub fn close(&mut self, fd: i64, line: u32, progress: &mut Progress) -> Result<Step, Trouble> {
@@ -298,13 +320,8 @@ impl Kernel<'_> {
                 self.stack.release(self.now, conn.id);
             }
             SocketKind::Listening { id, waiting, .. } => {
-                // What nobody accepted is reset, as Linux does.
-                for accepted in waiting {
-                    use crate::stream::ByteStream;
-                    self.stack.stream(self.now, accepted.id).abort();
-                    self.stack.release(self.now, accepted.id);
-                }
-                self.stack.close_listener(self.now, *id);
+                let (id, waiting) = (*id, waiting.clone());
+                self.stop_listening(id, waiting);
             }
             SocketKind::Fresh { .. } | SocketKind::Epoll(_) => {}
         }

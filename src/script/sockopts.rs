@@ -115,6 +115,28 @@ fn name(level: i64, option: i64) -> Option<Name> {
     })
 }
 
+/// Congestion control algorithms that Linux has besides.
+const OF_LINUX: &[&str] = &[
+    "bbr",
+    "bbr2",
+    "bbr3",
+    "bic",
+    "cdg",
+    "dctcp",
+    "highspeed",
+    "htcp",
+    "hybla",
+    "illinois",
+    "lp",
+    "nv",
+    "prague",
+    "scalable",
+    "vegas",
+    "veno",
+    "westwood",
+    "yeah",
+];
+
 /// Whether there is such an option here.
 pub fn is_known(level: i64, option: i64) -> bool {
     name(level, option).is_some()
@@ -144,7 +166,10 @@ impl Sockets {
                 socket.opts.congestion = match algorithm.as_str() {
                     "cubic" => Congestion::Cubic,
                     "reno" => Congestion::NewReno,
-                    other => return Err(format!("the congestion control {other}")),
+                    other if OF_LINUX.contains(&other) => {
+                        return Err(format!("the congestion control {other}"));
+                    }
+                    _ => return Ok(Step::Errno("ENOENT")),
                 };
                 return self.changed(stack, now, fd);
             }

@@ -19,8 +19,14 @@ scripts! {
     api:
         defer_accept
         epoll
+        epoll_edge
         errors
         full_send_buffer
+        inq
+        message_flags
+        not_connected
+        notsent_lowat
+        option_values
         poll
         read_and_recv
         two_connections
