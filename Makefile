@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
+.PHONY: help run test tun-test soak packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ packetdrill: ## libtcpglass.so, with which the original packetdrill drives this 
 	$(CARGO) rustc --release --lib --features packetdrill --crate-type cdylib
 	@echo "packetdrill --so_filename=$(RELEASE)/libtcpglass.so script.pkt"
 
+SOAK ?= 0..10000
+soak: ## the conversations drawn by lot of SOAK=FIRST..LAST, with ourselves and with smoltcp
+	TCPGLASS_SEEDS=$(SOAK) $(CARGO) test --release --test it -- sim::differential --nocapture
+
 conformance: ## what the RFCs ask, where it is done, which test shows it
 	@$(CARGO) test -q --test it spec::the_conformance_record -- --nocapture
 
@@ -48,7 +52,7 @@ captures: ## make the golden captures again
 
 FUZZ_SECONDS ?= 60
 fuzz: ## each fuzz target for FUZZ_SECONDS (needs cargo-fuzz: see fuzz/README.md)
-	for target in wire_decode tcp_input http_server script_parse; do \
+	for target in wire_decode tcp_input http_server http_client script_parse capture_read settings; do \
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 

@@ -121,6 +121,12 @@ impl Reference {
         self.sockets.get::<tcp::Socket>(self.socket).send_queue()
     }
 
+    /// Whether something that it has to send, its FIN included, has not been acknowledged.
+    pub fn owes(&self) -> bool {
+        use ReferenceState::{Closing, FinWait1, LastAck};
+        self.unacked() > 0 || matches!(self.state(), FinWait1 | Closing | LastAck)
+    }
+
     /// smoltcp's socket itself, for its options.
     pub fn tcp(&mut self) -> &mut tcp::Socket<'static> {
         self.sockets.get_mut(self.socket)

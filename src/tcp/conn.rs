@@ -725,6 +725,11 @@ impl Conn {
         (self.rcv.buffer.buffer(), self.snd.buffer)
     }
 
+    /// RCV.WND: how many bytes the peer may send beyond what has come in order, by the last window that it was told.
+    pub fn receive_window(&self) -> u32 {
+        self.rcv.window()
+    }
+
     /// Bytes of buffer memory held now.
     pub fn memory(&self) -> usize {
         self.snd.capacity() + self.rcv.capacity()

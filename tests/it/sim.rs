@@ -1,6 +1,7 @@
 //! Does the simulated network do what its settings say, and TCP on it what it promises?
 
 mod congestion;
+mod differential;
 mod soak;
 
 use std::io;
@@ -227,6 +228,24 @@ fn segmentation_offload_sends_the_same_packets_at_the_same_times() {
     for link in ["rtt=20ms,bandwidth=100mbit", "rtt=20ms,bandwidth=100mbit,loss=1%,reorder=1%"] {
         assert_eq!(run(true, link), run(false, link), "{link}");
     }
+}
+
+/// In units of 16 KiB no window of 700 bytes can be named: rounded down it would never open again once it has closed.
+#[test]
+fn a_window_scale_larger_than_the_buffer_does_not_keep_the_window_closed() {
+    let cfg = Config {
+        recv_buffer: 700,
+        send_buffer_initial: 1 << 20,
+        window_scale: tcpglass::tcp::WindowScale::Shift(14),
+        ..Config::linux()
+    };
+    let (mut world, a, b) = two_with(1, "rtt=10ms", cfg);
+    let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+    let data = bytes(100_000);
+    world.write_all(here, &data).unwrap();
+    world.shutdown(here, Shutdown::Write);
+    world.run_for(Duration::from_secs(5));
+    assert!(world.read_to_end(there).unwrap() == data);
 }
 
 fn with_reference(seed: u64, link: &str, buffer: usize) -> (World, HostId, tcpglass::sim::ReferenceId) {

@@ -6,7 +6,7 @@ use tcpglass::tcp::{Congestion, Nagle, WindowScale};
 
 /// The seeds to run with: `few` of them, or `FIRST..LAST` from the variable `TCPGLASS_SEEDS` for a long run or to repeat
 /// one that failed.
-fn seeds(few: u64) -> Range<u64> {
+pub fn seeds(few: u64) -> Range<u64> {
     let Ok(text) = std::env::var("TCPGLASS_SEEDS") else { return 0..few };
     let (first, last) = text.split_once("..").expect("TCPGLASS_SEEDS=FIRST..LAST");
     first.parse().unwrap()..last.parse().unwrap()
