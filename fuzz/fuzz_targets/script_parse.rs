@@ -1,11 +1,7 @@
 //! Is any text either a script or refused with a line and a reason?
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tcpglass::script::{self, Options};
+#[path = "../entries/script_parse.rs"]
+mod entry;
 
-fuzz_target!(|source: &str| {
-    // Its display, too: it shows the line that is wrong.
-    let outcome = script::check(source, "fuzz.pkt", &Options::default());
-    assert!(!outcome.to_string().is_empty());
-});
+libfuzzer_sys::fuzz_target!(|data: &str| entry::run(data));

@@ -110,6 +110,14 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Changes what the text of a config file says; its `profile` is for [`resolve`](Self::resolve).
+    ///
+    /// # Errors
+    /// The first setting that is refused, with its line.
+    pub fn apply_config(&mut self, text: &str) -> Result<(), SettingError> {
+        file::parse(Path::new("config"), text)?.apply(self)
+    }
+
     /// Changes one knob: `tcp.nagle=off`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 mod alloc;
 mod captures;
 mod cli;
+mod fuzz;
 mod http;
 mod judge;
 mod memory;
