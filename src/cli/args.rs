@@ -342,6 +342,12 @@ pub struct Explain {
     /// Any pcap or pcapng file; - reads standard input
     #[arg(value_name = "CAPTURE", value_hint = ValueHint::FilePath)]
     pub capture: PathBuf,
+    /// Show this connection only, by its number in the list
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub connection: Option<u32>,
+    /// Infer the causes although the capture states them
+    #[arg(long)]
+    pub infer: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

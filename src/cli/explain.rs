@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use tcpglass::explain::{Connection, ReadError, Summary, explain};
+use tcpglass::explain::{Connection, Exchange, Finding, Options, Parts, ReadError, Summary, explain};
 use tcpglass::report;
 
 /// Reads the capture and prints its summary. A damaged file is an error after all that could be read.
@@ -20,10 +20,20 @@ pub fn run(args: Explain) -> Outcome {
         let file = File::open(&args.capture);
         Box::new(file.map_err(|e| Failure::usage(format_args!("cannot open capture {shown}: {e}")))?)
     };
-    let summary = explain(input).map_err(|e| match e {
+    let options = Options { infer: args.infer, connection: args.connection.map(|n| n as usize) };
+    let mut summary = explain(input, options).map_err(|e| match e {
         ReadError::Io(e) => Failure::failed(format_args!("cannot read capture {shown}: {e}")),
         ReadError::NotACapture(why) => Failure::usage(format_args!("{shown} is no capture: {why}")),
     })?;
+    if let Some(n) = args.connection {
+        let found = summary.connections.len();
+        if n as usize > found {
+            return Err(Failure::usage(format_args!(
+                "there is no connection {n} in {shown}: it has {found}"
+            )));
+        }
+        summary.keep(n as usize);
+    }
     if args.output.json {
         output::json(&object(&summary))?;
     } else {
@@ -54,6 +64,7 @@ fn object(summary: &Summary) -> serde_json::Value {
         "beyond_limit": summary.beyond,
         "lasted_us": summary.lasted.as_micros() as u64,
         "connections": summary.connections.iter().map(connection).collect::<Vec<_>>(),
+        "findings": summary.findings.iter().map(finding).collect::<Vec<_>>(),
         "why": words,
         "damage": summary.damage,
     })
@@ -73,5 +84,52 @@ fn connection(c: &Connection) -> serde_json::Value {
         "longest_pause_us": c.pause.0.as_micros() as u64,
         "longest_pause_at_us": c.pause.1.as_micros() as u64,
         "ending": c.ending.word(),
+        "number": c.number,
+        "round_trip_us": c.round_trip.map(|t| t.as_micros() as u64),
+        "ledger_us": ledger(&c.parts),
+        "exchanges": c.exchanges.iter().map(exchange).collect::<Vec<_>>(),
+        "more_exchanges": c.more_exchanges,
+    })
+}
+
+fn exchange(e: &Exchange) -> serde_json::Value {
+    let us = |t: tcpglass::time::Duration| t.as_micros() as u64;
+    json!({
+        "method": e.method,
+        "target": e.target,
+        "host": e.host,
+        "status": e.status,
+        "start_us": us(e.start),
+        "request_end_us": e.request_end.map(us),
+        "first_byte_us": e.first_byte.map(us),
+        "end_us": us(e.end),
+        "bytes": e.bytes,
+        "first_frame": e.frames.0,
+        "last_frame": e.frames.1,
+        "progress": e.progress.word(),
+        "reused": e.reused,
+        "ledger_us": ledger(&e.parts),
+    })
+}
+
+fn ledger(parts: &Parts) -> serde_json::Value {
+    parts
+        .micros()
+        .map(|(part, us)| (part.word().to_owned(), json!(us)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn finding(f: &Finding) -> serde_json::Value {
+    json!({
+        "what": f.what.word(),
+        "times": f.times,
+        "cost_us": f.cost.as_micros() as u64,
+        "worst_us": f.worst.as_micros() as u64,
+        "confidence": f.confidence.word(),
+        "frames": f.frames,
+        "connections": f.connections,
+        "remedy": f.what.remedy(),
+        "knobs": f.what.knobs(),
     })
 }

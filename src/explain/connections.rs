@@ -2,11 +2,19 @@
 
 use super::MAX_CONNECTIONS;
 use super::decode::Segment;
+use super::exchange::Exchange;
+use super::finding::{Confidence, Findings, What};
+use super::flow::{self, Flow};
+use super::part::Parts;
+use super::read::Stated;
 use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::time::Duration;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+
+/// A pair of ports that is used again sooner met the other end's TIME-WAIT, as most systems have it.
+const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// How a connection ended, as far as the capture shows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -54,6 +62,8 @@ pub struct Side {
 /// One TCP connection of a capture. Times count from the capture's first packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Connection {
+    /// Its number in the capture, from 1.
+    pub number: usize,
     /// Who sent the SYN, or the first packet if no SYN was captured.
     pub client: SocketAddr,
     /// The other end.
@@ -72,49 +82,109 @@ pub struct Connection {
     pub pause: (Duration, Duration),
     /// How it ended.
     pub ending: Ending,
+    /// From this end to the other and back, at the least; `None` if no such pair of packets was captured.
+    pub round_trip: Option<Duration>,
+    /// Where its time went; the sum is the time from its first packet to the last that says what it waited for.
+    pub parts: Parts,
+    /// What was asked and answered, in the order of the ends.
+    pub exchanges: Vec<Exchange>,
+    /// Exchanges beyond those that are kept.
+    pub more_exchanges: u64,
     syn: Option<Seq>,
     answered: bool,
 }
 
 /// All connections of a capture. A pair of addresses may be used again after it was closed.
-#[derive(Default)]
 pub(super) struct Connections {
+    findings_of: Option<usize>,
     list: Vec<Connection>,
+    /// What is known of each one's two ends.
+    flows: Vec<Flow>,
+    pub findings: Findings,
     /// The last connection of each pair of addresses, the smaller address first.
     last: HashMap<(SocketAddr, SocketAddr), usize>,
 }
 
 impl Connections {
+    /// None yet; findings will be those of connection `findings_of` alone, if it is given.
+    pub(super) fn new(findings_of: Option<usize>) -> Connections {
+        Connections {
+            findings_of,
+            list: Vec::new(),
+            flows: Vec::new(),
+            findings: Findings::default(),
+            last: HashMap::new(),
+        }
+    }
+
     /// Adds a segment; false if it belongs to a connection beyond the limit.
-    pub(super) fn add(&mut self, at: Duration, segment: &Segment) -> bool {
+    pub(super) fn add(
+        &mut self,
+        at: Duration,
+        frame: u64,
+        segment: &Segment<'_>,
+        stated: Option<Stated<'_>>,
+    ) -> bool {
+        let mut ignored = Findings::default();
         let (a, b) = (segment.source, segment.destination);
         let key = if a <= b { (a, b) } else { (b, a) };
-        let known = self.last.get(&key).copied().filter(|&i| !self.list[i].is_succeeded_by(segment));
-        let index = match known {
+        let known = self.last.get(&key).copied();
+        let mut reused = false;
+        let index = match known.filter(|&i| !self.list[i].is_succeeded_by(segment)) {
             Some(index) => index,
             None if self.list.len() >= MAX_CONNECTIONS => return false,
             None => {
-                self.list.push(Connection::new(at, segment));
-                self.last.insert(key, self.list.len() - 1);
-                self.list.len() - 1
+                let index = self.list.len();
+                reused = known.is_some_and(|n| at.saturating_sub(self.list[n].end) < TIME_WAIT);
+                self.list.push(Connection::new(index + 1, at, segment));
+                self.flows.push(Flow::new(at, frame));
+                self.last.insert(key, index);
+                index
             }
         };
-        self.list[index].add(at, segment);
+        let findings = match self.findings_of {
+            Some(n) if n != index + 1 => &mut ignored,
+            _ => &mut self.findings,
+        };
+        let connection = &mut self.list[index];
+        if reused {
+            findings.add(What::PortReuse, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
+        }
+        let refused = connection.ending == Ending::Refused;
+        connection.add(at, segment);
+        if connection.ending == Ending::Refused && !refused {
+            let cost = at.saturating_sub(connection.start);
+            findings.add(What::Refused, index + 1, (frame, frame), cost, Confidence::Certain);
+        }
+        let from_client = segment.source == connection.client;
+        let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
+        self.flows[index].add(&packet, index + 1, findings);
         true
     }
 
-    pub(super) fn into_list(self) -> Vec<Connection> {
-        self.list
+    /// All connections in the order of their first packets, and what cost time.
+    pub(super) fn finish(mut self) -> (Vec<Connection>, Findings) {
+        for (connection, flow) in self.list.iter_mut().zip(&mut self.flows) {
+            flow.exchanges.close_open();
+            let [client, server] = &flow.halves;
+            connection.round_trip =
+                client.path.or(server.path).map(|_| super::judge::round_trip(client, server));
+            connection.parts = flow.parts;
+            connection.exchanges = std::mem::take(&mut flow.exchanges.done);
+            connection.more_exchanges = flow.exchanges.beyond;
+        }
+        (self.list, self.findings)
     }
 }
 
 impl Connection {
-    fn new(at: Duration, first: &Segment) -> Connection {
+    fn new(number: usize, at: Duration, first: &Segment<'_>) -> Connection {
         // A capture that begins with the SYN-ACK knows who the client is all the same.
         let answer = first.flags.contains(Flags::SYN | Flags::ACK);
         let (client, server) =
             if answer { (first.destination, first.source) } else { (first.source, first.destination) };
         Connection {
+            number,
             client,
             server,
             start: at,
@@ -124,6 +194,10 @@ impl Connection {
             handshake: None,
             pause: (Duration::ZERO, at),
             ending: Ending::Open,
+            round_trip: None,
+            parts: Parts::default(),
+            exchanges: Vec::new(),
+            more_exchanges: 0,
             syn: None,
             answered: false,
         }
@@ -131,13 +205,13 @@ impl Connection {
 
     /// Whether the segment begins the next connection of the same addresses: a SYN with another number, which in an
     /// open connection can only come from the side that sent the first (the other's may be a simultaneous open).
-    fn is_succeeded_by(&self, segment: &Segment) -> bool {
+    fn is_succeeded_by(&self, segment: &Segment<'_>) -> bool {
         let fresh = segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK);
         let over = self.ending != Ending::Open;
         fresh && self.syn != Some(segment.seq) && (over || segment.source == self.client)
     }
 
-    fn add(&mut self, at: Duration, segment: &Segment) {
+    fn add(&mut self, at: Duration, segment: &Segment<'_>) {
         let gap = at.saturating_sub(self.end);
         if gap > self.pause.0 {
             self.pause = (gap, self.end);
@@ -159,7 +233,7 @@ impl Connection {
         };
     }
 
-    fn follow_handshake(&mut self, at: Duration, segment: &Segment) {
+    fn follow_handshake(&mut self, at: Duration, segment: &Segment<'_>) {
         let from_client = segment.source == self.client;
         if segment.flags.contains(Flags::SYN) {
             if from_client && self.syn.is_none() {
@@ -174,7 +248,7 @@ impl Connection {
 }
 
 impl Side {
-    fn add(&mut self, segment: &Segment) {
+    fn add(&mut self, segment: &Segment<'_>) {
         self.packets += 1;
         self.fin |= segment.flags.contains(Flags::FIN);
         let control =

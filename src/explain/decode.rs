@@ -1,22 +1,46 @@
 //! Which TCP segment does a captured packet hold, whatever it was captured on?
 
-use crate::segment::Flags;
+use crate::segment::{Flags, Options};
 use crate::seq::Seq;
+use crate::wire::options;
 use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use std::net::{IpAddr, SocketAddr};
 
 /// What connections are made of.
-pub(super) struct Segment {
+pub(super) struct Segment<'a> {
     pub source: SocketAddr,
     pub destination: SocketAddr,
     pub seq: Seq,
+    /// Meaningful only with [`Flags::ACK`].
+    pub ack: Seq,
     pub flags: Flags,
+    /// The window field, not scaled.
+    pub window: u16,
+    pub options: Options,
     /// Payload bytes on the wire, whether captured or not.
     pub len: u32,
+    /// Those that were captured.
+    pub payload: &'a [u8],
 }
 
-pub(super) enum Decoded {
-    Tcp(Segment),
+impl Segment<'_> {
+    pub(super) fn has(&self, flag: Flags) -> bool {
+        self.flags.contains(flag)
+    }
+
+    /// What it occupies in sequence space.
+    pub(super) fn seq_len(&self) -> u32 {
+        self.len.saturating_add(u32::from(self.has(Flags::SYN)) + u32::from(self.has(Flags::FIN)))
+    }
+
+    /// The number behind it.
+    pub(super) fn end(&self) -> Seq {
+        self.seq + self.seq_len()
+    }
+}
+
+pub(super) enum Decoded<'a> {
+    Tcp(Segment<'a>),
     /// Something else, or a fragment.
     Other,
     /// Its headers make no sense, or are not all there.
@@ -37,7 +61,7 @@ mod link {
 }
 
 /// Decodes a packet of link type `link` that was `length` bytes long on the wire.
-pub(super) fn tcp(link: u32, data: &[u8], length: u32) -> Decoded {
+pub(super) fn tcp(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
     use link::*;
     let cut = |n: usize| data.get(n..).unwrap_or_default();
     let sliced = match link {
@@ -93,14 +117,26 @@ pub(super) fn tcp(link: u32, data: &[u8], length: u32) -> Decoded {
         source: SocketAddr::new(source, tcp.source_port()),
         destination: SocketAddr::new(destination, tcp.destination_port()),
         seq: Seq(tcp.sequence_number()),
+        ack: Seq(tcp.acknowledgment_number()),
         flags: flags(tcp),
+        window: tcp.window_size(),
+        options: options::read(tcp.options()),
         len: declared.saturating_sub(headers) as u32,
+        payload: tcp.payload(),
     })
 }
 
 fn flags(tcp: &etherparse::TcpSlice<'_>) -> Flags {
-    [(tcp.syn(), Flags::SYN), (tcp.ack(), Flags::ACK), (tcp.fin(), Flags::FIN), (tcp.rst(), Flags::RST)]
-        .into_iter()
-        .filter(|(set, _)| *set)
-        .fold(Flags::NONE, |all, (_, flag)| all | flag)
+    [
+        (tcp.syn(), Flags::SYN),
+        (tcp.ack(), Flags::ACK),
+        (tcp.fin(), Flags::FIN),
+        (tcp.rst(), Flags::RST),
+        (tcp.psh(), Flags::PSH),
+        (tcp.ece(), Flags::ECE),
+        (tcp.cwr(), Flags::CWR),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .fold(Flags::NONE, |all, (_, flag)| all | flag)
 }

@@ -2,15 +2,25 @@
 
 mod connections;
 mod decode;
+mod exchange;
+mod finding;
+mod flow;
+mod half;
+mod judge;
 mod ledger;
+mod part;
 mod read;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use crate::time::Duration;
 use connections::Connections;
 pub use connections::{Connection, Ending, Side};
+pub use exchange::{Exchange, Progress};
+pub use finding::{Confidence, Finding, What};
 pub use ledger::{Charge, Ledger, ledger};
+pub use part::{Part, Parts};
 pub use read::ReadError;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -50,6 +60,8 @@ pub struct Summary {
     pub lasted: Duration,
     /// The connections in the order of their first packets.
     pub connections: Vec<Connection>,
+    /// What cost time, or went wrong, the costliest first.
+    pub findings: Vec<Finding>,
     /// TCP packets that belong to connections beyond the first [`MAX_CONNECTIONS`].
     pub beyond: u64,
     /// Counts by the word after `why=`, if a stack of ours wrote the capture.
@@ -58,29 +70,50 @@ pub struct Summary {
     pub damage: Option<String>,
 }
 
+impl Summary {
+    /// Leaves only connection `number` in the list.
+    pub fn keep(&mut self, number: usize) {
+        self.connections.retain(|c| c.number == number);
+    }
+}
+
+/// How to look at a capture.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Options {
+    /// Infer everything, as for the capture of a foreign stack, although the file says why.
+    pub infer: bool,
+    /// Only what happens on this connection is found, by its number from 1.
+    pub connection: Option<usize>,
+}
+
 /// Reads a capture to its end, or to where it is damaged, in bounded memory.
 ///
 /// # Errors
 /// The input is no capture at all, or its first block cannot be read.
-pub fn explain(input: impl Read) -> Result<Summary, ReadError> {
+pub fn explain(input: impl Read, options: Options) -> Result<Summary, ReadError> {
     let mut summary = Summary::default();
-    let mut connections = Connections::default();
+    let mut connections = Connections::new(options.connection);
     let mut first = None;
+    let mut frame = 0;
     let end = read::packets(input, &mut |item| match item {
-        read::Item::Event => summary.events += 1,
+        read::Item::Event => {
+            summary.events += 1;
+            frame += 1;
+        }
         read::Item::Dropped(n) => summary.dropped = n,
         read::Item::Packet(packet) => {
             summary.packets += 1;
+            frame += 1;
             summary.bytes += u64::from(packet.length);
             let start = *first.get_or_insert(packet.at);
             let at = packet.at.saturating_sub(start);
             summary.lasted = summary.lasted.max(at);
-            if let Some((word, sent)) = packet.why {
-                count(&mut summary.words, word, sent);
+            if let Some(stated) = packet.stated {
+                count(&mut summary.words, stated.why, stated.sent);
             }
             match decode::tcp(packet.link, packet.data, packet.length) {
                 decode::Decoded::Tcp(segment) => {
-                    if !connections.add(at, &segment) {
+                    if !connections.add(at, frame, &segment, packet.stated.filter(|_| !options.infer)) {
                         summary.beyond += 1;
                     }
                 }
@@ -91,7 +124,9 @@ pub fn explain(input: impl Read) -> Result<Summary, ReadError> {
     })?;
     summary.format = end.format;
     summary.damage = end.damage;
-    summary.connections = connections.into_list();
+    let (connections, findings) = connections.finish();
+    summary.connections = connections;
+    summary.findings = findings.into_list();
     Ok(summary)
 }
 

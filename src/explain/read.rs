@@ -49,8 +49,19 @@ pub(super) struct Packet<'a> {
     pub data: &'a [u8],
     /// Its length on the wire.
     pub length: u32,
-    /// The word of its reason, and whether the recording stack sent it.
-    pub why: Option<(&'a str, bool)>,
+    /// What a stack of ours says of it.
+    pub stated: Option<Stated<'a>>,
+}
+
+/// What the stack that made the capture says of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stated<'a> {
+    /// The word of its reason.
+    pub why: &'a str,
+    /// Whether that stack sent it.
+    pub sent: bool,
+    /// The word behind `limit=`: what keeps more from being sent, after this packet.
+    pub limit: Option<&'a str>,
 }
 
 /// How reading ended.
@@ -142,38 +153,40 @@ fn pcapng_block(block: &Block<'_>, link: &dyn Fn(u32) -> u32, take: &mut dyn FnM
             link: link(packet.interface_id),
             data: &packet.data,
             length: packet.original_len,
-            why: why(packet),
+            stated: stated(packet),
         })),
         Block::Packet(packet) => take(Item::Packet(Packet {
             at: packet.timestamp,
             link: link(u32::from(packet.interface_id)),
             data: &packet.data,
             length: packet.original_len,
-            why: None,
+            stated: None,
         })),
         Block::SimplePacket(packet) => take(Item::Packet(Packet {
             at: Duration::ZERO,
             link: link(0),
             data: &packet.data,
             length: packet.original_len,
-            why: None,
+            stated: None,
         })),
         Block::SystemdJournalExport(_) => take(Item::Event),
         _ => {}
     }
 }
 
-/// The word of `why=rto: retransmission 2 of …` in the first comment that has one.
-fn why<'a>(packet: &'a EnhancedPacketBlock<'_>) -> Option<(&'a str, bool)> {
-    let word = packet.options.iter().find_map(|option| match option {
-        EnhancedPacketOption::Common(CommonOption::Comment(text)) => text.strip_prefix("why="),
+/// The word of `why=rto: retransmission 2 of …` in the first comment that has one, and that of `limit=` in the next.
+fn stated<'a>(packet: &'a EnhancedPacketBlock<'_>) -> Option<Stated<'a>> {
+    let mut comments = packet.options.iter().filter_map(|option| match option {
+        EnhancedPacketOption::Common(CommonOption::Comment(text)) => Some(text.as_ref()),
         _ => None,
-    })?;
-    let word = word.split([':', ' ']).next().filter(|w| !w.is_empty() && w.len() <= 40)?;
+    });
+    let why = comments.find_map(|text| text.strip_prefix("why="))?;
+    let why = why.split([':', ' ']).next().filter(|w| !w.is_empty() && w.len() <= 40)?;
+    let limit = comments.find_map(|text| text.rsplit_once(" limit=")).map(|(_, word)| word);
     // Bits 0 and 1 of the flags: 1 inbound, 2 outbound.
     let sent =
         packet.options.iter().any(|o| matches!(o, EnhancedPacketOption::Flags(flags) if flags & 3 == 2));
-    Some((word, sent))
+    Some(Stated { why, sent, limit })
 }
 
 fn pcap(input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {
@@ -188,7 +201,7 @@ fn pcap(input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadErr
                 link,
                 data: packet.data(),
                 length: packet.orig_len(),
-                why: None,
+                stated: None,
             })),
             Err(error) => {
                 damage = Some(match &error {

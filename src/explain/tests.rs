@@ -60,7 +60,8 @@ fn exchange() -> Vec<(u64, Vec<u8>, &'static str)> {
 
 #[test]
 fn a_connection_is_followed_from_syn_to_fin() {
-    let summary = explain(capture(DataLink::RAW, 65_535, &exchange()).as_slice()).unwrap();
+    let summary =
+        explain(capture(DataLink::RAW, 65_535, &exchange()).as_slice(), Options::default()).unwrap();
     assert_eq!((summary.format, summary.packets, summary.damage.as_deref()), ("pcapng", 8, None));
     assert_eq!(summary.lasted, Duration::from_millis(410));
     let [c] = summary.connections.as_slice() else { panic!("{:?}", summary.connections) };
@@ -76,7 +77,7 @@ fn a_connection_is_followed_from_syn_to_fin() {
 
 #[test]
 fn what_was_not_captured_of_a_payload_counts_all_the_same() {
-    let summary = explain(capture(DataLink::RAW, 40, &exchange()).as_slice()).unwrap();
+    let summary = explain(capture(DataLink::RAW, 40, &exchange()).as_slice(), Options::default()).unwrap();
     assert_eq!(summary.connections[0].down.bytes, 1000);
     assert_eq!(summary.undecoded, 0);
 }
@@ -95,10 +96,12 @@ fn link_types_of_other_tools_are_understood() {
         (DataLink::LINUX_SLL, prefixed(&sll)),
         (DataLink::from(276), prefixed(&sll2)),
     ] {
-        let summary = explain(capture(link, 65_535, &[(0, data, "")]).as_slice()).unwrap();
+        let summary =
+            explain(capture(link, 65_535, &[(0, data, "")]).as_slice(), Options::default()).unwrap();
         assert_eq!(summary.connections.len(), 1, "{link:?}");
     }
-    let unknown = explain(capture(DataLink::from(147), 65_535, &[(0, ip, "")]).as_slice()).unwrap();
+    let unknown =
+        explain(capture(DataLink::from(147), 65_535, &[(0, ip, "")]).as_slice(), Options::default()).unwrap();
     assert_eq!((unknown.undecoded, unknown.connections.len()), (1, 0));
 }
 
@@ -114,7 +117,7 @@ fn endings_are_told_apart() {
         (vec![packet(true, ".", 2, 10)], Ending::Open),
     ] {
         let list: Vec<_> = packets.into_iter().map(|p| (0, p, "")).collect();
-        let summary = explain(capture(DataLink::RAW, 65_535, &list).as_slice()).unwrap();
+        let summary = explain(capture(DataLink::RAW, 65_535, &list).as_slice(), Options::default()).unwrap();
         assert_eq!(summary.connections[0].ending, ending);
     }
 }
@@ -127,7 +130,7 @@ fn addresses_used_again_are_another_connection() {
         (2, packet(false, "R.", 0, 0), ""),
         (3, packet(true, "S", 9, 0), ""),
     ];
-    let summary = explain(capture(DataLink::RAW, 65_535, &list).as_slice()).unwrap();
+    let summary = explain(capture(DataLink::RAW, 65_535, &list).as_slice(), Options::default()).unwrap();
     let counts: Vec<_> = summary.connections.iter().map(|c| (c.up.packets, c.up.again)).collect();
     assert_eq!(counts, [(2, 1), (1, 0)]);
 }
@@ -135,7 +138,7 @@ fn addresses_used_again_are_another_connection() {
 #[test]
 fn a_cut_file_is_read_up_to_the_cut() {
     let whole = capture(DataLink::RAW, 65_535, &exchange());
-    let summary = explain(&whole[..whole.len() - 5]).unwrap();
+    let summary = explain(&whole[..whole.len() - 5], Options::default()).unwrap();
     assert_eq!(summary.packets, 7);
     assert!(summary.damage.unwrap().starts_with("the file was cut short within a block (at byte "));
 }
@@ -150,7 +153,7 @@ fn what_is_no_capture_is_refused_with_a_reason() {
         (b"\x0a\x0d\x0d\x0a\x00", "section header cannot be read"),
         (b"\xd4\xc3\xb2\xa1\x02\x00", "header cannot be read"),
     ] {
-        let error = explain(bytes).unwrap_err().to_string();
+        let error = explain(bytes, Options::default()).unwrap_err().to_string();
         assert!(error.contains(told), "{error}");
     }
 }
@@ -159,7 +162,7 @@ fn what_is_no_capture_is_refused_with_a_reason() {
 fn reasons_of_a_hostile_file_do_not_fill_the_memory() {
     let words: Vec<String> = (0..1000).map(|n| format!("why=word{n}: x")).collect();
     let list: Vec<_> = words.iter().map(|w| (0, packet(true, ".", 1, 0), w.as_str())).collect();
-    let summary = explain(capture(DataLink::RAW, 65_535, &list).as_slice()).unwrap();
+    let summary = explain(capture(DataLink::RAW, 65_535, &list).as_slice(), Options::default()).unwrap();
     assert_eq!(summary.words.len(), MAX_WORDS + 1);
     assert_eq!(summary.words["other"].sent, 1000 - MAX_WORDS as u64);
 }
@@ -174,7 +177,7 @@ proptest! {
             let at = index.index(bytes.len());
             bytes[at] = value;
         }
-        let _ = explain(bytes.as_slice());
+        let _ = explain(bytes.as_slice(), Options::default());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod head;
 mod hop;
 mod knobs;
 mod method;
+mod observe;
 mod pool;
 pub mod range;
 mod server;
@@ -37,5 +38,6 @@ pub use head::{BadHead, Refusal, RequestHead, ResponseHead, Version, is_authorit
 pub use hop::{forward, has_passed};
 pub use knobs::KNOBS;
 pub use method::{is_idempotent, is_known, is_safe};
+pub use observe::{Heard, Observer, Speaker};
 pub use pool::{Member, Origin, OriginId, Place, Pool, Rest};
 pub use server::{ReplyBody, ServerConn, ServerEvent};

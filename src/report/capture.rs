@@ -1,15 +1,122 @@
 //! How does the summary of a capture look?
 
+use super::timeline::{Phase, timeline};
 use super::{Style, Table, plural, printable};
-use crate::explain::Summary;
-use crate::time::Spoken;
+use crate::explain::{Confidence, Connection, Exchange, Finding, Parts, Progress, Summary};
+use crate::time::{Duration, Spoken};
 use std::fmt::Write;
 
 /// Connections that a text shows; JSON has them all.
 const SHOWN: usize = 100;
+/// Exchanges that a text shows.
+const EXCHANGES_SHOWN: usize = 40;
 
-/// A few lines on the whole, a table of connections, a table of reasons.
+/// What cost time first, then a few lines on the whole, a table of connections, where the time of each exchange went,
+/// and a table of reasons.
 pub fn capture(summary: &Summary, style: Style) -> String {
+    let mut out = String::new();
+    for finding in &summary.findings {
+        self::finding(&mut out, finding, style);
+    }
+    if !summary.findings.is_empty() {
+        out.push('\n');
+    }
+    out += &whole(summary, style);
+    exchanges(&mut out, &summary.connections, style);
+    words(&mut out, summary, style);
+    out
+}
+
+/// `3 times 40.2 ms each, 120.6 ms in all: Nagle × delayed ACK, frames 17–21, …`, and what to do about it.
+fn finding(out: &mut String, finding: &Finding, style: Style) {
+    let what = finding.what;
+    let mut head = String::new();
+    let times = if finding.times == 1 { "once".to_owned() } else { format!("{} times", finding.times) };
+    if finding.cost.is_zero() {
+        let _ = write!(head, "{}, {times}", what.name());
+    } else {
+        let average = finding.cost / u32::try_from(finding.times).unwrap_or(u32::MAX);
+        let _ = write!(head, "{} lost to {}", Spoken(finding.cost), what.name());
+        let _ = match finding.times {
+            1 => write!(head, ", {times}"),
+            _ if finding.worst.abs_diff(average) <= average / 20 => {
+                write!(head, ", {times} {} each", Spoken(average))
+            }
+            _ => write!(head, ", {times}, {} at the most", Spoken(finding.worst)),
+        };
+    }
+    let frames: Vec<String> = (finding.frames.iter())
+        .map(|(from, to)| if from == to { from.to_string() } else { format!("{from}–{to}") })
+        .collect();
+    let more = if finding.times > finding.frames.len() as u64 { ", …" } else { "" };
+    let sure = match finding.confidence {
+        Confidence::Inferred => " (inferred)",
+        _ => "",
+    };
+    let plural = if frames.len() == 1 && !frames[0].contains('–') { "frame" } else { "frames" };
+    let _ = writeln!(out, "{}: {plural} {}{more}{sure}", style.bold(&head), frames.join(", "));
+    let knobs = match what.knobs() {
+        [] => String::new(),
+        knobs => format!(" [{}]", knobs.join(", ")),
+    };
+    let _ = writeln!(out, "  remedy: {}{}", what.remedy(), style.dim(&knobs));
+}
+
+/// `handshake 50 ms + link 50 ms`.
+fn parts(parts: &Parts) -> String {
+    let each: Vec<String> =
+        parts.iter().map(|(part, time)| format!("{} {}", part.word(), Spoken(time))).collect();
+    each.join(" + ")
+}
+
+fn name(exchange: &Exchange) -> String {
+    if exchange.method.is_empty() {
+        return "(not HTTP)".into();
+    }
+    printable(&format!("{} {}", exchange.method, exchange.target))
+}
+
+fn outcome(exchange: &Exchange) -> String {
+    match (exchange.status, exchange.progress) {
+        (_, Progress::Asked) => "no answer".to_owned(),
+        (Some(status), Progress::Answering) => format!("{status}, cut off"),
+        (Some(status), Progress::Complete) => status.to_string(),
+        (None, _) => String::new(),
+    }
+}
+
+/// A bar for each exchange on a common scale, and below each where its time went.
+fn exchanges(out: &mut String, connections: &[Connection], style: Style) {
+    let all: Vec<(usize, &Exchange)> =
+        connections.iter().flat_map(|c| c.exchanges.iter().map(move |e| (c.number, e))).collect();
+    let (Some(first), Some(last)) =
+        (all.iter().map(|(_, e)| e.start).min(), all.iter().map(|(_, e)| e.end).max())
+    else {
+        return;
+    };
+    out.push('\n');
+    let shown = &all[..all.len().min(EXCHANGES_SHOWN)];
+    let phases: Vec<Phase> = (shown.iter())
+        .map(|(connection, exchange)| Phase {
+            name: format!("{connection}: {} {}", name(exchange), outcome(exchange)),
+            start: exchange.start.saturating_sub(first),
+            // Something that took no time is shown all the same.
+            length: exchange.end.saturating_sub(exchange.start).max(Duration::from_nanos(1)),
+        })
+        .collect();
+    let bars = timeline(&phases, last.saturating_sub(first), style, "");
+    for (bar, (_, exchange)) in bars.lines().zip(shown) {
+        let _ = writeln!(out, "{bar}\n   {}", style.dim(&parts(&exchange.parts)));
+    }
+    let more = all.len().saturating_sub(EXCHANGES_SHOWN) as u64
+        + connections.iter().map(|c| c.more_exchanges).sum::<u64>();
+    if more > 0 {
+        let _ = writeln!(out, "… and {}; --json has them all", plural(more, "more exchange"));
+    }
+}
+
+/// A few lines on the whole and a table of connections.
+fn whole(summary: &Summary, style: Style) -> String {
     let mut out = format!(
         "{}: {} in {}, {} bytes on the wire, {}\n",
         summary.format,
@@ -36,6 +143,7 @@ pub fn capture(summary: &Summary, style: Style) -> String {
     }
     if !summary.connections.is_empty() {
         let mut table = Table::new(&[
+            ">#",
             "client",
             "server",
             ">at",
@@ -50,6 +158,7 @@ pub fn capture(summary: &Summary, style: Style) -> String {
         ]);
         for c in summary.connections.iter().take(SHOWN) {
             table.row([
+                c.number.to_string(),
                 c.client.to_string(),
                 c.server.to_string(),
                 Spoken(c.start).to_string(),
@@ -69,6 +178,11 @@ pub fn capture(summary: &Summary, style: Style) -> String {
             let _ = writeln!(out, "… and {} more; --json has them all", summary.connections.len() - SHOWN);
         }
     }
+    out
+}
+
+/// A table of the reasons that a stack of ours gave.
+fn words(out: &mut String, summary: &Summary, style: Style) {
     if !summary.words.is_empty() {
         let mut table = Table::new(&["why", ">sent", ">received"]);
         for (word, n) in &summary.words {
@@ -76,9 +190,8 @@ pub fn capture(summary: &Summary, style: Style) -> String {
             table.row([printable(word), count(n.sent), count(n.received)]);
         }
         out.push('\n');
-        out += &table.render(style, "");
+        *out += &table.render(style, "");
     }
-    out
 }
 
 #[cfg(test)]

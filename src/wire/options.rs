@@ -113,7 +113,7 @@ fn timestamps(data: &[u8]) -> Timestamps {
 
 /// The options that the engine acts on. Of an option that comes twice the last counts, as with Linux; one with a
 /// length that it can't have is skipped like an unknown one (RFC 9293 §3.1, MUST-6).
-pub(super) fn read(bytes: &[u8]) -> Options {
+pub fn read(bytes: &[u8]) -> Options {
     let mut options = Options::default();
     for raw in (Raw { rest: bytes }) {
         let Ok((kind, data)) = raw else { break };

@@ -2,6 +2,7 @@
 mod alloc;
 mod captures;
 mod cli;
+mod explain;
 mod fuzz;
 mod http;
 mod judge;

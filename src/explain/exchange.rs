@@ -1,0 +1,333 @@
+//! What was asked and answered on a connection, and how long did each of it take?
+
+use super::finding::What;
+use super::part::{Part, Parts};
+use super::stream::Piece;
+use crate::http::{Heard, Observer, Speaker};
+use crate::time::Duration;
+use std::collections::VecDeque;
+
+/// A target is shown so far.
+const TARGET_LIMIT: usize = 200;
+/// Exchanges of one connection that are kept; those beyond are counted.
+pub(super) const KEPT: usize = 10_000;
+
+/// How far an exchange got.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Progress {
+    /// The request, or a part of it.
+    Asked,
+    /// The response has begun.
+    Answering,
+    /// The response is complete.
+    Complete,
+}
+
+impl Progress {
+    /// One word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Progress::Asked => "asked",
+            Progress::Answering => "answering",
+            Progress::Complete => "complete",
+        }
+    }
+}
+
+/// A request and its response. Of a protocol that is not understood: what the client sent, and what the server
+/// sent next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exchange {
+    /// The method; empty if no HTTP.
+    pub method: String,
+    /// The target as sent, shortened.
+    pub target: String,
+    /// Whom it is for, if it says so.
+    pub host: Option<String>,
+    /// The status.
+    pub status: Option<u16>,
+    /// The first byte of the request; the SYN, if it is the first on its connection.
+    pub start: Duration,
+    /// The last byte of the request.
+    pub request_end: Option<Duration>,
+    /// The first byte of the response.
+    pub first_byte: Option<Duration>,
+    /// The last byte of the response, or the last that was seen of the exchange.
+    pub end: Duration,
+    /// Bytes of the response.
+    pub bytes: u64,
+    /// The first and the last packet, as Wireshark counts them.
+    pub frames: (u64, u64),
+    /// How far it got.
+    pub progress: Progress,
+    /// There was an exchange before it on the same connection.
+    pub reused: bool,
+    /// Where the time went; the sum is `end` − `start` exactly.
+    pub parts: Parts,
+    /// The sums since when it is charged.
+    before: Parts,
+}
+
+/// The exchanges of a connection.
+#[derive(Default, Debug)]
+pub(super) struct Exchanges {
+    observer: Observer,
+    opaque: bool,
+    now: Duration,
+    frame: u64,
+    parts: Parts,
+    opened: Option<(Duration, u64)>,
+    /// Not complete, the oldest first.
+    open: VecDeque<Exchange>,
+    pub done: Vec<Exchange>,
+    pub beyond: u64,
+    /// Exchanges that began.
+    pub begun: u64,
+    last_end: Option<(Duration, Parts)>,
+    client_closed: bool,
+    findings: Vec<(What, (u64, u64), Duration)>,
+}
+
+impl Exchanges {
+    /// What follows happens now, in this packet, with time charged so far.
+    pub(super) fn at(&mut self, now: Duration, frame: u64, parts: Parts) {
+        (self.now, self.frame, self.parts) = (now, frame, parts);
+        let opened = (now.saturating_sub(parts.total()), frame);
+        self.opened.get_or_insert(opened);
+    }
+
+    /// Whether a request waits for its response.
+    pub(super) fn waits_for_server(&self) -> bool {
+        self.open.front().is_some_and(|e| e.request_end.is_some() || self.opaque)
+    }
+
+    /// Whether anything was asked that is not answered.
+    pub(super) fn in_progress(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Whether it is something else than HTTP/1.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.opaque
+    }
+
+    pub(super) fn take_findings(&mut self) -> impl Iterator<Item = (What, (u64, u64), Duration)> {
+        self.findings.drain(..)
+    }
+
+    pub(super) fn take(&mut self, speaker: Speaker, piece: Piece<'_>) {
+        // A FIN that was not captured, only its acknowledgment.
+        if piece == Piece::Hole(1) && !self.in_progress() {
+            return;
+        }
+        if self.opaque {
+            return self.turn(speaker, piece);
+        }
+        if speaker == Speaker::Server
+            && let Some(first) = self.open.front_mut()
+        {
+            first.bytes += match piece {
+                Piece::Bytes(bytes) => bytes.len() as u64,
+                Piece::Hole(n) => n,
+            };
+        }
+        let mut observer = std::mem::take(&mut self.observer);
+        match piece {
+            Piece::Bytes(bytes) => observer.hear(speaker, bytes, &mut |heard| self.on_heard(heard)),
+            Piece::Hole(n) => observer.miss(speaker, n, &mut |heard| self.on_heard(heard)),
+        }
+        self.observer = observer;
+        if self.opaque {
+            self.turn(speaker, piece);
+        }
+    }
+
+    /// No more bytes of `speaker`.
+    pub(super) fn end(&mut self, speaker: Speaker, reset: bool) {
+        let mut observer = std::mem::take(&mut self.observer);
+        observer.end(speaker, &mut |heard| self.on_heard(heard));
+        self.observer = observer;
+        if self.opaque {
+            return self.end_turn();
+        }
+        if speaker == Speaker::Client && !reset {
+            self.client_closed |= self.in_progress();
+            return;
+        }
+        // What is still open now gets no answer any more.
+        let Some(first) = self.open.front() else { return };
+        let frames = (first.frames.0, self.frame);
+        let cost = self.now.saturating_sub(first.start);
+        let what = match (first.progress, reset) {
+            (_, _) if self.client_closed && speaker == Speaker::Server => What::HalfClose,
+            (Progress::Asked, _) if first.reused && speaker == Speaker::Server => What::KeepAliveRace,
+            (_, true) => What::ResetResponse,
+            _ => return self.close_open(),
+        };
+        self.findings.push((what, frames, cost));
+        self.close_open();
+    }
+
+    /// A part of the response is sent again: what was complete here is not yet complete there.
+    pub(super) fn repeated(&mut self) {
+        if !self.open.is_empty() || self.beyond > 0 {
+            return;
+        }
+        if let Some(last) = self.done.last_mut() {
+            let queue = last.parts.of(Part::Queue);
+            last.end = self.now;
+            last.frames.1 = self.frame;
+            last.parts = self.parts - last.before;
+            last.parts.add(Part::Queue, queue);
+            self.last_end = Some((self.now, self.parts));
+        }
+    }
+
+    /// The connection ends without more.
+    pub(super) fn close_open(&mut self) {
+        while let Some(exchange) = self.open.pop_front() {
+            self.finish(exchange, false);
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard) {
+        let now = self.now;
+        match heard {
+            Heard::RequestBegins(_) => self.begin(),
+            Heard::Request { method, target, host, .. } => {
+                if let Some(last) = self.open.back_mut() {
+                    last.method = method.as_str().to_owned();
+                    last.target = target.chars().take(TARGET_LIMIT).collect();
+                    last.host = host;
+                }
+            }
+            Heard::RequestEnds(_) => {
+                if let Some(last) = self.open.back_mut() {
+                    last.request_end = Some(now);
+                }
+            }
+            Heard::ResponseBegins(_) => {
+                if self.open.is_empty() {
+                    self.begin();
+                }
+                if let Some(first) = self.open.front_mut() {
+                    first.first_byte = Some(now);
+                    first.progress = Progress::Answering;
+                }
+            }
+            Heard::Response { status, .. } => {
+                if let Some(first) = self.open.front_mut() {
+                    first.status = Some(status.as_u16());
+                }
+            }
+            Heard::ResponseEnds(_) => {
+                if let Some(first) = self.open.pop_front() {
+                    self.finish(first, true);
+                }
+            }
+            Heard::Opaque => {
+                self.opaque = true;
+                // What was taken for a request so far is the first turn.
+                self.open.truncate(1);
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let reused = self.begun > 0;
+        self.begun += 1;
+        let (start, frame, before) = match self.opened {
+            Some((opened, frame)) if !reused => (opened, frame, Parts::default()),
+            _ => (self.now, self.frame, self.parts),
+        };
+        self.open.push_back(Exchange {
+            method: String::new(),
+            target: String::new(),
+            host: None,
+            status: None,
+            start,
+            request_end: None,
+            first_byte: None,
+            end: start,
+            bytes: 0,
+            frames: (frame, frame),
+            progress: Progress::Asked,
+            reused,
+            parts: Parts::default(),
+            before,
+        });
+    }
+
+    fn finish(&mut self, mut exchange: Exchange, complete: bool) {
+        exchange.end = self.now;
+        exchange.frames.1 = self.frame;
+        if complete {
+            exchange.progress = Progress::Complete;
+        }
+        // Behind another one on the same connection: until that was over, it waited in a queue.
+        let (since, queue) = match self.last_end {
+            Some((end, parts)) if end > exchange.start => (parts, end - exchange.start),
+            _ => (exchange.before, Duration::ZERO),
+        };
+        exchange.before = since;
+        exchange.parts = self.parts - since;
+        exchange.parts.add(Part::Queue, queue);
+        self.last_end = Some((self.now, self.parts));
+        let whole = exchange.end - exchange.start;
+        if queue > super::flow::WORTH {
+            self.findings.push((What::HeadOfLine, exchange.frames, queue));
+        }
+        let handshake = exchange.parts.of(Part::Handshake);
+        if handshake > super::flow::WORTH && handshake * 3 >= whole {
+            self.findings.push((What::Handshake, exchange.frames, handshake));
+        }
+        if self.done.len() < KEPT {
+            self.done.push(exchange);
+        } else {
+            self.beyond += 1;
+        }
+    }
+
+    /// Of something else than HTTP: whoever speaks.
+    fn turn(&mut self, speaker: Speaker, piece: Piece<'_>) {
+        let n = match piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::Hole(n) => n,
+        };
+        match speaker {
+            Speaker::Client => {
+                if self.open.front().is_none_or(|e| e.progress != Progress::Asked) {
+                    self.end_turn();
+                    self.begin();
+                }
+                if let Some(first) = self.open.front_mut() {
+                    first.request_end = Some(self.now);
+                }
+            }
+            Speaker::Server => {
+                if self.open.is_empty() {
+                    self.begin();
+                }
+                let (now, frame, parts) = (self.now, self.frame, self.parts);
+                if let Some(first) = self.open.front_mut() {
+                    first.progress = Progress::Answering;
+                    first.first_byte.get_or_insert(now);
+                    first.bytes += n;
+                    // It may be the last one: nobody says so.
+                    (first.end, first.frames.1, first.parts) = (now, frame, parts - first.before);
+                }
+            }
+        }
+    }
+
+    fn end_turn(&mut self) {
+        if let Some(mut last) = self.open.pop_front() {
+            if last.progress == Progress::Asked {
+                (last.end, last.parts) = (self.now, self.parts - last.before);
+            } else {
+                last.progress = Progress::Complete;
+            }
+            if self.done.len() < KEPT { self.done.push(last) } else { self.beyond += 1 }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What cost time, and what can be done about it?
+
+use super::part::Part;
+use crate::time::Duration;
+use std::collections::BTreeMap;
+
+/// Frames that a finding names; it counts the others.
+const FRAMES: usize = 8;
+
+/// What went slower than it had to, or wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum What {
+    /// Nagle's algorithm waited for an acknowledgment that the other end held back.
+    NagleDelayedAck,
+    /// Nagle's algorithm held a small segment for a round trip.
+    Nagle,
+    /// An acknowledgment that was held back made the other end wait.
+    DelayedAck,
+    /// The congestion window grew from its start.
+    SlowStart,
+    /// The congestion window had to grow again after a pause.
+    SlowStartAfterIdle,
+    /// The congestion window was small after losses.
+    Congestion,
+    /// The receiver's window was full.
+    ReceiveWindow,
+    /// The receiver's window was closed.
+    ZeroWindow,
+    /// Lost data was sent again after a time-out.
+    Rto,
+    /// Nothing had been lost when the timer expired.
+    SpuriousRto,
+    /// The last segment of a flight was lost.
+    TailLoss,
+    /// Lost data was sent again because of acknowledgments.
+    FastRetransmit,
+    /// A SYN was lost.
+    SynLoss,
+    /// A SYN-ACK was lost.
+    SynAckLoss,
+    /// Opening the connection took a large share of an exchange.
+    Handshake,
+    /// A connection was opened although one to the same server was there.
+    NotReused,
+    /// A request met the server's end of the connection.
+    KeepAliveRace,
+    /// A reset destroyed a response.
+    ResetResponse,
+    /// The client closed its side, and the response was cut off.
+    HalfClose,
+    /// A response waited for those before it.
+    HeadOfLine,
+    /// The server took long.
+    SlowServer,
+    /// The client's application took long between its writes.
+    SlowClient,
+    /// A connection attempt was refused.
+    Refused,
+    /// A pair of ports was used again while the other end was in TIME-WAIT.
+    PortReuse,
+}
+
+/// How sure it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Confidence {
+    /// The stack that made the capture said so.
+    Stated,
+    /// It follows from the segments alone, with nothing else that explains them.
+    Certain,
+    /// It is the likeliest explanation.
+    Inferred,
+}
+
+impl Confidence {
+    /// One word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Confidence::Stated => "stated",
+            Confidence::Certain => "certain",
+            Confidence::Inferred => "inferred",
+        }
+    }
+}
+
+impl What {
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        self.row().0
+    }
+
+    /// What happened, as the subject of "… lost so much time to".
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The knobs and socket options it is about.
+    pub fn knobs(self) -> &'static [&'static str] {
+        self.row().3
+    }
+
+    fn row(self) -> (&'static str, &'static str, &'static str, &'static [&'static str]) {
+        match self {
+            What::NagleDelayedAck => (
+                "nagle-delayed-ack",
+                "Nagle × delayed ACK",
+                "TCP_NODELAY, or hand header and body over in one write",
+                &["TCP_NODELAY", "tcp.nagle", "tcp.ack_delay"],
+            ),
+            What::Nagle => (
+                "nagle",
+                "Nagle's algorithm",
+                "TCP_NODELAY, or fewer and larger writes",
+                &["TCP_NODELAY", "tcp.nagle"],
+            ),
+            What::DelayedAck => (
+                "delayed-ack",
+                "delayed ACKs",
+                "acknowledge sooner on the receiving side (TCP_QUICKACK), or start with a larger window",
+                &["TCP_QUICKACK", "tcp.ack_delay", "tcp.init_cwnd"],
+            ),
+            What::SlowStart => (
+                "slow-start",
+                "slow start",
+                "keep connections and use them again, or a larger initial window; fewer bytes help most",
+                &["tcp.init_cwnd", "http.keepalive"],
+            ),
+            What::SlowStartAfterIdle => (
+                "slow-start-after-idle",
+                "slow start after a pause",
+                "switch the restart after idle off on the sending side",
+                &["tcp.slow_start_after_idle"],
+            ),
+            What::Congestion => (
+                "congestion",
+                "a congestion window that losses made small",
+                "look for what loses packets; a larger window will not help",
+                &["tcp.congestion"],
+            ),
+            What::ReceiveWindow => (
+                "receive-window",
+                "the receiver's window",
+                "a larger receive buffer, at least bandwidth × round trip",
+                &["SO_RCVBUF", "tcp.recv_buffer", "tcp.window_scale"],
+            ),
+            What::ZeroWindow => (
+                "zero-window",
+                "a closed window",
+                "the receiving application reads too slowly",
+                &["SO_RCVBUF", "tcp.recv_buffer"],
+            ),
+            What::Rto => (
+                "rto",
+                "retransmission time-outs",
+                "selective acknowledgments and a tail-loss probe on the sender; look for what loses packets",
+                &["tcp.rto_min", "tcp.sack", "tcp.tail_loss_probe"],
+            ),
+            What::SpuriousRto => (
+                "spurious-rto",
+                "time-outs although nothing was lost",
+                "a longer least time-out, time stamps, F-RTO",
+                &["tcp.rto_min", "tcp.timestamps", "tcp.undo"],
+            ),
+            What::TailLoss => (
+                "tail-loss",
+                "a lost end of a flight",
+                "look for what loses packets; the probe already saved a time-out",
+                &["tcp.tail_loss_probe"],
+            ),
+            What::FastRetransmit => (
+                "fast-retransmit",
+                "losses",
+                "look for what loses packets: a full queue, a bad link",
+                &["tcp.sack", "tcp.rack"],
+            ),
+            What::SynLoss => (
+                "syn-loss",
+                "a lost SYN",
+                "a full backlog, a firewall or a loss on the way: each try doubles the wait",
+                &["tcp.rto_initial", "tcp.syn_retries"],
+            ),
+            What::SynAckLoss => (
+                "syn-ack-loss",
+                "a lost SYN-ACK",
+                "look for what loses packets on the way back",
+                &["tcp.rto_initial"],
+            ),
+            What::Handshake => (
+                "handshake",
+                "opening connections",
+                "keep connections and use them again",
+                &["http.keepalive"],
+            ),
+            What::NotReused => (
+                "not-reused",
+                "connections that were not used again",
+                "let the client keep connections, and the server too",
+                &["http.keepalive", "http.keepalive_max"],
+            ),
+            What::KeepAliveRace => (
+                "keep-alive-race",
+                "a request that met the server's close",
+                "give up idle connections on the client before the server does; repeat idempotent requests",
+                &["http.keepalive_timeout"],
+            ),
+            What::ResetResponse => (
+                "reset-response",
+                "a reset that destroyed a response",
+                "the server must read what comes before it closes (lingering close)",
+                &["SO_LINGER", "tcp.linger"],
+            ),
+            What::HalfClose => (
+                "half-close",
+                "a response cut off after the client closed its side",
+                "do not close the sending side before the response is complete",
+                &[],
+            ),
+            What::HeadOfLine => (
+                "head-of-line",
+                "waiting for earlier responses",
+                "more connections, or slow requests on a connection of their own",
+                &["http.parallel", "http.pipeline"],
+            ),
+            What::SlowServer => ("slow-server", "the server's own time", "look into the server", &[]),
+            What::SlowClient => {
+                ("slow-client", "the client's own time", "look into the client: it had not written yet", &[])
+            }
+            What::Refused => ("refused", "a refused connection", "is the server running, on this port?", &[]),
+            What::PortReuse => (
+                "port-reuse",
+                "a port used again within TIME-WAIT",
+                "keep connections, a larger port range, time stamps on both sides (RFC 6191)",
+                &["tcp.ports", "tcp.time_wait", "tcp.timestamps"],
+            ),
+        }
+    }
+
+    /// What a wait for this part of the time is, unless more is known.
+    pub(super) fn of(part: Part) -> Option<What> {
+        Some(match part {
+            Part::Nagle => What::Nagle,
+            Part::OwnAckDelay | Part::PeerAckDelay => What::DelayedAck,
+            Part::Cwnd => What::SlowStart,
+            Part::Rwnd => What::ReceiveWindow,
+            Part::Server => What::SlowServer,
+            Part::App => What::SlowClient,
+            Part::Queue => What::HeadOfLine,
+            _ => return None,
+        })
+    }
+}
+
+/// Something that happened once or more often.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// What.
+    pub what: What,
+    /// How often.
+    pub times: u64,
+    /// What it cost in all.
+    pub cost: Duration,
+    /// The most that it cost at once.
+    pub worst: Duration,
+    /// How sure the least sure of them is.
+    pub confidence: Confidence,
+    /// From frame to frame, as Wireshark counts them: the first few.
+    pub frames: Vec<(u64, u64)>,
+    /// The connections it happened on, by their number in the capture from 1: the first few.
+    pub connections: Vec<usize>,
+}
+
+/// Findings as they come in.
+#[derive(Default, Debug)]
+pub(super) struct Findings(BTreeMap<What, Finding>);
+
+impl Findings {
+    /// Adds one that happened on `connection` between two frames and cost so much.
+    pub fn add(
+        &mut self,
+        what: What,
+        connection: usize,
+        frames: (u64, u64),
+        cost: Duration,
+        confidence: Confidence,
+    ) {
+        let finding = self.0.entry(what).or_insert_with(|| Finding {
+            what,
+            times: 0,
+            cost: Duration::ZERO,
+            worst: Duration::ZERO,
+            confidence,
+            frames: Vec::new(),
+            connections: Vec::new(),
+        });
+        finding.times += 1;
+        finding.cost += cost;
+        finding.worst = finding.worst.max(cost);
+        finding.confidence = finding.confidence.max(confidence);
+        if finding.frames.len() < FRAMES {
+            finding.frames.push(frames);
+        }
+        if finding.connections.len() < FRAMES && finding.connections.last() != Some(&connection) {
+            finding.connections.push(connection);
+        }
+    }
+
+    /// The costliest first; what cost nothing that can be measured comes last.
+    pub fn into_list(self) -> Vec<Finding> {
+        let mut list: Vec<Finding> = self.0.into_values().collect();
+        list.sort_by(|a, b| b.cost.cmp(&a.cost).then(a.what.cmp(&b.what)));
+        list
+    }
+}

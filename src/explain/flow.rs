@@ -1,0 +1,412 @@
+//! Where does a connection's time go? Each gap between two packets is charged to what ended it.
+//!
+//! A gap says nothing until the packet after it shows what had been waited for: data that follows an acknowledgment
+//! at once had been held by a window or by Nagle's algorithm, a repetition by a timer, a first byte by whoever had to
+//! think. So time is settled up to each packet that explains it, and acknowledgments without data only mark the way.
+
+use super::decode::Segment;
+use super::exchange::Exchanges;
+use super::finding::{Confidence, Findings, What};
+use super::half::Half;
+use super::judge::{AckKind, Again, Kind, View, round_trip};
+use super::part::{Part, Parts};
+use super::read::Stated;
+use super::stream::Stream;
+use crate::http::Speaker;
+use crate::segment::Flags;
+use crate::seq::Seq;
+use crate::time::Duration;
+use std::collections::VecDeque;
+
+/// Acknowledgments of which any may be what set the next data free.
+const RELEASES: usize = 64;
+/// How soon an end answers, at the least that is asked of it.
+const PROMPT: Duration = Duration::from_millis(1);
+/// What takes less is no finding.
+pub(super) const WORTH: Duration = Duration::from_millis(1);
+
+const CLIENT: usize = 0;
+const SERVER: usize = 1;
+
+/// An acknowledgment that an end got: what it had been waiting for, perhaps.
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    at: Duration,
+    frame: u64,
+    flight: u32,
+    /// The end of the window before it.
+    edge: Option<Seq>,
+    acked_all: bool,
+    last_small: bool,
+    /// It was held back so long.
+    delayed: Duration,
+    /// Whether there was no window at all before.
+    was_closed: bool,
+}
+
+/// One connection.
+#[derive(Default, Debug)]
+pub(super) struct Flow {
+    pub halves: [Half; 2],
+    streams: [Stream; 2],
+    releases: [VecDeque<Release>; 2],
+    /// Time is settled up to here.
+    mark: Duration,
+    mark_frame: u64,
+    /// Who sent the packet there.
+    mark_by: Option<usize>,
+    pub parts: Parts,
+    opening: bool,
+    pub established: bool,
+    /// The end that the capture was made at, if its stack says so.
+    own: Option<usize>,
+    /// What limits that end.
+    limit: Option<Part>,
+    /// The last data of the end was here already.
+    provoked: [bool; 2],
+    lost: [bool; 2],
+    reset: bool,
+    pub exchanges: Exchanges,
+}
+
+/// A packet of a connection.
+pub(super) struct Packet<'a> {
+    pub at: Duration,
+    pub frame: u64,
+    pub seg: &'a Segment<'a>,
+    pub from_client: bool,
+    pub stated: Option<Stated<'a>>,
+}
+
+impl Flow {
+    pub(super) fn new(at: Duration, frame: u64) -> Flow {
+        Flow { mark: at, mark_frame: frame, ..Flow::default() }
+    }
+
+    /// Takes a packet of connection number `connection`, counted from 1.
+    pub(super) fn add(&mut self, p: &Packet<'_>, connection: usize, findings: &mut Findings) {
+        let (s, o) = if p.from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+        let kind = match p.stated {
+            Some(stated) if stated.sent => self.view(s).judge(p.at, p.seg).stated(stated.why),
+            _ => self.view(s).judge(p.at, p.seg),
+        };
+        if let Some(Stated { sent: true, .. }) = p.stated {
+            self.own = Some(s);
+        } else if p.stated.is_some() {
+            self.own = Some(o);
+        }
+        self.settle(p, s, kind, connection, findings);
+        self.follow(p, s, kind);
+        self.read(p, s, kind, connection, findings);
+        if let Some(Stated { limit: Some(limit), .. }) = p.stated {
+            self.limit = match limit {
+                "nagle" | "cork" => Some(Part::Nagle),
+                "cwnd" => Some(Part::Cwnd),
+                "rwnd" => Some(Part::Rwnd),
+                "pacing" => Some(Part::Pacing),
+                _ => None,
+            };
+        }
+    }
+
+    fn view(&self, s: usize) -> View<'_> {
+        let o = 1 - s;
+        View {
+            sender: &self.halves[s],
+            receiver: &self.halves[o],
+            gap: self.streams[o].has_gap(),
+            provoked: self.provoked[o],
+            opening: self.opening,
+        }
+    }
+
+    /// Which end's delays are "own": where the capture was made, by its own word, else by the times.
+    fn own(&self) -> usize {
+        let near = |end: usize| self.halves[end].path.unwrap_or(Duration::MAX);
+        self.own.unwrap_or(if near(SERVER) < near(CLIENT) / 4 { SERVER } else { CLIENT })
+    }
+
+    fn ack_delay_of(&self, end: usize) -> Part {
+        if end == self.own() { Part::OwnAckDelay } else { Part::PeerAckDelay }
+    }
+
+    fn charge(&mut self, part: Part, until: Duration) {
+        let until = until.max(self.mark);
+        self.parts.add(part, until - self.mark);
+        self.mark = until;
+    }
+
+    /// Charges the time up to this packet, if it shows what the time was spent on.
+    fn settle(&mut self, p: &Packet<'_>, s: usize, kind: Kind, connection: usize, findings: &mut Findings) {
+        let gap = p.at.saturating_sub(self.mark);
+        let frames = (self.mark_frame, p.frame);
+        let mut find = |what, cost, confidence| findings.add(what, connection, frames, cost, confidence);
+        match kind {
+            // The acknowledgment alone doesn't show what was waited for; what comes next does.
+            Kind::Ack(AckKind::Handshake) => self.charge(Part::Handshake, p.at),
+            Kind::Ack(_) | Kind::Again(Again::Copy) => return,
+            Kind::Syn => self.charge(Part::App, p.at),
+            Kind::SynAck => self.charge(Part::Handshake, p.at),
+            Kind::SynRetransmit => {
+                find(What::SynLoss, gap, Confidence::Inferred);
+                self.charge(Part::Recovery, p.at);
+            }
+            Kind::SynAckRetransmit => {
+                find(What::SynAckLoss, gap, Confidence::Inferred);
+                self.charge(Part::Recovery, p.at);
+            }
+            Kind::WindowProbe => {
+                self.charge(Part::Rwnd, p.at);
+            }
+            Kind::KeepAlive => self.charge(if s == CLIENT { Part::App } else { self.thinking() }, p.at),
+            Kind::Again(again) => {
+                let what = match again {
+                    Again::Rto => What::Rto,
+                    Again::TailLossProbe => What::TailLoss,
+                    _ => What::FastRetransmit,
+                };
+                let stated = p.stated.is_some_and(|stated| stated.sent);
+                find(what, gap, if stated { Confidence::Stated } else { Confidence::Inferred });
+                self.charge(Part::Recovery, p.at);
+            }
+            Kind::Rst => {
+                let part = if s == SERVER { Part::Server } else { Part::App };
+                self.waited(s, part, p.at);
+            }
+            Kind::Data | Kind::Fin => self.settle_new(p, s, connection, findings),
+        }
+        self.mark_frame = p.frame;
+        self.mark_by = Some(s);
+    }
+
+    /// Whose turn it is: the server's while it owes an answer.
+    fn thinking(&self) -> Part {
+        if self.exchanges.waits_for_server() { Part::Server } else { Part::App }
+    }
+
+    /// Charges a wait for the end `s`: the way there and back, then `part`.
+    fn waited(&mut self, s: usize, part: Part, until: Duration) {
+        if self.mark_by == Some(1 - s) {
+            let path = self.halves[s].path.unwrap_or_default();
+            self.charge(Part::Link, (self.mark + path).min(until));
+        }
+        self.charge(part, until);
+    }
+
+    /// Data that was never sent before, or a FIN: why not earlier?
+    fn settle_new(&mut self, p: &Packet<'_>, s: usize, connection: usize, findings: &mut Findings) {
+        let o = 1 - s;
+        if self.opening {
+            // It carries the acknowledgment that completes the handshake.
+            return self.charge(Part::Handshake, p.at);
+        }
+        let full = self.halves[s].full(&self.halves[o]);
+        let (start, frames) = (self.mark, (self.mark_frame, p.frame));
+        let rtt = round_trip(&self.halves[s], &self.halves[o]);
+        let gap = p.at.saturating_sub(start);
+        let held = match self.own {
+            // Its own word, if there is one.
+            Some(own) if own == s && p.stated.is_some() => {
+                self.limit.map(|part| (part, self.releases[s].back().copied(), Confidence::Stated))
+            }
+            _ => self.release_of(s, p, full).map(|(part, r)| (part, Some(r), Confidence::Inferred)),
+        };
+        match held {
+            // Segments that come one after the other are under way, not waiting.
+            Some((Part::Cwnd, ..)) if gap < rtt / 4 => self.charge(Part::Transfer, p.at),
+            Some((part, release, confidence)) => {
+                let mut delayed = Duration::ZERO;
+                if let Some(r) = release.filter(|r| r.at > start) {
+                    delayed = r.delayed.min(r.at - start);
+                    self.charge(part, r.at - delayed);
+                    self.charge(self.ack_delay_of(o), r.at);
+                }
+                self.charge(part, p.at);
+                if gap >= WORTH {
+                    let what = self.what_held(s, part, delayed, release);
+                    findings.add(what, connection, frames, gap, confidence);
+                    if !delayed.is_zero() && what != What::NagleDelayedAck && delayed >= WORTH {
+                        findings.add(What::DelayedAck, connection, frames, delayed, confidence);
+                    }
+                }
+            }
+            None => {
+                let idle = !self.exchanges.in_progress();
+                let part = if s == SERVER && !idle { Part::Server } else { Part::App };
+                let by_itself = self.mark_by == Some(s);
+                if by_itself && gap <= PROMPT.max(rtt / 8) && !idle {
+                    return self.charge(Part::Transfer, p.at);
+                }
+                let before = self.parts.of(part);
+                self.waited(s, part, p.at);
+                let cost = self.parts.of(part) - before;
+                // Of a protocol that is not understood, nobody knows whether a client that is silent is late.
+                let known = part == Part::Server || !self.exchanges.is_opaque();
+                if let Some(what) = What::of(part).filter(|_| !idle && known && cost >= WORTH.max(rtt / 8)) {
+                    findings.add(what, connection, frames, cost, Confidence::Inferred);
+                }
+            }
+        }
+    }
+
+    fn what_held(&self, s: usize, part: Part, delayed: Duration, release: Option<Release>) -> What {
+        match part {
+            Part::Nagle if !delayed.is_zero() => What::NagleDelayedAck,
+            Part::Cwnd if self.lost[s] => What::Congestion,
+            Part::Rwnd if release.is_some_and(|r| r.was_closed) => What::ZeroWindow,
+            part => What::of(part).unwrap_or(What::Congestion),
+        }
+    }
+
+    /// The acknowledgment that set free what the end `s` sent then, and what had held it.
+    fn release_of(&self, s: usize, p: &Packet<'_>, full: u32) -> Option<(Part, Release)> {
+        let path = self.halves[s].path.unwrap_or_default();
+        let slack = PROMPT.max(path / 4);
+        // Data that came after the acknowledgment asks for an answer: that is no release.
+        let since = if self.mark_by == Some(1 - s) { self.mark_frame } else { 0 };
+        let near = self.releases[s]
+            .iter()
+            .rev()
+            .filter(|r| r.frame > since && r.at + path <= p.at + slack && p.at <= r.at + path + slack);
+        let window = near.clone().find(|r| r.edge.is_some_and(|edge| p.seg.end().gt(edge)));
+        match window {
+            Some(r) => Some((Part::Rwnd, *r)),
+            None => near.copied().next().and_then(|r| Some((r.held(p.seg.len, full)?, r))),
+        }
+    }
+
+    /// Brings what is known of both ends up to date.
+    fn follow(&mut self, p: &Packet<'_>, s: usize, kind: Kind) {
+        let (o, seg) = (1 - s, p.seg);
+        if let Kind::Again(again) = kind {
+            let until = self.halves[s].nxt;
+            self.lost[s] |= !matches!(again, Again::Copy | Again::Late);
+            match again {
+                Again::Rto => self.halves[s].rto_until = until,
+                Again::Fast | Again::Sack => self.halves[s].recovery_until = until,
+                _ => {}
+            }
+        }
+        if kind == Kind::Data {
+            let full = self.halves[s].full(&self.halves[o]);
+            self.halves[s].last_small = seg.len < full;
+        }
+        self.provoked[s] = matches!(kind, Kind::Again(_) | Kind::WindowProbe | Kind::KeepAlive);
+        if kind == Kind::SynAck || kind == Kind::SynAckRetransmit {
+            self.opening = true;
+        } else if kind == Kind::Ack(AckKind::Handshake) || kind == Kind::Data {
+            self.established |= self.opening;
+            self.opening = false;
+        }
+        if seg.has(Flags::ACK) && !seg.has(Flags::RST) {
+            self.acknowledge(p, s, kind);
+        }
+        self.halves[s].sends(p.at, p.frame, seg);
+        let (first, second) = self.halves.split_at_mut(1);
+        let (sender, receiver) =
+            if s == CLIENT { (&mut first[0], &second[0]) } else { (&mut second[0], &first[0]) };
+        sender.offers(seg, receiver);
+        if seg.has(Flags::SYN) {
+            self.streams[s].start(seg.seq + 1);
+        }
+        self.reset |= seg.has(Flags::RST);
+    }
+
+    /// The acknowledgment of the end `s`, for what the other end sent.
+    fn acknowledge(&mut self, p: &Packet<'_>, s: usize, kind: Kind) {
+        let (o, seg) = (1 - s, p.seg);
+        let edge = self.halves[s].edge;
+        let was_closed = self.halves[s].window == 0;
+        let other = &mut self.halves[o];
+        let flight = other.flight();
+        let duplicate = seg.len == 0
+            && !seg.has(Flags::SYN)
+            && !seg.has(Flags::FIN)
+            && other.una == Some(seg.ack)
+            && flight > 0
+            && !matches!(kind, Kind::Ack(AckKind::WindowUpdate | AckKind::Probe));
+        let acked = other.acknowledged(p.at, seg.ack);
+        if duplicate {
+            other.duplicate_acks += 1;
+        }
+        for &(start, end) in seg.options.sack.as_slice() {
+            if start.lt(seg.ack) {
+                other.dsacks += 1;
+            } else if end.gt(seg.ack) && other.nxt.is_some_and(|nxt| end.le(nxt)) {
+                other.sacked_to = Some(other.sacked_to.map_or(end, |to| to.max(end)));
+            }
+        }
+        let release = Release {
+            at: p.at,
+            frame: p.frame,
+            flight,
+            edge,
+            acked_all: other.flight() == 0,
+            last_small: other.last_small,
+            delayed: match kind {
+                Kind::Ack(AckKind::Delayed(time)) => time,
+                _ => Duration::ZERO,
+            },
+            was_closed,
+        };
+        if let Some(time) = acked.newest {
+            self.halves[s].sample(time);
+        }
+        if seg.seq_len() == 0 && kind != Kind::Ack(AckKind::Handshake) {
+            let ring = &mut self.releases[o];
+            if ring.len() == RELEASES {
+                ring.pop_front();
+            }
+            ring.push_back(release);
+        }
+    }
+
+    /// Hands the packet's bytes to whoever understands them.
+    fn read(&mut self, p: &Packet<'_>, s: usize, kind: Kind, connection: usize, findings: &mut Findings) {
+        let speaker = if s == CLIENT { Speaker::Client } else { Speaker::Server };
+        let seg = p.seg;
+        let (streams, exchanges) = (&mut self.streams, &mut self.exchanges);
+        // The time up to which parts are charged, so that they add up.
+        exchanges.at(self.mark, p.frame, self.parts);
+        if s == SERVER
+            && matches!(kind, Kind::Again(_))
+            && self.halves[s].una.is_some_and(|una| seg.end().gt(una))
+        {
+            exchanges.repeated();
+        }
+        if seg.has(Flags::ACK) && !seg.has(Flags::RST) {
+            let other = if s == CLIENT { Speaker::Server } else { Speaker::Client };
+            // The number of a FIN is no byte.
+            let ack = match self.halves[1 - s].fin {
+                Some(fin) if seg.ack.ge(fin) => fin - 1,
+                _ => seg.ack,
+            };
+            streams[1 - s].acknowledged(ack, &mut |piece| exchanges.take(other, piece));
+        }
+        if seg.len > 0 && !seg.has(Flags::RST) {
+            let first = if seg.has(Flags::SYN) { seg.seq + 1 } else { seg.seq };
+            streams[s].add(first, seg.len, seg.payload, &mut |piece| exchanges.take(speaker, piece));
+        }
+        if seg.has(Flags::FIN) || seg.has(Flags::RST) {
+            exchanges.end(speaker, seg.has(Flags::RST));
+        }
+        for (what, frames, cost) in exchanges.take_findings() {
+            findings.add(what, connection, frames, cost, Confidence::Certain);
+        }
+    }
+}
+
+impl Release {
+    /// What had held a segment of `len` bytes until this acknowledgment, if not the window; `None` if nothing did.
+    fn held(&self, len: u32, full: u32) -> Option<Part> {
+        if self.flight == 0 {
+            return None;
+        }
+        let small = len < full;
+        if small && self.acked_all && (self.last_small || self.flight >= 2 * full) {
+            return Some(Part::Nagle);
+        }
+        // Small segments in flight do not fill a congestion window.
+        (!self.last_small || self.flight >= 2 * full).then_some(Part::Cwnd)
+    }
+}

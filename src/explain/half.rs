@@ -1,0 +1,213 @@
+//! What is known of one end of a connection, from what passed by?
+
+use super::decode::Segment;
+use crate::segment::Flags;
+use crate::seq::Seq;
+use crate::time::Duration;
+use std::collections::VecDeque;
+
+/// Segments in flight that are told apart; beyond them neighbours are merged.
+const SENT_LIMIT: usize = 8192;
+/// The payload of a full segment until one was announced or seen.
+const USUAL_MSS: u32 = 1460;
+
+/// Something with data, SYN or FIN that was not acknowledged yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub start: Seq,
+    pub end: Seq,
+    /// When it last passed by.
+    pub at: Duration,
+    /// How often.
+    pub times: u8,
+    pub frame: u64,
+    pub fin: bool,
+}
+
+/// One end.
+#[derive(Default, Debug)]
+pub(super) struct Half {
+    /// The number of its SYN.
+    pub syn: Option<Seq>,
+    /// Behind the highest number it used.
+    pub nxt: Option<Seq>,
+    /// The highest acknowledgment of what it sent.
+    pub una: Option<Seq>,
+    /// Behind its FIN.
+    pub fin: Option<Seq>,
+    /// The MSS that it announced: how much the other end may send at once.
+    pub mss: Option<u16>,
+    /// The largest payload it sent.
+    pub largest: u32,
+    pub shift: Option<u8>,
+    pub sack: bool,
+    /// The window it offers, in bytes.
+    pub window: u32,
+    /// The end of it, in the other end's numbers.
+    pub edge: Option<Seq>,
+    /// The least time from here to it and back.
+    pub path: Option<Duration>,
+    /// What it sent and the other end did not acknowledge, in the order of the numbers.
+    pub sent: VecDeque<Sent>,
+    /// Duplicate ACKs in a row that it got.
+    pub duplicate_acks: u32,
+    /// The highest number that was acknowledged selectively.
+    pub sacked_to: Option<Seq>,
+    /// An expired timer's repairs go on until this is acknowledged.
+    pub rto_until: Option<Seq>,
+    /// Fast recovery goes on until this is acknowledged.
+    pub recovery_until: Option<Seq>,
+    /// The last new segment was less than a full one.
+    pub last_small: bool,
+    /// Bytes in flight, at the most, ever.
+    pub peak_flight: u32,
+    /// When it last sent data.
+    pub last_data: Option<Duration>,
+    /// Duplicates that the other end reported (RFC 2883).
+    pub dsacks: u64,
+}
+
+/// What an acknowledgment changed for the end that got it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Acked {
+    /// Numbers acknowledged for the first time.
+    pub bytes: u32,
+    /// Segments of them.
+    pub segments: u32,
+    /// From the newest of them passing here to this acknowledgment passing here; `None` if it had been sent twice.
+    pub newest: Option<Duration>,
+    pub newest_frame: u64,
+    pub fin: bool,
+}
+
+impl Half {
+    /// Numbers in flight.
+    pub fn flight(&self) -> u32 {
+        match (self.una, self.nxt) {
+            (Some(una), Some(nxt)) if nxt.gt(una) => nxt.since(una),
+            _ => 0,
+        }
+    }
+
+    /// The payload of its full segments.
+    pub fn full(&self, other: &Half) -> u32 {
+        // Time stamps and the like leave less room than was announced: what was seen counts, once it is near.
+        let announced = other.mss.map_or(USUAL_MSS, u32::from);
+        if self.largest > announced / 2 { self.largest.min(announced) } else { announced.saturating_sub(12) }
+    }
+
+    /// The record that holds `seq`.
+    pub fn record(&self, seq: Seq) -> Option<&Sent> {
+        let n = self.sent.partition_point(|s| s.end.le(seq));
+        self.sent.get(n).filter(|s| s.start.le(seq))
+    }
+
+    /// Takes what the segment says of the end that sent it; the acknowledgment is the other's business.
+    pub fn sends(&mut self, at: Duration, frame: u64, seg: &Segment<'_>) {
+        if seg.has(Flags::SYN) {
+            if self.syn != Some(seg.seq) {
+                *self = Half { path: self.path, ..Half::default() };
+            }
+            self.syn = Some(seg.seq);
+            self.una.get_or_insert(seg.seq);
+            self.mss = seg.options.mss;
+            self.shift = seg.options.window_scale.map(|s| s.min(14));
+            self.sack = seg.options.sack_permitted;
+        }
+        let end = seg.end();
+        if seg.seq_len() > 0 && !seg.has(Flags::RST) {
+            self.una.get_or_insert(seg.seq);
+            if seg.has(Flags::FIN) {
+                self.fin = Some(end);
+            }
+            match self.nxt {
+                Some(nxt) if !end.gt(nxt) => self.again(at, seg.seq, end),
+                Some(nxt) => {
+                    if seg.seq.lt(nxt) {
+                        self.again(at, seg.seq, nxt);
+                    }
+                    self.push(at, frame, seg, seg.seq.max(nxt), end);
+                }
+                None => self.push(at, frame, seg, seg.seq, end),
+            }
+            self.largest = self.largest.max(seg.len.min(65_535));
+        }
+        self.nxt = Some(self.nxt.map_or(end, |nxt| nxt.max(end)));
+        if seg.len > 0 {
+            self.last_data = Some(at);
+        }
+        self.peak_flight = self.peak_flight.max(self.flight());
+    }
+
+    fn push(&mut self, at: Duration, frame: u64, seg: &Segment<'_>, start: Seq, end: Seq) {
+        let fin = seg.has(Flags::FIN);
+        if self.sent.len() >= SENT_LIMIT
+            && let Some(last) = self.sent.back_mut()
+        {
+            (last.end, last.at, last.frame) = (end, at, frame);
+            last.fin |= fin;
+            return;
+        }
+        self.sent.push_back(Sent { start, end, at, times: 1, frame, fin });
+    }
+
+    fn again(&mut self, at: Duration, start: Seq, end: Seq) {
+        let first = self.sent.partition_point(|s| s.end.le(start));
+        for sent in self.sent.range_mut(first..).take_while(|s| s.start.lt(end)) {
+            (sent.at, sent.times) = (at, sent.times.saturating_add(1));
+        }
+    }
+
+    /// The other end acknowledges up to `ack`.
+    pub fn acknowledged(&mut self, at: Duration, ack: Seq) -> Acked {
+        let mut acked = Acked { bytes: 0, segments: 0, newest: None, newest_frame: 0, fin: false };
+        let una = *self.una.get_or_insert(ack);
+        if !ack.gt(una) {
+            return acked;
+        }
+        acked.bytes = ack.since(una);
+        self.una = Some(ack);
+        // What was acknowledged was sent, whether it was captured or not.
+        self.nxt = Some(self.nxt.map_or(ack, |nxt| nxt.max(ack)));
+        while let Some(first) = self.sent.front_mut() {
+            if first.start.ge(ack) {
+                break;
+            }
+            acked.segments += 1;
+            acked.newest = (first.times == 1).then(|| at.saturating_sub(first.at));
+            acked.newest_frame = first.frame;
+            if first.end.gt(ack) {
+                first.start = ack;
+                break;
+            }
+            acked.fin |= first.fin;
+            self.sent.pop_front();
+        }
+        self.duplicate_acks = 0;
+        for mark in [&mut self.sacked_to, &mut self.rto_until, &mut self.recovery_until] {
+            *mark = mark.filter(|until| until.gt(ack));
+        }
+        acked
+    }
+
+    /// A round trip to this end and back was seen.
+    pub fn sample(&mut self, time: Duration) {
+        self.path = Some(self.path.map_or(time, |path| path.min(time)));
+    }
+
+    /// Takes the window that the segment offers.
+    pub fn offers(&mut self, seg: &Segment<'_>, other: &Half) {
+        if seg.has(Flags::RST) {
+            return;
+        }
+        // RFC 7323 §2.2: a SYN's window is not scaled, and both ends must have offered it.
+        let shift = match (self.shift, other.shift) {
+            (Some(shift), Some(_)) if !seg.has(Flags::SYN) => shift,
+            _ => 0,
+        };
+        self.window = u32::from(seg.window) << shift;
+        if seg.has(Flags::ACK) {
+            self.edge = Some(seg.ack + self.window);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Why was this segment sent? What its stack's own words would be, inferred from what passed by before it.
+
+use super::decode::Segment;
+use super::half::{Half, Sent};
+use crate::segment::Flags;
+use crate::time::Duration;
+
+/// What a segment turns out to be. The names are those of the trace's vocabulary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Syn,
+    SynRetransmit,
+    SynAck,
+    SynAckRetransmit,
+    /// New data; the FIN may ride along.
+    Data,
+    Fin,
+    Rst,
+    Again(Again),
+    WindowProbe,
+    KeepAlive,
+    Ack(AckKind),
+}
+
+impl Kind {
+    /// The same, corrected by the word of the stack that sent it.
+    pub(super) fn stated(self, why: &str) -> Kind {
+        match (self, why) {
+            (Kind::Again(_), "rto") => Kind::Again(Again::Rto),
+            (Kind::Again(_), "tail-loss-probe") => Kind::Again(Again::TailLossProbe),
+            (Kind::Again(_), "fast-retransmit") => Kind::Again(Again::Fast),
+            (Kind::Again(_), "sack-retransmit" | "rack") => Kind::Again(Again::Sack),
+            _ => self,
+        }
+    }
+}
+
+/// Why something was sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Again {
+    Rto,
+    TailLossProbe,
+    /// Duplicate ACKs asked for it.
+    Fast,
+    /// Selective acknowledgments asked for it.
+    Sack,
+    /// It had not passed here before: overtaken on its way here, or lost before.
+    Late,
+    /// Doubled on the way: it comes too soon to be anything else.
+    Copy,
+}
+
+/// Why an acknowledgment without data left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AckKind {
+    Handshake,
+    Every,
+    /// It waited so long.
+    Delayed(Duration),
+    Quick,
+    OutOfOrder,
+    GapFilled,
+    Fin,
+    WindowUpdate,
+    Duplicate,
+    /// An answer to a probe.
+    Probe,
+}
+
+/// The least delay of an acknowledgment that is taken for one.
+const LEAST_DELAY: Duration = Duration::from_millis(4);
+/// What a probe of a single segment may take longer than of several: 200 ms and its timer's jitter.
+const ALONE: Duration = Duration::from_millis(250);
+/// A timer's jitter.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// What is seen from outside when a segment passes by.
+pub(super) struct View<'a> {
+    /// The end that sent it.
+    pub sender: &'a Half,
+    /// The end that it goes to.
+    pub receiver: &'a Half,
+    /// Whether something of the receiver's is missing at the sender, or was until now.
+    pub gap: bool,
+    /// What the receiver sent last was there already.
+    pub provoked: bool,
+    /// Both handshake segments have passed by and nothing else has.
+    pub opening: bool,
+}
+
+/// From end to end and back.
+pub(super) fn round_trip(a: &Half, b: &Half) -> Duration {
+    a.path.unwrap_or_default() + b.path.unwrap_or_default()
+}
+
+impl View<'_> {
+    pub(super) fn judge(&self, at: Duration, seg: &Segment<'_>) -> Kind {
+        if seg.has(Flags::RST) {
+            return Kind::Rst;
+        }
+        if seg.has(Flags::SYN) {
+            return match (seg.has(Flags::ACK), self.sender.syn == Some(seg.seq)) {
+                (false, false) => Kind::Syn,
+                (false, true) => Kind::SynRetransmit,
+                (true, false) => Kind::SynAck,
+                (true, true) => Kind::SynAckRetransmit,
+            };
+        }
+        let below = self.sender.nxt.is_some_and(|nxt| seg.end().le(nxt));
+        match seg.seq_len() {
+            0 => self.bare(at, seg),
+            _ if below => self.again(at, seg),
+            _ if seg.len > 0 => Kind::Data,
+            _ => Kind::Fin,
+        }
+    }
+
+    /// Numbers that were used before.
+    fn again(&self, at: Duration, seg: &Segment<'_>) -> Kind {
+        let sender = self.sender;
+        let acked = sender.una.is_some_and(|una| seg.end().le(una));
+        if seg.len <= 1
+            && sender.flight() <= 1
+            && sender.nxt.is_some_and(|nxt| seg.end() == nxt)
+            && !seg.has(Flags::FIN)
+        {
+            // One byte, the last one, again: a probe, of an older kind that carries something.
+            if self.receiver.window == 0 {
+                return Kind::WindowProbe;
+            }
+            if acked {
+                return Kind::KeepAlive;
+            }
+        }
+        let rtt = round_trip(sender, self.receiver);
+        let Some(&Sent { at: before, times, .. }) = sender.record(seg.seq) else {
+            // Acknowledged already, or never seen.
+            return Kind::Again(if acked { Again::Rto } else { Again::Late });
+        };
+        let since = at.saturating_sub(before);
+        if since < (rtt / 4).min(Duration::from_millis(2)) {
+            return Kind::Again(Again::Copy);
+        }
+        if sender.rto_until.is_some() {
+            return Kind::Again(Again::Rto);
+        }
+        if sender.sacked_to.is_some_and(|to| to.gt(seg.seq)) {
+            return Kind::Again(Again::Sack);
+        }
+        if sender.duplicate_acks >= 3 || sender.recovery_until.is_some() {
+            return Kind::Again(Again::Fast);
+        }
+        let tail = sender.nxt == Some(seg.end());
+        if tail && times == 1 && sender.sack && self.receiver.sack {
+            // RFC 8985 §7.2: once, the last segment, after two round trips; one that is alone gives the other end's
+            // delayed acknowledgment its time.
+            let alone = sender.una == Some(seg.seq);
+            let patience = rtt * 3 + if alone { ALONE } else { SLACK };
+            if since <= patience {
+                return Kind::Again(Again::TailLossProbe);
+            }
+        }
+        Kind::Again(Again::Rto)
+    }
+
+    /// Nothing but an acknowledgment.
+    fn bare(&self, at: Duration, seg: &Segment<'_>) -> Kind {
+        let (sender, receiver) = (self.sender, self.receiver);
+        if self.opening && sender.syn.is_some() {
+            return Kind::Ack(AckKind::Handshake);
+        }
+        if sender.nxt.is_some_and(|nxt| seg.seq.lt(nxt)) && sender.flight() == 0 {
+            // One number below what comes next, so that the other end must answer.
+            return if receiver.window == 0 { Kind::WindowProbe } else { Kind::KeepAlive };
+        }
+        let una = receiver.una.unwrap_or(seg.ack);
+        if seg.ack.gt(una) {
+            return Kind::Ack(self.advancing(at, seg));
+        }
+        let edge = sender.edge;
+        let now = seg.ack + (u32::from(seg.window) << self.shift());
+        if edge.is_some_and(|edge| now.gt(edge)) && seg.options.sack.is_empty() && !self.gap {
+            return Kind::Ack(AckKind::WindowUpdate);
+        }
+        if self.provoked {
+            return Kind::Ack(AckKind::Probe);
+        }
+        if self.gap || !seg.options.sack.is_empty() {
+            let dsack = seg.options.sack.as_slice().first().is_some_and(|b| b.0.lt(seg.ack));
+            return Kind::Ack(if dsack { AckKind::Duplicate } else { AckKind::OutOfOrder });
+        }
+        Kind::Ack(AckKind::Duplicate)
+    }
+
+    fn shift(&self) -> u8 {
+        match (self.sender.shift, self.receiver.shift) {
+            (Some(shift), Some(_)) => shift,
+            _ => 0,
+        }
+    }
+
+    /// An acknowledgment of something new.
+    fn advancing(&self, at: Duration, seg: &Segment<'_>) -> AckKind {
+        let receiver = self.receiver;
+        let covered = receiver.sent.iter().take_while(|s| s.start.lt(seg.ack));
+        let (mut full, mut fin, mut newest) = (0, false, None);
+        let mss = receiver.full(self.sender).max(1);
+        for sent in covered {
+            full += sent.end.since(sent.start).div_ceil(mss);
+            fin |= sent.fin && sent.end.le(seg.ack);
+            newest = Some(sent);
+        }
+        if fin {
+            return AckKind::Fin;
+        }
+        if self.gap {
+            return AckKind::GapFilled;
+        }
+        let Some(newest) = newest else { return AckKind::Quick };
+        let path = self.sender.path.unwrap_or_default();
+        let delay = at.saturating_sub(newest.at).saturating_sub(path);
+        if newest.times == 1 && delay > LEAST_DELAY.max(path / 4) {
+            AckKind::Delayed(delay)
+        } else if full >= 2 {
+            AckKind::Every
+        } else {
+            AckKind::Quick
+        }
+    }
+}
