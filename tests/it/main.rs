@@ -18,3 +18,4 @@ mod spec;
 mod stack;
 mod trace;
 mod tun;
+mod wireshark;
