@@ -324,12 +324,27 @@ pub struct Proxy {
     pub output: OutputArgs,
 }
 
-/// Experiments in virtual time, each with a claim that is checked
+/// Experiments in virtual time, each with claims that are checked
+///
+/// Each computes what has to come out, measures it, and says what is left of each claim: confirmed, refined or refuted.
+/// Exit 6 if something did not come out as computed.
 #[derive(Args, Debug)]
 pub struct Lab {
     /// Names of experiments; list shows them, all runs them all
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
+    /// Other values for what an experiment varies, or for any knob: ack_delay=0,40ms; may be repeated
+    #[arg(long, value_name = "NAME=V1,V2")]
+    pub sweep: Vec<String>,
+    /// The same as --sweep rtt=…
+    #[arg(long, value_name = "V1,V2")]
+    pub rtt: Option<String>,
+    /// The same as --sweep size=…
+    #[arg(long, value_name = "V1,V2")]
+    pub size: Option<String>,
+    /// Write a capture of each arm, a drawing (SVG) and the findings (JSON) of each experiment into this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub settings: SettingArgs,
     #[command(flatten)]

@@ -4,13 +4,15 @@ use super::args::Lab;
 use super::failure::{Exit, Failure};
 use super::{Outcome, options, output};
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use tcpglass::knob::nearest;
-use tcpglass::lab::{EXPERIMENTS, Experiment, Findings, Run};
+use tcpglass::lab::{Cell, EXPERIMENTS, Expected, Experiment, Findings, Quantity, Row, Setup};
 use tcpglass::report::{self, Table};
 
-/// Runs experiments; exit 6 if a claim does not hold.
+/// Runs experiments; exit 6 if one does not come out as its plan says.
 pub fn run(args: Lab) -> Outcome {
     let settings = options::settings(&args.settings)?;
     if args.names.iter().any(|n| n == "list") {
@@ -21,26 +23,98 @@ pub fn run(args: Lab) -> Outcome {
     } else {
         args.names.iter().map(|name| find(name)).collect::<Result<_, _>>()?
     };
+    let sweep = sweep(&args)?;
+    for (name, _) in &sweep {
+        usable(name, &experiments)?;
+    }
+    if let Some(directory) = &args.out {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
     let (seed, style) = (options::simulator_seed(&args.settings), output::stdout_style(&args.output));
-    let (mut objects, mut refuted) = (Vec::new(), 0);
+    let (mut objects, mut surprising) = (Vec::new(), 0);
     for (i, experiment) in experiments.iter().enumerate() {
-        let findings =
-            (experiment.run(&settings, seed)).with_context(|| format!("experiment {}", experiment.name))?;
-        refuted += usize::from(!findings.hold());
+        // With several experiments, each is swept over what it can be.
+        let sweep = sweep.iter().filter(|(name, _)| experiment.can_sweep(name).is_ok()).cloned().collect();
+        let setup = Setup { settings: settings.clone(), seed, sweep, captures: args.out.clone() };
+        let findings = experiment.run(&setup).with_context(|| format!("experiment {}", experiment.name))?;
+        surprising += usize::from(!findings.hold());
+        let object = object(experiment, &findings);
+        if let Some(directory) = &args.out {
+            keep(&directory.join(experiment.name), experiment, &findings, seed, &object)?;
+        }
         if args.output.json {
-            objects.push(object(experiment, &findings));
+            objects.push(object);
         } else {
             let gap = if i > 0 { "\n" } else { "" };
             output::result(&format!("{gap}{}", report::findings(experiment, &findings, style)))?;
         }
     }
     if args.output.json {
-        output::json(&json!({ "schema": "tcpglass.lab/1", "seed": seed, "experiments": objects }))?;
+        output::json(&whole(seed, &objects))?;
     }
-    match refuted {
+    match surprising {
         0 => Ok(ExitCode::SUCCESS),
-        n => Err(Failure::new(Exit::Claim, format_args!("{n} of {} claims did not hold", experiments.len()))),
+        n => Err(Failure::new(
+            Exit::Claim,
+            format_args!("{n} of {} experiments did not come out as expected", experiments.len()),
+        )),
     }
+}
+
+/// `--sweep`, `--rtt` and `--size` as names and values.
+fn sweep(args: &Lab) -> Result<Vec<(String, Vec<String>)>, Failure> {
+    let mut sweep: Vec<(String, Vec<String>)> = Vec::new();
+    let short = [("rtt", &args.rtt), ("size", &args.size)];
+    let short = short.into_iter().filter_map(|(name, v)| v.as_ref().map(|v| format!("{name}={v}")));
+    for text in args.sweep.iter().cloned().chain(short) {
+        let wrong = |why: &str| Failure::usage(format_args!("--sweep {text}: {why}"));
+        let (name, values) = text.split_once('=').ok_or_else(|| wrong("write NAME=VALUE,VALUE"))?;
+        let name = name.trim();
+        let values: Vec<String> = values.split(',').map(|v| v.trim().to_owned()).collect();
+        if values.iter().any(String::is_empty) {
+            return Err(wrong("a value is empty"));
+        }
+        if sweep.iter().any(|(known, _)| known == name) {
+            return Err(wrong("given twice"));
+        }
+        sweep.push((name.to_owned(), values));
+    }
+    Ok(sweep)
+}
+
+/// Refuses what none of the experiments can be swept over.
+fn usable(name: &str, experiments: &[&Experiment]) -> Result<(), Failure> {
+    let mut why = None;
+    for experiment in experiments {
+        match experiment.can_sweep(name) {
+            Ok(()) => return Ok(()),
+            Err(error) => why = why.or(Some(error)),
+        }
+    }
+    why.map_or(Ok(()), |why| Err(Failure::usage(format_args!("--sweep {name}: {why}"))))
+}
+
+/// Writes the drawing and the findings beside the captures.
+fn keep(
+    directory: &Path,
+    experiment: &Experiment,
+    findings: &Findings,
+    seed: u64,
+    object: &Value,
+) -> Result<(), Failure> {
+    let write = |name: &str, text: String| {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    if let Some(figure) = &findings.figure {
+        write("figure.svg", report::svg(&format!("{}: {}", experiment.name, experiment.question), figure))?;
+    }
+    write("findings.json", format!("{:#}\n", whole(seed, std::slice::from_ref(object))))?;
+    Ok(())
+}
+
+fn whole(seed: u64, experiments: &[Value]) -> Value {
+    json!({ "schema": "tcpglass.lab/1", "seed": seed, "experiments": experiments })
 }
 
 fn find(name: &str) -> Result<&'static Experiment, Failure> {
@@ -54,40 +128,88 @@ fn find(name: &str) -> Result<&'static Experiment, Failure> {
 fn list(args: &Lab) -> Outcome {
     if args.output.json {
         let list: Vec<_> = (EXPERIMENTS.iter())
-            .map(|e| json!({ "name": e.name, "question": e.question, "claim": e.claim, "turns": e.turns }))
+            .map(|e| {
+                let claims = e.claims.iter();
+                let claims = claims.map(|c| json!({ "name": c.name, "says": c.says, "source": c.source }));
+                let axes = e.axes.iter().map(|a| (a.name.to_owned(), Value::from(a.values)));
+                json!({
+                    "name": e.name,
+                    "question": e.question,
+                    "claims": claims.collect::<Vec<_>>(),
+                    "axes": axes.collect::<Map<_, _>>(),
+                    "turns": e.turns,
+                })
+            })
             .collect();
         output::json(&json!({ "schema": "tcpglass.lab-list/1", "experiments": list }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&["experiment", "question"]);
+    let mut table = Table::new(&["experiment", "claim", "what is said"]);
     for experiment in EXPERIMENTS {
-        table.row([experiment.name, experiment.question]);
+        table.row([experiment.name, "", experiment.question]);
+        for claim in experiment.claims {
+            table.row(["", claim.name, claim.says]);
+        }
     }
     output::result(&table.render(output::stdout_style(&args.output), ""))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn object(experiment: &Experiment, findings: &Findings) -> Value {
+    let claims: Vec<Value> = (experiment.claims.iter().zip(&findings.conclusions))
+        .map(|(claim, found)| {
+            json!({
+                "name": claim.name,
+                "says": claim.says,
+                "source": claim.source,
+                "verdict": found.verdict().to_string(),
+                "held": found.held,
+                "of": found.of,
+                "numbers": found.numbers,
+            })
+        })
+        .collect();
     json!({
         "name": experiment.name,
         "question": experiment.question,
-        "claim": experiment.claim,
+        "claims": claims,
         "held": findings.hold(),
-        "worst_deviation_us": findings.worst().as_micros() as u64,
-        "runs": findings.runs.iter().map(run_object).collect::<Vec<_>>(),
+        "expectations": findings.expectations(),
+        "surprises": findings.surprises(),
+        "arms": findings.rows.iter().map(row_object).collect::<Vec<_>>(),
     })
 }
 
-fn run_object(run: &Run) -> Value {
-    let varied: serde_json::Map<_, _> =
-        run.varied.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
-    let counts: serde_json::Map<_, _> =
-        run.counts.iter().map(|(name, n)| ((*name).to_owned(), (*n).into())).collect();
-    json!({
-        "varied": varied,
-        "claimed_us": run.expected.as_micros() as u64,
-        "measured_us": run.measured.as_micros() as u64,
-        "counts": counts,
-        "held": run.holds(),
-    })
+fn row_object(row: &Row) -> Value {
+    let varied: Map<_, _> = row.varied.iter().map(|(name, v)| (name.clone(), v.clone().into())).collect();
+    let measured: Map<_, _> = row.cells.iter().map(|c| (c.name.to_owned(), cell_object(c))).collect();
+    let mut object = json!({ "varied": varied, "measured": measured, "held": row.holds() });
+    if !row.capture.is_empty() {
+        object["capture"] = row.capture.clone().into();
+    }
+    object
+}
+
+fn cell_object(cell: &Cell) -> Value {
+    let (unit, value) = quantity(cell.value);
+    let mut object = json!({ "unit": unit, "value": value });
+    match cell.expected {
+        Expected::Anything => {}
+        Expected::Exactly(expected) => object["expected"] = quantity(expected).1,
+        Expected::Between(low, high) => object["expected"] = json!([quantity(low).1, quantity(high).1]),
+    }
+    object
+}
+
+/// Times in whole microseconds, counts as integers.
+fn quantity(quantity: Quantity) -> (&'static str, Value) {
+    match quantity {
+        Quantity::Time(d) => ("us", (d.as_micros() as u64).into()),
+        Quantity::Count(n) => ("count", n.into()),
+        Quantity::Bytes(n) => ("bytes", n.into()),
+        Quantity::Share(x) => ("share", x.into()),
+        Quantity::Rate(x) => ("bit/s", x.into()),
+        Quantity::Factor(x) => ("times", x.into()),
+        Quantity::Word(word) => ("word", word.into()),
+    }
 }

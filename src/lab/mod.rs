@@ -1,83 +1,167 @@
-//! Is it true? Experiments in virtual time: a claim in numbers, and runs that could refute it.
+//! Is it true? Experiments in virtual time: what the textbooks say of HTTP over TCP, and runs that could refute it.
+//!
+//! An [`Experiment`] has claims and a plan: arms (settings of knobs), what is measured in each, and what has to come out
+//! if the reasoning in the plan is right. Its expectations are computed from first principles, so a run can contradict
+//! them; from the measurements follows what is left of each claim.
 
-mod bench;
-mod handshake;
-mod initial_window;
-mod nagle_delayed_ack;
+mod arm;
+mod figure;
+mod findings;
+mod notebook;
+mod quantity;
+mod tally;
 #[cfg(test)]
 mod tests;
 
+mod delayed_ack;
+mod handshake;
+mod nagle;
+mod nagle_delayed_ack;
+mod slow_start;
+
+pub use figure::{Figure, Kind};
+pub use findings::{Conclusion, Findings, Row, Verdict};
+pub use quantity::{Cell, Expected, Quantity, TOLERANCE};
+
 use crate::settings::Settings;
 use crate::sim::SimError;
-use crate::time::Duration;
+use crate::stream::StreamError;
+use notebook::Notebook;
 use std::fmt;
+use std::path::PathBuf;
 
-/// A question with an answer that can be wrong.
+/// What somebody said that can be tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// A short name, unique in its experiment.
+    pub name: &'static str,
+    /// What is said.
+    pub says: &'static str,
+    /// Who says it, in words.
+    pub source: &'static str,
+}
+
+/// Something that an experiment varies, with the values that it takes if no others are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Axis {
+    /// What it is called: `rtt`, `size`.
+    pub name: &'static str,
+    /// The values, separated by commas, as [`crate::knob`] writes them.
+    pub values: &'static str,
+}
+
+/// Questions with answers that can be wrong.
 pub struct Experiment {
     /// What it is called on the command line.
     pub name: &'static str,
     /// What is asked.
     pub question: &'static str,
-    /// What is expected, as a rule that gives a number for each run.
-    pub claim: &'static str,
+    /// What is tried.
+    pub claims: &'static [Claim],
+    /// What can be swept.
+    pub axes: &'static [Axis],
     /// The knobs that it turns itself, whatever the settings say.
     pub turns: &'static [&'static str],
-    run: fn(&Settings, u64) -> Result<Vec<Run>, LabError>,
+    plot: Plot,
+    run: fn(&mut Notebook) -> Result<(), LabError>,
+}
+
+/// What an experiment draws of its table: one measure over one of the things that were varied (or, without it, a bar for
+/// each row).
+struct Plot {
+    x: &'static str,
+    y: &'static str,
+    log: (bool, bool),
+    /// Only rows in which this was so.
+    only: Option<(&'static str, &'static str)>,
+}
+
+impl Plot {
+    const fn bars(y: &'static str) -> Plot {
+        Plot { x: "", y, log: (false, false), only: None }
+    }
+
+    const fn over(x: &'static str, y: &'static str, log: (bool, bool)) -> Plot {
+        Plot { x, y, log, only: None }
+    }
+
+    const fn only(self, name: &'static str, value: &'static str) -> Plot {
+        Plot { only: Some((name, value)), ..self }
+    }
 }
 
 /// All experiments, in the order in which they are listed.
-pub static EXPERIMENTS: &[Experiment] =
-    &[handshake::EXPERIMENT, initial_window::EXPERIMENT, nagle_delayed_ack::EXPERIMENT];
+pub static EXPERIMENTS: &[Experiment] = &[
+    handshake::EXPERIMENT,
+    delayed_ack::EXPERIMENT,
+    slow_start::EXPERIMENT,
+    nagle::EXPERIMENT,
+    nagle_delayed_ack::EXPERIMENT,
+];
 
-/// One run of an experiment.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Run {
-    /// What was varied, and how: the same names in every run of an experiment.
-    pub varied: Vec<(&'static str, String)>,
-    /// How long it has to take if the claim is true.
-    pub expected: Duration,
-    /// How long it took in virtual time.
-    pub measured: Duration,
-    /// What else is worth knowing: packets of a cause, for instance.
-    pub counts: Vec<(&'static str, u64)>,
+/// How an experiment is run.
+#[derive(Clone, Default, Debug)]
+pub struct Setup {
+    /// Knobs that the experiment does not turn itself.
+    pub settings: Settings,
+    /// All chance follows from it.
+    pub seed: u64,
+    /// Other values for an axis, or values for a knob: `("rtt", ["1ms", "10ms"])`.
+    pub sweep: Vec<(String, Vec<String>)>,
+    /// A directory in which each experiment makes one of its name, with a capture of each arm as its client saw it.
+    pub captures: Option<PathBuf>,
 }
 
-/// What an experiment found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Findings {
-    /// Its runs.
-    pub runs: Vec<Run>,
-}
+/// The most rounds that sweeping knobs may lead to.
+const ROUNDS_MAX: usize = 1000;
 
-/// Virtual time is exact; what is allowed is rounding in the division of rates and shares.
-pub const TOLERANCE: Duration = Duration::from_micros(1);
-
-impl Run {
-    /// How far measurement and claim are apart.
-    pub fn deviation(&self) -> Duration {
-        self.measured.abs_diff(self.expected)
+impl Experiment {
+    /// Whether it can be swept over `name`: an axis of its own, or a knob that it does not turn itself.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn can_sweep(&self, name: &str) -> Result<(), LabError> {
+        if self.axes.iter().any(|axis| axis.name == name) {
+            return Ok(());
+        }
+        if self.turns.contains(&name) {
+            return Err(LabError(format!("{} turns {name} itself", self.name)));
+        }
+        crate::settings::find(name).map(|_| ()).map_err(|e| {
+            let axes = self.axes.iter().map(|axis| axis.name).collect::<Vec<_>>().join(", ");
+            LabError(format!("{} varies {axes} and any knob that it does not turn: {e}", self.name))
+        })
     }
 
-    /// Whether the claim holds here.
-    pub fn holds(&self) -> bool {
-        self.deviation() <= TOLERANCE
-    }
-}
-
-impl Findings {
-    /// Runs in which the claim holds.
-    pub fn held(&self) -> usize {
-        self.runs.iter().filter(|run| run.holds()).count()
-    }
-
-    /// Whether the claim holds in every run, and there was one.
-    pub fn hold(&self) -> bool {
-        !self.runs.is_empty() && self.held() == self.runs.len()
-    }
-
-    /// The largest deviation.
-    pub fn worst(&self) -> Duration {
-        self.runs.iter().map(Run::deviation).max().unwrap_or_default()
+    /// Runs it.
+    ///
+    /// # Errors
+    /// The settings make it impossible, for instance because no packet arrives; a capture cannot be written.
+    pub fn run(&self, setup: &Setup) -> Result<Findings, LabError> {
+        let mut rounds: Vec<Vec<(String, String)>> = vec![Vec::new()];
+        for (name, values) in &setup.sweep {
+            self.can_sweep(name)?;
+            if self.axes.iter().any(|axis| axis.name == name) {
+                continue;
+            }
+            let with = |round: &Vec<(String, String)>, value: &String| {
+                let mut round = round.clone();
+                round.push((name.clone(), value.clone()));
+                round
+            };
+            rounds = rounds.iter().flat_map(|r| values.iter().map(move |v| with(r, v))).collect();
+            if rounds.len() > ROUNDS_MAX {
+                return Err(LabError(format!("more than {ROUNDS_MAX} combinations of knobs: sweep fewer")));
+            }
+        }
+        let mut findings = Findings::default();
+        for round in rounds {
+            let mut notebook = Notebook::new(self, setup, round)?;
+            (self.run)(&mut notebook)?;
+            findings.merge(notebook.into_findings());
+        }
+        findings.figure = findings.figure.take().or_else(|| Figure::of(&self.plot, &findings.rows));
+        Ok(findings)
     }
 }
 
@@ -93,24 +177,13 @@ impl fmt::Display for LabError {
 
 impl std::error::Error for LabError {}
 
-impl From<SimError> for LabError {
-    fn from(error: SimError) -> LabError {
-        LabError(error.to_string())
-    }
+macro_rules! from_error {
+    ($($error:ty)*) => {$(
+        impl From<$error> for LabError {
+            fn from(error: $error) -> LabError {
+                LabError(error.to_string())
+            }
+        }
+    )*};
 }
-
-impl From<crate::settings::SettingError> for LabError {
-    fn from(error: crate::settings::SettingError) -> LabError {
-        LabError(error.to_string())
-    }
-}
-
-impl Experiment {
-    /// Runs it. Knobs that it does not turn itself are as in `settings`; all chance follows from `seed`.
-    ///
-    /// # Errors
-    /// The settings make it impossible, for instance because no packet arrives.
-    pub fn run(&self, settings: &Settings, seed: u64) -> Result<Findings, LabError> {
-        Ok(Findings { runs: (self.run)(settings, seed)? })
-    }
-}
+from_error!(SimError StreamError crate::settings::SettingError crate::knob::ValueError crate::stack::StackError std::io::Error);

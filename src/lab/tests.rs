@@ -1,38 +1,116 @@
 use super::*;
+use crate::settings::Profile;
+
+fn find(name: &str) -> &'static Experiment {
+    EXPERIMENTS.iter().find(|e| e.name == name).unwrap()
+}
+
+/// What is varied less in builds that verify every packet.
+fn setup(experiment: &Experiment, profile: Profile, seed: u64) -> Setup {
+    let few = [("size", "1KiB,100KiB"), ("rtt", "20ms,100ms"), ("iw", "1,10")];
+    let few = few
+        .iter()
+        .filter(|(name, _)| cfg!(debug_assertions) && experiment.axes.iter().any(|a| a.name == *name));
+    let sweep =
+        few.map(|(name, v)| ((*name).to_owned(), v.split(',').map(str::to_owned).collect())).collect();
+    Setup { settings: Settings::new(profile), seed, sweep, ..Setup::default() }
+}
+
+fn surprises(experiment: &Experiment, findings: &Findings) -> String {
+    let mut told = String::new();
+    for row in &findings.rows {
+        for cell in row.cells.iter().filter(|cell| !cell.holds()) {
+            told += &format!(
+                "{} {}: {} is {}, expected {}\n",
+                experiment.name,
+                row.label(),
+                cell.name,
+                cell.value,
+                cell.expected
+            );
+        }
+    }
+    told
+}
 
 #[test]
-fn every_claim_holds_in_every_profile() {
-    use crate::settings::Profile;
-    for profile in Profile::ALL {
-        for experiment in EXPERIMENTS {
-            let findings = experiment.run(&Settings::new(profile), 1).unwrap();
-            assert!(findings.hold(), "{} with {}: {:#?}", experiment.name, profile.name(), findings.runs);
+fn expectations_hold_and_verdicts_stay_the_same_whatever_the_seed_and_the_profile() {
+    for experiment in EXPERIMENTS {
+        let mut verdicts = Vec::new();
+        for (profile, seed) in
+            [(Profile::Linux, 1), (Profile::Linux, 77), (Profile::Rfc, 2), (Profile::Classic, 3)]
+        {
+            let findings = experiment.run(&setup(experiment, profile, seed)).unwrap();
+            let told = surprises(experiment, &findings);
+            assert!(findings.hold(), "{} with seed {seed}:\n{told}", profile.name());
+            let found: Vec<_> = findings.conclusions.iter().map(|c| (c.claim, c.verdict())).collect();
+            verdicts.push(found);
         }
+        assert!(verdicts.iter().all(|v| *v == verdicts[0]), "{}: {verdicts:#?}", experiment.name);
+        let claims: Vec<_> = experiment.claims.iter().map(|c| c.name).collect();
+        let judged: Vec<_> = verdicts[0].iter().map(|v| v.0).collect();
+        assert_eq!(claims, judged, "{}: each claim is judged once, in order", experiment.name);
     }
 }
 
 #[test]
-fn an_experiment_can_refute_its_claim() {
-    let mut settings = Settings::default();
-    settings.set_link("drop_nth=1").unwrap();
-    let findings = EXPERIMENTS[0].run(&settings, 1).unwrap();
-    assert!(!findings.hold(), "losing the first segment costs nothing: {:#?}", findings.runs);
+fn an_experiment_can_fail() {
+    let mut setup = Setup::default();
+    setup.settings.set_link("drop_nth=1").unwrap();
+    setup.sweep = vec![("rtt".into(), vec!["20ms".into()]), ("size".into(), vec!["1KiB".into()])];
+    let findings = find("handshake").run(&setup).unwrap();
+    assert!(!findings.hold(), "losing the first segment costs nothing: {:#?}", findings.rows);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_findings() {
-    let mut settings = Settings::default();
-    settings.set_link("loss=20%,reorder=20%").unwrap();
-    let run = |seed| EXPERIMENTS[0].run(&settings, seed).map(|f| f.runs).map_err(|e| e.to_string());
-    assert_eq!(run(7), run(7));
+    let mut setup = Setup { seed: 7, ..Setup::default() };
+    setup.settings.set_link("loss=20%,reorder=20%").unwrap();
+    setup.sweep = vec![("rtt".into(), vec!["20ms".into()])];
+    let run = || find("handshake").run(&setup).map_err(|e| e.to_string());
+    assert_eq!(run(), run());
 }
 
 #[test]
-fn names_are_unique_and_runs_of_an_experiment_vary_the_same_things() {
+fn axes_and_knobs_can_be_swept_and_nothing_else() {
+    let sweep = |name: &str, values: &[&str]| {
+        let values = values.iter().map(|v| (*v).to_owned()).collect();
+        let setup = Setup { sweep: vec![(name.to_owned(), values)], ..Setup::default() };
+        find("nagle-delayed-ack").run(&setup)
+    };
+    let findings = sweep("ack_delay", &["7ms"]).unwrap();
+    assert!(findings.hold() && findings.rows.len() == 7);
+    let findings = sweep("tcp.sack", &["on", "off"]).unwrap();
+    assert_eq!(findings.rows.len(), 42);
+    assert_eq!(findings.rows[21].varied[0], ("tcp.sack".into(), "off".into()));
+    for (name, value, told) in [
+        ("link.rtt", "1ms", "turns link.rtt itself"),
+        ("ack_dela", "1ms", "varies ack_delay"),
+        ("ack_delay", "1", "not a duration"),
+        ("tcp.sack", "maybe", "tcp.sack"),
+    ] {
+        let error = sweep(name, &[value]).unwrap_err().to_string();
+        assert!(error.contains(told), "{name}={value}: {error}");
+    }
+}
+
+#[test]
+fn names_are_unique_and_rows_of_an_experiment_look_the_same() {
     for (i, experiment) in EXPERIMENTS.iter().enumerate() {
         assert!(EXPERIMENTS[..i].iter().all(|other| other.name != experiment.name));
-        let runs = experiment.run(&Settings::default(), 1).unwrap().runs;
-        let names = |run: &Run| run.varied.iter().map(|v| v.0).collect::<Vec<_>>();
-        assert!(runs.iter().all(|run| names(run) == names(&runs[0])), "{}", experiment.name);
+        for (n, claim) in experiment.claims.iter().enumerate() {
+            assert!(experiment.claims[..n].iter().all(|other| other.name != claim.name));
+        }
+        let findings = experiment.run(&setup(experiment, Profile::Linux, 1)).unwrap();
+        let looks = |row: &Row| {
+            let varied = row.varied.iter().map(|v| v.0.clone());
+            varied.chain(row.cells.iter().map(|c| c.name.to_owned())).collect::<Vec<_>>()
+        };
+        assert!(
+            findings.rows.iter().all(|row| looks(row) == looks(&findings.rows[0])),
+            "{}",
+            experiment.name
+        );
+        assert!(findings.figure.is_some(), "{}: nothing to see", experiment.name);
     }
 }

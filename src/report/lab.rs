@@ -1,67 +1,111 @@
 //! How do the findings of an experiment look?
 
-use super::{Style, Table};
-use crate::lab::{Experiment, Findings};
-use crate::time::Spoken;
+use super::{Style, Table, plot};
+use crate::lab::{Expected, Experiment, Findings, Verdict};
+use std::fmt::Write;
 
-/// The question, a table of the runs, the claim and the verdict.
+/// Columns of text beside which nothing is indented.
+const WIDTH: usize = 110;
+
+/// The question, a table of the arms, a drawing, and each claim with its verdict.
 pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> String {
+    let mut out = format!("{}: {}\n\n", style.bold(experiment.name), experiment.question);
+    out += &table(findings).render(style, "  ");
+    if let Some(figure) = &findings.figure {
+        let _ = write!(out, "\n{}", plot(figure, style, "  "));
+    }
+    for (claim, found) in experiment.claims.iter().zip(&findings.conclusions) {
+        let verdict = found.verdict();
+        let word = match verdict {
+            Verdict::Confirmed => style.good("confirmed"),
+            Verdict::Refined => style.bold("refined"),
+            Verdict::Refuted => style.bad("refuted"),
+        };
+        let _ =
+            write!(out, "\n  {} {word} in {} of {} cases\n", style.bold(claim.name), found.held, found.of);
+        out += &wrapped(&format!("claim: {} ({})", claim.says, claim.source), "    ");
+        out += &wrapped(&format!("found: {}", found.numbers), "    ");
+    }
+    let text = verdict(findings);
+    let text = if findings.hold() { style.good(&text) } else { style.bad(&text) };
+    let _ = writeln!(out, "\n  {text}");
+    out
+}
+
+/// `54 of 54 expectations held`.
+pub fn verdict(findings: &Findings) -> String {
+    let all = findings.expectations();
+    format!("{} of {all} expectations held", all - findings.surprises())
+}
+
+/// What was varied, what was measured, and, where that differs, what was expected.
+fn table(findings: &Findings) -> Table {
     let mut headings: Vec<String> = Vec::new();
-    if let Some(first) = findings.runs.first() {
+    if let Some(first) = findings.rows.first() {
         headings.extend(first.varied.iter().map(|(name, _)| format!(">{name}")));
-        headings.extend([">claimed".to_owned(), ">measured".to_owned()]);
-        headings.extend(first.counts.iter().map(|(name, _)| format!(">{name}")));
+        headings.extend(first.cells.iter().map(|cell| format!(">{}", cell.name)));
         headings.push(String::new());
     }
     let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
-    for run in &findings.runs {
-        let mut cells: Vec<String> = run.varied.iter().map(|(_, value)| value.clone()).collect();
-        cells.extend([Spoken(run.expected).to_string(), Spoken(run.measured).to_string()]);
-        cells.extend(run.counts.iter().map(|(_, n)| n.to_string()));
-        cells.push(if run.holds() { String::new() } else { "refuted".to_owned() });
+    for row in &findings.rows {
+        let mut cells: Vec<String> = row.varied.iter().map(|(_, value)| value.clone()).collect();
+        cells.extend(row.cells.iter().map(|cell| cell.value.to_string()));
+        let surprises: Vec<String> = (row.cells.iter())
+            .filter(|cell| !cell.holds() && cell.expected != Expected::Anything)
+            .map(|cell| format!("expected {}: {}", cell.name, cell.expected))
+            .collect();
+        cells.push(surprises.join("; "));
         table.row(cells);
     }
-    let verdict = verdict(findings);
-    let verdict = if findings.hold() { style.good(&verdict) } else { style.bad(&verdict) };
-    format!(
-        "{}: {}\n\n{}\n  claim:   {}\n  verdict: {verdict}\n",
-        style.bold(experiment.name),
-        experiment.question,
-        table.render(style, "  "),
-        experiment.claim,
-    )
+    table
 }
 
-/// `held in 9 of 9 runs, largest deviation 0 ns`.
-pub fn verdict(findings: &Findings) -> String {
-    format!(
-        "{} in {} of {} runs, largest deviation {}",
-        if findings.hold() { "held" } else { "refuted: held" },
-        findings.held(),
-        findings.runs.len(),
-        Spoken(findings.worst())
-    )
+/// Lines of words, each with the indent.
+fn wrapped(text: &str, indent: &str) -> String {
+    let (mut out, mut line) = (String::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(out, "{indent}{line}");
+            line = "  ".to_owned();
+        }
+        if !line.trim().is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    let _ = writeln!(out, "{indent}{line}");
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{EXPERIMENTS, Run};
+    use crate::lab::{Cell, Conclusion, EXPERIMENTS, Quantity, Row};
     use crate::time::Duration;
 
     #[test]
-    fn a_refuted_claim_is_seen_in_its_row_and_in_the_verdict() {
-        let run = |measured| Run {
-            varied: vec![("tcp.nagle", "on".into())],
-            expected: Duration::from_millis(240),
-            measured: Duration::from_millis(measured),
-            counts: vec![],
+    fn a_surprise_is_seen_in_its_row_and_at_the_end() {
+        let time = |ms| Quantity::Time(Duration::from_millis(ms));
+        let row = |ms| Row {
+            varied: vec![("tcp.nagle".into(), "on".into())],
+            cells: vec![Cell { name: "time", value: time(ms), expected: Expected::Exactly(time(240)) }],
+            capture: String::new(),
         };
-        let text = findings(&EXPERIMENTS[0], &Findings { runs: vec![run(240), run(40)] }, Style::PLAIN);
-        assert!(text.contains("       on   240 ms     40 ms  refuted\n"), "{text}");
-        assert!(
-            text.ends_with("verdict: refuted: held in 1 of 2 runs, largest deviation 200 ms\n"),
-            "{text}"
-        );
+        let conclusion = |held| Conclusion { claim: "x", held, of: 2, numbers: "n".repeat(200) };
+        let found = Findings {
+            rows: vec![row(240), row(40)],
+            conclusions: vec![conclusion(1), conclusion(2)],
+            figure: None,
+        };
+        let text = findings(&EXPERIMENTS[0], &found, Style::PLAIN);
+        assert!(text.contains("       on   40 ms  expected time: 240 ms\n"), "{text}");
+        assert!(text.contains("refined in 1 of 2 cases") && text.contains("confirmed in 2 of 2"), "{text}");
+        assert!(text.ends_with("\n  1 of 2 expectations held\n"), "{text}");
+    }
+
+    #[test]
+    fn long_sentences_are_broken_between_words() {
+        let text = wrapped(&"word ".repeat(50), "    ");
+        assert!(text.lines().count() > 2 && text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
     }
 }

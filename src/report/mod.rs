@@ -1,4 +1,4 @@
-//! How do results look as text?
+//! How do results look, as text and as pictures?
 
 mod capture;
 mod counts;
@@ -6,6 +6,9 @@ mod exchange;
 mod fetched;
 mod lab;
 mod load;
+mod plot;
+mod scale;
+mod svg;
 mod table;
 mod timeline;
 mod waterfall;
@@ -16,6 +19,8 @@ pub use exchange::exchange;
 pub use fetched::fetched;
 pub use lab::{findings, verdict};
 pub use load::{PERCENTILES, load};
+pub use plot::plot;
+pub use svg::svg;
 pub use table::Table;
 pub use timeline::{Phase, timeline};
 pub use waterfall::Waterfall;

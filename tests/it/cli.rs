@@ -268,7 +268,10 @@ fn failures_of_the_network_have_their_exit_codes() {
         ("get --sim rtt=1ms http://glass/reset-after/10", 4, "reset"),
         ("get --sim rtt=1ms http://elsewhere/", 1, "--dns"),
         ("get --sim rtt=1ms http://glass/status/500", 0, ""),
-        ("lab handshake --set link.drop_nth=1", 6, "1 of 1 claims did not hold"),
+        ("lab handshake --rtt 20ms --size 1KiB --set link.drop_nth=1", 6, "1 of 1 experiments did not"),
+        ("lab handshake --rtt 20ms,x", 1, "not a duration"),
+        ("lab nagle --rtt 20ms", 2, "varies write"),
+        ("lab nagle --sweep write=", 2, "a value is empty"),
     ] {
         let output = run(&scratch, &args.split(' ').collect::<Vec<_>>());
         let error = text(&output.stderr);

@@ -1,0 +1,124 @@
+//! What did an experiment find? Rows of measurements, and what is left of each claim.
+
+use super::figure::Figure;
+use super::quantity::Cell;
+use std::fmt;
+
+/// One arm and what was measured in it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Row {
+    /// What was varied, and how: the same names in every row of an experiment.
+    pub varied: Vec<(String, String)>,
+    /// The measurements: the same names in every row.
+    pub cells: Vec<Cell>,
+    /// The capture's name within the experiment's directory; empty if none was written.
+    pub capture: String,
+}
+
+impl Row {
+    /// Whether everything is as expected.
+    pub fn holds(&self) -> bool {
+        self.cells.iter().all(Cell::holds)
+    }
+
+    /// What was varied, in one line: `rtt=10ms size=1KiB`.
+    pub fn label(&self) -> String {
+        self.varied.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What is left of a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It was true in each case that was tried.
+    Confirmed,
+    /// It was true in some cases only; the numbers say in which.
+    Refined,
+    /// It was true in none.
+    Refuted,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Confirmed => "confirmed",
+            Verdict::Refined => "refined",
+            Verdict::Refuted => "refuted",
+        })
+    }
+}
+
+/// A claim after the experiment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conclusion {
+    /// The claim's name.
+    pub claim: &'static str,
+    /// Cases in which it was true.
+    pub held: usize,
+    /// Cases that were tried; never 0.
+    pub of: usize,
+    /// What came out, in numbers.
+    pub numbers: String,
+}
+
+impl Conclusion {
+    /// What is left of it.
+    pub fn verdict(&self) -> Verdict {
+        match self.held {
+            0 => Verdict::Refuted,
+            n if n == self.of => Verdict::Confirmed,
+            _ => Verdict::Refined,
+        }
+    }
+}
+
+/// What an experiment found.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Findings {
+    /// Its arms.
+    pub rows: Vec<Row>,
+    /// Its claims, in their order.
+    pub conclusions: Vec<Conclusion>,
+    /// What there is to see.
+    pub figure: Option<Figure>,
+}
+
+impl Findings {
+    /// Measurements that were not as expected.
+    pub fn surprises(&self) -> usize {
+        self.cells().filter(|cell| !cell.holds()).count()
+    }
+
+    /// Measurements for which something was expected.
+    pub fn expectations(&self) -> usize {
+        self.cells().filter(|cell| cell.expected != super::Expected::Anything).count()
+    }
+
+    /// Whether everything was as expected, and something was expected.
+    pub fn hold(&self) -> bool {
+        self.expectations() > 0 && self.surprises() == 0
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.rows.iter().flat_map(|row| &row.cells)
+    }
+
+    /// Adds what another round of the same experiment found.
+    pub(super) fn merge(&mut self, round: Findings) {
+        self.rows.extend(round.rows);
+        for conclusion in round.conclusions {
+            match self.conclusions.iter_mut().find(|c| c.claim == conclusion.claim) {
+                None => self.conclusions.push(conclusion),
+                Some(known) => {
+                    known.held += conclusion.held;
+                    known.of += conclusion.of;
+                    known.numbers = format!("{}; {}", known.numbers, conclusion.numbers);
+                }
+            }
+        }
+        match (&mut self.figure, round.figure) {
+            (Some(known), Some(figure)) => known.series.extend(figure.series),
+            (known, figure) => *known = known.take().or(figure),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What does an experiment write into while it runs? Arms are taken from here and come back as rows.
+
+use super::arm::{Arm, CLIENT, SERVER};
+use super::figure::Figure;
+use super::findings::{Conclusion, Findings};
+use super::{Experiment, LabError, Setup};
+use crate::knob;
+use crate::settings::Settings;
+use crate::time::Duration;
+use crate::trace::{Format, Sink, TraceOptions, to_writer};
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What of each packet is kept in captures: headers and the beginning of the data.
+const SNAPLEN: u32 = 512;
+
+/// One round of one experiment.
+pub(super) struct Notebook<'a> {
+    experiment: &'a Experiment,
+    setup: &'a Setup,
+    settings: Settings,
+    /// Knobs that are swept from outside, in this round.
+    round: Vec<(String, String)>,
+    directory: Option<PathBuf>,
+    findings: Findings,
+}
+
+impl<'a> Notebook<'a> {
+    pub fn new(
+        experiment: &'a Experiment,
+        setup: &'a Setup,
+        round: Vec<(String, String)>,
+    ) -> Result<Notebook<'a>, LabError> {
+        let mut settings = setup.settings.clone();
+        for (name, value) in &round {
+            settings.set_value(name, value)?;
+        }
+        let directory = setup.captures.as_ref().map(|directory| directory.join(experiment.name));
+        if let Some(directory) = &directory {
+            fs::create_dir_all(directory)
+                .map_err(|e| LabError(format!("cannot make {}: {e}", directory.display())))?;
+        }
+        Ok(Notebook { experiment, setup, settings, round, directory, findings: Findings::default() })
+    }
+
+    pub fn into_findings(self) -> Findings {
+        self.findings
+    }
+
+    /// The values of an axis, as they are written.
+    pub fn values(&self, axis: &str) -> Vec<String> {
+        match self.setup.sweep.iter().find(|(name, _)| name == axis) {
+            Some((_, values)) => values.clone(),
+            None => {
+                let own = self.experiment.axes.iter().find(|own| own.name == axis);
+                own.map_or("", |own| own.values).split(',').map(str::to_owned).collect()
+            }
+        }
+    }
+
+    /// The values of an axis that is a time, with how they are written.
+    pub fn durations(&self, axis: &str) -> Result<Vec<(Duration, String)>, LabError> {
+        self.parsed(axis, |text| Ok(knob::duration(text)?))
+    }
+
+    /// The values of an axis in bytes, at most 1 GiB.
+    pub fn sizes(&self, axis: &str) -> Result<Vec<(usize, String)>, LabError> {
+        self.parsed(axis, |text| {
+            let n = knob::size(text)?;
+            if n == 0 || n > 1 << 30 {
+                return Err(LabError(format!("{axis} {text} is out of range: 1 to 1GiB")));
+            }
+            Ok(n as usize)
+        })
+    }
+
+    /// The values of an axis that is a number.
+    pub fn numbers<T>(&self, axis: &str, low: T, high: T) -> Result<Vec<(T, String)>, LabError>
+    where
+        T: FromStr + PartialOrd + std::fmt::Display + Copy,
+    {
+        self.parsed(axis, |text| Ok(knob::number(text, low, high)?))
+    }
+
+    /// The values of an axis that is a rate in bits per second.
+    pub fn rates(&self, axis: &str) -> Result<Vec<(u64, String)>, LabError> {
+        self.parsed(axis, |text| {
+            let rate = knob::rate(text)?;
+            rate.ok_or_else(|| LabError(format!("{axis} has to be a rate here, such as 10mbit")))
+        })
+    }
+
+    fn parsed<T>(
+        &self,
+        axis: &str,
+        parse: impl Fn(&str) -> Result<T, LabError>,
+    ) -> Result<Vec<(T, String)>, LabError> {
+        let values = self.values(axis).into_iter();
+        values.map(|text| Ok((parse(&text).map_err(|e| LabError(format!("{axis}: {e}")))?, text))).collect()
+    }
+
+    /// A new arm: what is varied, and the knobs that are turned for it.
+    pub fn arm(&self, varied: &[(&str, &str)], knobs: &[(&str, &str)]) -> Result<Arm, LabError> {
+        let mut settings = self.settings.clone();
+        for (name, value) in knobs {
+            settings.set_value(name, value)?;
+        }
+        let mut all = self.round.clone();
+        all.extend(varied.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+        let capture = self.capture(&all)?;
+        Ok(Arm::new(&settings, self.setup.seed, all, capture))
+    }
+
+    fn capture(&self, varied: &[(String, String)]) -> Result<Option<(String, Box<dyn Sink>)>, LabError> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        let name = format!("{}.pcapng", file_name(varied));
+        let path = directory.join(&name);
+        let file = File::create(&path)
+            .map_err(|e| LabError(format!("cannot write the capture {}: {e}", path.display())))?;
+        let options = TraceOptions {
+            snaplen: SNAPLEN,
+            names: vec![(CLIENT, "client".into()), (SERVER, "server".into())],
+            interface: "client".into(),
+            description: format!("tcpglass lab {}: {}", self.experiment.name, spoken(varied)),
+            portable: true,
+            ..TraceOptions::default()
+        };
+        Ok(Some((name, to_writer(BufWriter::new(file), Format::Pcapng, &options))))
+    }
+
+    /// An arm is done.
+    pub fn record(&mut self, arm: Arm) -> Result<(), LabError> {
+        self.findings.rows.push(arm.finish()?);
+        Ok(())
+    }
+
+    /// What is left of a claim: whether it was true in each of the cases, and the numbers.
+    pub fn judge(&mut self, claim: &'static str, cases: impl IntoIterator<Item = bool>, numbers: String) {
+        let (mut held, mut of) = (0, 0);
+        for case in cases {
+            held += usize::from(case);
+            of += 1;
+        }
+        self.findings.conclusions.push(Conclusion { claim, held, of, numbers });
+    }
+
+    /// A drawing of its own instead of the one that follows from the table.
+    pub fn draw(&mut self, figure: Figure) {
+        self.findings.figure = Some(figure);
+    }
+}
+
+fn spoken(varied: &[(String, String)]) -> String {
+    varied.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A name made of letters, digits and what no shell minds.
+fn file_name(varied: &[(String, String)]) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "=._-".contains(c) { c } else { '-' };
+    let parts = varied.iter().map(|(name, value)| format!("{name}={value}"));
+    parts.collect::<Vec<_>>().join("_").chars().map(plain).collect()
+}

@@ -1,0 +1,137 @@
+//! How fast does a connection get up to speed? Slow start counted in round trips.
+
+use super::arm::Arm;
+use super::notebook::Notebook;
+use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::time::Duration;
+
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    name: "slow-start",
+    question: "How long does a response take that is larger than the initial window?",
+    claims: &[
+        Claim {
+            name: "doubling",
+            says: "the window doubles with each round trip",
+            source: "RFC 5681 §3.1, and the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "tuned-is-faster",
+            says: "a connection that has transferred data is faster than a new one",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "idle-forgets",
+            says: "after an idle time the connection starts slowly again",
+            source: "RFC 5681 §4.1",
+        },
+    ],
+    axes: &[Axis { name: "iw", values: "1,2,4,10" }, Axis { name: "size", values: "1KiB,10KiB,100KiB,1MiB" }],
+    turns: EVERY_ACK,
+    plot: Plot::over("size", "time", (true, false)).only("state", "cold"),
+    run,
+};
+
+/// The payload of a segment here.
+pub(super) const MSS: usize = 1024;
+const RTT: Duration = Duration::from_millis(100);
+
+/// The knobs of [`clean`].
+pub(super) const EVERY_ACK: &[&str] = &[
+    "tcp.init_cwnd",
+    "tcp.mss",
+    "tcp.timestamps",
+    "tcp.ack_every",
+    "tcp.ack_delay",
+    "tcp.congestion",
+    "tcp.hystart",
+    "tcp.slow_start_limit",
+    "tcp.slow_start_after_idle",
+    "tcp.recv_buffer",
+    "tcp.send_buffer",
+    "tcp.window_scale",
+    "link.rtt",
+];
+
+/// Every segment is acknowledged at once and nothing but the congestion window limits, so that each flight doubles
+/// exactly.
+pub(super) fn clean(window: &str) -> [(&str, &str); 12] {
+    [
+        ("tcp.init_cwnd", window),
+        ("tcp.mss", "1024"),
+        ("tcp.timestamps", "off"),
+        ("tcp.ack_every", "1"),
+        ("tcp.ack_delay", "0"),
+        ("tcp.congestion", "newreno"),
+        ("tcp.hystart", "off"),
+        ("tcp.slow_start_limit", "off"),
+        ("tcp.slow_start_after_idle", "on"),
+        ("tcp.recv_buffer", "1GiB"),
+        ("tcp.send_buffer", "1GiB"),
+        ("tcp.window_scale", "auto"),
+    ]
+}
+
+/// Flights until `segments` are sent, each twice the one before: the least n with window × (2^n − 1) ≥ segments.
+pub(super) fn flights(segments: usize, window: usize) -> u32 {
+    (1..).find(|&n| window.saturating_mul((1 << n) - 1) >= segments).unwrap_or(u32::MAX)
+}
+
+/// The last flight takes half a round trip, each before it a whole one. A warm connection's window covers everything:
+/// one flight.
+fn run(lab: &mut Notebook) -> Result<(), LabError> {
+    let (mut doubles, mut faster, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
+    for (window, window_text) in lab.numbers("iw", 1, 1000)? {
+        for (size, size_text) in lab.sizes("size")? {
+            let segments = size.div_ceil(MSS);
+            let cold = RTT / 2 + RTT * (flights(segments, window) - 1);
+            let mut times = Vec::new();
+            for state in ["cold", "warm", "idle"] {
+                let varied = [("iw", window_text.as_str()), ("state", state), ("size", &size_text)];
+                let mut arm =
+                    lab.arm(&varied, &[&clean(&window_text)[..], &[("link.rtt", "100ms")]].concat())?;
+                let (client, server) = arm.pair()?;
+                if state != "cold" {
+                    // So much that the last full flight alone makes the window large enough.
+                    let much = 4 * segments.max(window) * MSS;
+                    arm.write(server, much)?;
+                    arm.read(client, much)?;
+                    arm.pass(if state == "warm" { RTT } else { Duration::from_secs(600) });
+                }
+                let time = transfer(&mut arm, client, server, size)?;
+                arm.time("time", time, if state == "warm" { RTT / 2 } else { cold });
+                arm.note("flights", Quantity::Count(((time.as_nanos() / RTT.as_nanos()) + 1) as u64));
+                times.push(time);
+                lab.record(arm)?;
+            }
+            doubles.push(times[0].abs_diff(cold) <= super::TOLERANCE);
+            if segments > window {
+                faster.push((times[0], times[1]));
+            }
+            forgotten.push(times[2] == times[0]);
+        }
+    }
+    let held = doubles.iter().filter(|d| **d).count();
+    let numbers =
+        format!("{held} of {} cold transfers took as many flights as doubling needs", doubles.len());
+    lab.judge("doubling", doubles, numbers);
+    let most = faster.iter().map(|t| t.0.as_secs_f64() / t.1.as_secs_f64()).fold(1.0, f64::max);
+    let numbers = format!("up to {most:.0} times, wherever the response is larger than the initial window");
+    lab.judge("tuned-is-faster", faster.iter().map(|t| t.1 < t.0), numbers);
+    let held = forgotten.iter().filter(|f| **f).count();
+    let numbers =
+        format!("after ten minutes {held} of {} transfers took as long as cold ones", forgotten.len());
+    lab.judge("idle-forgets", forgotten, numbers);
+    Ok(())
+}
+
+fn transfer(
+    arm: &mut Arm,
+    client: crate::sim::Socket,
+    server: crate::sim::Socket,
+    size: usize,
+) -> Result<Duration, LabError> {
+    let start = arm.now();
+    arm.write(server, size)?;
+    arm.read(client, size)?;
+    Ok(arm.now().since(start))
+}

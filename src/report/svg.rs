@@ -1,0 +1,150 @@
+//! How does a drawing look as SVG?
+
+use super::scale::{Scale, label};
+use crate::lab::{Figure, Kind};
+use std::fmt::Write;
+
+const WIDTH: f64 = 760.0;
+const TOP: f64 = 64.0;
+const LEFT: f64 = 76.0;
+const PLOT: (f64, f64) = (460.0, 300.0);
+const BAR: f64 = 20.0;
+/// Colours that people with any kind of sight can tell apart (Okabe and Ito).
+const COLOURS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f"];
+
+/// A picture of its own, with `title` above it.
+pub fn svg(title: &str, figure: &Figure) -> String {
+    let (body, height) = match figure.kind {
+        Kind::Lines => lines(figure),
+        Kind::Bars => bars(figure),
+    };
+    let title = escaped(title);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+         height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n\
+         <title>{title}</title>\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
+         <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n{body}</svg>\n"
+    )
+}
+
+fn lines(figure: &Figure) -> (String, f64) {
+    let points = || figure.series.iter().flat_map(|(_, points)| points);
+    let x = Scale::new(points().map(|p| p.0), figure.log.0, false);
+    let y = Scale::new(points().map(|p| p.1), figure.log.1, true);
+    let right = |at: f64| LEFT + x.place(at) * PLOT.0;
+    let down = |at: f64| TOP + (1.0 - y.place(at)) * PLOT.1;
+    let mut out = String::new();
+    text(&mut out, 16.0, TOP - 16.0, "start", &figure.y);
+    for tick in y.ticks(6) {
+        let at = down(tick);
+        let end = LEFT + PLOT.0;
+        let _ = writeln!(out, "<path d=\"M{LEFT} {at:.1}H{end}\" stroke=\"#ddd\"/>");
+        text(&mut out, LEFT - 8.0, at + 4.0, "end", &label(tick));
+    }
+    let bottom = TOP + PLOT.1;
+    for tick in x.ticks(6) {
+        let at = right(tick);
+        let _ = writeln!(out, "<path d=\"M{at:.1} {bottom}v5\" stroke=\"#666\"/>");
+        text(&mut out, at, bottom + 20.0, "middle", &label(tick));
+    }
+    let _ = writeln!(out, "<path d=\"M{LEFT} {TOP}V{bottom}h{}\" stroke=\"#666\" fill=\"none\"/>", PLOT.0);
+    text(&mut out, LEFT + PLOT.0, bottom + 40.0, "end", &figure.x);
+    for (n, (name, points)) in figure.series.iter().enumerate() {
+        let colour = COLOURS[n % COLOURS.len()];
+        let at: Vec<String> = (points.iter())
+            .filter(|p| p.0.is_finite() && p.1.is_finite())
+            .map(|p| format!("{:.1},{:.1}", right(p.0), down(p.1)))
+            .collect();
+        // More series than colours are told apart by dashes.
+        let dash = match n / COLOURS.len() {
+            0 => "",
+            1 => " stroke-dasharray=\"6 3\"",
+            _ => " stroke-dasharray=\"2 3\"",
+        };
+        let path = at.join(" ");
+        let _ = writeln!(
+            out,
+            "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>"
+        );
+        if at.len() <= 30 {
+            for (cx, cy) in at.iter().filter_map(|p| p.split_once(',')) {
+                let _ = writeln!(out, "<circle cx=\"{cx}\" cy=\"{cy}\" r=\"3.5\" fill=\"{colour}\"/>");
+            }
+        }
+        if figure.series.len() > 1 {
+            let (from, at) = (LEFT + PLOT.0 + 20.0, TOP + 18.0 * n as f64);
+            let _ =
+                writeln!(out, "<path d=\"M{from} {at}h22\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>");
+            text(&mut out, from + 28.0, at + 4.0, "start", name);
+        }
+    }
+    let legend = TOP + 18.0 * figure.series.len() as f64;
+    (out, (bottom + 56.0).max(legend + 16.0))
+}
+
+fn bars(figure: &Figure) -> (String, f64) {
+    let values = || figure.series.iter().filter_map(|(_, points)| points.first().map(|p| p.1));
+    let scale = Scale::new(values(), figure.log.1, true);
+    // Half the width of a letter is a little more than a quarter of its height; the longest name gets its room.
+    let longest = figure.series.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let left = (longest as f64 * 7.0 + 24.0).min(WIDTH / 2.0);
+    let room = WIDTH - left - 90.0;
+    let mut out = String::new();
+    text(&mut out, 16.0, TOP - 16.0, "start", &figure.y);
+    for (n, ((name, _), value)) in figure.series.iter().zip(values()).enumerate() {
+        let (at, length) = (TOP + BAR * n as f64, (scale.place(value) * room).max(1.0));
+        let _ = writeln!(
+            out,
+            "<rect x=\"{left:.1}\" y=\"{at}\" width=\"{length:.1}\" height=\"{}\" fill=\"{}\"/>",
+            BAR - 5.0,
+            COLOURS[0]
+        );
+        text(&mut out, left - 8.0, at + 12.0, "end", name);
+        text(&mut out, left + length + 6.0, at + 12.0, "start", &label(value));
+    }
+    (out, TOP + BAR * figure.series.len() as f64 + 16.0)
+}
+
+fn text(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+    let _ =
+        writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_break_out_of_the_text() {
+        let figure = Figure {
+            kind: Kind::Bars,
+            x: String::new(),
+            y: "a < b".into(),
+            log: (false, false),
+            series: vec![("<script>\"&".into(), vec![(0.0, 1.0)])],
+        };
+        let picture = svg("t & u", &figure);
+        assert!(!picture.contains("<script>") && picture.contains("&lt;script&gt;&quot;&amp;"), "{picture}");
+        assert!(picture.contains("t &amp; u") && picture.contains("a &lt; b"), "{picture}");
+    }
+
+    #[test]
+    fn no_number_is_not_a_number() {
+        for kind in [Kind::Lines, Kind::Bars] {
+            let figure = Figure {
+                kind,
+                x: "x".into(),
+                y: "y".into(),
+                log: (true, true),
+                series: vec![("a".into(), vec![(0.0, 0.0), (f64::NAN, 2.0), (3.0, f64::INFINITY)])],
+            };
+            let picture = svg("t", &figure);
+            assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
+        }
+    }
+}
