@@ -107,7 +107,7 @@ fn keep(
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
     if let Some(figure) = &findings.figure {
-        write("figure.svg", report::svg(&format!("{}: {}", experiment.name, experiment.question), figure))?;
+        write("figure.svg", report::svg(experiment.name, experiment.question, figure))?;
     }
     write("findings.json", format!("{:#}\n", whole(seed, std::slice::from_ref(object))))?;
     Ok(())

@@ -5,7 +5,7 @@ use crate::lab::{Figure, Kind};
 use std::fmt::Write;
 
 const WIDTH: f64 = 760.0;
-const TOP: f64 = 64.0;
+const TOP: f64 = 84.0;
 const LEFT: f64 = 76.0;
 const PLOT: (f64, f64) = (460.0, 300.0);
 const BAR: f64 = 20.0;
@@ -13,18 +13,19 @@ const BAR: f64 = 20.0;
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f"];
 
-/// A picture of its own, with `title` above it.
-pub fn svg(title: &str, figure: &Figure) -> String {
+/// A picture of its own, with a title and a line of text above it.
+pub fn svg(title: &str, question: &str, figure: &Figure) -> String {
     let (body, height) = match figure.kind {
         Kind::Lines => lines(figure),
         Kind::Bars => bars(figure),
     };
-    let title = escaped(title);
+    let (title, question) = (escaped(title), escaped(question));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n\
          <title>{title}</title>\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
-         <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n{body}</svg>\n"
+         <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n\
+         <text x=\"16\" y=\"46\" font-size=\"12\">{question}</text>\n{body}</svg>\n"
     )
 }
 
@@ -128,7 +129,7 @@ mod tests {
             log: (false, false),
             series: vec![("<script>\"&".into(), vec![(0.0, 1.0)])],
         };
-        let picture = svg("t & u", &figure);
+        let picture = svg("t & u", "", &figure);
         assert!(!picture.contains("<script>") && picture.contains("&lt;script&gt;&quot;&amp;"), "{picture}");
         assert!(picture.contains("t &amp; u") && picture.contains("a &lt; b"), "{picture}");
     }
@@ -143,7 +144,7 @@ mod tests {
                 log: (true, true),
                 series: vec![("a".into(), vec![(0.0, 0.0), (f64::NAN, 2.0), (3.0, f64::INFINITY)])],
             };
-            let picture = svg("t", &figure);
+            let picture = svg("t", "", &figure);
             assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
         }
     }

@@ -49,6 +49,10 @@ impl Incident {
                 (_, Err(Dropped::Nth(n))) => format!("{self}: segment {n} with data in this direction"),
                 ("corrupted", _) => format!("one bit of {self}"),
                 ("duplicated", _) => format!("{self} will arrive twice"),
+                ("delayed", _) => {
+                    format!("{self} will arrive {} later", crate::time::Spoken(self.fate.delayed))
+                }
+                ("reset-by-rule", _) => format!("{self}: both ends get a RST instead"),
                 ("reordered", _) => format!("{self} will arrive behind later packets"),
                 _ => self.to_string(),
             };

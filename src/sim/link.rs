@@ -7,6 +7,7 @@ mod tests;
 pub use config::{KNOBS, LinkConfig};
 
 use super::rng::Rng;
+use super::rule::{Action, Passing, Rule};
 use crate::time::{Duration, Instant};
 use crate::wire::{self, Decoded};
 use std::cmp::{Ordering, Reverse};
@@ -30,6 +31,8 @@ pub struct Fate {
     pub duplicated: bool,
     /// It is held back until later packets have overtaken it.
     pub reordered: bool,
+    /// A rule lets it arrive so much later.
+    pub delayed: Duration,
 }
 
 /// Why a link dropped a packet.
@@ -41,24 +44,42 @@ pub enum Dropped {
     Nth(u32),
     /// The queue was full, `link.queue`.
     QueueFull,
+    /// A rule said so.
+    Rule,
+    /// A rule resets the connection instead.
+    Reset,
 }
 
 impl Fate {
+    /// Nothing but this happens to the packet.
+    pub fn plain(arrives: Result<Instant, Dropped>) -> Fate {
+        let delayed = Duration::ZERO;
+        Fate { arrives, corrupted: false, duplicated: false, reordered: false, delayed }
+    }
+
     /// Whether the packet goes its way untouched.
     pub fn is_plain(&self) -> bool {
-        self.arrives.is_ok() && !(self.corrupted || self.duplicated || self.reordered)
+        self.arrives.is_ok()
+            && self.delayed.is_zero()
+            && !(self.corrupted || self.duplicated || self.reordered)
     }
 
     /// The stable words for what was done to it: `lost`, `lost-nth`, `queue-full`, `corrupted`, `duplicated`,
-    /// `reordered`.
+    /// `reordered`, `delayed`, `dropped-by-rule`, `reset-by-rule`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         let dropped = self.arrives.err().map(|dropped| match dropped {
             Dropped::Lost => "lost",
             Dropped::Nth(_) => "lost-nth",
             Dropped::QueueFull => "queue-full",
+            Dropped::Rule => "dropped-by-rule",
+            Dropped::Reset => "reset-by-rule",
         });
-        let marks =
-            [(self.corrupted, "corrupted"), (self.duplicated, "duplicated"), (self.reordered, "reordered")];
+        let marks = [
+            (self.corrupted, "corrupted"),
+            (self.duplicated, "duplicated"),
+            (self.reordered, "reordered"),
+            (!self.delayed.is_zero(), "delayed"),
+        ];
         dropped.into_iter().chain(marks.into_iter().filter_map(|(set, word)| set.then_some(word)))
     }
 }
@@ -82,6 +103,10 @@ pub struct Totals {
     pub duplicated: u64,
     /// Held back.
     pub reordered: u64,
+    /// Dropped by a rule, resets included.
+    pub ruled_out: u64,
+    /// Delayed by a rule.
+    pub delayed: u64,
 }
 
 impl Totals {
@@ -93,10 +118,12 @@ impl Totals {
                 self.corrupted += u64::from(fate.corrupted);
                 self.duplicated += u64::from(fate.duplicated);
                 self.reordered += u64::from(fate.reordered);
+                self.delayed += u64::from(!fate.delayed.is_zero());
             }
             Err(Dropped::Lost) => self.lost += 1,
             Err(Dropped::Nth(_)) => self.lost_nth += 1,
             Err(Dropped::QueueFull) => self.queue_full += 1,
+            Err(Dropped::Rule | Dropped::Reset) => self.ruled_out += 1,
         }
     }
 }
@@ -108,6 +135,7 @@ impl Totals {
 /// they were.
 pub struct Link {
     config: LinkConfig,
+    rules: Vec<Box<dyn Rule>>,
     dice: Dice,
     /// When the last bit of the last packet has left, and the part of a nanosecond beyond, in units of 1/rate ns.
     wire_free: Instant,
@@ -153,6 +181,7 @@ impl Link {
         let dice = |fault| Rng::new(seed, salt.wrapping_mul(4).wrapping_add(fault));
         Link {
             config: config.clone(),
+            rules: Vec::new(),
             dice: Dice { loss: dice(0), reorder: dice(1), duplicate: dice(2), corrupt: dice(3) },
             wire_free: Instant::ZERO,
             wire_rest: 0,
@@ -175,6 +204,17 @@ impl Link {
     /// Changes the settings for packets sent from now on; those under way arrive as they would have.
     pub fn set_config(&mut self, config: &LinkConfig) {
         self.config = config.clone();
+    }
+
+    /// Lays one more rule on it. Each rule sees every TCP packet; the first one to drop it wins.
+    pub fn add_rule(&mut self, rule: impl Rule + 'static) {
+        self.rules.push(Box::new(rule));
+    }
+
+    /// Lets a packet arrive that nobody sent, half a round trip from now.
+    pub(super) fn put(&mut self, now: Instant, frame: &[u8]) {
+        let at = self.wire_free.max(now) + self.config.rtt / 2;
+        self.carry(at, frame, Fate::plain(Ok(at)));
     }
 
     /// What it has done so far.
@@ -227,11 +267,40 @@ impl Link {
             None => Ok(at),
         });
         let there = arrives.is_ok();
-        Fate {
+        let mut fate = Fate {
             arrives,
             corrupted: there && corrupted,
             duplicated: there && duplicated,
             reordered: there && reordered,
+            delayed: Duration::ZERO,
+        };
+        if !self.rules.is_empty() {
+            self.apply_rules(now, frame, &mut fate);
+        }
+        fate
+    }
+
+    fn apply_rules(&mut self, now: Instant, frame: &[u8], fate: &mut Fate) {
+        let Ok(Decoded::Tcp(packet)) = wire::decode(frame, false) else { return };
+        let (src, dst, seg) = (packet.envelope.src, packet.envelope.dst, packet.seg);
+        let passing = Passing { at: now, src, dst, seg: &seg, payload: packet.payload };
+        for rule in &mut self.rules {
+            let action = rule.judge(&passing);
+            let Ok(at) = fate.arrives else { continue };
+            match action {
+                Action::Pass => {}
+                Action::Delay(time) => {
+                    fate.arrives = Ok(at + time);
+                    fate.delayed += time;
+                }
+                Action::Drop => fate.arrives = Err(Dropped::Rule),
+                Action::Reset => fate.arrives = Err(Dropped::Reset),
+                Action::Corrupt => fate.corrupted = true,
+                Action::Duplicate => fate.duplicated = true,
+            }
+        }
+        if fate.arrives.is_err() {
+            *fate = Fate::plain(fate.arrives);
         }
     }
 

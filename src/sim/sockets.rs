@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 /// Whose sockets the calls here make.
 const OWNER: Owner = Owner(u16::MAX);
 /// Virtual time after which a call that waits gives up.
-const PATIENCE: Duration = Duration::from_secs(3600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A connection of a simulated host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -3,16 +3,18 @@
 use super::host::{Host, host_config};
 use super::incident::Incident;
 use super::invariants::Monitor;
-use super::link::{Link, LinkConfig, Totals};
+use super::link::{Dropped, Link, LinkConfig, Totals};
 use super::reference::Reference;
 use super::rng::Rng;
+use super::sockets::{PATIENCE, SimError};
+use crate::segment::{Flags, Segment};
 use crate::service::Service;
 use crate::stack::queue_device::QueueDevice;
 use crate::stack::{self, Owner, Stack};
 use crate::tcp;
 use crate::time::{Duration, Instant};
 use crate::trace::{Direction, EventKind, EventRecord, Record, Tracer};
-use crate::wire;
+use crate::wire::{self, Decoded};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
@@ -49,11 +51,16 @@ pub struct World {
     /// Events since time last went on.
     standstill: u32,
     monitor: Option<Monitor>,
+    /// Tasks begun so far.
+    tasks: u16,
     /// A packet that arrives, one that leaves, and a piece of that.
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
     scratch: Vec<u8>,
 }
+
+/// Tasks of one world.
+const TASKS_MAX: u16 = 30_000;
 
 /// Packets that a host can send at one time; beyond it waits for its next turn.
 const DEVICE_QUEUE: usize = 1 << 16;
@@ -107,6 +114,7 @@ impl World {
             packets: 0,
             unroutable: 0,
             standstill: 0,
+            tasks: 0,
             monitor: cfg!(debug_assertions).then(Monitor::default),
             incoming: Vec::new(),
             outgoing: Vec::new(),
@@ -213,6 +221,60 @@ impl World {
         for path in [(one, other), (other, one)] {
             self.link_slot(path).link.set_config(config);
         }
+    }
+
+    /// Lays a rule on the link from one node to another, in this direction only.
+    pub fn add_rule(
+        &mut self,
+        from: impl Into<NodeId>,
+        to: impl Into<NodeId>,
+        rule: impl super::Rule + 'static,
+    ) {
+        self.link_slot((from.into().0, to.into().0)).link.add_rule(rule);
+    }
+
+    /// Keeps the packets of a host from now on in memory.
+    pub fn record(&mut self, host: HostId) -> super::Recording {
+        let recording = super::Recording::default();
+        self.stack(host).tracer().add(Box::new(recording.clone()));
+        recording
+    }
+
+    /// How often a host sent and received packets, by reason.
+    pub fn counts(&mut self, host: HostId) -> crate::trace::Counts {
+        self.stack(host).tracer().counts()
+    }
+
+    /// Runs code in blocking style on a host, in a task of its own. It begins when the world goes on.
+    ///
+    /// # Panics
+    /// No thread can be had, or 30,000 tasks were begun already.
+    pub fn spawn<T: Send + 'static>(
+        &mut self,
+        host: HostId,
+        body: impl FnOnce(&super::Net) -> T + Send + 'static,
+    ) -> super::Task<T> {
+        assert!(self.tasks < TASKS_MAX, "{TASKS_MAX} tasks are the limit");
+        self.tasks += 1;
+        // Owners from above: those from below are services', the last one is that of this type's own calls.
+        let owner = Owner(u16::MAX - self.tasks);
+        let local = self.stack(host).config().addrs.first().map(|&(addr, _)| addr);
+        let local = local.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        let (task, runner) = super::task::spawn(owner, local, body);
+        self.add_service(host, Box::new(runner));
+        task
+    }
+
+    /// Lets the world go on until a task has ended, and returns its result.
+    ///
+    /// # Errors
+    /// [`SimError::Stalled`] when the world stands still or an hour has passed.
+    ///
+    /// # Panics
+    /// As the task did.
+    pub fn join<T>(&mut self, task: super::Task<T>) -> Result<T, SimError> {
+        self.run_until(PATIENCE, |_| task.is_done());
+        task.take().ok_or(SimError::Stalled { call: "join", at: self.now })
     }
 
     /// What the link from one node to another has done so far.
@@ -470,6 +532,9 @@ impl World {
         self.hash.packet(self.now, path, frame);
         let now = self.now;
         let fate = self.link_slot(path).link.push(now, frame);
+        if fate.arrives == Err(Dropped::Reset) {
+            self.reset(path, frame);
+        }
         if let Some(incident) = Incident::new(now, frame, fate) {
             for (number, direction) in [(from, Direction::Out), (to, Direction::In)] {
                 if let Node::Host(host) = &mut self.nodes[usize::from(number)].node {
@@ -478,6 +543,23 @@ impl World {
             }
         }
         self.arrange_link(path);
+    }
+
+    /// Both ends of the packet's connection get a RST that looks like the other's.
+    fn reset(&mut self, (from, to): Path, frame: &[u8]) {
+        let Ok(Decoded::Tcp(packet)) = wire::decode(frame, false) else { return };
+        let (there, seg) = (packet.envelope, packet.seg);
+        let back = wire::Envelope { src: there.dst, dst: there.src, ..there };
+        let forward =
+            Segment { seq: seg.seq, ack: seg.ack, flags: Flags::RST | Flags::ACK, ..Segment::default() };
+        let backward = Segment { seq: seg.ack, ack: seg.end(), ..forward };
+        for (path, envelope, seg) in [((from, to), there, forward), ((to, from), back, backward)] {
+            let mut rst = vec![0; wire::encoded_len(&envelope, &seg)];
+            wire::encode(&mut rst, &envelope, &seg, [&[], &[]]);
+            let now = self.now;
+            self.link_slot(path).link.put(now, &rst);
+            self.arrange_link(path);
+        }
     }
 
     fn note_unroutable(&mut self, from: u16) {

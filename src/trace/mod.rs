@@ -46,6 +46,11 @@ impl Tracer {
         self.sinks.iter().any(|sink| sink.wants_events())
     }
 
+    /// Adds a sink that gets the records from now on.
+    pub fn add(&mut self, sink: Box<dyn Sink>) {
+        self.sinks.push(sink);
+    }
+
     /// Hands a record to all sinks and counts it.
     pub fn record(&mut self, record: &Record<'_>) {
         if let Record::Packet(packet) = record {

@@ -1,5 +1,6 @@
 //! Does the simulated network do what its settings say, and TCP on it what it promises?
 
+mod authors;
 mod congestion;
 mod differential;
 mod soak;

@@ -274,7 +274,7 @@ fn turning_one_knob_leaves_the_other_faults_where_they_were() {
 
 #[test]
 fn a_fate_is_told_in_stable_words() {
-    let plain = Fate { arrives: Ok(Instant::ZERO), corrupted: false, duplicated: false, reordered: false };
+    let plain = Fate::plain(Ok(Instant::ZERO));
     for (fate, words) in [
         (plain, vec![]),
         (Fate { arrives: Err(Dropped::Lost), ..plain }, vec!["lost"]),

@@ -1,0 +1,140 @@
+//! Four ways in which HTTP clients fail on real networks, each as a test that needs no network, no root and no time.
+//!
+//! `world` is a network in virtual time; the client under test is any code in blocking style that reads and writes a
+//! [`TcpStream`]. Copy the one that you need into your tests and put your client in the place of this one.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use tcpglass::sim::{HostId, Net, TcpStream, World, host_config};
+use tcpglass::tcp::Config;
+use tcpglass::time::Duration;
+use tcpglass::trace::Tracer;
+
+const MS: Duration = Duration::from_millis(1);
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const WEB: ([u8; 4], u16) = ([10, 0, 0, 2], 80);
+
+/// A client and a server, 20 ms apart.
+fn network(client: Config, server: Config) -> (World, HostId, HostId) {
+    let mut world = World::new(7, "rtt=20ms".parse().expect("a link"));
+    let mut add =
+        |name, last, tcp| world.add_host(name, host_config([10, 0, 0, last].into(), tcp), Tracer::default());
+    let hosts = (add("client", 1, client), add("server", 2, server));
+    (world, hosts.0, hosts.1)
+}
+
+/// One request and its response: the client under test.
+fn ask(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    stream.write_all(REQUEST)?;
+    let mut response = vec![0; RESPONSE.len()];
+    stream.read_exact(&mut response)?;
+    Ok(response)
+}
+
+/// The server closes an idle connection at the moment at which the client sends its next request on it: that request
+/// was never looked at, and has to be sent again on a new connection.
+pub fn keep_alive_race() -> Result<(), Box<dyn Error>> {
+    let (mut world, client, server) = network(Config::linux(), Config::linux());
+    world.spawn(server, |net: &Net| -> io::Result<()> {
+        let (mut stream, _) = net.listen(80)?.accept()?;
+        stream.read_exact(&mut [0; REQUEST.len()])?;
+        stream.write_all(RESPONSE)?;
+        stream.set_read_timeout(Some(5000 * MS));
+        let idle = stream.read(&mut [0; 1]);
+        assert_eq!(idle.map_err(|e| e.kind()), Err(ErrorKind::WouldBlock), "nothing came for 5 s");
+        Ok(())
+    });
+    let task = world.spawn(client, |net: &Net| -> io::Result<ErrorKind> {
+        let mut stream = net.connect(WEB)?;
+        assert_eq!(ask(&mut stream)?, RESPONSE);
+        net.sleep(4985 * MS); // the request arrives 5 ms after the server has closed
+        Ok(ask(&mut stream).expect_err("the server is gone").kind())
+    });
+    assert_eq!(world.join(task)??, ErrorKind::UnexpectedEof);
+    Ok(())
+}
+
+/// The server refuses a large upload with a 413 and closes without having read it all, which resets the connection. In
+/// a host that discards what came before a RST the 413 is lost; in another, such as Linux, a client that reads before it
+/// gives up still finds it.
+pub fn rst_eats_413() -> Result<(), Box<dyn Error>> {
+    for (keep_data_on_reset, expected) in [(true, "HTTP/1.1 413 Too Large\r\n\r\n"), (false, "")] {
+        let (mut world, client, server) =
+            network(Config { keep_data_on_reset, ..Config::linux() }, Config::linux());
+        world.spawn(server, |net: &Net| -> io::Result<()> {
+            let (mut stream, _) = net.listen(80)?.accept()?;
+            stream.read_exact(&mut [0; 1000])?;
+            stream.write_all(b"HTTP/1.1 413 Too Large\r\n\r\n")
+        });
+        let task = world.spawn(client, |net: &Net| -> io::Result<(Vec<u8>, ErrorKind)> {
+            let (mut stream, mut response) = (net.connect(WEB)?, Vec::new());
+            stream.write_all(&[b'x'; 100_000])?;
+            net.sleep(100 * MS);
+            let error = stream.read_to_end(&mut response).expect_err("no regular end");
+            Ok((response, error.kind()))
+        });
+        assert_eq!(world.join(task)??, (expected.into(), ErrorKind::ConnectionReset));
+    }
+    Ok(())
+}
+
+/// Each request has a connection of its own, and each leaves its port in TIME-WAIT: when the ports are used up, no
+/// connection can be made for a minute.
+pub fn port_exhaustion() -> Result<(), Box<dyn Error>> {
+    let few = Config { ports_first: 50_000, ports_last: 50_009, ..Config::linux() };
+    let (mut world, client, server) = network(few, Config::linux());
+    world.spawn(server, |net: &Net| -> io::Result<()> {
+        let listener = net.listen(80)?;
+        loop {
+            let (mut stream, _) = listener.accept()?;
+            stream.read_exact(&mut [0; REQUEST.len()])?;
+            stream.write_all(RESPONSE)?;
+            stream.read(&mut [0; 1])?; // the client closes first
+        }
+    });
+    let task = world.spawn(client, |net: &Net| {
+        let done = (0..).map_while(|_| ask(&mut net.connect(WEB).ok()?).ok()).count();
+        let error = net.connect(WEB).map(|_| ()).expect_err("no port is left");
+        net.sleep(60_000 * MS);
+        (done, error.kind(), net.connect(WEB).is_ok())
+    });
+    assert_eq!(world.join(task)?, (10, ErrorKind::AddrNotAvailable, true));
+    Ok(())
+}
+
+/// A request that is written in two pieces takes 80 ms instead of 20: the second piece waits for the acknowledgment of
+/// the first, which the server delays. Writing it at once helps; so does switching Nagle's algorithm off.
+pub fn forty_ms_stall() -> Result<(), Box<dyn Error>> {
+    let (mut world, client, server) = network(Config::linux(), Config { quickack: 0, ..Config::linux() });
+    world.spawn(server, |net: &Net| -> io::Result<()> {
+        let (mut stream, _) = net.listen(80)?.accept()?;
+        loop {
+            stream.read_exact(&mut [0; REQUEST.len()])?;
+            stream.write_all(RESPONSE)?;
+        }
+    });
+    let task = world.spawn(client, |net: &Net| -> io::Result<[Duration; 2]> {
+        let mut stream = net.connect(WEB)?;
+        ask(&mut stream)?;
+        let start = net.now();
+        stream.write_all(&REQUEST[..10])?;
+        stream.write_all(&REQUEST[10..])?;
+        stream.read_exact(&mut [0; RESPONSE.len()])?;
+        let (pieces, start) = (net.now().since(start), net.now());
+        ask(&mut stream)?;
+        Ok([pieces, net.now().since(start)])
+    });
+    assert_eq!(world.join(task)??, [80 * MS, 20 * MS]);
+    Ok(())
+}
+
+#[allow(dead_code)] // where this file is a part of a test, that has its own
+fn main() -> Result<(), Box<dyn Error>> {
+    keep_alive_race()?;
+    rst_eats_413()?;
+    port_exhaustion()?;
+    forty_ms_stall()?;
+    println!("four failures, each as expected");
+    Ok(())
+}
