@@ -210,6 +210,7 @@ fn quantity(quantity: Quantity) -> (&'static str, Value) {
         Quantity::Share(x) => ("share", x.into()),
         Quantity::Rate(x) => ("bit/s", x.into()),
         Quantity::Factor(x) => ("times", x.into()),
+        Quantity::PerSecond(x) => ("/s", x.into()),
         Quantity::Word(word) => ("word", word.into()),
     }
 }

@@ -36,7 +36,8 @@ impl Figure {
         };
         let measure = |row: &Row| row.cells.iter().find(|c| c.name == plot.y).map(|c| c.value);
         let unit = rows.iter().find_map(measure)?.unit();
-        let y = if unit.is_empty() { plot.y.to_owned() } else { format!("{}, {unit}", plot.y) };
+        let y =
+            if unit.is_empty() || unit == plot.y { plot.y.to_owned() } else { format!("{}, {unit}", plot.y) };
         let mut series: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
         if plot.x.is_empty() {
             for row in rows.iter().filter(drawn) {

@@ -13,11 +13,23 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+mod bufferbloat;
+mod buffers;
+mod closing;
 mod delayed_ack;
+mod dumb_proxy;
+mod duplicates;
 mod handshake;
+mod loss;
 mod nagle;
 mod nagle_delayed_ack;
+mod parallel;
+mod persistent;
+mod pipelining;
+mod reordering;
 mod slow_start;
+mod time_wait;
+mod web;
 
 pub use figure::{Figure, Kind};
 pub use findings::{Conclusion, Findings, Row, Verdict};
@@ -97,6 +109,17 @@ pub static EXPERIMENTS: &[Experiment] = &[
     slow_start::EXPERIMENT,
     nagle::EXPERIMENT,
     nagle_delayed_ack::EXPERIMENT,
+    time_wait::EXPERIMENT,
+    parallel::EXPERIMENT,
+    persistent::EXPERIMENT,
+    pipelining::EXPERIMENT,
+    dumb_proxy::EXPERIMENT,
+    closing::EXPERIMENT,
+    loss::EXPERIMENT,
+    reordering::EXPERIMENT,
+    duplicates::EXPERIMENT,
+    buffers::EXPERIMENT,
+    bufferbloat::EXPERIMENT,
 ];
 
 /// How an experiment is run.

@@ -113,6 +113,15 @@ impl<'a> Notebook<'a> {
         Ok(Arm::new(&settings, self.setup.seed, all, capture))
     }
 
+    /// Hosts for something that has no place in an arm's capture.
+    pub fn beside(&self, knobs: &[(&str, &str)]) -> Result<Arm, LabError> {
+        let mut settings = self.settings.clone();
+        for (name, value) in knobs {
+            settings.set_value(name, value)?;
+        }
+        Ok(Arm::new(&settings, self.setup.seed, Vec::new(), None))
+    }
+
     fn capture(&self, varied: &[(String, String)]) -> Result<Option<(String, Box<dyn Sink>)>, LabError> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let name = format!("{}.pcapng", file_name(varied));

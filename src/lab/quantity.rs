@@ -22,6 +22,8 @@ pub enum Quantity {
     Rate(f64),
     /// How many times as much.
     Factor(f64),
+    /// How often.
+    PerSecond(f64),
     /// What happened: `reset`, `complete`.
     Word(&'static str),
 }
@@ -32,7 +34,7 @@ impl Quantity {
         match self {
             Quantity::Time(d) => d.as_nanos() as f64 / 1e6,
             Quantity::Count(n) | Quantity::Bytes(n) => n as f64,
-            Quantity::Share(x) | Quantity::Rate(x) | Quantity::Factor(x) => x,
+            Quantity::Share(x) | Quantity::Rate(x) | Quantity::Factor(x) | Quantity::PerSecond(x) => x,
             Quantity::Word(_) => 0.0,
         }
     }
@@ -43,6 +45,7 @@ impl Quantity {
             Quantity::Time(_) => "ms",
             Quantity::Bytes(_) => "bytes",
             Quantity::Rate(_) => "bit/s",
+            Quantity::PerSecond(_) => "/s",
             Quantity::Count(_) | Quantity::Share(_) | Quantity::Factor(_) | Quantity::Word(_) => "",
         }
     }
@@ -66,6 +69,7 @@ impl fmt::Display for Quantity {
             Quantity::Rate(x) if x >= 1e3 => write!(f, "{:.1} kbit/s", x / 1e3),
             Quantity::Rate(x) => f.write_str(&show_rate(Some(x as u64))),
             Quantity::Factor(x) => write!(f, "{x:.2}×"),
+            Quantity::PerSecond(x) => write!(f, "{x:.2}/s"),
             Quantity::Word(word) => f.write_str(word),
         }
     }

@@ -7,7 +7,16 @@ fn find(name: &str) -> &'static Experiment {
 
 /// What is varied less in builds that verify every packet.
 fn setup(experiment: &Experiment, profile: Profile, seed: u64) -> Setup {
-    let few = [("size", "1KiB,100KiB"), ("rtt", "20ms,100ms"), ("iw", "1,10")];
+    let few = [
+        ("size", "1KiB,100KiB"),
+        ("rtt", "20ms,100ms"),
+        ("iw", "1,10"),
+        ("ports", "100"),
+        ("window", "16KiB,96KiB"),
+        ("queue", "5,100"),
+        ("lasts", "5s"),
+        ("connections", "1,4"),
+    ];
     let few = few
         .iter()
         .filter(|(name, _)| cfg!(debug_assertions) && experiment.axes.iter().any(|a| a.name == *name));

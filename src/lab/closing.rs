@@ -1,0 +1,113 @@
+//! Which bytes does an application get when a connection is closed?
+
+use super::arm::Arm;
+use super::notebook::Notebook;
+use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::stream::{ByteStream, StreamError};
+use crate::tcp::Shutdown;
+use crate::time::Duration;
+
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    name: "closing",
+    question: "A client has ten responses unread when the server closes: how many bytes does it get?",
+    claims: &[
+        Claim {
+            name: "reset-destroys",
+            says: "an eleventh request to a server that has closed brings a RST, and all ten responses are lost",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "half-close-is-safe",
+            says: "a server that closes only its sending side and reads on loses nothing",
+            source: "the chapter on connections in the HTTP literature, RFC 9112 §9.6",
+        },
+        Claim {
+            name: "full-close-without-more",
+            says: "a full close loses nothing as long as the client sends nothing more",
+            source: "RFC 9293 §3.6",
+        },
+    ],
+    axes: &[Axis { name: "server", values: "full,half,abort" }],
+    turns: &["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.linger", "link.rtt"],
+    plot: Plot::bars("bytes"),
+    run,
+};
+
+const RESPONSES: u64 = 10;
+const RESPONSE: u64 = 1000;
+
+fn run(lab: &mut Notebook) -> Result<(), LabError> {
+    let (mut destroyed, mut half, mut full) = (Vec::new(), Vec::new(), Vec::new());
+    for server in lab.values("server") {
+        for client in ["silent", "eleventh"] {
+            for keeps in ["off", "on"] {
+                let knobs = [
+                    ("tcp.keep_data_on_reset", keeps),
+                    ("tcp.init_cwnd", "10"),
+                    ("tcp.mss", "1460"),
+                    ("tcp.linger", "off"),
+                    ("link.rtt", "20ms"),
+                ];
+                let varied = [("server", server.as_str()), ("client", client), ("keeps data", keeps)];
+                let mut arm = lab.arm(&varied, &knobs)?;
+                let (bytes, end) = scene(&mut arm, &server, client)?;
+                let all = RESPONSES * RESPONSE;
+                // A RST comes when the server aborts, or when something reaches a socket that nobody reads any more.
+                let reset = server == "abort" || (server == "full" && client == "eleventh");
+                let expected = if reset && keeps == "off" { 0 } else { all };
+                arm.exactly("bytes", Quantity::Bytes(bytes), Quantity::Bytes(expected));
+                // Where data is kept, so is the FIN that came before the RST.
+                let ends = !reset || (server == "full" && keeps == "on");
+                let word = if ends { "end" } else { "reset" };
+                arm.exactly("then", Quantity::Word(end), Quantity::Word(word));
+                let resets = arm.ways().1.rsts;
+                arm.count("RSTs", resets, u64::from(reset));
+                match (server.as_str(), client) {
+                    ("full", "eleventh") => destroyed.push(bytes == 0),
+                    ("full", _) => full.push(bytes == all),
+                    ("half", _) => half.push(bytes == all),
+                    _ => {}
+                }
+                lab.record(arm)?;
+            }
+        }
+    }
+    let numbers = "all 10,000 bytes are lost in a host that discards what came before a RST (RFC 9293), none in one that \
+                   keeps it (Linux)";
+    lab.judge("reset-destroys", destroyed, numbers.to_owned());
+    lab.judge("half-close-is-safe", half, "10,000 of 10,000 bytes, with an eleventh request, too".to_owned());
+    lab.judge("full-close-without-more", full, "10,000 of 10,000 bytes".to_owned());
+    Ok(())
+}
+
+/// Ten requests at once, ten responses, the close, perhaps one more request; then the client reads. How much it got and
+/// what came then.
+fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str), LabError> {
+    let (near, far) = arm.pair()?;
+    arm.write(near, 10 * 100)?;
+    arm.read(far, 10 * 100)?;
+    for _ in 0..RESPONSES {
+        arm.write(far, RESPONSE as usize)?;
+    }
+    // The responses are there; the server has their acknowledgments.
+    arm.pass(Duration::from_millis(100));
+    let now = arm.now();
+    match server {
+        "full" => arm.world.close(far),
+        "half" => arm.world.shutdown(far, Shutdown::Write),
+        "abort" => arm.world.stack(far.host).stream(now, far.id).abort(),
+        other => return Err(LabError(format!("server {other:?} is none of full, half, abort"))),
+    }
+    arm.pass(Duration::from_millis(100));
+    let now = arm.now();
+    if client == "eleventh" && arm.world.stack(near.host).stream(now, near.id).write(b"x").is_ok() {
+        arm.pass(Duration::from_millis(100));
+    }
+    let (data, end) = arm.read_available(near);
+    let end = match end {
+        Ok(()) => "end",
+        Err(StreamError::ConnectionReset) => "reset",
+        Err(_) => "other",
+    };
+    Ok((data.len() as u64, end))
+}

@@ -1,0 +1,152 @@
+//! Why must a proxy not pass on what concerns a single connection?
+
+use super::arm::{Arm, WEB};
+use super::notebook::Notebook;
+use super::web::serve;
+use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::sim::{Net, TcpStream};
+use crate::time::Duration;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    name: "dumb-proxy",
+    question: "What becomes of the second request when a proxy passes on Connection: keep-alive without understanding it?",
+    claims: &[
+        Claim {
+            name: "hang",
+            says: "client and server keep their connections, the proxy waits for the server's close, and the second \
+                   request hangs until a time-out",
+            source: "the chapter on connections in the HTTP literature, RFC 9112 §C.2.2",
+        },
+        Claim {
+            name: "smart-proxy",
+            says: "a proxy that removes hop-by-hop fields does not hang",
+            source: "RFC 9110 §7.6.1",
+        },
+    ],
+    axes: &[Axis { name: "timeout", values: "5s,15s,75s" }],
+    turns: &[
+        "http.keepalive",
+        "http.keepalive_max",
+        "http.keepalive_timeout",
+        "tcp.init_cwnd",
+        "tcp.nagle",
+        "link.rtt",
+    ],
+    plot: Plot::bars("second request"),
+    run,
+};
+
+const RTT: Duration = Duration::from_millis(20);
+const PROXY: [u8; 4] = [10, 77, 0, 3];
+const PORT: u16 = 8080;
+
+/// The dumb proxy notices the server's close when its idle time is over; then it closes, too, without having looked at
+/// the second request. The idle time begins with the first response, which the client has a round trip and a half later
+/// than the server sent it; its end is told within as much. With the smart one the second request is a whole new one: a
+/// round trip for the connection to the proxy, one for the request and the response, and the same between proxy and
+/// server.
+fn run(lab: &mut Notebook) -> Result<(), LabError> {
+    let (mut hangs, mut smart) = (Vec::new(), Vec::new());
+    for (timeout, text) in lab.durations("timeout")? {
+        for proxy in ["dumb", "smart"] {
+            let knobs = [
+                ("http.keepalive", "on"),
+                ("http.keepalive_max", "0"),
+                ("http.keepalive_timeout", text.as_str()),
+                ("tcp.init_cwnd", "10"),
+                // The proxy passes on head and body in two writes.
+                ("tcp.nagle", "off"),
+                ("link.rtt", "20ms"),
+            ];
+            let mut arm = lab.arm(&[("proxy", proxy), ("timeout", &text)], &knobs)?;
+            serve(&mut arm);
+            relay(&mut arm, proxy == "dumb");
+            let client = arm.client;
+            let task = arm.world.spawn(client, visit);
+            let (first, second, answered) = arm.world.join(task)??;
+            arm.time("first request", first, 4 * RTT);
+            let (low, high) = match proxy {
+                "dumb" => (timeout - 2 * RTT, timeout + 2 * RTT),
+                _ => (4 * RTT, 4 * RTT),
+            };
+            arm.between("second request", Quantity::Time(second), Quantity::Time(low), Quantity::Time(high));
+            let word = |answered| Quantity::Word(if answered { "answered" } else { "lost" });
+            arm.exactly("then", word(answered), word(proxy == "smart"));
+            match proxy {
+                "dumb" => hangs.push(second >= low && !answered),
+                _ => smart.push(answered && second == 4 * RTT),
+            }
+            lab.record(arm)?;
+        }
+    }
+    let numbers = "the second request hangs for the server's whole idle time and is lost then".to_owned();
+    lab.judge("hang", hangs, numbers);
+    lab.judge(
+        "smart-proxy",
+        smart,
+        "answered in four round trips, whatever the server's idle time".to_owned(),
+    );
+    Ok(())
+}
+
+/// Two requests, the second on the same connection if the response says that it is kept: how long each took, and
+/// whether the second was answered.
+fn visit(net: &Net) -> io::Result<(Duration, Duration, bool)> {
+    let request =
+        format!("GET http://{0}/bytes/100 HTTP/1.0\r\nHost: {0}\r\nConnection: keep-alive\r\n\r\n", WEB.ip());
+    let proxy = SocketAddr::from((PROXY, PORT));
+    let start = net.now();
+    let mut stream = net.connect(proxy)?;
+    stream.write_all(request.as_bytes())?;
+    let head = head(&mut stream)?.to_ascii_lowercase();
+    stream.read_exact(&mut [0; 100])?;
+    let (first, start) = (net.now().since(start), net.now());
+    if !head.contains("connection: keep-alive") {
+        stream = net.connect(proxy)?;
+    }
+    stream.write_all(request.as_bytes())?;
+    let answered = self::head(&mut stream).is_ok_and(|head| head.starts_with("HTTP/1."));
+    Ok((first, net.now().since(start), answered))
+}
+
+/// Up to the empty line.
+fn head(stream: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// A proxy of the time before persistent connections: a request, a connection to the server, and what comes from there
+/// until the server closes. The smart one leaves out `Connection` in both directions, so that each side sees a
+/// connection for one request.
+fn relay(arm: &mut Arm, dumb: bool) {
+    let proxy = arm.host("proxy", PROXY);
+    arm.world.spawn(proxy, move |net| -> io::Result<()> {
+        let listener = net.listen(PORT)?;
+        loop {
+            let (mut client, _) = listener.accept()?;
+            let request = head(&mut client)?;
+            let mut server = net.connect(WEB)?;
+            server.write_all(passed_on(&request, dumb).as_bytes())?;
+            let response = head(&mut server)?;
+            client.write_all(passed_on(&response, dumb).as_bytes())?;
+            let mut buf = [0; 4096];
+            while let Ok(n @ 1..) = server.read(&mut buf) {
+                client.write_all(&buf[..n])?;
+            }
+        }
+    });
+}
+
+fn passed_on(head: &str, dumb: bool) -> String {
+    let hop_by_hop = |line: &&str| dumb || !line.to_ascii_lowercase().starts_with("connection:");
+    let lines = head.split_inclusive("\r\n").filter(hop_by_hop);
+    // Only a proxy that reads the request knows to ask for the path.
+    lines.collect::<String>().replacen(&format!("http://{}", WEB.ip()), "", 1)
+}

@@ -1,0 +1,156 @@
+//! When are several connections faster than one?
+
+use super::arm::Arm;
+use super::notebook::Notebook;
+use super::web::{fetch, serve};
+use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::sim::Socket;
+use crate::time::Duration;
+use std::collections::BTreeMap;
+
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    name: "parallel",
+    question: "How long does a page of sixteen objects take over 1 to 16 connections at a time?",
+    claims: &[
+        Claim {
+            name: "faster",
+            says: "parallel connections make pages load faster, since their delays overlap",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "not-always-faster",
+            says: "on a slow link they bring little: they compete for the same bandwidth",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "unfair",
+            says: "several connections take the share of several users",
+            source: "RFC 2616 §8.1.4, RFC 2914 §3",
+        },
+    ],
+    axes: &[
+        Axis { name: "connections", values: "1,2,4,6,8,16" },
+        Axis { name: "bandwidth", values: "256kbit,1gbit" },
+    ],
+    turns: &[
+        "http.keepalive",
+        "http.keepalive_max",
+        "http.pipeline",
+        "http.parallel",
+        "tcp.init_cwnd",
+        "tcp.congestion",
+        "tcp.slow_start_after_idle",
+        "link.rtt",
+        "link.bandwidth",
+        "link.queue",
+    ],
+    plot: Plot::over("connections", "time", (false, true)),
+    run,
+};
+
+const OBJECTS: u32 = 16;
+const SIZE: u64 = 10_000;
+const RTT: Duration = Duration::from_millis(100);
+
+/// Each object fits into the initial window. What cannot be undercut is the handshake and a round trip for each turn of
+/// the connections, and the bits over the bandwidth; both together, one after the other, are the most (a tenth more for
+/// headers, acknowledgments and requests).
+fn run(lab: &mut Notebook) -> Result<(), LabError> {
+    let mut times = Vec::new();
+    let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
+    for (rate, rate_text) in lab.rates("bandwidth")? {
+        for (connections, text) in lab.numbers("connections", 1_u32, 64)? {
+            let knobs = [
+                ("http.keepalive", "on"),
+                ("http.keepalive_max", "0"),
+                ("http.pipeline", "1"),
+                ("http.parallel", &text),
+                ("tcp.init_cwnd", "10"),
+                ("tcp.congestion", "newreno"),
+                ("tcp.slow_start_after_idle", "off"),
+                ("link.rtt", "100ms"),
+                ("link.bandwidth", &rate_text),
+                ("link.queue", "1000"),
+            ];
+            let varied = [("bandwidth", rate_text.as_str()), ("connections", &text)];
+            let mut arm = lab.arm(&varied, &knobs)?;
+            serve(&mut arm);
+            let paths = vec![format!("GET /bytes/{SIZE}"); OBJECTS as usize];
+            let (_, time) = fetch(&mut arm, &paths)?;
+            let used = connections.min(OBJECTS);
+            let trips = RTT * (1 + OBJECTS.div_ceil(used));
+            let bits = Duration::from_secs_f64(8.0 * (u64::from(OBJECTS) * SIZE) as f64 / rate as f64);
+            let (low, high) = (trips.max(bits + RTT * 2), (trips + bits) * 11 / 10);
+            arm.between("time", Quantity::Time(time), Quantity::Time(low), Quantity::Time(high));
+            arm.count("opened", arm.ways().0.syns, used.into());
+            times.push((rate, connections, time));
+            let share = match shares.get(&connections) {
+                Some(share) => *share,
+                None => share(&mut lab.beside(&knobs)?, connections)?,
+            };
+            shares.insert(connections, share);
+            let fair = f64::from(connections) / f64::from(connections + 1);
+            let share = Quantity::Share(share);
+            // Flows of one kind on one path get equal parts in the long run; within half a minute, half to double.
+            let odds = fair / (1.0 - fair);
+            let (low, high) = (odds / 2.0 / (1.0 + odds / 2.0), odds * 2.0 / (1.0 + odds * 2.0));
+            arm.between("share against one", share, Quantity::Share(low), Quantity::Share(high));
+            lab.record(arm)?;
+        }
+    }
+    let gains = |fast: bool| {
+        let rates: Vec<u64> = times.iter().map(|t| t.0).collect();
+        let bound = if fast { rates.iter().max() } else { rates.iter().min() }.copied().unwrap_or(0);
+        let of = times.iter().filter(|t| t.0 == bound).collect::<Vec<_>>();
+        let one = of.first().map_or(1.0, |t| t.2.as_secs_f64());
+        of.iter().skip(1).map(|t| one / t.2.as_secs_f64()).collect::<Vec<f64>>()
+    };
+    let told = |gains: &[f64]| gains.iter().map(|g| format!("{g:.1}")).collect::<Vec<_>>().join(", ");
+    let fast = gains(true);
+    lab.judge(
+        "faster",
+        fast.iter().map(|g| *g > 1.2),
+        format!("on the fast link {} times as fast", told(&fast)),
+    );
+    let slow = gains(false);
+    let numbers = format!("on the slow link {} times as fast", told(&slow));
+    lab.judge("not-always-faster", slow.iter().map(|g| *g < 1.5), numbers);
+    let numbers: Vec<_> = shares.iter().map(|(n, s)| format!("{n}: {:.0} %", 100.0 * s)).collect();
+    let cases: Vec<bool> = shares.iter().filter(|s| *s.0 > 1).map(|s| *s.1 > 0.6).collect();
+    lab.judge(
+        "unfair",
+        cases,
+        format!("of the bandwidth beside one other connection: {}", numbers.join(", ")),
+    );
+    Ok(())
+}
+
+/// Which part of a shared link so many transfers get beside a single one, in half a minute.
+fn share(arm: &mut Arm, connections: u32) -> Result<f64, LabError> {
+    let link = crate::sim::LinkConfig {
+        rtt: Duration::from_millis(20),
+        bandwidth: Some(10_000_000),
+        queue: 40,
+        ..Default::default()
+    };
+    arm.world.set_link(arm.client, arm.server, &link);
+    let mut pairs: Vec<(Socket, Socket)> = Vec::new();
+    for n in 0..=connections {
+        let address = std::net::SocketAddr::new(super::arm::SERVER, 8000 + n as u16);
+        pairs.push(arm.world.pair(arm.client, arm.server, address)?);
+    }
+    let (mut got, mut buf, data) = (vec![0_u64; pairs.len()], vec![0; 64 << 10], vec![b'x'; 64 << 10]);
+    for _ in 0..1000 {
+        arm.pass(Duration::from_millis(30));
+        let now = arm.now();
+        for (n, (near, far)) in pairs.iter().enumerate() {
+            use crate::stream::ByteStream;
+            while let Ok(1..) = arm.world.stack(far.host).stream(now, far.id).write(&data) {}
+            while let Ok(read @ 1..) = arm.world.stack(near.host).stream(now, near.id).read(&mut buf) {
+                got[n] += read as u64;
+            }
+        }
+    }
+    let all: u64 = got.iter().sum();
+    Ok(1.0 - got[0] as f64 / all.max(1) as f64)
+}
