@@ -183,7 +183,12 @@ fn object(experiment: &Experiment, findings: &Findings) -> Value {
 fn row_object(row: &Row) -> Value {
     let varied: Map<_, _> = row.varied.iter().map(|(name, v)| (name.clone(), v.clone().into())).collect();
     let measured: Map<_, _> = row.cells.iter().map(|c| (c.name.to_owned(), cell_object(c))).collect();
-    let mut object = json!({ "varied": varied, "measured": measured, "held": row.holds() });
+    let mut object = json!({
+        "varied": varied,
+        "measured_from_us": row.from.as_micros() as u64,
+        "measured": measured,
+        "held": row.holds(),
+    });
     if !row.capture.is_empty() {
         object["capture"] = row.capture.clone().into();
     }

@@ -2,6 +2,7 @@
 
 use super::figure::Figure;
 use super::quantity::Cell;
+use crate::time::Duration;
 use std::fmt;
 
 /// One arm and what was measured in it.
@@ -9,6 +10,8 @@ use std::fmt;
 pub struct Row {
     /// What was varied, and how: the same names in every row of an experiment.
     pub varied: Vec<(String, String)>,
+    /// When the part began that is measured, counted from the first packet: what came before is preparation.
+    pub from: Duration,
     /// The measurements: the same names in every row.
     pub cells: Vec<Cell>,
     /// The capture's name within the experiment's directory; empty if none was written.

@@ -37,6 +37,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "http.idle_timeout",
         "http.farewell",
         "tcp.init_cwnd",
+        "tcp.nagle",
         "tcp.ports",
         "link.rtt",
     ],
@@ -112,6 +113,7 @@ fn arm(lab: &Notebook, way: &str, rtt: &str) -> Result<Arm, LabError> {
         ("http.idle_timeout", "600s"),
         ("http.farewell", "close"),
         ("tcp.init_cwnd", "10"),
+        ("tcp.nagle", "off"),
         ("tcp.ports", "5000-60000"),
         ("link.rtt", rtt),
     ];

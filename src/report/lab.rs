@@ -88,6 +88,7 @@ mod tests {
         let time = |ms| Quantity::Time(Duration::from_millis(ms));
         let row = |ms| Row {
             varied: vec![("tcp.nagle".into(), "on".into())],
+            from: Duration::ZERO,
             cells: vec![Cell { name: "time", value: time(ms), expected: Expected::Exactly(time(240)) }],
             capture: String::new(),
         };

@@ -284,8 +284,12 @@ fn failures_of_the_network_have_their_exit_codes() {
 fn experiments_are_listed_and_hold() {
     let scratch = Scratch::new("lab");
     assert!(text(&run(&scratch, &["lab", "list"]).stdout).contains("nagle-delayed-ack"));
-    let output = run(&scratch, &["lab", "all", "--json"]);
+    let args = ["lab", "nagle-delayed-ack", "closing", "--json", "--out", "found"];
+    let output = run(&scratch, &args);
     assert_eq!(output.status.code(), Some(0));
+    for file in ["findings.json", "figure.svg", "server=full_client=eleventh_keeps-data=off.pcapng"] {
+        assert!(scratch.0.join("found/closing").join(file).is_file(), "{file}");
+    }
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(value["experiments"].as_array().unwrap().iter().all(|e| e["held"] == true), "{value}");
 }

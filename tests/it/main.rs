@@ -7,6 +7,7 @@ mod fuzz;
 mod http;
 mod judge;
 mod memory;
+mod lab;
 mod net;
 mod packetdrill;
 mod peers;

@@ -1,0 +1,78 @@
+//! Do the tables of the experiments say what their captures show? tshark counts.
+
+use super::judge::{fields, have};
+use std::path::{Path, PathBuf};
+use tcpglass::lab::{EXPERIMENTS, Findings, Row, Setup};
+
+const CLIENT: &str = "ip.src == 10.77.0.1";
+const SERVER: &str = "ip.src == 10.77.0.2";
+const PURE: &str = "tcp.len == 0 && !tcp.flags.syn && !tcp.flags.fin && !tcp.flags.reset";
+
+/// Runs an experiment over fewer values and keeps its captures in a directory of this test's own.
+fn run(name: &str, sweep: &[(&str, &str)]) -> (Findings, PathBuf) {
+    let directory = std::env::temp_dir().join(format!("tcpglass-lab-{}-{name}", std::process::id()));
+    let sweep = sweep.iter().map(|(n, v)| ((*n).to_owned(), v.split(',').map(str::to_owned).collect()));
+    let setup =
+        Setup { seed: 3, sweep: sweep.collect(), captures: Some(directory.clone()), ..Setup::default() };
+    let experiment = EXPERIMENTS.iter().find(|e| e.name == name).unwrap();
+    let findings = experiment.run(&setup).unwrap();
+    assert!(findings.hold() && !findings.rows.is_empty(), "{name}: {:#?}", findings.rows);
+    (findings, directory.join(name))
+}
+
+/// How many packets of the measured part tshark finds.
+fn count(directory: &Path, row: &Row, filter: &str) -> u64 {
+    shown(directory, row, filter, "frame.number").len() as u64
+}
+
+fn shown(directory: &Path, row: &Row, filter: &str, field: &str) -> Vec<String> {
+    let filter = format!("({filter}) && frame.time_relative >= {:.6}", row.from.as_secs_f64());
+    fields(&directory.join(&row.capture), &filter, &[field])
+}
+
+fn measured(row: &Row, name: &str) -> u64 {
+    row.cells.iter().find(|cell| cell.name == name).unwrap().value.number() as u64
+}
+
+fn agree(name: &str, sweep: &[(&str, &str)], columns: &[(&str, &str)]) {
+    let (findings, directory) = run(name, sweep);
+    for row in &findings.rows {
+        for (column, filter) in columns {
+            let found = count(&directory, row, filter);
+            assert_eq!(found, measured(row, column), "{name} {}: {column}", row.label());
+        }
+    }
+    std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn tables_say_what_their_captures_show() {
+    if !have("tshark", "tables_say_what_their_captures_show") {
+        return;
+    }
+    let data = format!("tcp.len > 0 && {CLIENT}");
+    agree("nagle", &[("write", "1,1000")], &[("segments", &data)]);
+    agree("delayed-ack", &[("ack_delay", "0,100ms")], &[("pure ACKs", PURE)]);
+    let syns = format!("tcp.flags.syn == 1 && {CLIENT}");
+    agree("persistent", &[("rtt", "20ms")], &[("connections", &syns)]);
+    let resets = format!("tcp.flags.reset == 1 && {SERVER}");
+    agree("closing", &[("server", "full,abort")], &[("RSTs", &resets)]);
+    let caught = "frame.comment contains \"drop-checksum\"";
+    agree("loss", &[("recovery", "sack")], &[("bad checksums", caught)]);
+}
+
+#[test]
+fn bytes_of_headers_and_data_are_those_of_the_capture() {
+    if !have("tshark", "bytes_of_headers_and_data_are_those_of_the_capture") {
+        return;
+    }
+    let (findings, directory) = run("nagle", &[("write", "10")]);
+    for row in &findings.rows {
+        let sum = |field: &str| -> u64 {
+            shown(&directory, row, CLIENT, field).iter().map(|n| n.parse::<u64>().unwrap()).sum()
+        };
+        let (all, data) = (sum("ip.len"), sum("tcp.len"));
+        assert_eq!((all - data, data), (measured(row, "header bytes"), 500), "{}", row.label());
+    }
+    std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
