@@ -34,6 +34,10 @@ impl<'a> Notebook<'a> {
         round: Vec<(String, String)>,
     ) -> Result<Notebook<'a>, LabError> {
         let mut settings = setup.settings.clone();
+        // Buffers have their limits from the beginning: how they grow is nothing that is asked here.
+        for name in ["tcp.recv_buffer_initial", "tcp.send_buffer_initial"] {
+            settings.set_value(name, "1GiB")?;
+        }
         for (name, value) in &round {
             settings.set_value(name, value)?;
         }
