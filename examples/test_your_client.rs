@@ -90,7 +90,7 @@ pub fn port_exhaustion() -> Result<(), Box<dyn Error>> {
             let (mut stream, _) = listener.accept()?;
             stream.read_exact(&mut [0; REQUEST.len()])?;
             stream.write_all(RESPONSE)?;
-            stream.read(&mut [0; 1])?; // the client closes first
+            let _end = stream.read(&mut [0; 1])?; // the client closes first
         }
     });
     let task = world.spawn(client, |net: &Net| {

@@ -37,6 +37,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.ack_every",
         "tcp.quickack",
         "tcp.nagle",
+        "tcp.congestion",
         "tcp.init_cwnd",
         "tcp.mss",
         "tcp.timestamps",
@@ -91,10 +92,10 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
         let expected = if later { segments / 2 } else { segments };
         finish(lab, pure, share, added, (expected, 0.0, Duration::ZERO))?;
 
-        // A window of one segment, which the receiver does not acknowledge before its time.
+        // A window of one segment: the receiver acknowledges neither the first nor the second before its time.
         let (pure, share, added) = one(lab, "window of one", &text, window_of_one)?;
         slower.push((text.clone(), added, later));
-        finish(lab, pure, share, added, (if later { 2 } else { 3 }, 0.0, delay))?;
+        finish(lab, pure, share, added, (3, 0.0, 2 * delay))?;
     }
     let numbers = "all but the last when both sides speak each 30 ms".to_owned();
     lab.judge("piggyback", rides, numbers);
@@ -108,8 +109,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     lab.judge("bulk-halves", halves, numbers);
     let worst = slower.iter().map(|s| s.1).max().unwrap_or_default();
     let numbers = format!(
-        "none in request and response, conversation and bulk; the whole delay, up to {} ms, where the sender's window \
-         is a single segment",
+        "none in request and response, conversation and bulk; the whole delay for each segment but the last, up to {} ms in all, \
+         where the sender's window is a single one",
         worst.as_millis()
     );
     // Four patterns each.
@@ -130,7 +131,8 @@ fn one(
         ("tcp.ack_every", "2"),
         ("tcp.quickack", "0"),
         ("tcp.nagle", "off"),
-        ("tcp.init_cwnd", if pattern == "window of one" { "1" } else { "1000" }),
+        ("tcp.congestion", if pattern == "window of one" { "fixed:1" } else { "newreno" }),
+        ("tcp.init_cwnd", "1000"),
         ("tcp.mss", "1000"),
         ("tcp.timestamps", "off"),
         ("tcp.tail_loss_probe", "off"),
@@ -213,13 +215,13 @@ fn bulk(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
     Ok((out, inn, added))
 }
 
-/// Three segments: the first alone, then, when it is acknowledged, the other two.
+/// Three segments, each when the one before is acknowledged.
 fn window_of_one(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
-    let (near, far) = arm.pair()?;
+    let (near, far) = arm.warm_pair()?;
     let (before, start) = (arm.ways(), arm.now());
     arm.write(near, 3 * MSS)?;
     arm.read(far, 3 * MSS)?;
-    let added = arm.now().since(start).saturating_sub(RTT + RTT / 2);
+    let added = arm.now().since(start).saturating_sub(2 * RTT + RTT / 2);
     arm.quiet();
     let (out, inn) = since(arm, before);
     Ok((out, inn, added))

@@ -39,6 +39,8 @@ pub enum Verdict {
     Refined,
     /// It was true in none.
     Refuted,
+    /// What was varied left no case in which it could be tried.
+    Untried,
 }
 
 impl fmt::Display for Verdict {
@@ -47,6 +49,7 @@ impl fmt::Display for Verdict {
             Verdict::Confirmed => "confirmed",
             Verdict::Refined => "refined",
             Verdict::Refuted => "refuted",
+            Verdict::Untried => "untried",
         })
     }
 }
@@ -58,7 +61,7 @@ pub struct Conclusion {
     pub claim: &'static str,
     /// Cases in which it was true.
     pub held: usize,
-    /// Cases that were tried; never 0.
+    /// Cases that were tried.
     pub of: usize,
     /// What came out, in numbers.
     pub numbers: String,
@@ -68,6 +71,7 @@ impl Conclusion {
     /// What is left of it.
     pub fn verdict(&self) -> Verdict {
         match self.held {
+            0 if self.of == 0 => Verdict::Untried,
             0 => Verdict::Refuted,
             n if n == self.of => Verdict::Confirmed,
             _ => Verdict::Refined,

@@ -16,6 +16,9 @@ use std::str::FromStr;
 /// What of each packet is kept in captures: headers and the beginning of the data.
 const SNAPLEN: u32 = 512;
 
+/// A capture's name and what writes it.
+type Capture = (String, Box<dyn Sink>);
+
 /// One round of one experiment.
 pub(super) struct Notebook<'a> {
     experiment: &'a Experiment,
@@ -126,7 +129,7 @@ impl<'a> Notebook<'a> {
         Ok(Arm::new(&settings, self.setup.seed, Vec::new(), None))
     }
 
-    fn capture(&self, varied: &[(String, String)]) -> Result<Option<(String, Box<dyn Sink>)>, LabError> {
+    fn capture(&self, varied: &[(String, String)]) -> Result<Option<Capture>, LabError> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let name = format!("{}.pcapng", file_name(varied));
         let path = directory.join(&name);

@@ -12,7 +12,7 @@ fn setup(experiment: &Experiment, profile: Profile, seed: u64) -> Setup {
         ("rtt", "20ms,100ms"),
         ("iw", "1,10"),
         ("ports", "100"),
-        ("window", "16KiB,96KiB"),
+        ("buffer", "16KiB,512KiB"),
         ("overtaken_by", "2,4"),
         ("queue", "20"),
         ("lasts", "3s"),

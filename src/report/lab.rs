@@ -20,6 +20,7 @@ pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> S
             Verdict::Confirmed => style.good("confirmed"),
             Verdict::Refined => style.bold("refined"),
             Verdict::Refuted => style.bad("refuted"),
+            Verdict::Untried => style.dim("untried"),
         };
         let _ =
             write!(out, "\n  {} {word} in {} of {} cases\n", style.bold(claim.name), found.held, found.of);
