@@ -69,7 +69,7 @@ pub fn rst_eats_413() -> Result<(), Box<dyn Error>> {
         });
         let task = world.spawn(client, |net: &Net| -> io::Result<(Vec<u8>, ErrorKind)> {
             let (mut stream, mut response) = (net.connect(WEB)?, Vec::new());
-            stream.write_all(&[b'x'; 100_000])?;
+            stream.write_all(&[b'x'; 10_000])?;
             net.sleep(100 * MS);
             let error = stream.read_to_end(&mut response).expect_err("no regular end");
             Ok((response, error.kind()))

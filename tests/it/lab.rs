@@ -2,15 +2,18 @@
 
 use super::judge::{fields, have};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tcpglass::lab::{EXPERIMENTS, Findings, Row, Setup};
 
 const CLIENT: &str = "ip.src == 10.77.0.1";
 const SERVER: &str = "ip.src == 10.77.0.2";
-const PURE: &str = "tcp.len == 0 && !tcp.flags.syn && !tcp.flags.fin && !tcp.flags.reset";
+const PURE: &str = "tcp.len == 0 && tcp.flags.syn == 0 && tcp.flags.fin == 0 && tcp.flags.reset == 0";
 
 /// Runs an experiment over fewer values and keeps its captures in a directory of this test's own.
 fn run(name: &str, sweep: &[(&str, &str)]) -> (Findings, PathBuf) {
-    let directory = std::env::temp_dir().join(format!("tcpglass-lab-{}-{name}", std::process::id()));
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let (process, run) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+    let directory = std::env::temp_dir().join(format!("tcpglass-lab-{process}-{run}"));
     let sweep = sweep.iter().map(|(n, v)| ((*n).to_owned(), v.split(',').map(str::to_owned).collect()));
     let setup =
         Setup { seed: 3, sweep: sweep.collect(), captures: Some(directory.clone()), ..Setup::default() };
