@@ -28,7 +28,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     axes: &[Axis { name: "server", values: "full,half,abort" }],
-    turns: &["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.linger", "link.rtt"],
+    turns: &["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.nagle", "tcp.linger", "link.rtt"],
     plot: Plot::bars("bytes"),
     run,
 };
@@ -45,6 +45,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                     ("tcp.keep_data_on_reset", keeps),
                     ("tcp.init_cwnd", "10"),
                     ("tcp.mss", "1460"),
+                    ("tcp.nagle", "off"),
                     ("tcp.linger", "off"),
                     ("link.rtt", "20ms"),
                 ];
