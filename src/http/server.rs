@@ -16,6 +16,8 @@ use std::sync::Arc;
 const INPUT_LIMIT: usize = 64 << 10;
 /// Bytes that wait for the stream.
 const OUTPUT_LIMIT: usize = 64 << 10;
+/// How long a request may take before the connection counts as one that can be spared.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// What is read and thrown away of a body that nobody wanted, to keep the connection (RFC 9112 §9.3).
 const DISCARD_LIMIT: u64 = 64 << 10;
 
@@ -211,9 +213,17 @@ impl ServerConn {
         }
     }
 
-    /// If no request is under way: when the connection will be closed for want of one.
-    pub fn spare_until(&self) -> Option<Instant> {
-        self.deadline.filter(|_| matches!(self.phase, Phase::Idle | Phase::Head))
+    /// If no request is under way: when the connection will be closed for want of one, or of the peer's FIN. One that has
+    /// not sent its first request, or is about to send one, has a second's time before it counts as one without.
+    pub fn spare_until(&self, now: Instant) -> Option<Instant> {
+        let deadline = self.deadline?;
+        let begun = deadline - self.config.header_timeout;
+        match self.phase {
+            Phase::Linger => Some(deadline),
+            Phase::Idle if self.answered > 0 => Some(deadline),
+            Phase::Idle | Phase::Head if now.since(begun) >= FIRST_REQUEST => Some(deadline),
+            _ => None,
+        }
     }
 
     /// Whether the connection is between two requests.

@@ -9,13 +9,15 @@ use crate::http::{Config, Endpoint, Refusal, RequestHead, ServerConn, ServerEven
 use crate::stack::{Accepted, ConnId, ListenerId, Owner, Ready, Stack, StackError};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// How soon to look again for one, if none was found.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Connections that are looked at to find one that can be spared.
 const CANDIDATES: usize = 64;
 /// Finished exchanges that wait to be looked at.
@@ -65,6 +67,7 @@ pub struct HttpServer {
     slots: Slab<Slot>,
     /// Where the search for a connection that can be spared goes on.
     hand: usize,
+    look_again: Option<Instant>,
     by_id: HashMap<ConnId, usize>,
     timers: Timers,
     scratch: Scratch,
@@ -119,6 +122,7 @@ impl HttpServer {
             accept_later: false,
             slots: Slab::new(),
             hand: 0,
+            look_again: None,
             by_id: HashMap::new(),
             timers: Timers::default(),
             scratch: Scratch::new(),
@@ -177,6 +181,7 @@ impl HttpServer {
             let full = self.slots.len() >= self.config.max_connections as usize;
             if full && !self.make_room(now, stack) {
                 self.accept_later = true;
+                self.look_again = Some(now + LOOK_AGAIN);
                 return;
             }
             let Some(accepted) = stack.accept(listener, self.owner) else { return };
@@ -190,7 +195,7 @@ impl HttpServer {
         let mut spare: Option<(Instant, usize)> = None;
         for _ in 0..CANDIDATES.min(self.slots.capacity()) {
             self.hand = (self.hand + 1) % self.slots.capacity();
-            let until = self.slots.get(self.hand).and_then(|slot| slot.http.spare_until());
+            let until = self.slots.get(self.hand).and_then(|slot| slot.http.spare_until(now));
             spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
         }
         let Some((_, key)) = spare else { return false };
@@ -506,6 +511,7 @@ impl Service for HttpServer {
         self.due(now, stack);
         if self.accept_later {
             self.accept_later = false;
+            self.look_again = None;
             for n in 0..self.listeners.len() {
                 self.accept(now, stack, self.listeners[n]);
             }
@@ -513,7 +519,10 @@ impl Service for HttpServer {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if self.started { self.timers.next() } else { Some(Instant::ZERO) }
+        if !self.started {
+            return Some(Instant::ZERO);
+        }
+        self.timers.next().into_iter().chain(self.look_again).min()
     }
 
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
