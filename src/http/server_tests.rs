@@ -332,7 +332,7 @@ fn timeouts_are_answered_408_unless_the_connection_is_idle_rfc_9112_9_5() {
     assert_eq!(bench.answers(), ["408 close", "FIN"], "a head that comes too slowly");
     assert_eq!(bench.seen, ["408"]);
 
-    let mut bench = Bench::new(|_| {});
+    let mut bench = Bench::new(|c| c.min_rate = 0);
     bench.hear(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
     for _ in 0..3 {
         bench.wait(59 * second);

@@ -404,6 +404,7 @@ impl HttpServer {
         recording.exchange.status = slot.http.status().map_or(0, |s| s.as_u16());
         recording.exchange.bytes = slot.http.body_sent();
         recording.exchange.ended = match slot.http.keeps() {
+            _ if slot.http.must_abort() => Ended::Aborted,
             true => Ended::Kept,
             false => Ended::Closed,
         };

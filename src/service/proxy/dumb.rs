@@ -25,6 +25,8 @@ pub(super) struct Dumb {
     timeout: Duration,
     late: bool,
     finished: bool,
+    /// Bytes read and written.
+    moved: u64,
 }
 
 impl Dumb {
@@ -40,6 +42,7 @@ impl Dumb {
             timeout: http.header_timeout,
             late: false,
             finished: false,
+            moved: 0,
         }
     }
 
@@ -57,20 +60,27 @@ impl Dumb {
         if self.late && !self.begun {
             return Ok(Turn::Over { abort: false });
         }
-        self.read_request(cx, client, upstream)?;
-        if let Some(why) = upstream.failed() {
-            self.answer(
-                cx,
-                match why {
-                    Unreachable::TimedOut => "504 Gateway Timeout",
-                    Unreachable::Name | Unreachable::Refused => "502 Bad Gateway",
-                },
-            );
-            upstream.close(cx);
+        // Events come once: what one side has taken makes room for more of the other, which is there already.
+        loop {
+            let before = self.moved;
+            self.read_request(cx, client, upstream)?;
+            if let Some(why) = upstream.failed() {
+                self.answer(
+                    cx,
+                    match why {
+                        Unreachable::TimedOut => "504 Gateway Timeout",
+                        Unreachable::Name | Unreachable::Refused => "502 Bad Gateway",
+                    },
+                );
+                upstream.close(cx);
+            }
+            self.relay(cx, client, upstream);
+            let mut stream = cx.stack.stream(cx.now, client.id);
+            self.moved += put(&mut self.down, &mut stream)?;
+            if self.moved == before {
+                break;
+            }
         }
-        self.relay(cx, client, upstream);
-        let mut stream = cx.stack.stream(cx.now, client.id);
-        put(&mut self.down, &mut stream)?;
         if self.down.is_empty() && self.finished {
             return Ok(Turn::Over { abort: false });
         }
@@ -91,6 +101,7 @@ impl Dumb {
             match cx.stack.stream(cx.now, client.id).read(&mut scratch[..limit]) {
                 Ok(0) => client.eof = true,
                 Ok(n) if self.begun => {
+                    self.moved += n as u64;
                     self.body -= n as u64;
                     self.up.extend_from_slice(&scratch[..n]);
                 }
@@ -152,7 +163,11 @@ impl Dumb {
     fn relay(&mut self, cx: &mut Cx, client: &Side, upstream: &mut Upstream) {
         let mut ended = false;
         if let Some(mut stream) = upstream.stream(cx) {
-            ended |= put(&mut self.up, &mut stream).is_err();
+            match put(&mut self.up, &mut stream) {
+                Ok(n) => self.moved += n,
+                // What the server has said before is still there to be read.
+                Err(_) => self.up.clear(),
+            }
             // The client's end is passed on, so that it is not only the server's patience that ends a hang.
             if client.eof && self.up.is_empty() {
                 stream.close_write();
@@ -166,7 +181,7 @@ impl Dumb {
             self.down.truncate(at + got.unwrap_or(0));
             match got {
                 Ok(0) => ended = true,
-                Ok(_) => {}
+                Ok(n) => self.moved += n as u64,
                 Err(StreamError::WouldBlock) => break,
                 Err(_) => ended = true,
             }
@@ -189,8 +204,9 @@ impl Dumb {
     }
 }
 
-/// Gives the stream what it takes.
-fn put(bytes: &mut Vec<u8>, stream: &mut impl ByteStream) -> Result<(), StreamError> {
+/// Gives the stream what it takes, and returns how much that was.
+fn put(bytes: &mut Vec<u8>, stream: &mut impl ByteStream) -> Result<u64, StreamError> {
+    let before = bytes.len();
     while !bytes.is_empty() {
         match stream.write(bytes) {
             Ok(0) | Err(StreamError::WouldBlock) => break,
@@ -198,5 +214,5 @@ fn put(bytes: &mut Vec<u8>, stream: &mut impl ByteStream) -> Result<(), StreamEr
             Err(e) => return Err(e),
         }
     }
-    Ok(())
+    Ok((before - bytes.len()) as u64)
 }
