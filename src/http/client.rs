@@ -427,9 +427,9 @@ impl ClientConn {
             && !head.fields.list_has("Connection", "close")
             && self.config.keepalive;
         self.promise = head.fields.keep_alive();
-        // Only the newest request can have a body that is still being sent. RFC 9112 §9.5: an answer before its end
-        // that is an error, or closes, says that nobody reads it.
-        let refused = head.status.is_client_error() || head.status.is_server_error() || !self.keep;
+        // Only the newest request can have a body that is still being sent. RFC 9112 §9.5: an error before its end
+        // says that nobody reads it. An echo answers early, too, and wants the rest.
+        let refused = head.status.is_client_error() || head.status.is_server_error();
         let waiting = matches!(self.sending, Sending::AwaitContinue { .. });
         if self.unanswered.len() == 1 && (waiting || (refused && self.is_sending())) {
             self.sending = Sending::Abandoned;
