@@ -252,8 +252,6 @@ fn expansion(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Str
 
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
-    // 2 answers a peer that asks for ECN.
-    ("net.ipv4.tcp_ecn", &["0", "2"]),
     ("net.ipv4.tcp_mtu_probing", &["0"]),
     ("net.ipv4.tcp_frto", &["0", "1", "2"]),
     ("net.ipv4.tcp_fack", &["0"]),
@@ -376,6 +374,12 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             _ => Vec::new(),
         }),
         "net.ipv4.tcp_timestamps" => switch("tcp.timestamps"),
+        "net.ipv4.tcp_ecn" => {
+            let mode = ["off", "on", "passive"][number(0, 2)? as usize];
+            Ok(vec![Change::Knob("tcp.ecn", mode.to_string())])
+        }
+        // Off means that a SYN that is sent again still asks for ECN.
+        "net.ipv4.tcp_ecn_fallback" if value == "1" => Ok(Vec::new()),
         "net.ipv4.tcp_slow_start_after_idle" => switch("tcp.slow_start_after_idle"),
         // On is the default; how far the window is scaled is the profile's and the buffer's business.
         "net.ipv4.tcp_window_scaling" => Ok(match number(0, 1)? {

@@ -210,7 +210,8 @@ fn continues(sent: &Sent, next: &Sent) -> bool {
         && next.tcp.len > 0
         && next.tcp.len.checked_add(sent.tcp.len).is_some()
         && !sent.tcp.flags.intersects(tail)
-        && first(&next.tcp) == first(&sent.tcp)
+        // CWR stays on the first (RFC 3168 §6.1.2).
+        && first(&next.tcp) == first(&sent.tcp) & !Flags::CWR.0
         && (next.tcp.ack, next.tcp.win, &next.tcp.options) == (sent.tcp.ack, sent.tcp.win, &sent.tcp.options)
 }
 

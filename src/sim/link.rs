@@ -8,6 +8,7 @@ pub use config::{KNOBS, LinkConfig};
 
 use super::rng::Rng;
 use super::rule::{Action, Passing, Rule};
+use crate::segment::Ecn;
 use crate::time::{Duration, Instant};
 use crate::wire::{self, Decoded};
 use std::cmp::{Ordering, Reverse};
@@ -33,6 +34,8 @@ pub struct Fate {
     pub reordered: bool,
     /// A rule lets it arrive so much later.
     pub delayed: Duration,
+    /// It is ECN-capable and was marked (RFC 3168).
+    pub marked: bool,
 }
 
 /// Why a link dropped a packet.
@@ -54,18 +57,18 @@ impl Fate {
     /// Nothing but this happens to the packet.
     pub fn plain(arrives: Result<Instant, Dropped>) -> Fate {
         let delayed = Duration::ZERO;
-        Fate { arrives, corrupted: false, duplicated: false, reordered: false, delayed }
+        Fate { arrives, corrupted: false, duplicated: false, reordered: false, delayed, marked: false }
     }
 
     /// Whether the packet goes its way untouched.
     pub fn is_plain(&self) -> bool {
         self.arrives.is_ok()
             && self.delayed.is_zero()
-            && !(self.corrupted || self.duplicated || self.reordered)
+            && !(self.corrupted || self.duplicated || self.reordered || self.marked)
     }
 
     /// The stable words for what was done to it: `lost`, `lost-nth`, `queue-full`, `corrupted`, `duplicated`,
-    /// `reordered`, `delayed`, `dropped-by-rule`, `reset-by-rule`.
+    /// `reordered`, `delayed`, `marked`, `dropped-by-rule`, `reset-by-rule`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         let dropped = self.arrives.err().map(|dropped| match dropped {
             Dropped::Lost => "lost",
@@ -79,6 +82,7 @@ impl Fate {
             (self.duplicated, "duplicated"),
             (self.reordered, "reordered"),
             (!self.delayed.is_zero(), "delayed"),
+            (self.marked, "marked"),
         ];
         dropped.into_iter().chain(marks.into_iter().filter_map(|(set, word)| set.then_some(word)))
     }
@@ -107,6 +111,8 @@ pub struct Totals {
     pub ruled_out: u64,
     /// Delayed by a rule.
     pub delayed: u64,
+    /// Delivered with a congestion mark.
+    pub marked: u64,
 }
 
 impl Totals {
@@ -119,6 +125,7 @@ impl Totals {
                 self.duplicated += u64::from(fate.duplicated);
                 self.reordered += u64::from(fate.reordered);
                 self.delayed += u64::from(!fate.delayed.is_zero());
+                self.marked += u64::from(fate.marked);
             }
             Err(Dropped::Lost) => self.lost += 1,
             Err(Dropped::Nth(_)) => self.lost_nth += 1,
@@ -156,6 +163,7 @@ struct Dice {
     reorder: Rng,
     duplicate: Rng,
     corrupt: Rng,
+    mark: Rng,
 }
 
 struct Packet {
@@ -179,10 +187,12 @@ impl Link {
     /// A link whose faults follow from `seed`; `salt` tells links of one seed apart.
     pub fn new(config: &LinkConfig, seed: u64, salt: u64) -> Link {
         let dice = |fault| Rng::new(seed, salt.wrapping_mul(4).wrapping_add(fault));
+        // Counted from the other end: the others' faults stay where they were before there was this one.
+        let mark = Rng::new(seed, !salt);
         Link {
             config: config.clone(),
             rules: Vec::new(),
-            dice: Dice { loss: dice(0), reorder: dice(1), duplicate: dice(2), corrupt: dice(3) },
+            dice: Dice { loss: dice(0), reorder: dice(1), duplicate: dice(2), corrupt: dice(3), mark },
             wire_free: Instant::ZERO,
             wire_rest: 0,
             waiting: VecDeque::new(),
@@ -260,6 +270,7 @@ impl Link {
         let duplicated = self.dice.duplicate.chance(self.config.duplicate);
         let reordered = self.dice.reorder.chance(self.config.reorder);
         let lost = self.dice.loss.chance(self.config.loss);
+        let by_chance = self.dice.mark.chance(self.config.ecn_mark);
         let nth = self.number_among_dropped(frame);
         let arrives = self.cross(now, frame.len()).ok_or(Dropped::QueueFull).and_then(|at| match nth {
             Some(n) => Err(Dropped::Nth(n)),
@@ -267,7 +278,12 @@ impl Link {
             None => Ok(at),
         });
         let there = arrives.is_ok();
+        let threshold = self.config.ecn_threshold as usize;
+        // The packet itself waits, too, unless the wire was free.
+        let congested = threshold > 0 && self.waiting.len() >= threshold;
+        let capable = matches!(wire::ecn_field(frame), Ecn::Ect0 | Ecn::Ect1);
         let mut fate = Fate {
+            marked: there && capable && (congested || by_chance),
             arrives,
             corrupted: there && corrupted,
             duplicated: there && duplicated,
@@ -346,6 +362,9 @@ impl Link {
     fn carry(&mut self, at: Instant, frame: &[u8], fate: Fate) {
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.extend_from_slice(frame);
+        if fate.marked {
+            wire::mark(&mut copy);
+        }
         if fate.corrupted {
             turn_a_bit(&mut copy, &mut self.dice.corrupt);
         }

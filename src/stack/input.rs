@@ -6,7 +6,7 @@ use super::demux::Slot;
 use super::icmp::{self, Problem, Quoted};
 use super::output::Reply;
 use super::{Stack, host, rst};
-use crate::segment::{Arrival, Flags, Segment};
+use crate::segment::{Arrival, Ecn, Flags, Segment};
 use crate::seq::Seq;
 use crate::tcp::{Cause, Conn, Cx, DropReason, Received, RstWhy, Snapshot, Verdict};
 use crate::time::Instant;
@@ -133,8 +133,13 @@ impl Stack {
         let ts_offset = self.secrets.timestamp_offset(&flow);
         let mtu = self.config.mtu;
         let opts = self.opts.clone();
+        let mut syn = *seg;
+        if packet.envelope.ecn != Ecn::NotEct {
+            // A SYN that asks for ECN is not ECN-capable itself (RFC 3168 §6.1.1): this field cannot be trusted.
+            syn.flags = Flags(syn.flags.0 & !(Flags::ECE.0 | Flags::CWR.0));
+        }
         let index = self.add_conn(now, flow, Home::HalfOpen(id), |cx| {
-            Conn::accept(cx, iss, ts_offset, flow.ip_header(), mtu, seg, opts)
+            Conn::accept(cx, iss, ts_offset, flow.ip_header(), mtu, &syn, opts)
         });
         let entry = &*self.conns[index as usize];
         let about = About { conn: Some(entry.number), state: Some(entry.conn.snapshot()), ..about };

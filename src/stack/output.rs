@@ -75,7 +75,7 @@ impl Stack {
 
     fn send_reply<T: TxToken>(&mut self, now: Instant, token: T, reply: Reply, looped: bool) {
         let out = Outgoing {
-            envelope: envelope(&reply.flow, self.take_ident(1), self.tcp.ttl, self.tcp.dscp),
+            envelope: envelope(&reply.flow, self.take_ident(1), self.tcp.ttl, self.tcp.dscp, Ecn::NotEct),
             seg: reply.seg,
             payload: Payload::default(),
             gso_size: None,
@@ -127,7 +127,7 @@ impl Stack {
                 continue;
             };
             let (seg, cause, gso_size) = (transmit.seg, transmit.cause, transmit.gso_size);
-            let envelope = envelope(&entry.flow, self.ident, ttl, dscp);
+            let envelope = envelope(&entry.flow, self.ident, ttl, dscp, transmit.ecn);
             // A super-segment takes as many identifications as packets it becomes.
             let packets = gso_size.map_or(1, |size| seg.len.div_ceil(size.get().into()).max(1));
             self.ident = self.ident.wrapping_add(packets as u16);
@@ -224,8 +224,8 @@ impl Looped {
 
 /// The addresses are those of the flow, from its first segment to its last: RFC 9293 §3.9.1.1 (MUST-45). What was
 /// set reaches the IP header as it is: §3.9.1.9 (SHLD-22).
-fn envelope(flow: &Flow, ident: u16, hops: u8, dscp: u8) -> Envelope {
-    Envelope { src: flow.local(), dst: flow.remote(), ecn: Ecn::NotEct, dscp, ident, hops }
+fn envelope(flow: &Flow, ident: u16, hops: u8, dscp: u8, ecn: Ecn) -> Envelope {
+    Envelope { src: flow.local(), dst: flow.remote(), ecn, dscp, ident, hops }
 }
 
 /// How much a connection may send at once.

@@ -70,6 +70,7 @@ impl Waiting {
             rwnd: 0,
             unsent: 0,
             limit: Blocked::Closed,
+            ecn: None,
         }
     }
 

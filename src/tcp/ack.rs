@@ -121,6 +121,12 @@ impl Ack {
         self.quick = 0;
     }
 
+    /// The next `segments` are acknowledged at once, at least.
+    pub(super) fn hurry(&mut self, segments: u8) {
+        self.quick = self.quick.max(segments);
+        self.interactive = false;
+    }
+
     /// `TCP_QUICKACK`.
     pub(super) fn set_quick(&mut self, on: bool) {
         self.quick = if on { u8::MAX } else { 0 };

@@ -171,6 +171,8 @@ pub enum AckNowWhy {
     Handshake,
     /// A window or keep-alive probe is answered.
     Probe,
+    /// A congestion mark came, or the peer has reduced its window (RFC 3168).
+    Ecn,
 }
 
 impl Cause {
@@ -205,6 +207,7 @@ impl Cause {
                 AckNowWhy::NoDelay => "ack-now(no-delay)",
                 AckNowWhy::Handshake => "ack-now(handshake)",
                 AckNowWhy::Probe => "ack-now(probe)",
+                AckNowWhy::Ecn => "ack-now(ecn)",
             },
         }
     }
@@ -332,4 +335,6 @@ pub struct Snapshot {
     pub unsent: u32,
     /// What keeps them from being sent.
     pub limit: Blocked,
+    /// Segments that came with a congestion mark (RFC 3168); `None` unless both ends take part.
+    pub ecn: Option<u32>,
 }

@@ -27,6 +27,17 @@ pub enum Congestion {
     Custom(Custom),
 }
 
+/// Explicit congestion notification (RFC 3168).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EcnMode {
+    /// Never.
+    Off,
+    /// Asked for by `connect` and granted to who asks.
+    On,
+    /// Granted to who asks, never asked for.
+    Passive,
+}
+
 /// Whether the window scale option is offered, and with which shift (RFC 7323 §2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WindowScale {
@@ -85,6 +96,10 @@ pub struct Config {
     pub prr: bool,
     /// Take a window reduction back when nothing had been lost (RFC 3522, RFC 4015, RFC 3708).
     pub undo: bool,
+    /// Explicit congestion notification (RFC 3168).
+    pub ecn: EcnMode,
+    /// A congestion mark takes less of the window than a loss (RFC 8511): CUBIC keeps 85 %, NewReno 80 %.
+    pub abe: bool,
     /// Offer and use time stamps (RFC 7323).
     pub timestamps: bool,
     /// Offer window scaling (RFC 7323).
@@ -175,6 +190,8 @@ impl Config {
             tail_loss_probe: true,
             prr: true,
             undo: true,
+            ecn: EcnMode::Passive,
+            abe: false,
             timestamps: true,
             window_scale: WindowScale::Auto,
             mss: None,
@@ -221,6 +238,7 @@ impl Config {
             congestion: Congestion::NewReno,
             hystart: false,
             reno_catch_up: true,
+            ecn: EcnMode::On,
             rto_min: Duration::from_secs(1),
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),
@@ -249,6 +267,7 @@ impl Config {
             tail_loss_probe: false,
             prr: false,
             undo: false,
+            ecn: EcnMode::Off,
             timestamps: false,
             ..Config::rfc()
         }

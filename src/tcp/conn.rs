@@ -5,6 +5,7 @@ use super::cause::{AckNowWhy, Blocked, RstWhy, Snapshot};
 use super::config::{Config, Congestion, Nagle, WindowScale};
 use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
+use super::ecn::Ecn;
 use super::log::{Log, Note};
 use super::rack::Rack;
 use super::receive::Receive;
@@ -210,6 +211,7 @@ pub struct Conn {
     pub(super) ack: Ack,
     pub(super) ts: Timestamping,
     pub(super) sack: bool,
+    pub(super) ecn: Ecn,
     pub(super) scaling: bool,
     pub(super) ip_header: u16,
     pub(super) mtu: u16,
@@ -275,6 +277,7 @@ impl Conn {
                 last_ack_sent: Seq(0),
             },
             sack: cx.cfg.sack,
+            ecn: Ecn::default(),
             scaling: cx.cfg.window_scale != WindowScale::Off,
             ip_header,
             mtu,
@@ -343,6 +346,7 @@ impl Conn {
         // RFC 7323 §2.3: a shift above 14 is taken for 14.
         self.snd.shift = if self.scaling { window_scale.unwrap_or(0).min(14) } else { 0 };
         self.sack &= sack_permitted;
+        self.ecn.agree(cx.cfg, self.active, syn);
         self.ts.on &= timestamps.is_some();
         if !self.active {
             let stamps = if self.ts.on { 12 } else { 0 };
@@ -668,6 +672,7 @@ impl Conn {
             rwnd: self.snd.wnd,
             unsent: self.snd.unsent(),
             limit: self.blocked,
+            ecn: self.marks(),
         }
     }
 

@@ -99,7 +99,7 @@ impl Conn {
             if self.intents.syn {
                 self.ack.at_once(AckNowWhy::Handshake);
             }
-            seg.flags = Flags(seg.flags.0 & !Flags::SYN.0);
+            seg.flags = Flags(seg.flags.0 & !(Flags::SYN.0 | Flags::ECE.0));
             seg.seq += 1;
             // The window of a SYN is never scaled (RFC 7323 §2.2); from here on it will be.
             seg.window >>= self.snd.shift;
@@ -326,6 +326,7 @@ impl Conn {
             self.intents.rst = Some((seg.ack, None, RstWhy::UnreadData));
             return Received::new(Verdict::InOrder);
         }
+        self.take_marks(seg, arrival.ecn, news);
         let trimmed = cut || seg.seq.lt(self.rcv.nxt);
         if seg.seq.lt(self.rcv.nxt) {
             self.report_twice(cx, seg.seq, self.rcv.nxt.min(seg.end()));

@@ -1,6 +1,6 @@
 //! What are the engine's settings called? The rows behind `--set tcp.…`.
 
-use super::{Config, Congestion, Nagle, RtoFloor, WindowScale};
+use super::{Config, Congestion, EcnMode, Nagle, RtoFloor, WindowScale};
 use crate::knob::{
     Knob, ValueError, duration, duration_in, number, show_duration, show_size, show_switch, size, switch,
 };
@@ -207,6 +207,38 @@ pub static KNOBS: &[Knob<Config>] = &[
         rfc: "RFC 3522, RFC 4015, RFC 3708",
         get: |c| show_switch(c.undo),
         set: |c, v| Ok(c.undo = switch(v)?),
+    },
+    Knob {
+        name: "tcp.ecn",
+        values: "off|on|passive",
+        meaning: "explicit congestion notification: never, asked for and granted, granted to who asks",
+        linux: "net.ipv4.tcp_ecn 0, 1, 2",
+        rfc: "RFC 3168, RFC 8311",
+        get: |c| match c.ecn {
+            EcnMode::Off => "off".into(),
+            EcnMode::On => "on".into(),
+            EcnMode::Passive => "passive".into(),
+        },
+        set: |c, v| {
+            c.ecn = match v.trim() {
+                "passive" => EcnMode::Passive,
+                _ => match switch(v) {
+                    Ok(true) => EcnMode::On,
+                    Ok(false) => EcnMode::Off,
+                    Err(_) => return Err(ValueError(format!("{v:?} is none of off, on, passive"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.abe",
+        values: "on|off",
+        meaning: "a congestion mark leaves more of the window than a loss: 85 % (cubic) or 80 % (newreno)",
+        linux: "",
+        rfc: "RFC 8511",
+        get: |c| show_switch(c.abe),
+        set: |c, v| Ok(c.abe = switch(v)?),
     },
     Knob {
         name: "tcp.timestamps",

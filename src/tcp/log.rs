@@ -65,6 +65,8 @@ pub enum CwndWhy {
     Rto,
     /// Loss was detected and recovery begins.
     Recovery,
+    /// The peer echoed a congestion mark (RFC 3168).
+    Ecn,
     /// Recovery is over.
     Recovered,
     /// Nothing had been lost after all.

@@ -10,6 +10,7 @@ mod cause;
 mod config;
 pub mod congestion;
 mod conn;
+mod ecn;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
@@ -37,7 +38,7 @@ pub use crate::dropped::DropReason;
 pub use cause::{
     AckNowWhy, Blocked, Cause, DataWhy, Piggyback, Received, Release, RstWhy, Snapshot, Verdict,
 };
-pub use config::{Config, Congestion, Nagle, RtoFloor, WindowScale};
+pub use config::{Config, Congestion, EcnMode, Nagle, RtoFloor, WindowScale};
 pub use conn::{Conn, Cx, Event, Opts, Shutdown, TimeWait};
 pub use knobs::KNOBS;
 pub use log::{CwndWhy, Log, Note};

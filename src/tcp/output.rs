@@ -3,12 +3,12 @@
 use super::cause::{Blocked, Cause, DataWhy, Release, Snapshot};
 use super::config::Nagle;
 use super::conn::{Conn, Cx};
+use super::ecn::Ecn as EcnState;
 use super::log::{CwndWhy, Note};
-use super::recovery::Phase;
 use super::send::Fin;
 use super::state::State;
 use super::timers::Timer;
-use crate::segment::{Flags, Options, SackBlocks, Segment, Timestamps};
+use crate::segment::{Ecn, Flags, Options, SackBlocks, Segment, Timestamps};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use std::num::NonZeroU16;
@@ -38,6 +38,8 @@ pub struct Transmit<'a> {
     pub payload: Payload<'a>,
     /// Payload bytes per segment of the wire, if this is a super-segment.
     pub gso_size: Option<NonZeroU16>,
+    /// The ECN field of its packet.
+    pub ecn: Ecn,
     /// Why it is sent.
     pub cause: Cause,
     /// The connection's numbers after it.
@@ -78,7 +80,7 @@ impl Conn {
         self.restart_after_idle(cx);
         match self.decide(cx, room) {
             Decision::Send(plan) => {
-                let seg = self.commit(cx, &plan);
+                let (seg, ecn) = self.commit(cx, &plan);
                 let full = self.full_payload(&seg.options);
                 let state = self.snapshot();
                 let (a, b) = match seg.len {
@@ -86,7 +88,7 @@ impl Conn {
                     n => self.snd.bytes(seg.seq, n),
                 };
                 let gso_size = if seg.len > full { NonZeroU16::new(full as u16) } else { None };
-                Some(Transmit { seg, payload: Payload(a, b), gso_size, cause: plan.cause, state })
+                Some(Transmit { seg, payload: Payload(a, b), gso_size, ecn, cause: plan.cause, state })
             }
             Decision::Wait(blocked) => {
                 self.wait(cx, blocked);
@@ -161,7 +163,7 @@ impl Conn {
             Cause::Rto { nth: self.retries, waited: cx.now.since(lost.last_sent) }
         } else if self.repairs_after_timeout() {
             Cause::RtoRecovery
-        } else if self.recovery.phase == Phase::Open {
+        } else if !self.recovery.repairs() {
             // Nothing but a router's word makes a segment lost without a recovery.
             Cause::MtuRetransmit
         } else if self.uses_rack(cx) && (lost.times > 1 || !self.recovery.counted) {
@@ -282,18 +284,22 @@ impl Conn {
     }
 
     /// Makes the segment and changes the state accordingly.
-    fn commit(&mut self, cx: &mut Cx, plan: &Plan) -> Segment {
+    fn commit(&mut self, cx: &mut Cx, plan: &Plan) -> (Segment, Ecn) {
         let now = cx.now;
         let mut seg = Segment { seq: self.snd.nxt, ..Segment::default() };
+        let new = matches!(plan.kind, Kind::New { len, .. } if len > 0);
         match plan.kind {
             Kind::Reset(seq, ack) => {
                 self.intents.rst = None;
-                let Some(ack) = ack else { return Segment { seq, flags: Flags::RST, ..seg } };
+                let Some(ack) = ack else {
+                    return (Segment { seq, flags: Flags::RST, ..seg }, Ecn::NotEct);
+                };
                 // RFC 7323 §3.2: time stamps SHOULD be in a RST, too. An answer to a stranger's segment has none.
                 let options = Options { sack: SackBlocks::NONE, ..self.data_options(cx) };
-                return Segment { seq, ack, flags: Flags::RST | Flags::ACK, options, ..seg };
+                let (flags, ecn) = self.ecn.on_sent(false);
+                return (Segment { seq, ack, flags: Flags::RST | Flags::ACK | flags, options, ..seg }, ecn);
             }
-            Kind::Syn => return self.commit_syn(cx, seg),
+            Kind::Syn => return (self.commit_syn(cx, seg), Ecn::NotEct),
             Kind::Again { start, end } => {
                 let data_end = self.snd.data_end();
                 let fin = end.gt(data_end);
@@ -369,7 +375,8 @@ impl Conn {
             }
             Kind::Ack => {}
         }
-        seg.flags |= Flags::ACK;
+        let (flags, ecn) = self.ecn.on_sent(new);
+        seg.flags |= Flags::ACK | flags;
         seg.ack = self.rcv.nxt;
         seg.options = self.data_options(cx);
         seg.window = self.rcv.advertise();
@@ -380,7 +387,7 @@ impl Conn {
         self.rcv.reported();
         self.ack.on_sent(seg.len > 0);
         self.timers.clear(Timer::Ack);
-        seg
+        (seg, ecn)
     }
 
     fn commit_syn(&mut self, cx: &mut Cx, mut seg: Segment) -> Segment {
@@ -390,6 +397,11 @@ impl Conn {
         if answering {
             seg.flags |= Flags::ACK;
             seg.ack = self.rcv.nxt;
+            if self.ecn.on {
+                seg.flags |= Flags::ECE;
+            }
+        } else {
+            seg.flags |= EcnState::request(cx.cfg, self.syns);
         }
         seg.window = self.rcv.syn_window();
         seg.options = Options {

@@ -22,6 +22,8 @@ const DUP_THRESH: u8 = 3;
 pub(super) enum Phase {
     /// Nothing.
     Open,
+    /// Nothing, but the window is on its way down because a router marked congestion.
+    Cwr,
     /// What duplicate or selective ACKs showed.
     Fast,
     /// What was in flight when the timer expired.
@@ -40,7 +42,7 @@ pub(super) struct Recovery {
     /// Without SACK each duplicate ACK says that a segment has left the network, not which: their bytes.
     left_network: u32,
     prr: Option<Prr>,
-    undo: Option<Undo>,
+    pub(super) undo: Option<Undo>,
     pub(super) probe: Option<Probe>,
     /// The last losses were found by the count of what was SACKed, not by time.
     pub(super) counted: bool,
@@ -59,7 +61,7 @@ struct Prr {
 
 /// What would show that the last reduction of the window was a mistake.
 #[derive(Clone, Copy, Debug)]
-struct Undo {
+pub(super) struct Undo {
     /// SND.UNA when it was made: older duplicate reports say nothing.
     marker: Seq,
     /// Our clock at the first retransmission: an older echo is of the original (RFC 3522 §3.2).
@@ -90,6 +92,16 @@ impl Recovery {
             probe: None,
             counted: false,
         }
+    }
+
+    /// Nothing is being repaired and the window is not being reduced.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// A loss is being repaired.
+    pub(super) fn repairs(&self) -> bool {
+        matches!(self.phase, Phase::Fast | Phase::Rto)
     }
 
     /// `len` bytes leave, again if `again`.
@@ -159,6 +171,9 @@ impl Conn {
             self.undo_if_late(cx, seg);
         }
         let lost = self.detect_loss(cx);
+        if self.reports_mark(seg) {
+            self.on_mark_reported(cx, prior_flight);
+        }
         if delivered > 0 {
             self.reduce_rate(delivered, acked > 0 && !lost);
         }
@@ -192,7 +207,7 @@ impl Conn {
         self.stalled_since = (self.snd.flight() > 0).then_some(cx.now);
         self.arm_user_timeout();
 
-        let repairing = self.recovery.phase == Phase::Fast;
+        let reducing = matches!(self.recovery.phase, Phase::Fast | Phase::Cwr) || self.reports_mark(seg);
         let recovery = &mut self.recovery;
         let over = seg.ack.ge(recovery.recover);
         match recovery.phase {
@@ -203,14 +218,12 @@ impl Conn {
                     recovery.recover = seg.ack - 1;
                 }
             }
+            Phase::Cwr if seg.ack.gt(recovery.recover) => self.end_reduction(cx),
+            Phase::Cwr => (recovery.dup_acks, recovery.left_network) = (0, 0),
             // RFC 6675 §5 (A).
             Phase::Fast if over => {
-                let from = recovery.prr.map_or(self.cc.cwnd(), |prr| prr.limit);
-                self.cc.on_recovered(cx.now);
                 self.rack.on_recovered();
-                *recovery =
-                    Recovery { phase: Phase::Open, dup_acks: 0, left_network: 0, prr: None, ..*recovery };
-                self.note_cwnd(cx, from, CwndWhy::Recovered);
+                self.end_reduction(cx);
             }
             Phase::Fast => {
                 // A partial acknowledgment: the segment behind it was lost as well (RFC 6582 §3.2 step 3).
@@ -231,7 +244,7 @@ impl Conn {
             }
         }
         // RFC 5681 §3.2 (6): the acknowledgment that ends fast recovery sets the window, it does not open it.
-        if !repairing {
+        if !reducing {
             let (now, mss, srtt) = (cx.now, self.mss(), self.rtt.srtt());
             let (cwnd, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
             let may_grow = !cx.cfg.cwnd_validation || self.usage.may_grow(cwnd, ssthresh);
@@ -247,6 +260,15 @@ impl Conn {
             self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
         }
         released.delivered
+    }
+
+    /// The window is where the reduction led.
+    fn end_reduction(&mut self, cx: &mut Cx) {
+        let from = self.send_limit();
+        self.cc.on_recovered(cx.now);
+        self.recovery =
+            Recovery { phase: Phase::Open, dup_acks: 0, left_network: 0, prr: None, ..self.recovery };
+        self.note_cwnd(cx, from, CwndWhy::Recovered);
     }
 
     /// TSecr as a measurement, where the scoreboard cannot tell which transmission was acknowledged (RFC 7323 §4.1).
@@ -271,7 +293,7 @@ impl Conn {
         let lost = if self.uses_rack(cx) {
             let enough = usize::from(DUP_THRESH);
             let counted = self.board.sacked_segments(enough) >= enough;
-            let urgent = self.recovery.phase != Phase::Open || counted;
+            let urgent = self.recovery.repairs() || counted;
             let window = self.rack.window(self.rtt.srtt(), urgent);
             let (lost, next) = self.board.judge_by_time(&self.rack, window, cx.now);
             if lost {
@@ -284,7 +306,7 @@ impl Conn {
         } else {
             self.sack && self.board.judge(self.mss())
         };
-        if self.recovery.phase != Phase::Open {
+        if self.recovery.repairs() {
             return lost;
         }
         // RFC 6582 §4, RFC 6675 §5.1: duplicates of what a recovery covers say nothing new. SACK tells them apart itself.
@@ -298,13 +320,12 @@ impl Conn {
                 _ => self.snd.nxt.since(self.recovery.limited_from),
             };
             let start = self.snd.flight() - limited;
-            self.reduce(cx, CongestionEvent::Loss, start, CwndWhy::Recovery);
-            // A window that nothing can reduce needs no spreading.
-            let spread = cx.cfg.prr && self.cc.ssthresh() < u32::MAX;
+            if self.recovery.is_open() {
+                self.reduce(cx, CongestionEvent::Loss, start, CwndWhy::Recovery);
+                self.spread(cx, start, 0);
+            }
+            // Else a mark has told of the same congestion already.
             self.recovery.phase = Phase::Fast;
-            self.recovery.recover = self.snd.nxt;
-            self.recovery.probe = None;
-            self.recovery.prr = spread.then_some(Prr { start, delivered: 0, out: 0, limit: 0 });
             self.timers.clear(Timer::Tail);
             if self.board.first_lost().is_none() {
                 self.board.lose_head(self.mss());
@@ -316,10 +337,28 @@ impl Conn {
         lost
     }
 
+    /// The window shrinks although nothing was lost; `flight` bytes were outstanding.
+    pub(super) fn begin_reduction(&mut self, cx: &mut Cx, flight: u32) {
+        let cwnd = self.cc.cwnd();
+        self.reduce(cx, CongestionEvent::Ecn, flight, CwndWhy::Ecn);
+        self.spread(cx, cwnd, cwnd);
+        self.recovery.phase = Phase::Cwr;
+    }
+
+    /// What is sent until all that is in flight now is acknowledged leaves room step by step, from `start` bytes on.
+    fn spread(&mut self, cx: &Cx, start: u32, limit: u32) {
+        // A window that nothing can reduce needs no spreading.
+        let spread = cx.cfg.prr && self.cc.ssthresh() < u32::MAX;
+        self.recovery.prr = spread.then_some(Prr { start, delivered: 0, out: 0, limit });
+        self.recovery.recover = self.snd.nxt;
+        self.recovery.probe = None;
+    }
+
     /// Makes the window smaller, and notes what would show that it was a mistake.
     fn reduce(&mut self, cx: &mut Cx, event: CongestionEvent, flight: u32, why: CwndWhy) {
         let from = self.cc.cwnd();
         self.cc.on_congestion(cx.now, event, flight, self.mss());
+        self.ecn.on_reduction();
         self.recovery.undo = cx.cfg.undo.then_some(Undo { marker: self.snd.una, stamp: None, unreported: 0 });
         self.note_cwnd(cx, from, why);
     }
@@ -368,6 +407,7 @@ impl Conn {
         let from = self.send_limit();
         self.cc.on_spurious();
         self.board.lose_nothing();
+        self.ecn.reduced = false;
         self.recovery.phase = Phase::Open;
         self.recovery.prr = None;
         self.recovery.undo = None;
@@ -384,7 +424,7 @@ impl Conn {
         self.timers.clear(Timer::Tail);
         let wanted = self.uses_rack(cx)
             && cx.cfg.tail_loss_probe
-            && self.recovery.phase == Phase::Open
+            && !self.recovery.repairs()
             && self.recovery.probe.is_none()
             && !self.board.is_empty()
             && self.board.sacked() == 0
@@ -399,7 +439,7 @@ impl Conn {
 
     /// The probe is due: new data if there is any that may leave, else the last segment again (RFC 8985 §7.3).
     pub(super) fn on_probe_time(&mut self, cx: &mut Cx) {
-        if self.recovery.phase != Phase::Open || self.board.is_empty() {
+        if self.recovery.repairs() || self.board.is_empty() {
             return;
         }
         self.timers.set(Timer::Rto, cx.now + self.rtt.rto());

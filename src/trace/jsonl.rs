@@ -100,6 +100,9 @@ impl<'a> Line<'a> {
         self.number("rwnd", s.rwnd);
         self.number("unsent", s.unsent);
         self.word("limit", s.limit.word());
+        if let Some(marks) = s.ecn {
+            self.number("ecn_marks", marks);
+        }
         self.out.push(b'}');
     }
 }

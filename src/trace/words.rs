@@ -4,13 +4,14 @@
 //! `start..end`, the end not included.
 
 use super::record::{Direction, EventKind, EventRecord, PacketRecord, Piece, Why};
-use crate::segment::{Flags, Options, Segment};
+use crate::segment::{Ecn, Flags, Segment};
 use crate::seq::Seq;
 use crate::tcp::{
     AckNowWhy, Cause, CloseReason, CwndWhy, DataWhy, DropReason, Note, Piggyback, Received, Release, RstWhy,
     Snapshot, Verdict,
 };
 use crate::time::{Duration, Spoken};
+use crate::wire;
 use std::fmt::{self, Write};
 
 /// Writes the packet's first comment: `why=WORD: sentence`.
@@ -29,10 +30,31 @@ pub(super) fn sentence(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Pi
         Why::Dropped(reason) => out.write_str(drop_reason(reason))?,
         Why::Host { text, .. } => write!(out, "{}", Clean(text))?,
     }
+    marks(out, packet, piece)?;
     if piece.of > 1 {
         write!(out, " ({} of {} from one super-segment)", piece.nth, piece.of)?;
     }
     Ok(())
+}
+
+/// What the packet says of congestion (RFC 3168), as the packet scripts write it: ` [ECT0]`, ` [CE]`, ` [ECE]`,
+/// ` [ECT0 CWR]`. What a SYN offers is said elsewhere.
+fn marks(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) -> fmt::Result {
+    let Some(seg) = packet.seg.filter(|seg| !seg.has(Flags::SYN)) else { return Ok(()) };
+    let field = match wire::ecn_field(packet.frame) {
+        Ecn::NotEct => None,
+        Ecn::Ect0 => Some("ECT0"),
+        Ecn::Ect1 => Some("ECT1"),
+        Ecn::Ce => Some("CE"),
+    };
+    let echo = seg.has(Flags::ECE).then_some("ECE");
+    let reduced = (seg.has(Flags::CWR) && piece.nth <= 1).then_some("CWR");
+    let mut before = " [";
+    for word in [field, echo, reduced].into_iter().flatten() {
+        write!(out, "{before}{word}")?;
+        before = " ";
+    }
+    if before == " " { out.write_char(']') } else { Ok(()) }
 }
 
 /// Writes the packet's second comment: the connection's numbers after it.
@@ -52,7 +74,11 @@ pub(super) fn state(out: &mut dyn Write, conn: Option<u32>, state: Option<&Snaps
         Some(srtt) => write!(out, " srtt={}", Tight(srtt))?,
         None => out.write_str(" srtt=unset")?,
     }
-    write!(out, " rto={} rwnd={} unsent={} limit={}", Tight(s.rto), s.rwnd, s.unsent, s.limit.word())
+    write!(out, " rto={} rwnd={} unsent={} limit={}", Tight(s.rto), s.rwnd, s.unsent, s.limit.word())?;
+    match s.ecn {
+        Some(marks) => write!(out, " ecn={marks}"),
+        None => Ok(()),
+    }
 }
 
 /// A segment with its numbers made relative.
@@ -112,12 +138,12 @@ fn sent(
 ) -> fmt::Result {
     let seg = &n.seg;
     match *cause {
-        Cause::Syn => write!(out, "opens the connection, offers {}", Offer(&seg.options)),
+        Cause::Syn => write!(out, "opens the connection, offers {}", Offer(seg)),
         Cause::SynRetransmit { nth, waited } => {
             write!(out, "retransmission {nth}, {} without an answer", Spoken(waited))?;
             timer(out, state)
         }
-        Cause::SynAck { nth: 0 } => write!(out, "accepts the connection, answers {}", Offer(&seg.options)),
+        Cause::SynAck { nth: 0 } => write!(out, "accepts the connection, answers {}", Offer(seg)),
         Cause::SynAck { nth } => {
             write!(out, "retransmission {nth}, the one before went unanswered")?;
             timer(out, state)
@@ -217,6 +243,7 @@ fn ack_now(out: &mut dyn Write, n: &Numbers, why: AckNowWhy) -> fmt::Result {
         AckNowWhy::NoDelay => write!(out, "acknowledges {ack}, ACKs are not delayed"),
         AckNowWhy::Handshake => write!(out, "acknowledges {ack}, completes the handshake"),
         AckNowWhy::Probe => write!(out, "acknowledges {ack} again, answers a probe"),
+        AckNowWhy::Ecn => write!(out, "acknowledges {ack}, a router marks congestion"),
     }
 }
 
@@ -270,8 +297,8 @@ fn received(out: &mut dyn Write, it: &Received, n: &Numbers, piece: Piece) -> fm
     let seg = &n.seg;
     let mut list = List { out, empty: true };
     match (seg.has(Flags::SYN), seg.has(Flags::ACK)) {
-        (true, true) => list.add(format_args!("SYN-ACK answers {}", Offer(&seg.options)))?,
-        (true, false) => list.add(format_args!("SYN offers {}", Offer(&seg.options)))?,
+        (true, true) => list.add(format_args!("SYN-ACK answers {}", Offer(seg)))?,
+        (true, false) => list.add(format_args!("SYN offers {}", Offer(seg)))?,
         _ => {}
     }
     if seg.has(Flags::RST) {
@@ -404,6 +431,7 @@ fn note(out: &mut dyn Write, note: &Note) -> fmt::Result {
                 match why {
                     CwndWhy::Rto => "the retransmission timer expired",
                     CwndWhy::Recovery => "loss was detected, recovery begins",
+                    CwndWhy::Ecn => "the peer saw a congestion mark",
                     CwndWhy::Recovered => "recovery is over",
                     CwndWhy::Undo => "nothing had been lost after all",
                     CwndWhy::Idle => "the connection was idle",
@@ -440,6 +468,7 @@ pub(super) fn cwnd_word(why: CwndWhy) -> &'static str {
     match why {
         CwndWhy::Rto => "rto",
         CwndWhy::Recovery => "recovery",
+        CwndWhy::Ecn => "ecn",
         CwndWhy::Recovered => "recovered",
         CwndWhy::Undo => "undone",
         CwndWhy::Idle => "idle",
@@ -457,12 +486,12 @@ impl fmt::Display for Count {
     }
 }
 
-/// The options of a SYN: `mss 1460, SACK, time stamps, window scale 7`.
-struct Offer<'a>(&'a Options);
+/// What a SYN offers: `MSS 1460, SACK, time stamps, window scale 7, ECN`.
+struct Offer<'a>(&'a Segment);
 
 impl fmt::Display for Offer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let o = self.0;
+        let (o, flags) = (&self.0.options, self.0.flags);
         let mut list = List { out: f, empty: true };
         if let Some(mss) = o.mss {
             list.add(format_args!("MSS {mss}"))?;
@@ -475,6 +504,9 @@ impl fmt::Display for Offer<'_> {
         }
         if let Some(shift) = o.window_scale {
             list.add(format_args!("window scale {shift}"))?;
+        }
+        if flags.contains(Flags::ECE) && flags.contains(Flags::CWR) != flags.contains(Flags::ACK) {
+            list.add(format_args!("ECN"))?;
         }
         if list.empty {
             list.add(format_args!("no options"))?;

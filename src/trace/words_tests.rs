@@ -30,6 +30,7 @@ fn snapshot() -> Snapshot {
         rwnd: 65_535,
         unsent: 37,
         limit: Blocked::Nagle,
+        ecn: None,
     }
 }
 

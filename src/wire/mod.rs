@@ -15,6 +15,7 @@ pub use encode::{encode, encode_partial, encoded_len};
 pub use super_segment::{piece, split_super};
 
 use crate::segment::{Ecn, Segment};
+use smoltcp::wire::Ipv4Packet;
 use std::net::{IpAddr, SocketAddr};
 
 /// The number of TCP among the IP protocols.
@@ -74,6 +75,30 @@ pub enum Decoded<'a> {
         /// What the protocol carries.
         body: &'a [u8],
     },
+}
+
+/// The ECN field of an IP packet; [`Ecn::NotEct`] of what is none.
+pub fn ecn_field(frame: &[u8]) -> Ecn {
+    match frame {
+        [first, second, ..] if first >> 4 == 4 => ecn_from_bits(*second),
+        [first, second, ..] if first >> 4 == 6 => ecn_from_bits(second >> 4),
+        _ => Ecn::NotEct,
+    }
+}
+
+/// Marks a packet that is ECN-capable with [`Ecn::Ce`], as a congested router does (RFC 3168 §5); false if it is not.
+pub fn mark(frame: &mut [u8]) -> bool {
+    if !matches!(ecn_field(frame), Ecn::Ect0 | Ecn::Ect1) {
+        return false;
+    }
+    if frame[0] >> 4 == 4 {
+        let mut ip = Ipv4Packet::new_unchecked(frame);
+        ip.set_ecn(ecn_bits(Ecn::Ce));
+        ip.fill_checksum();
+    } else {
+        frame[1] |= ecn_bits(Ecn::Ce) << 4;
+    }
+    true
 }
 
 pub(crate) fn ecn_bits(ecn: Ecn) -> u8 {

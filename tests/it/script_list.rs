@@ -78,6 +78,16 @@ scripts! {
         slow_start
         window_of_the_peer_limits
     ;
+    ecn:
+        active_and_reduction
+        passive_does_not_ask
+        passive_echoes_until_cwr
+        repetitions_are_not_capable
+        reset_echoes
+        syn_ack_again
+        syn_falls_back
+        syn_that_is_capable_is_not_believed
+    ;
     handshake:
         begins_anew_half_open
         accept_blocks

@@ -52,6 +52,7 @@ fn snapshot() -> Snapshot {
         rwnd: 65_535,
         unsent: 0,
         limit: Blocked::Idle,
+        ecn: None,
     }
 }
 

@@ -179,6 +179,8 @@ const BAD: LinkConfig = LinkConfig {
     reorder: 10_000_000,
     duplicate: 10_000_000,
     corrupt: 10_000_000,
+    ecn_threshold: 0,
+    ecn_mark: 0,
     drop_nth: Vec::new(),
 };
 

@@ -25,6 +25,11 @@ pub struct LinkConfig {
     pub duplicate: u32,
     /// Share of packets in which one bit is turned over, parts per billion.
     pub corrupt: u32,
+    /// Packets waiting for the wire from which on those that are ECN-capable are marked instead of waiting to be dropped
+    /// (RFC 3168 §5); 0 never.
+    pub ecn_threshold: u32,
+    /// Share of the ECN-capable packets that are marked by chance, parts per billion.
+    pub ecn_mark: u32,
     /// Packets to lose by number: wire segments with data, counted in each direction from 1.
     pub drop_nth: Vec<u32>,
 }
@@ -39,6 +44,8 @@ impl Default for LinkConfig {
             reorder: 0,
             duplicate: 0,
             corrupt: 0,
+            ecn_threshold: 0,
+            ecn_mark: 0,
             drop_nth: Vec::new(),
         }
     }
@@ -47,10 +54,21 @@ impl Default for LinkConfig {
 impl LinkConfig {
     /// Whether packets pass at once and untouched.
     pub fn is_ideal(&self) -> bool {
-        let LinkConfig { rtt, bandwidth, queue: _, loss, reorder, duplicate, corrupt, drop_nth } = self;
+        let LinkConfig {
+            rtt,
+            bandwidth,
+            queue: _,
+            loss,
+            reorder,
+            duplicate,
+            corrupt,
+            ecn_threshold: _,
+            ecn_mark,
+            drop_nth,
+        } = self;
         rtt.is_zero()
             && bandwidth.is_none()
-            && [loss, reorder, duplicate, corrupt] == [&0; 4]
+            && [loss, reorder, duplicate, corrupt, ecn_mark] == [&0; 5]
             && drop_nth.is_empty()
     }
 }
@@ -124,6 +142,24 @@ pub static KNOBS: &[Knob<LinkConfig>] = &[
         rfc: "",
         get: |c| show_share(c.corrupt),
         set: |c, v| Ok(c.corrupt = share(v)?),
+    },
+    Knob {
+        name: "link.ecn_threshold",
+        values: "packets 0..1000000",
+        meaning: "mark ECN-capable packets while so many wait for the wire; 0 never",
+        linux: "tc red ecn, fq_codel ce_threshold",
+        rfc: "RFC 3168 §5",
+        get: |c| c.ecn_threshold.to_string(),
+        set: |c, v| Ok(c.ecn_threshold = number(v, 0, 1_000_000)?),
+    },
+    Knob {
+        name: "link.ecn_mark",
+        values: "share 0..100%",
+        meaning: "share of the ECN-capable packets that are marked by chance",
+        linux: "tc netem loss … ecn",
+        rfc: "RFC 3168 §5",
+        get: |c| show_share(c.ecn_mark),
+        set: |c, v| Ok(c.ecn_mark = share(v)?),
     },
     Knob {
         name: "link.drop_nth",
@@ -215,7 +251,8 @@ mod tests {
 
     #[test]
     fn a_link_is_read_and_written_back() {
-        let text = "rtt=100ms,bandwidth=10mbit,queue=50,loss=1%,reorder=0.5%,duplicate=2%,corrupt=0.1%,drop_nth=6+11";
+        let text = "rtt=100ms,bandwidth=10mbit,queue=50,loss=1%,reorder=0.5%,duplicate=2%,corrupt=0.1%,ecn_threshold=20,\
+                    ecn_mark=3%,drop_nth=6+11";
         let link: LinkConfig = text.parse().unwrap();
         assert_eq!(
             link,
@@ -227,6 +264,8 @@ mod tests {
                 reorder: 5_000_000,
                 duplicate: 20_000_000,
                 corrupt: 1_000_000,
+                ecn_threshold: 20,
+                ecn_mark: 30_000_000,
                 drop_nth: vec![6, 11],
             }
         );
@@ -251,6 +290,7 @@ mod tests {
             "reorder=1%",
             "duplicate=1%",
             "corrupt=1%",
+            "ecn_mark=1%",
             "drop_nth=1",
         ] {
             assert!(!text.parse::<LinkConfig>().unwrap().is_ideal(), "{text}");

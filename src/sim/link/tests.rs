@@ -289,3 +289,34 @@ fn a_fate_is_told_in_stable_words() {
         assert_eq!(fate.words().collect::<Vec<_>>(), words);
     }
 }
+
+fn marked(link: &mut Link, addrs: [&str; 2], ecn: Ecn) -> Ecn {
+    let mut frame = tcp(addrs, b"data");
+    let bits = wire::ecn_bits(ecn);
+    if addrs == V4 {
+        let mut ip = smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame);
+        ip.set_ecn(bits);
+        ip.fill_checksum();
+    } else {
+        frame[1] |= bits << 4;
+    }
+    link.push(Instant::ZERO, &frame);
+    let mut out = Vec::new();
+    assert!(link.pop(Instant::ZERO, &mut out));
+    let Ok(Decoded::Tcp(packet)) = wire::decode(&out, false) else { panic!("the packet is broken") };
+    packet.envelope.ecn
+}
+
+#[test]
+fn what_is_capable_is_marked_and_stays_valid() {
+    for addrs in [V4, V6] {
+        let mut link = link("ecn_mark=100%");
+        for (sent, came) in
+            [(Ecn::Ect0, Ecn::Ce), (Ecn::Ect1, Ecn::Ce), (Ecn::Ce, Ecn::Ce), (Ecn::NotEct, Ecn::NotEct)]
+        {
+            assert_eq!(marked(&mut link, addrs, sent), came);
+        }
+        assert_eq!(link.totals().marked, 2);
+        assert_eq!(marked(&mut self::link("ideal"), addrs, Ecn::Ect0), Ecn::Ect0);
+    }
+}

@@ -6,7 +6,7 @@
 mod tests;
 
 use super::slow_start::SlowStart;
-use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start};
+use super::{AckSample, Config, CongestionControl, CongestionEvent, MAX_CWND, Start};
 use crate::time::{Duration, Instant};
 
 /// 1 / C = 5/2 s³ per segment (RFC 9438 §5: C is 0.4), in µs³: `C = C_NUM / C_DEN`.
@@ -15,10 +15,9 @@ const C_DEN: u128 = 5_000_000_000_000_000_000;
 /// Farther than this from K, 18 minutes, the cubic function has left every window behind.
 const FAR: u128 = 1 << 30;
 
-/// β of RFC 9438 §4.6: what is left of a window after a congestion event.
-fn beta(cwnd: u32) -> u32 {
-    (u64::from(cwnd) * 7 / 10) as u32
-}
+/// β of RFC 9438 §4.6: what is left of a window after a congestion event, in percent; after a mark with RFC 8511 §3.
+const BETA: u64 = 70;
+const BETA_ECN: u64 = 85;
 
 /// α of RFC 9438 §4.3: the segments per round trip with which the Reno-friendly window catches up with Reno's, which
 /// loses more at each event: 3 (1-β) / (1+β).
@@ -62,6 +61,8 @@ pub(super) struct Cubic {
     /// Boxed: it is there after a congestion event only.
     before: Option<Box<State>>,
     fast_convergence: bool,
+    /// A mark takes less than a loss (RFC 8511).
+    abe: bool,
     /// Nothing is in flight.
     idle: bool,
 }
@@ -77,7 +78,8 @@ impl Cubic {
             catch_up: start.config.reno_catch_up,
             epoch: None,
         };
-        Cubic { state, before: None, fast_convergence: start.config.fast_convergence, idle: false }
+        let Config { fast_convergence, abe, .. } = *start.config;
+        Cubic { state, before: None, fast_convergence, abe, idle: false }
     }
 }
 
@@ -156,7 +158,8 @@ impl CongestionControl for Cubic {
         self.before = Some(Box::new(self.state));
         let s = &mut self.state;
         // The window itself and not what is in flight: it grows only while it is filled (§4.6 wants one or the other).
-        let (cwnd, left) = (s.cwnd, beta(s.cwnd));
+        let percent = if self.abe && event == CongestionEvent::Ecn { BETA_ECN } else { BETA };
+        let (cwnd, left) = (s.cwnd, (u64::from(s.cwnd) * percent / 100) as u32);
         s.w_max = match event {
             CongestionEvent::Rto => 0,
             // Fast convergence (RFC 9438 §4.7): a path that carries less than last time has a new flow on it.

@@ -10,6 +10,8 @@ pub(super) struct NewReno {
     ssthresh: u32,
     /// Bytes acknowledged in congestion avoidance since the window last grew.
     counted: u32,
+    /// A mark takes less than a loss (RFC 8511).
+    abe: bool,
     slow_start: SlowStart,
     /// `cwnd`, `ssthresh` and slow start before the last event.
     before: Option<(u32, u32, SlowStart)>,
@@ -18,7 +20,8 @@ pub(super) struct NewReno {
 impl NewReno {
     pub(super) fn new(start: &Start) -> NewReno {
         let slow_start = SlowStart::new(start);
-        NewReno { cwnd: start.cwnd, ssthresh: start.ssthresh, counted: 0, slow_start, before: None }
+        let abe = start.config.abe;
+        NewReno { cwnd: start.cwnd, ssthresh: start.ssthresh, counted: 0, abe, slow_start, before: None }
     }
 }
 
@@ -39,7 +42,13 @@ impl CongestionControl for NewReno {
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, flight: u32, mss: u32) {
         self.before = Some((self.cwnd, self.ssthresh, self.slow_start));
         // RFC 5681 §3.1 equation (4), without what limited transmit has added (§3.2 step 2).
-        self.ssthresh = (flight.min(self.cwnd) / 2).max(2 * mss);
+        let flight = flight.min(self.cwnd);
+        let left = match event {
+            // RFC 8511 §3.
+            CongestionEvent::Ecn if self.abe => flight / 5 * 4,
+            _ => flight / 2,
+        };
+        self.ssthresh = left.max(2 * mss);
         self.cwnd = match event {
             CongestionEvent::Rto => mss,
             CongestionEvent::Loss | CongestionEvent::Ecn => self.ssthresh,
@@ -110,6 +119,18 @@ mod tests {
         assert_eq!(cc.cwnd(), 1100);
         ack(&mut cc, 100, true);
         assert_eq!(cc.cwnd(), 1100);
+    }
+
+    #[test]
+    fn a_mark_takes_a_fifth_with_abe_and_half_without() {
+        for (abe, left) in [(true, 1600), (false, 1000)] {
+            let config = Config { abe, ..Config::rfc() };
+            let mut cc = NewReno::new(&Start { cwnd: 2000, ssthresh: u32::MAX, mss: 100, config: &config });
+            cc.on_congestion(Instant::ZERO, CongestionEvent::Ecn, 2000, 100);
+            assert_eq!((cc.cwnd(), cc.ssthresh()), (left, left));
+            cc.on_congestion(Instant::ZERO, CongestionEvent::Loss, left, 100);
+            assert_eq!(cc.cwnd(), left / 2, "a loss is a loss");
+        }
     }
 
     #[test]

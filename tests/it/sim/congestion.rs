@@ -2,7 +2,7 @@
 
 use super::*;
 use tcpglass::sim::link::Totals;
-use tcpglass::tcp::{Congestion, WindowScale};
+use tcpglass::tcp::{Congestion, EcnMode, WindowScale};
 
 /// The payload of a full segment with time stamps: the response function counts segments, and small ones are simulated
 /// faster. Not below the 536 bytes that a receiver takes for a full segment at first.
@@ -139,4 +139,37 @@ fn hystart_loses_less_where_the_queue_is_short() {
     println!("with HyStart++ {} packets, without {}", lost[0], lost[1]);
     // Recovery spreads what it sends and loses little itself, so the difference is slow start's own: about half.
     assert!(lost[0] * 3 < lost[1] * 2, "{lost:?}");
+}
+
+#[test]
+fn marked_packets_slow_the_sender_down_before_anything_is_lost() {
+    for ecn in [EcnMode::On, EcnMode::Off] {
+        let link = "rtt=20ms,bandwidth=50mbit,queue=400,ecn_threshold=50";
+        let (mut world, a, b) = two_with(1, link, Config { ecn, hystart: false, ..large() });
+        let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+        world.transfer(here, there, &bytes(4 << 20)).unwrap();
+        let totals = world.link_totals(a, b);
+        let capable = ecn == EcnMode::On;
+        assert_eq!(totals.marked > 0, capable, "{ecn:?}: {totals:?}");
+        assert_eq!(totals.queue_full > 0, !capable, "{ecn:?}: {totals:?}");
+        let seen = world.stack(b).conn(there.id).unwrap().snapshot().ecn;
+        assert_eq!(seen.map(u64::from), capable.then_some(totals.marked));
+        // 4 MiB take 0.7 s on the wire: marks cost no throughput.
+        assert!(!capable || world.now() < Instant::from_millis(1000), "done at {}", world.now());
+    }
+}
+
+#[test]
+fn marks_by_chance_are_answered_once_a_round_trip_and_repeat_nothing() {
+    for abe in [false, true] {
+        let link = "rtt=20ms,bandwidth=100mbit,queue=0,ecn_mark=1%";
+        let (mut world, a, b) = two_with(3, link, Config { ecn: EcnMode::On, abe, ..large() });
+        let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+        world.transfer(here, there, &bytes(2 << 20)).unwrap();
+        let totals = world.link_totals(a, b);
+        assert!(totals.marked > 5 && totals.lost + totals.queue_full == 0, "{totals:?}");
+        let data = (2u64 << 20).div_ceil(1448);
+        assert!(totals.packets < data + 200, "ABE {abe}: {} packets for {data} segments", totals.packets);
+        assert!(world.stack(a).conn(here.id).unwrap().snapshot().ssthresh < u32::MAX);
+    }
 }

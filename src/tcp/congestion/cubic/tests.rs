@@ -1,7 +1,6 @@
 //! RFC 9438's formulas and tables, as numbers.
 
 use super::*;
-use crate::tcp::Config;
 
 const MSS: u32 = 1000;
 
@@ -57,7 +56,7 @@ fn the_cubic_function_goes_through_the_points_of_the_rfc() {
         (1000, 20_000, 1_520_066),
     ] {
         let w_max = w_max * MSS;
-        let k = plateau(w_max - beta(w_max), MSS);
+        let k = plateau(w_max - w_max / 10 * 7, MSS);
         let w = w_cubic(w_max, k, Duration::from_millis(millis), MSS);
         assert!(w.abs_diff(bytes) <= 2, "W_max {w_max}, t {millis} ms: {w} instead of {bytes}");
     }
@@ -292,5 +291,14 @@ fn the_mean_window_is_that_of_tables_1_and_2() {
         let mean = mean_window(loss, rtt, expected);
         let error = mean.abs_diff(expected) * 100 / expected;
         assert!(error <= 10, "RTT {rtt} µs, a loss in {loss}: {mean} segments instead of {expected}");
+    }
+}
+
+#[test]
+fn a_mark_leaves_more_than_a_loss_with_abe_only() {
+    for (abe, left) in [(false, 70), (true, 85)] {
+        let mut cc = cubic(&Config { abe, ..Config::linux() }, 100);
+        cc.on_congestion(Instant::ZERO, CongestionEvent::Ecn, 100 * MSS, MSS);
+        assert_eq!((cc.cwnd(), cc.ssthresh()), (left * MSS, left * MSS));
     }
 }
