@@ -253,7 +253,6 @@ fn expansion(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Str
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_mtu_probing", &["0"]),
-    ("net.ipv4.tcp_frto", &["0", "1", "2"]),
     ("net.ipv4.tcp_fack", &["0"]),
     ("net.ipv4.tcp_moderate_rcvbuf", &["0", "1"]),
     ("net.ipv4.tcp_abort_on_overflow", &["0"]),
@@ -365,6 +364,7 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             let knob = congestion(value).ok_or_else(unsupported)?;
             Ok(vec![Change::Knob("tcp.congestion", knob.to_string())])
         }
+        "net.ipv4.tcp_frto" => switch("tcp.frto"),
         "net.ipv4.tcp_sack" => switch("tcp.sack"),
         "net.ipv4.tcp_dsack" => switch("tcp.dsack"),
         "net.ipv4.tcp_recovery" => switch("tcp.rack"),
@@ -378,8 +378,6 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             let mode = ["off", "on", "passive"][number(0, 2)? as usize];
             Ok(vec![Change::Knob("tcp.ecn", mode.to_string())])
         }
-        // Off means that a SYN that is sent again still asks for ECN.
-        "net.ipv4.tcp_ecn_fallback" if value == "1" => Ok(Vec::new()),
         "net.ipv4.tcp_slow_start_after_idle" => switch("tcp.slow_start_after_idle"),
         // On is the default; how far the window is scaled is the profile's and the buffer's business.
         "net.ipv4.tcp_window_scaling" => Ok(match number(0, 1)? {

@@ -136,7 +136,7 @@ fn sysctls_become_knobs() {
         ),
         ("nstat -n; sleep 1; ip tcp_metrics flush all; tc qdisc add dev tun0 root pfifo", vec![]),
         ("/tmp/sysctl_restore_${PPID}.sh", vec![]),
-        ("# nothing\n:\nsysctl -q net.ipv4.tcp_frto=0", vec![]),
+        ("# nothing\n:\nsysctl -q net.ipv4.tcp_fack=0", vec![]),
     ] {
         assert_eq!(commands::parse(text, 1, None), Ok(changes), "{text}");
     }

@@ -100,6 +100,8 @@ pub struct Config {
     pub ecn: EcnMode,
     /// A congestion mark takes less of the window than a loss (RFC 8511): CUBIC keeps 85 %, NewReno 80 %.
     pub abe: bool,
+    /// Find out by what is acknowledged next whether a time-out was a mistake (F-RTO, RFC 5682); needs `undo`.
+    pub frto: bool,
     /// Offer and use time stamps (RFC 7323).
     pub timestamps: bool,
     /// Offer window scaling (RFC 7323).
@@ -190,6 +192,7 @@ impl Config {
             tail_loss_probe: true,
             prr: true,
             undo: true,
+            frto: true,
             ecn: EcnMode::Passive,
             abe: false,
             timestamps: true,
@@ -267,6 +270,7 @@ impl Config {
             tail_loss_probe: false,
             prr: false,
             undo: false,
+            frto: false,
             ecn: EcnMode::Off,
             timestamps: false,
             ..Config::rfc()

@@ -395,7 +395,8 @@ fn the_window_of_a_simultaneous_syn_ack_is_not_scaled() {
 
 #[test]
 fn a_timeout_that_an_acknowledgment_overtakes_is_forgotten() {
-    let cfg = Config { tail_loss_probe: false, congestion: Congestion::NewReno, ..Config::linux() };
+    let cfg =
+        Config { frto: false, tail_loss_probe: false, congestion: Congestion::NewReno, ..Config::linux() };
     let mut lab = Lab::open(cfg, syn(1000, Some(7), true), 500);
     lab.write(1000);
     lab.said();

@@ -209,6 +209,15 @@ pub static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.undo = switch(v)?),
     },
     Knob {
+        name: "tcp.frto",
+        values: "on|off",
+        meaning: "after a time-out send new data first, whose answer tells whether anything was lost; needs tcp.undo",
+        linux: "net.ipv4.tcp_frto",
+        rfc: "RFC 5682",
+        get: |c| show_switch(c.frto),
+        set: |c, v| Ok(c.frto = switch(v)?),
+    },
+    Knob {
         name: "tcp.ecn",
         values: "off|on|passive",
         meaning: "explicit congestion notification: never, asked for and granted, granted to who asks",

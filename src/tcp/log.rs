@@ -71,6 +71,8 @@ pub enum CwndWhy {
     Recovered,
     /// Nothing had been lost after all.
     Undo,
+    /// The retransmission timer had expired too early (RFC 5682, RFC 4015).
+    SpuriousRto,
     /// The connection was idle (RFC 5681 §4.1).
     Idle,
     /// The path's MTU changed.

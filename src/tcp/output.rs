@@ -117,7 +117,20 @@ impl Conn {
             State::SynSent | State::SynReceived => return Decision::Wait(Blocked::Handshake),
             _ => {}
         }
-        if let Some(plan) = self.decide_again(cx) {
+        let again = self.decide_again(cx);
+        if self.recovery.new_first && again.is_some() {
+            // RFC 5682 §2.1 step 2b.
+            match self.decide_new(cx, room) {
+                Decision::Send(plan) => return Decision::Send(plan),
+                Decision::Wait(blocked) if self.snd.nxt.gt(self.recovery.recover()) => {
+                    return self
+                        .ack_cause(cx)
+                        .map_or(Decision::Wait(blocked), |cause| send(Kind::Ack, cause));
+                }
+                Decision::Wait(_) => {}
+            }
+        }
+        if let Some(plan) = again {
             return Decision::Send(plan);
         }
         if self.intents.window_probe {

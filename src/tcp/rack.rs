@@ -10,6 +10,46 @@ const MOST_QUARTERS: u8 = 16;
 /// Recoveries without a duplicate report after which the window is as small as at first (RFC 8985 §6.2 step 4).
 const PERSIST: u8 = 16;
 
+/// The smallest round trip counts for twice this: what is older was perhaps another path (RFC 8985 §6.2 step 1). In all
+/// it is Linux' `tcp_min_rtt_wlen`.
+const RECENT: Duration = Duration::from_secs(150);
+
+/// When an acknowledgment came, and the time that it echoes (RFC 7323 §3.2), if that can be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) now: Instant,
+    pub(super) echoed: Option<Instant>,
+}
+
+impl From<Instant> for Seen {
+    fn from(now: Instant) -> Seen {
+        Seen { now, echoed: None }
+    }
+}
+
+/// The smallest of recent time.
+#[derive(Clone, Copy, Debug)]
+struct Shortest {
+    since: Instant,
+    now: Duration,
+    before: Duration,
+}
+
+impl Shortest {
+    fn note(&mut self, at: Instant, rtt: Duration) {
+        let age = at.since(self.since);
+        if age >= RECENT {
+            let before = if age >= RECENT * 2 { Duration::MAX } else { self.now };
+            *self = Shortest { since: at, now: Duration::MAX, before };
+        }
+        self.now = self.now.min(rtt);
+    }
+
+    fn get(&self) -> Duration {
+        self.now.min(self.before)
+    }
+}
+
 /// What the delivered segments say about those that are still missing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rack {
@@ -18,7 +58,7 @@ pub(super) struct Rack {
     newest: Option<(u64, Seq)>,
     /// Its round-trip time.
     rtt: Duration,
-    min_rtt: Duration,
+    min_rtt: Shortest,
     /// The highest number delivered.
     fack: Seq,
     /// Something arrived late although it was sent once only.
@@ -34,7 +74,7 @@ impl Rack {
         Rack {
             newest: None,
             rtt: Duration::ZERO,
-            min_rtt: Duration::MAX,
+            min_rtt: Shortest { since: Instant::ZERO, now: Duration::MAX, before: Duration::MAX },
             fack: iss,
             reordering: false,
             quarters: 1,
@@ -44,15 +84,17 @@ impl Rack {
     }
 
     /// `record` was delivered, acknowledged or SACKed, for the first time (RFC 8985 §6.2 steps 1 to 3).
-    pub(super) fn on_delivered(&mut self, record: &Record, now: Instant) {
-        let rtt = now.since(record.last_sent);
+    pub(super) fn on_delivered(&mut self, record: &Record, seen: Seen) {
+        let rtt = seen.now.since(record.last_sent);
         if record.times > 1 {
-            // Which transmission was it? One that is answered faster than light was not the last one.
-            if rtt < self.min_rtt {
+            // Which transmission was it? Not the last one, if the answer echoes an earlier time or came faster than
+            // light. Time stamps tick once a millisecond.
+            let older = |echoed: Instant| echoed.as_millis() < record.last_sent.as_millis();
+            if seen.echoed.is_some_and(older) || rtt < self.min_rtt.get() {
                 return;
             }
         } else {
-            self.min_rtt = self.min_rtt.min(rtt);
+            self.min_rtt.note(seen.now, rtt);
             self.reordering |= record.end.lt(self.fack);
         }
         self.fack = self.fack.max(record.end);
@@ -70,10 +112,10 @@ impl Rack {
     /// How long a segment may be late (RFC 8985 §6.2 step 4). `urgent` says that a loss is as good as certain: enough
     /// segments were SACKed, or a recovery is under way.
     pub(super) fn window(&self, srtt: Option<Duration>, urgent: bool) -> Duration {
-        if !self.reordering && urgent || self.min_rtt == Duration::MAX {
+        if !self.reordering && urgent || self.min_rtt.get() == Duration::MAX {
             return Duration::ZERO;
         }
-        let quarters = self.min_rtt / 4 * u32::from(self.quarters);
+        let quarters = self.min_rtt.get() / 4 * u32::from(self.quarters);
         quarters.min(srtt.unwrap_or(Duration::MAX))
     }
 
@@ -129,7 +171,7 @@ mod tests {
     fn what_was_sent_before_a_delivered_segment_is_lost_a_round_trip_and_a_window_later() {
         let mut rack = Rack::new(Seq(0));
         assert_eq!(rack.lost_at(&record(0, 0, 1), MS), None);
-        rack.on_delivered(&record(300, 10, 1), Instant::from_millis(50));
+        rack.on_delivered(&record(300, 10, 1), Instant::from_millis(50).into());
         assert_eq!(rack.lost_at(&record(0, 9, 1), 5 * MS), Some(Instant::from_millis(54)));
         // A retransmission that left in the same instant, but behind it.
         let again = Record { order: 11, ..record(0, 10, 2) };
@@ -139,10 +181,10 @@ mod tests {
     #[test]
     fn the_window_is_a_quarter_of_the_smallest_round_trip_and_zero_while_nothing_was_ever_late() {
         let mut rack = Rack::new(Seq(0));
-        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40));
+        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40).into());
         assert_eq!(rack.window(None, false), 10 * MS);
         assert_eq!(rack.window(None, true), Duration::ZERO);
-        rack.on_delivered(&record(100, 0, 1), Instant::from_millis(44));
+        rack.on_delivered(&record(100, 0, 1), Instant::from_millis(44).into());
         assert!(rack.reordering);
         assert_eq!(rack.window(None, true), 10 * MS);
     }
@@ -150,7 +192,7 @@ mod tests {
     #[test]
     fn duplicate_reports_widen_the_window_once_per_round_trip_up_to_the_smoothed_one() {
         let mut rack = Rack::new(Seq(0));
-        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40));
+        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40).into());
         rack.on_dsack(Seq(100), Seq(1000));
         rack.on_dsack(Seq(500), Seq(2000));
         assert_eq!(rack.window(None, false), 20 * MS);
@@ -164,8 +206,29 @@ mod tests {
     #[test]
     fn a_retransmission_that_is_answered_too_fast_says_nothing() {
         let mut rack = Rack::new(Seq(0));
-        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40));
-        rack.on_delivered(&record(100, 45, 2), Instant::from_millis(50));
+        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40).into());
+        rack.on_delivered(&record(100, 45, 2), Instant::from_millis(50).into());
         assert_eq!(rack.newest, Some((0, Seq(400))));
+    }
+
+    #[test]
+    fn an_answer_that_echoes_an_earlier_time_is_not_to_the_last_transmission() {
+        let mut rack = Rack::new(Seq(0));
+        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(10).into());
+        let answer =
+            |echoed| Seen { now: Instant::from_millis(80), echoed: Some(Instant::from_millis(echoed)) };
+        rack.on_delivered(&record(100, 45, 2), answer(44));
+        assert_eq!(rack.newest, Some((0, Seq(400))));
+        rack.on_delivered(&record(100, 45, 2), answer(45));
+        assert_eq!(rack.newest, Some((45, Seq(200))));
+    }
+
+    #[test]
+    fn the_smallest_round_trip_is_that_of_the_last_five_minutes() {
+        let mut rack = Rack::new(Seq(0));
+        for (sent, rtt, window) in [(0, 40, 10), (100_000, 80, 10), (200_000, 80, 10), (360_000, 80, 20)] {
+            rack.on_delivered(&record(300, sent, 1), Instant::from_millis(sent + rtt).into());
+            assert_eq!(rack.window(None, false), window * MS, "after {sent} ms");
+        }
     }
 }

@@ -3,10 +3,11 @@
 use super::congestion::{AckSample, CongestionEvent};
 use super::conn::{Conn, Cx};
 use super::log::{CwndWhy, Note};
+use super::rack::Seen;
 use super::timers::Timer;
 use crate::segment::Segment;
 use crate::seq::Seq;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// How long a peer may delay the acknowledgment of a lone segment (RFC 8985 §7.2: max_ack_delay).
 const WORST_ACK_DELAY: Duration = Duration::from_millis(200);
@@ -16,6 +17,9 @@ const LEAST_PROBE_MARGIN: Duration = Duration::from_millis(2);
 
 /// Three duplicates mean a loss (RFC 5681 §3.2).
 const DUP_THRESH: u8 = 3;
+
+/// Without a measurement a probe waits for a second (RFC 8985 §7.2).
+const PROBE_WITHOUT_RTT: Duration = Duration::from_secs(1);
 
 /// What is being repaired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +48,10 @@ pub(super) struct Recovery {
     prr: Option<Prr>,
     pub(super) undo: Option<Undo>,
     pub(super) probe: Option<Probe>,
+    /// The time-out may have been a mistake; what is acknowledged next will tell (RFC 5682).
+    doubt: bool,
+    /// Until the next acknowledgment new data goes before what may not be lost (RFC 5682 §2.1 step 2b).
+    pub(super) new_first: bool,
     /// The last losses were found by the count of what was SACKed, not by time.
     pub(super) counted: bool,
 }
@@ -91,7 +99,13 @@ impl Recovery {
             undo: None,
             probe: None,
             counted: false,
+            doubt: false,
+            new_first: false,
         }
+    }
+
+    pub(super) fn recover(&self) -> Seq {
+        self.recover
     }
 
     /// Nothing is being repaired and the window is not being reduced.
@@ -138,18 +152,25 @@ impl Conn {
     /// time and the count of duplicate ACKs, 0 if it is none.
     pub(super) fn on_ack(&mut self, cx: &mut Cx, seg: &Segment) -> (u32, u8) {
         let prior_flight = self.snd.flight();
+        let (phase, recover) = (self.recovery.phase, self.recovery.recover);
+        self.recovery.new_first = false;
         let acked = seg.ack.since(self.snd.una);
         // RFC 5681 §2, §3.2. With SACK new SACK information counts and nothing else does (RFC 6675 §2).
         let mut duplicate = acked == 0
             && prior_flight > 0
             && seg.seq_len() == 0
             && u32::from(seg.window) << self.snd.shift == self.snd.wnd;
+        let mut reported = false;
         let twice = if self.sack { duplicate_report(seg) } else { None };
         // The cumulative part first: what lies below a SACK block was not late for that.
-        let mut delivered = if acked > 0 { self.progress(cx, seg, acked, prior_flight) } else { 0 };
+        let (mut delivered, mut original) =
+            if acked > 0 { self.progress(cx, seg, acked, prior_flight) } else { (0, false) };
         if self.sack {
-            let news = self.board.sack(&seg.options.sack, seg.ack, self.snd.nxt, &mut self.rack, cx.now);
-            duplicate = acked == 0 && news > 0;
+            let (nxt, rack) = (self.snd.nxt, &mut self.rack);
+            let (news, late) = self.board.sack(&seg.options.sack, seg.ack, nxt, rack, cx.now, recover);
+            original |= late;
+            reported = news > 0;
+            duplicate = acked == 0 && reported;
             delivered += news;
         }
         if duplicate {
@@ -170,6 +191,9 @@ impl Conn {
         if acked > 0 {
             self.undo_if_late(cx, seg);
         }
+        if phase == Phase::Rto && self.recovery.doubt {
+            self.test_timeout(cx, acked, original, duplicate || reported);
+        }
         let lost = self.detect_loss(cx);
         if self.reports_mark(seg) {
             self.on_mark_reported(cx, prior_flight);
@@ -183,14 +207,16 @@ impl Conn {
         (acked, if duplicate { self.recovery.dup_acks } else { 0 })
     }
 
-    /// Something was acknowledged for the first time; returns the bytes that no SACK had reported before.
-    fn progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32, prior_flight: u32) -> u32 {
+    /// Something was acknowledged for the first time; returns the bytes that no SACK had reported before, and
+    /// whether the original of some of them arrived although a recovery took it for lost.
+    fn progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32, prior_flight: u32) -> (u32, bool) {
         // What a timer wanted to be sent again may have been this.
         (self.intents.resend, self.intents.rto) = (false, false);
         if std::mem::take(&mut self.intents.probe) {
             self.board.lose_nothing();
         }
-        let released = self.board.release(seg.ack, &mut self.rack, cx.now);
+        let seen = Seen { now: cx.now, echoed: self.echoed(cx, seg) };
+        let released = self.board.release(seg.ack, &mut self.rack, seen, self.recovery.recover);
         self.snd.release(seg.ack);
         let rtt: Option<Duration> = match released.sample {
             Some(sent) => Some(cx.now.since(sent)),
@@ -240,6 +266,7 @@ impl Conn {
                 (recovery.dup_acks, recovery.left_network) = (0, 0);
                 if over {
                     recovery.phase = Phase::Open;
+                    self.rack.on_recovered();
                 }
             }
         }
@@ -259,7 +286,8 @@ impl Conn {
         } else {
             self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
         }
-        released.delivered
+        // Without SACK nobody knows whether what lay behind a repeated segment was there before (RFC 5682 §2.1).
+        (released.delivered, released.original && (self.sack || !released.resent))
     }
 
     /// The window is where the reduction led.
@@ -269,6 +297,32 @@ impl Conn {
         self.recovery =
             Recovery { phase: Phase::Open, dup_acks: 0, left_network: 0, prr: None, ..self.recovery };
         self.note_cwnd(cx, from, CwndWhy::Recovered);
+    }
+
+    /// When `seg` says that what it answers had left. Without a new acknowledgment it may echo something older (RFC 7323
+    /// §4.3), so this is for what is acknowledged.
+    fn echoed(&self, cx: &Cx, seg: &Segment) -> Option<Instant> {
+        let echo = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0)?.echo;
+        let ago = self.ts_now(cx.now).wrapping_sub(echo);
+        (ago <= i32::MAX as u32).then(|| cx.now - Duration::from_millis(ago.into()))
+    }
+
+    /// After a time-out: was it a mistake (RFC 5682 §2.1, RFC 5682 §3.1)? `original` says that something arrived which was
+    /// sent only before it, `repeated` that a duplicate or SACK block came.
+    fn test_timeout(&mut self, cx: &mut Cx, acked: u32, original: bool, repeated: bool) {
+        if original && self.recovery.undo.is_some() {
+            return self.take_back(cx, CwndWhy::SpuriousRto);
+        }
+        let recovery = &mut self.recovery;
+        if self.snd.nxt.gt(recovery.recover) {
+            // Step 3a: the new data arrived and the old is still missing.
+            recovery.doubt &= !repeated;
+        } else if acked > 0 && recovery.phase == Phase::Rto {
+            // Step 2b: the answer to new data will tell.
+            recovery.recover = self.snd.nxt;
+            recovery.new_first = self.snd.unsent() > 0 && self.snd.usable() > 0;
+            recovery.doubt = recovery.new_first;
+        }
     }
 
     /// TSecr as a measurement, where the scoreboard cannot tell which transmission was acknowledged (RFC 7323 §4.1).
@@ -385,7 +439,7 @@ impl Conn {
         if start.ge(undo.marker) && undo.unreported > 0 {
             undo.unreported -= 1;
             if undo.unreported == 0 && self.board.first_lost().is_none() {
-                self.take_back(cx);
+                self.take_back(cx, CwndWhy::Undo);
             }
         }
     }
@@ -398,12 +452,13 @@ impl Conn {
             && let Some(t) = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0)
             && (t.echo.wrapping_sub(stamp) as i32) < 0
         {
-            self.take_back(cx);
+            let timeout = self.recovery.phase == Phase::Rto;
+            self.take_back(cx, if timeout { CwndWhy::SpuriousRto } else { CwndWhy::Undo });
         }
     }
 
     /// The reduction was a mistake (RFC 4015 §3.2).
-    fn take_back(&mut self, cx: &mut Cx) {
+    fn take_back(&mut self, cx: &mut Cx, why: CwndWhy) {
         let from = self.send_limit();
         self.cc.on_spurious();
         self.board.lose_nothing();
@@ -413,10 +468,16 @@ impl Conn {
         self.recovery.undo = None;
         self.recovery.dup_acks = 0;
         self.recovery.left_network = 0;
+        (self.recovery.doubt, self.recovery.new_first) = (false, false);
+        self.retries = 0;
         (self.intents.resend, self.intents.rto) = (false, false);
+        // It may have expired, and what it wanted to be sent again had not left yet.
+        if !self.board.is_empty() && !self.timers.is_set(Timer::Rto) {
+            self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
+        }
         // Data that was late once may be late again.
         self.rack.reordering = true;
-        self.note_cwnd(cx, from, CwndWhy::Undo);
+        self.note_cwnd(cx, from, why);
     }
 
     /// New data left, or some was acknowledged: a lost tail is found out by a probe (RFC 8985 §7.2).
@@ -429,10 +490,11 @@ impl Conn {
             && !self.board.is_empty()
             && self.board.sacked() == 0
             && !self.timers.is_set(Timer::Reorder);
-        if wanted && let Some(srtt) = self.rtt.srtt() {
+        if wanted {
             // A single segment is answered late by a peer that delays acknowledgments.
             let lone = self.snd.flight() <= self.mss();
-            let wait = srtt * 2 + if lone { WORST_ACK_DELAY } else { LEAST_PROBE_MARGIN };
+            let margin = if lone { WORST_ACK_DELAY } else { LEAST_PROBE_MARGIN };
+            let wait = self.rtt.srtt().map_or(PROBE_WITHOUT_RTT, |srtt| srtt * 2 + margin);
             self.timers.set(Timer::Tail, (cx.now + wait).min(self.timers.at(Timer::Rto)));
         }
     }
@@ -475,14 +537,30 @@ impl Conn {
 
     /// The retransmission timer expired with data in flight (RFC 6298 §5.4 to §5.6, RFC 5681 §3.1).
     pub(super) fn on_rto(&mut self, cx: &mut Cx) {
-        // The threshold follows the flight when the loss was found, not what is left at later time-outs.
-        if self.retries == 0 {
+        // The threshold follows the flight when the loss was found: neither later time-outs nor one that interrupts a
+        // recovery of the same window shrink it again. As on Linux.
+        let same_window = self.recovery.recover.gt(self.snd.una);
+        let counted = match self.recovery.phase {
+            Phase::Open => false,
+            Phase::Cwr | Phase::Fast => same_window,
+            Phase::Rto => same_window && self.retries > 0,
+        };
+        if counted {
+            let from = self.send_limit();
+            self.cc.on_congestion(cx.now, CongestionEvent::RtoAgain, self.snd.flight(), self.mss());
+            self.ecn.on_reduction();
+            if self.cc.cwnd() != from {
+                self.note_cwnd(cx, from, CwndWhy::Rto);
+            }
+        } else {
             self.reduce(cx, CongestionEvent::Rto, self.snd.flight(), CwndWhy::Rto);
         }
+        // RFC 5682 §2.1 step 1: not if what was found lost otherwise is repeated already.
+        let doubt = cx.cfg.frto && (!self.recovery.repairs() || self.retries > 0);
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();
         let reneged = self.board.head_is_sacked();
-        if self.uses_rack(cx) && !reneged && self.recovery.phase == Phase::Open {
+        if self.uses_rack(cx) && !reneged {
             // RFC 8985 §6.3: the first segment, and what was sent long enough ago; the rest may be on its way.
             let window = self.rack.window(self.rtt.srtt(), false);
             self.board.lose_older(cx.now, self.rack.rtt() + window);
@@ -492,7 +570,7 @@ impl Conn {
         }
         let undo = self.recovery.undo;
         self.recovery =
-            Recovery { phase: Phase::Rto, recover: self.snd.nxt, undo, ..Recovery::new(self.snd.iss) };
+            Recovery { phase: Phase::Rto, recover: self.snd.nxt, undo, doubt, ..Recovery::new(self.snd.iss) };
         self.timers.clear(Timer::Tail);
         self.timers.clear(Timer::Reorder);
         self.intents.resend = true;

@@ -1,6 +1,6 @@
 //! What is in the network? One record per transmission, and what is known of each (RFC 6675 §2).
 
-use super::rack::Rack;
+use super::rack::{Rack, Seen};
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -59,6 +59,8 @@ pub(super) struct Released {
     pub(super) resent: bool,
     /// Bytes of it that no SACK had reported before.
     pub(super) delivered: u32,
+    /// Among them some that were sent once only, and up to where the last recovery began.
+    pub(super) original: bool,
 }
 
 /// All that was sent and not acknowledged, in order.
@@ -136,7 +138,14 @@ impl Scoreboard {
 
     /// The peer has everything below `una`; `rack` learns what was delivered. What was sent twice measures nothing
     /// (RFC 6298 §3; RFC 9293 §3.8.1, MUST-18).
-    pub(super) fn release(&mut self, una: Seq, rack: &mut Rack, now: Instant) -> Released {
+    pub(super) fn release(
+        &mut self,
+        una: Seq,
+        rack: &mut Rack,
+        seen: impl Into<Seen>,
+        recover: Seq,
+    ) -> Released {
+        let seen = seen.into();
         let mut released = Released::default();
         while let Some(&record) = self.records.front() {
             if record.start.ge(una) {
@@ -150,7 +159,8 @@ impl Scoreboard {
             let gone = record.end.min(una).since(record.start);
             if record.fate != Fate::Sacked {
                 released.delivered += gone;
-                rack.on_delivered(&Record { end: record.end.min(una), ..record }, now);
+                rack.on_delivered(&Record { end: record.end.min(una), ..record }, seen);
+                released.original |= record.times == 1 && record.end.min(una).le(recover);
             }
             if record.fate.in_pipe() {
                 self.pipe -= gone;
@@ -204,7 +214,8 @@ impl Scoreboard {
         }
     }
 
-    /// The peer reported `blocks` (RFC 2018; RFC 6675 §3); returns how many bytes were news. Blocks outside
+    /// The peer reported `blocks` (RFC 2018; RFC 6675 §3); returns how many bytes were news, and whether some of them,
+    /// below `recover`, were sent once only. Blocks outside
     /// `una..nxt` are not believed, and a piece of a segment counts for nothing, as on Linux: who reported single
     /// bytes would have us keep a record of each, and repeat them in segments of a byte.
     pub(super) fn sack(
@@ -214,8 +225,9 @@ impl Scoreboard {
         nxt: Seq,
         rack: &mut Rack,
         now: Instant,
-    ) -> u32 {
-        let mut news = 0;
+        recover: Seq,
+    ) -> (u32, bool) {
+        let (mut news, mut original) = (0, false);
         // Upwards: within one acknowledgment nothing was late.
         let mut ascending = *blocks;
         ascending.sort();
@@ -235,14 +247,15 @@ impl Scoreboard {
             {
                 if record.fate != Fate::Sacked {
                     news += record.len();
-                    rack.on_delivered(record, now);
+                    rack.on_delivered(record, now.into());
+                    original |= record.times == 1 && record.end.le(recover);
                     self.set_fate(i, Fate::Sacked);
                 }
                 i += 1;
             }
             self.highest_sacked = Some(self.highest_sacked.map_or(end, |h| h.max(end)));
         }
-        news
+        (news, original)
     }
 
     /// Declares lost what has more than two segments' worth of SACKed bytes, or three SACKed records, above
@@ -469,7 +482,7 @@ mod tests {
     fn sack(b: &mut Scoreboard, start: u32, end: u32) -> u32 {
         let mut blocks = SackBlocks::NONE;
         blocks.push(Seq(start), Seq(end));
-        b.sack(&blocks, Seq(0), Seq(100_000), &mut Rack::new(Seq(0)), Instant::ZERO)
+        b.sack(&blocks, Seq(0), Seq(100_000), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)).0
     }
 
     #[test]
@@ -498,7 +511,7 @@ mod tests {
     fn a_sacked_head_at_a_timeout_means_that_no_sack_can_be_believed() {
         let mut b = board(4);
         sack(&mut b, 100, 400);
-        b.release(Seq(100), &mut Rack::new(Seq(0)), Instant::ZERO);
+        b.release(Seq(100), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
         b.lose_all();
         assert_eq!((b.sacked(), b.pipe()), (0, 0));
         assert_eq!(b.first_lost().map(|r| r.start), Some(Seq(100)));
@@ -508,10 +521,13 @@ mod tests {
     #[test]
     fn data_that_was_sent_twice_gives_no_sample() {
         let mut b = board(3);
-        assert_eq!(b.release(Seq(150), &mut Rack::new(Seq(0)), Instant::ZERO).sample, Some(Instant::ZERO));
+        assert_eq!(
+            b.release(Seq(150), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)).sample,
+            Some(Instant::ZERO)
+        );
         b.lose_head(100);
         b.resent(Seq(150), Seq(200), Instant::from_millis(50));
-        let r = b.release(Seq(300), &mut Rack::new(Seq(0)), Instant::ZERO);
+        let r = b.release(Seq(300), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
         assert!(r.resent && r.sample.is_none());
     }
 
@@ -523,12 +539,12 @@ mod tests {
             for (op, at, len) in ops {
                 match op {
                     0 => { b.push(Seq(nxt), Seq(nxt + len), Instant::from_millis(u64::from(at)), 100, true); nxt += len; }
-                    1 if nxt > una => { una += at % (nxt - una + 1); b.release(Seq(una), &mut Rack::new(Seq(0)), Instant::ZERO); }
+                    1 if nxt > una => { una += at % (nxt - una + 1); b.release(Seq(una), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)); }
                     2 if nxt > una => {
                         let start = una + at % (nxt - una);
                         let mut blocks = SackBlocks::NONE;
                         blocks.push(Seq(start), Seq((start + len).min(nxt)));
-                        b.sack(&blocks, Seq(una), Seq(nxt), &mut Rack::new(Seq(0)), Instant::ZERO);
+                        b.sack(&blocks, Seq(una), Seq(nxt), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
                         b.judge(100);
                     }
                     3 => b.lose_all(),

@@ -26,6 +26,7 @@ impl Conn {
             return self.on_giving_up(cx);
         }
         if self.timers.take_expired(Timer::Reorder, now) {
+            self.recovery.new_first = false;
             self.detect_loss(cx);
         }
         if self.timers.take_expired(Timer::Tail, now) {

@@ -168,17 +168,6 @@ scripts! {
         window_scale_above_14
     ;
     recovery:
-        sack_with_progress_is_no_reordering
-        tail_loss_probe_repaired_a_loss
-        tail_loss_probe_was_not_needed
-        rack_lost_retransmission
-        rack_waits_for_what_is_late
-        small_ones_leave_together
-        tail_loss_probe
-        tail_loss_probe_alone
-        tail_loss_probe_with_new_data
-        undo_by_duplicate_report
-        undo_by_time_stamps
         after_timeout_ends
         after_timeout_no_second_loss
         after_timeout_reports_count
@@ -187,6 +176,9 @@ scripts! {
         duplicates_with_data_do_not_count
         fast_retransmit
         fin_is_repeated_too
+        frto_real_loss
+        frto_sack_shows_the_original
+        frto_spurious
         gives_up
         karn
         lasts_longer_than_100_s
@@ -196,14 +188,27 @@ scripts! {
         lost_retransmission
         newreno_partial_ack
         nonsense_sack_is_ignored
+        psh_is_repeated
+        rack_lost_retransmission
+        rack_waits_for_what_is_late
+        reneging
         rto_after_partial
         rto_backoff
-        psh_is_repeated
-        reneging
         sack_holes
         sack_of_the_tail_only
+        sack_with_progress_is_no_reordering
         second_timeout_keeps_the_threshold
+        small_ones_leave_together
+        tail_loss_probe
+        tail_loss_probe_alone
+        tail_loss_probe_repaired_a_loss
+        tail_loss_probe_was_not_needed
+        tail_loss_probe_with_new_data
+        tail_loss_probe_without_rtt
+        timeout_in_recovery
         two_windows_shrink_twice
+        undo_by_duplicate_report
+        undo_by_time_stamps
         user_timeout_with_a_closed_window
     ;
     reset:

@@ -155,6 +155,10 @@ impl CongestionControl for Cubic {
 
     /// RFC 9438 §4.6 to RFC 9438 §4.8.
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, _: u32, mss: u32) {
+        if event == CongestionEvent::RtoAgain {
+            (self.state.cwnd, self.state.epoch) = (mss, None);
+            return;
+        }
         self.before = Some(Box::new(self.state));
         let s = &mut self.state;
         // The window itself and not what is in flight: it grows only while it is filled (§4.6 wants one or the other).
@@ -170,8 +174,8 @@ impl CongestionControl for Cubic {
         s.ssthresh = left.max(2 * mss);
         s.cwnd = match event {
             CongestionEvent::Rto => mss,
-            CongestionEvent::Loss => s.ssthresh,
             CongestionEvent::Ecn => left.max(mss),
+            _ => s.ssthresh,
         };
         s.epoch = None;
         s.slow_start.leave();

@@ -55,6 +55,8 @@ pub enum CongestionEvent {
     Loss,
     /// The retransmission timer expired.
     Rto,
+    /// It expired in the recovery of a window of data whose loss was told already: only `cwnd` shrinks, to one segment.
+    RtoAgain,
     /// The peer echoed a congestion mark (RFC 3168).
     Ecn,
 }
@@ -71,7 +73,8 @@ pub trait CongestionControl: Send {
     /// New data was acknowledged outside fast recovery.
     fn on_ack(&mut self, sample: &AckSample);
 
-    /// Congestion, with `flight` bytes outstanding. Called once per window of data.
+    /// Congestion, with `flight` bytes outstanding. Called once per window of data,
+    /// [`CongestionEvent::RtoAgain`] apart.
     fn on_congestion(&mut self, now: Instant, event: CongestionEvent, flight: u32, mss: u32);
 
     /// The last event was a mistake: nothing had been lost.

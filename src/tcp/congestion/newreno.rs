@@ -40,6 +40,10 @@ impl CongestionControl for NewReno {
     }
 
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, flight: u32, mss: u32) {
+        if event == CongestionEvent::RtoAgain {
+            (self.cwnd, self.counted) = (mss, 0);
+            return;
+        }
         self.before = Some((self.cwnd, self.ssthresh, self.slow_start));
         // RFC 5681 §3.1 equation (4), without what limited transmit has added (§3.2 step 2).
         let flight = flight.min(self.cwnd);
@@ -51,7 +55,7 @@ impl CongestionControl for NewReno {
         self.ssthresh = left.max(2 * mss);
         self.cwnd = match event {
             CongestionEvent::Rto => mss,
-            CongestionEvent::Loss | CongestionEvent::Ecn => self.ssthresh,
+            _ => self.ssthresh,
         };
         self.counted = 0;
         self.slow_start.leave();
