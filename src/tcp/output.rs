@@ -78,9 +78,10 @@ impl Conn {
     /// The next segment, if one is to be sent now; call it until `None`.
     pub fn poll_transmit(&mut self, cx: &mut Cx, room: Room) -> Option<Transmit<'_>> {
         self.restart_after_idle(cx);
-        match self.decide(cx, room) {
+        let options = self.data_options(cx);
+        match self.decide(cx, room, &options) {
             Decision::Send(plan) => {
-                let (seg, ecn) = self.commit(cx, &plan);
+                let (seg, ecn) = self.commit(cx, &plan, options);
                 let full = self.full_payload(&seg.options);
                 let state = self.snapshot();
                 let (a, b) = match seg.len {
@@ -102,7 +103,7 @@ impl Conn {
         self.base_mss().saturating_sub(options.encoded_len()).max(1)
     }
 
-    fn decide(&self, cx: &Cx, room: Room) -> Decision {
+    fn decide(&self, cx: &Cx, room: Room, options: &Options) -> Decision {
         let send = |kind, cause| Decision::Send(Plan { kind, cause });
         if let Some((seq, ack, why)) = self.intents.rst {
             return send(Kind::Reset(seq, ack), Cause::Rst(why));
@@ -117,10 +118,10 @@ impl Conn {
             State::SynSent | State::SynReceived => return Decision::Wait(Blocked::Handshake),
             _ => {}
         }
-        let again = self.decide_again(cx);
+        let again = self.decide_again(cx, options);
         if self.recovery.new_first && again.is_some() {
             // RFC 5682 §2.1 step 2b.
-            match self.decide_new(cx, room) {
+            match self.decide_new(cx, room, options) {
                 Decision::Send(plan) => return Decision::Send(plan),
                 Decision::Wait(blocked) if self.snd.nxt.gt(self.recovery.recover()) => {
                     return self
@@ -139,7 +140,7 @@ impl Conn {
         if self.intents.keepalive {
             return send(Kind::Probe, Cause::KeepAlive { nth: self.keepalives });
         }
-        let blocked = match self.decide_new(cx, room) {
+        let blocked = match self.decide_new(cx, room, options) {
             Decision::Wait(blocked) => blocked,
             sending => return sending,
         };
@@ -158,9 +159,9 @@ impl Conn {
     }
 
     /// Lost data goes before new data (RFC 6675 §4 `NextSeg`), as the pipe falls (§5).
-    fn decide_again(&self, cx: &Cx) -> Option<Plan> {
+    fn decide_again(&self, cx: &Cx, options: &Options) -> Option<Plan> {
         let lost = self.board.first_lost()?;
-        let full = self.full_payload(&self.data_options(cx));
+        let full = self.full_payload(options);
         let end = self.board.repeatable(full, self.snd.data_end())?;
         let len = end.since(lost.start);
         let allowed = self.intents.resend || self.pipe() + len <= self.send_limit();
@@ -191,7 +192,7 @@ impl Conn {
 
     /// New data and the FIN: the lesser of both windows (RFC 5681 §3.1, RFC 6675 §4) and segments as large as
     /// possible, whatever the writes were (RFC 9293 §3.9.1.2, SHLD-27, SHLD-28).
-    fn decide_new(&self, cx: &Cx, room: Room) -> Decision {
+    fn decide_new(&self, cx: &Cx, room: Room, options: &Options) -> Decision {
         let unsent = self.snd.unsent();
         let fin = self.snd.fin == Fin::Queued;
         if unsent == 0 && !fin {
@@ -207,8 +208,7 @@ impl Conn {
                 Decision::Send(Plan { kind, cause: Cause::Fin { piggyback } })
             };
         }
-        let options = self.data_options(cx);
-        let full = self.full_payload(&options);
+        let full = self.full_payload(options);
         let least = unsent.min(full);
         // RFC 9293 §3.8.6.2.1 (MUST-38): a full segment, or all there is, or half of the largest window ever seen.
         let half = usable > 0 && usable >= self.snd.max_wnd / 2;
@@ -297,7 +297,7 @@ impl Conn {
     }
 
     /// Makes the segment and changes the state accordingly.
-    fn commit(&mut self, cx: &mut Cx, plan: &Plan) -> (Segment, Ecn) {
+    fn commit(&mut self, cx: &mut Cx, plan: &Plan, options: Options) -> (Segment, Ecn) {
         let now = cx.now;
         let mut seg = Segment { seq: self.snd.nxt, ..Segment::default() };
         let new = matches!(plan.kind, Kind::New { len, .. } if len > 0);
@@ -308,7 +308,7 @@ impl Conn {
                     return (Segment { seq, flags: Flags::RST, ..seg }, Ecn::NotEct);
                 };
                 // RFC 7323 §3.2: time stamps SHOULD be in a RST, too. An answer to a stranger's segment has none.
-                let options = Options { sack: SackBlocks::NONE, ..self.data_options(cx) };
+                let options = Options { sack: SackBlocks::NONE, ..options };
                 let (flags, ecn) = self.ecn.on_sent(false);
                 return (Segment { seq, ack, flags: Flags::RST | Flags::ACK | flags, options, ..seg }, ecn);
             }
@@ -353,7 +353,7 @@ impl Conn {
                     self.stalled_since = Some(now);
                     self.arm_user_timeout();
                 }
-                let unit = self.full_payload(&self.data_options(cx)) as u16;
+                let unit = self.full_payload(&options) as u16;
                 self.board.push(seg.seq, end, now, unit, seg.has(Flags::PSH));
                 self.cc.on_sent(now, len);
                 self.recovery.on_sent(len, false, 0);
@@ -391,7 +391,7 @@ impl Conn {
         let (flags, ecn) = self.ecn.on_sent(new);
         seg.flags |= Flags::ACK | flags;
         seg.ack = self.rcv.nxt;
-        seg.options = self.data_options(cx);
+        seg.options = options;
         seg.window = self.rcv.advertise();
         if self.rcv.is_tight() {
             self.ack.leave_quick();

@@ -163,6 +163,7 @@ mod tests {
             unit: 100,
             times,
             push: false,
+            run: Seq(start + 100),
             fate: Fate::Flying,
         }
     }

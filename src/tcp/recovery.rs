@@ -345,8 +345,7 @@ impl Conn {
             return false;
         }
         let lost = if self.uses_rack(cx) {
-            let enough = usize::from(DUP_THRESH);
-            let counted = self.board.sacked_segments(enough) >= enough;
+            let counted = self.board.sacked_segments() >= u32::from(DUP_THRESH);
             let urgent = self.recovery.repairs() || counted;
             let window = self.rack.window(self.rtt.srtt(), urgent);
             let (lost, next) = self.board.judge_by_time(&self.rack, window, cx.now);

@@ -41,6 +41,8 @@ pub(super) struct Record {
     pub(super) times: u8,
     /// Its last byte was pushed.
     pub(super) push: bool,
+    /// If it is Sacked: up to here all are.
+    pub(super) run: Seq,
     pub(super) fate: Fate,
 }
 
@@ -48,6 +50,20 @@ impl Record {
     fn len(&self) -> u32 {
         self.end.since(self.start)
     }
+
+    /// Segments of the wire.
+    fn segments(&self) -> u32 {
+        self.len().div_ceil(u32::from(self.unit.max(1)))
+    }
+}
+
+/// A transmission that has not been judged by its time yet: what is still in the network of `start..end`, if its record
+/// has that number.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    start: Seq,
+    end: Seq,
+    order: u64,
 }
 
 /// What a cumulative acknowledgment released.
@@ -67,17 +83,25 @@ pub(super) struct Released {
 #[derive(Default)]
 pub(super) struct Scoreboard {
     records: VecDeque<Record>,
+    /// Transmissions in their order; some that are over may still be in it.
+    by_time: VecDeque<Sent>,
     /// How many transmissions there were.
     transmissions: u64,
     /// Bytes in records that are Flying or Resent: `pipe` of RFC 6675 §4.
     pipe: u32,
-    /// Bytes in records that are Sacked.
+    /// Bytes in records that are Sacked, and their segments.
     sacked: u32,
+    sacked_segments: u32,
+    /// How many records are Lost.
+    lost: usize,
     highest_sacked: Option<Seq>,
     /// Below this, each record has been judged by the SACKs above it.
     judged: Option<Seq>,
     /// Where the first Lost record starts.
     first_lost: Option<Seq>,
+    /// Records looked at one after the other, for the tests of what an acknowledgment costs.
+    #[cfg(test)]
+    pub(super) steps: u64,
 }
 
 impl Scoreboard {
@@ -106,13 +130,32 @@ impl Scoreboard {
         self.pipe += end.since(start);
         self.transmissions += 1;
         let order = self.transmissions;
-        let record = Record { start, end, last_sent: now, order, unit, push, times: 1, fate: Fate::Flying };
+        let fate = Fate::Flying;
+        let record = Record { start, end, last_sent: now, order, unit, push, times: 1, run: end, fate };
         self.records.push_back(record);
+        self.note_sent(Sent { start, end, order });
+    }
+
+    fn note_sent(&mut self, sent: Sent) {
+        // What is over is dropped now and then, so that the list is not longer than what is in flight by much.
+        if self.by_time.len() > 2 * self.records.len() + 16 {
+            let records = &self.records;
+            self.by_time.retain(|sent| live(records, sent).is_some());
+        }
+        self.by_time.push_back(sent);
+    }
+
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "the tests count"))]
+    fn step(&mut self) {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
     }
 
     fn set_fate(&mut self, i: usize, fate: Fate) {
         let record = &mut self.records[i];
-        let (old, len) = (record.fate, record.len());
+        let (old, len, segments) = (record.fate, record.len(), record.segments());
         record.fate = fate;
         match (old.in_pipe(), fate.in_pipe()) {
             (true, false) => self.pipe -= len,
@@ -120,10 +163,15 @@ impl Scoreboard {
             _ => {}
         }
         match (old == Fate::Sacked, fate == Fate::Sacked) {
-            (true, false) => self.sacked -= len,
-            (false, true) => self.sacked += len,
+            (true, false) => {
+                (self.sacked, self.sacked_segments) = (self.sacked - len, self.sacked_segments - segments)
+            }
+            (false, true) => {
+                (self.sacked, self.sacked_segments) = (self.sacked + len, self.sacked_segments + segments)
+            }
             _ => {}
         }
+        self.lost = self.lost + usize::from(fate == Fate::Lost) - usize::from(old == Fate::Lost);
         let start = self.records[i].start;
         if fate == Fate::Lost {
             self.first_lost = Some(self.first_lost.map_or(start, |first| first.min(start)));
@@ -133,7 +181,17 @@ impl Scoreboard {
     }
 
     fn find_lost_from(&mut self, i: usize) {
-        self.first_lost = self.records.range(i..).find(|r| r.fate == Fate::Lost).map(|r| r.start);
+        self.first_lost = None;
+        if self.lost == 0 {
+            return;
+        }
+        for k in i..self.records.len() {
+            self.step();
+            if self.records[k].fate == Fate::Lost {
+                self.first_lost = Some(self.records[k].start);
+                return;
+            }
+        }
     }
 
     /// The peer has everything below `una`; `rack` learns what was delivered. What was sent twice measures nothing
@@ -166,8 +224,12 @@ impl Scoreboard {
                 self.pipe -= gone;
             } else if record.fate == Fate::Sacked {
                 self.sacked -= gone;
+                let rest = Record { start: record.end.min(una), ..record };
+                self.sacked_segments -= record.segments() - rest.segments();
             }
+            self.step();
             if record.end.le(una) {
+                self.lost -= usize::from(record.fate == Fate::Lost);
                 self.records.pop_front();
             } else {
                 self.records[0].start = una;
@@ -197,7 +259,14 @@ impl Scoreboard {
             && record.start.lt(at)
         {
             let tail = Record { start: at, ..*record };
+            let whole = record.segments();
             (record.end, record.push) = (at, false);
+            let halves = record.segments() + tail.segments();
+            match record.fate {
+                Fate::Sacked => self.sacked_segments += halves - whole,
+                Fate::Lost => self.lost += 1,
+                _ => {}
+            }
             self.records.insert(i + 1, tail);
         }
     }
@@ -241,27 +310,51 @@ impl Scoreboard {
             }
             self.split(start);
             self.split(end);
-            let mut i = self.records.partition_point(|r| r.start.lt(start));
-            while let Some(record) = self.records.get(i)
+            let first = self.records.partition_point(|r| r.start.lt(start));
+            let mut i = first;
+            while let Some(&record) = self.records.get(i)
                 && record.end.le(end)
             {
-                if record.fate != Fate::Sacked {
-                    news += record.len();
-                    rack.on_delivered(record, now.into());
-                    original |= record.times == 1 && record.end.le(recover);
-                    self.set_fate(i, Fate::Sacked);
+                self.step();
+                if record.fate == Fate::Sacked {
+                    i = self.behind_run(i);
+                    continue;
                 }
+                news += record.len();
+                rack.on_delivered(&record, now.into());
+                original |= record.times == 1 && record.end.le(recover);
+                self.set_fate(i, Fate::Sacked);
+                self.records[i].run = record.end;
                 i += 1;
+            }
+            // Peers repeat their blocks with each acknowledgment: the next time it is one step from here to the end.
+            let mut k = first;
+            while k < i {
+                let next = self.behind_run(k);
+                self.records[k].run = self.records[k].run.max(end);
+                k = next;
             }
             self.highest_sacked = Some(self.highest_sacked.map_or(end, |h| h.max(end)));
         }
         (news, original)
     }
 
+    /// The first record behind those that are known to be Sacked from `i` on.
+    fn behind_run(&self, i: usize) -> usize {
+        let run = self.records[i].run;
+        match self.records.get(i + 1) {
+            Some(next) if next.start.lt(run) => self.records.partition_point(|r| r.end.le(run)).max(i + 1),
+            _ => i + 1,
+        }
+    }
+
     /// Declares lost what has more than two segments' worth of SACKed bytes, or three SACKed records, above
     /// it (RFC 5681 §4.3; RFC 6675 §4, `IsLost`); true if anything was.
     pub(super) fn judge(&mut self, mss: u32) -> bool {
         let Some(top) = self.highest_sacked else { return false };
+        if self.sacked <= 2 * mss && self.sacked_segments < 3 {
+            return false;
+        }
         let (mut bytes, mut count) = (0, 0);
         let mut i = self.records.partition_point(|r| r.start.lt(top));
         while i > 0 && bytes <= 2 * mss && count < 3 {
@@ -290,31 +383,35 @@ impl Scoreboard {
     /// Declares lost what RACK gives up (RFC 8985 §6.2 step 5), each with the same `window` for lateness. Returns
     /// whether anything was, and when the next record will be unless it is delivered.
     ///
-    /// Ends at the first record that left later than the last delivered one and was sent once: what follows left
-    /// later still.
+    /// Goes through the transmissions in their order and ends at the first that is not lost yet: what follows left later
+    /// still. What is over is met once.
     pub(super) fn judge_by_time(
         &mut self,
         rack: &Rack,
         window: Duration,
         now: Instant,
     ) -> (bool, Option<Instant>) {
-        let (mut any, mut next) = (false, None);
-        for i in 0..self.records.len() {
-            let record = self.records[i];
-            if !record.fate.in_pipe() {
+        let mut any = false;
+        while let Some(&sent) = self.by_time.front() {
+            self.step();
+            let Some(i) = live(&self.records, &sent) else {
+                self.by_time.pop_front();
                 continue;
-            }
+            };
+            let record = self.records[i];
             match rack.lost_at(&record, window) {
-                None if record.times == 1 => break,
-                None => {}
                 Some(at) if at <= now => {
                     any = true;
                     self.set_fate(i, Fate::Lost);
+                    self.by_time[0].start = record.end;
                 }
-                Some(at) => next = Some(next.map_or(at, |n: Instant| n.min(at))),
+                next => {
+                    self.by_time[0].start = record.start;
+                    return (any, next);
+                }
             }
         }
-        (any, next)
+        (any, None)
     }
 
     /// What was sent `age` ago or earlier is taken for lost (RFC 8985 §6.3).
@@ -329,11 +426,20 @@ impl Scoreboard {
 
     /// Nothing was lost after all: what waits to be sent again is on its way (RFC 4015 §3.2).
     pub(super) fn lose_nothing(&mut self) {
+        if self.lost == 0 {
+            return;
+        }
         for i in 0..self.records.len() {
             if self.records[i].fate == Fate::Lost {
                 self.set_fate(i, Fate::Flying);
             }
         }
+        // They had been judged; now they are to be judged again.
+        self.by_time.clear();
+        let flying = self.records.iter().filter(|r| r.fate.in_pipe());
+        self.by_time.extend(flying.map(|r| Sent { start: r.start, end: r.end, order: r.order }));
+        let base = self.records.front().map_or(Seq(0), |r| r.start);
+        self.by_time.make_contiguous().sort_unstable_by_key(|sent| (sent.order, sent.start.since(base)));
     }
 
     /// The last record, if the peer has not reported it.
@@ -351,22 +457,9 @@ impl Scoreboard {
         }
     }
 
-    /// How many records the peer has reported, at the most `limit`.
-    pub(super) fn sacked_segments(&self, limit: usize) -> usize {
-        if self.sacked == 0 {
-            return 0;
-        }
-        let segments = |r: &Record| r.len().div_ceil(u32::from(r.unit.max(1))) as usize;
-        let mut count = 0;
-        for record in self.records.iter().rev() {
-            if record.fate == Fate::Sacked {
-                count += segments(record);
-            }
-            if count >= limit {
-                return limit;
-            }
-        }
-        count
+    /// How many segments the peer has reported.
+    pub(super) fn sacked_segments(&self) -> u32 {
+        self.sacked_segments
     }
 
     /// The first record is taken for lost, whatever was thought of it; at most `len` bytes of it.
@@ -442,6 +535,7 @@ impl Scoreboard {
             self.set_fate(i, Fate::Resent);
             i += 1;
         }
+        self.note_sent(Sent { start, end, order: self.transmissions });
         push
     }
 
@@ -460,10 +554,33 @@ impl Scoreboard {
             |f: fn(Fate) -> bool| self.records.iter().filter(|r| f(r.fate)).map(Record::len).sum::<u32>();
         assert_eq!(self.pipe, sum(Fate::in_pipe));
         assert_eq!(self.sacked, sum(|f| f == Fate::Sacked));
+        let of = |fate: Fate| self.records.iter().filter(move |r| r.fate == fate);
+        assert_eq!(self.sacked_segments, of(Fate::Sacked).map(Record::segments).sum::<u32>());
+        assert_eq!(self.lost, of(Fate::Lost).count());
         assert!(self.records.iter().zip(self.records.iter().skip(1)).all(|(a, b)| a.end == b.start));
+        let runs = of(Fate::Sacked).all(|r| {
+            let run = self.records.iter().filter(|o| o.start.ge(r.start) && o.start.lt(r.run));
+            run.clone().all(|o| o.fate == Fate::Sacked)
+        });
+        assert!(runs, "a run has a hole");
+        let judged = self.records.iter().filter(|r| r.fate.in_pipe()).all(|r| {
+            let of = |s: &&Sent| s.order == r.order && s.start.le(r.start) && s.end.ge(r.end);
+            self.by_time.iter().any(|s| of(&s))
+        });
+        assert!(judged, "nobody judges it by time");
         let first = self.records.iter().find(|r| r.fate == Fate::Lost).map(|r| r.start);
         assert_eq!(self.first_lost().map(|r| r.start), first);
     }
+}
+
+/// The first record that is still in the network of what was sent then.
+fn live(records: &VecDeque<Record>, sent: &Sent) -> Option<usize> {
+    // Below the first record all is acknowledged, and 2 GiB below it the numbers seem to lie ahead.
+    let first = records.front()?.start;
+    let from = if sent.start.lt(first) { 0 } else { records.partition_point(|r| r.end.le(sent.start)) };
+    let of = |r: &&Record| r.order == sent.order && r.fate.in_pipe();
+    let pieces = records.range(from..).take_while(|r| r.start.lt(sent.end));
+    pieces.enumerate().find(|(_, r)| of(r)).map(|(n, _)| from + n)
 }
 
 #[cfg(test)]
@@ -529,6 +646,43 @@ mod tests {
         b.resent(Seq(150), Seq(200), Instant::from_millis(50));
         let r = b.release(Seq(300), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
         assert!(r.resent && r.sample.is_none());
+    }
+
+    const MANY: u32 = 10_000;
+
+    /// What `acks` acknowledgments cost, each of which reports what `block` says, from a window of 10,000 segments; what
+    /// is found lost is sent again at once.
+    fn steps(acks: u32, block: impl Fn(u32) -> (u32, u32)) -> u64 {
+        let mut b = board(MANY);
+        let (mut rack, now) = (Rack::new(Seq(0)), Instant::from_millis(100_000));
+        let before = b.steps;
+        for n in 0..acks {
+            let mut blocks = SackBlocks::NONE;
+            let (start, end) = block(n);
+            blocks.push(Seq(start * 100), Seq(end * 100));
+            b.sack(&blocks, Seq(0), Seq(MANY * 100), &mut rack, now, Seq(0));
+            b.judge_by_time(&rack, Duration::ZERO, now);
+            while let Some(start) = b.first_lost().map(|r| r.start) {
+                b.resent(start, start + 100, now);
+            }
+            let _ = b.sacked_segments();
+        }
+        b.steps - before
+    }
+
+    #[test]
+    fn an_acknowledgment_costs_what_it_changes_and_not_what_is_in_flight() {
+        // One hole and a block that grows by a segment each time.
+        let growing = steps(MANY - 1, |n| (1, n + 2));
+        assert!(growing < 8 * u64::from(MANY), "{growing} steps");
+        // Every second segment is lost.
+        let combed = steps(MANY / 2, |n| (2 * n + 1, 2 * n + 2));
+        assert!(combed < 8 * u64::from(MANY), "{combed} steps");
+        // The same large block for ever, and blocks that begin anywhere in it.
+        let same = steps(MANY, |_| (1, MANY));
+        assert!(same < 8 * u64::from(MANY), "{same} steps");
+        let inside = steps(2 * MANY, |n| (1 + n * 7919 % (MANY - 1), MANY));
+        assert!(inside < 16 * u64::from(MANY), "{inside} steps");
     }
 
     proptest! {
