@@ -378,7 +378,10 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             let mode = ["off", "on", "passive"][number(0, 2)? as usize];
             Ok(vec![Change::Knob("tcp.ecn", mode.to_string())])
         }
-        "net.ipv4.tcp_slow_start_after_idle" => switch("tcp.slow_start_after_idle"),
+        "net.ipv4.tcp_slow_start_after_idle" => {
+            let mode = if number(0, 1)? == 0 { "off" } else { "halve" };
+            Ok(vec![Change::Knob("tcp.slow_start_after_idle", mode.to_string())])
+        }
         // On is the default; how far the window is scaled is the profile's and the buffer's business.
         "net.ipv4.tcp_window_scaling" => Ok(match number(0, 1)? {
             0 => vec![Change::Knob("tcp.window_scale", "off".to_string())],

@@ -27,6 +27,17 @@ pub enum Congestion {
     Custom(Custom),
 }
 
+/// What an idle period longer than the RTO does to the congestion window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IdleRestart {
+    /// Nothing.
+    Off,
+    /// Halves it for each RTO, down to the initial window (RFC 2861; what Linux does).
+    Halve,
+    /// Sets it to the initial window (RFC 5681 §4.1).
+    Initial,
+}
+
 /// Explicit congestion notification (RFC 3168).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EcnMode {
@@ -127,8 +138,8 @@ pub struct Config {
     /// By how many segments one ACK may open the window in slow start, at the most; `None` by all that it
     /// acknowledged (RFC 5681 §3.1 asks for 1, RFC 3465 allows 2).
     pub slow_start_limit: Option<u32>,
-    /// Fall back to the initial window after an idle period longer than the RTO (RFC 5681 §4.1).
-    pub slow_start_after_idle: bool,
+    /// What becomes of the congestion window after an idle period longer than the RTO (RFC 5681 §4.1).
+    pub slow_start_after_idle: IdleRestart,
     /// Send keep-alive probes on idle connections (RFC 9293 §3.8.4).
     pub keepalive: bool,
     /// Idle time before the first probe.
@@ -207,7 +218,7 @@ impl Config {
             retries: 15, // 15 minutes; at least 100 s by RFC 9293 §3.8.3 (SHLD-11)
             user_timeout: None,
             slow_start_limit: None,
-            slow_start_after_idle: true,
+            slow_start_after_idle: IdleRestart::Halve,
             // RFC 9293 §3.8.4 (MUST-25, MUST-28).
             keepalive: false,
             keepalive_idle: Duration::from_secs(7200),
@@ -242,6 +253,7 @@ impl Config {
             hystart: false,
             reno_catch_up: true,
             ecn: EcnMode::On,
+            slow_start_after_idle: IdleRestart::Initial,
             rto_min: Duration::from_secs(1),
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),

@@ -1,6 +1,6 @@
 //! What are the engine's settings called? The rows behind `--set tcp.…`.
 
-use super::{Config, Congestion, EcnMode, Nagle, RtoFloor, WindowScale};
+use super::{Config, Congestion, EcnMode, IdleRestart, Nagle, RtoFloor, WindowScale};
 use crate::knob::{
     Knob, ValueError, duration, duration_in, number, show_duration, show_size, show_switch, size, switch,
 };
@@ -389,12 +389,24 @@ pub static KNOBS: &[Knob<Config>] = &[
     },
     Knob {
         name: "tcp.slow_start_after_idle",
-        values: "on|off",
-        meaning: "fall back to the initial window after an idle period longer than the RTO",
-        linux: "net.ipv4.tcp_slow_start_after_idle",
-        rfc: "RFC 5681 §4.1",
-        get: |c| show_switch(c.slow_start_after_idle),
-        set: |c, v| Ok(c.slow_start_after_idle = switch(v)?),
+        values: "off|halve|initial",
+        meaning: "after an idle period longer than the RTO keep the window, halve it for each RTO, or begin anew",
+        linux: "net.ipv4.tcp_slow_start_after_idle (halve)",
+        rfc: "RFC 5681 §4.1, RFC 2861",
+        get: |c| match c.slow_start_after_idle {
+            IdleRestart::Off => "off".into(),
+            IdleRestart::Halve => "halve".into(),
+            IdleRestart::Initial => "initial".into(),
+        },
+        set: |c, v| {
+            c.slow_start_after_idle = match v.trim() {
+                "off" => IdleRestart::Off,
+                "halve" => IdleRestart::Halve,
+                "initial" => IdleRestart::Initial,
+                _ => return Err(ValueError(format!("{v:?} is none of off, halve, initial"))),
+            };
+            Ok(())
+        },
     },
     Knob {
         name: "tcp.keepalive",

@@ -38,7 +38,7 @@ pub use crate::dropped::DropReason;
 pub use cause::{
     AckNowWhy, Blocked, Cause, DataWhy, Piggyback, Received, Release, RstWhy, Snapshot, Verdict,
 };
-pub use config::{Config, Congestion, EcnMode, Nagle, RtoFloor, WindowScale};
+pub use config::{Config, Congestion, EcnMode, IdleRestart, Nagle, RtoFloor, WindowScale};
 pub use conn::{Conn, Cx, Event, Opts, Shutdown, TimeWait};
 pub use knobs::KNOBS;
 pub use log::{CwndWhy, Log, Note};

@@ -1,7 +1,7 @@
 //! What is sent now, and why? The only place that makes segments.
 
 use super::cause::{Blocked, Cause, DataWhy, Release, Snapshot};
-use super::config::Nagle;
+use super::config::{IdleRestart, Nagle};
 use super::conn::{Conn, Cx};
 use super::ecn::Ecn as EcnState;
 use super::log::{CwndWhy, Note};
@@ -467,22 +467,30 @@ impl Conn {
         }
     }
 
-    /// RFC 5681 §4.1: after an idle period the window says nothing about the path any more.
+    /// RFC 5681 §4.1: after an idle period the window says less of the path the longer it was.
     fn restart_after_idle(&mut self, cx: &mut Cx) {
-        if cx.cfg.slow_start_after_idle
-            && self.snd.flight() == 0
-            && self.snd.unsent() > 0
-            && !self.state.is_opening()
-            && cx.now.since(self.last_data_sent) > self.rtt.rto()
-        {
-            let from = self.cc.cwnd();
-            self.cc.on_idle(cx.cfg.init_cwnd.saturating_mul(self.mss()));
-            if self.cc.cwnd() != from {
-                self.note_cwnd(cx, from, CwndWhy::Idle);
-            }
-            // Once per idle period.
-            self.last_data_sent = cx.now;
+        let (idle, rto) = (cx.now.since(self.last_data_sent), self.rtt.rto());
+        if self.snd.flight() > 0 || self.snd.unsent() == 0 || self.state.is_opening() || idle <= rto {
+            return;
         }
+        let from = self.cc.cwnd();
+        let initial = cx.cfg.init_cwnd.saturating_mul(self.mss());
+        match cx.cfg.slow_start_after_idle {
+            IdleRestart::Off => return,
+            IdleRestart::Initial => self.cc.on_idle(initial),
+            IdleRestart::Halve => {
+                let (mut window, mut left) = (from, idle);
+                while left > rto && window > initial {
+                    (window, left) = (window / 2, left - rto);
+                }
+                self.cc.on_idle(window.max(initial));
+            }
+        }
+        if self.cc.cwnd() != from {
+            self.note_cwnd(cx, from, CwndWhy::Idle);
+        }
+        // Once per idle period.
+        self.last_data_sent = cx.now;
     }
 }
 

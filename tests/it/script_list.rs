@@ -70,6 +70,7 @@ scripts! {
         classic
         cubic
         fixed
+        idle_halves
         idle_restart
         idle_restart_can_be_off
         initial_window

@@ -85,7 +85,7 @@ pub trait CongestionControl: Send {
         let _ = now;
     }
 
-    /// The connection was idle for longer than an RTO: restart from `window` (RFC 5681 §4.1).
+    /// The connection was idle for longer than an RTO: restart from `window`, if that is less (RFC 5681 §4.1).
     fn on_idle(&mut self, window: u32);
 
     /// The congestion window.

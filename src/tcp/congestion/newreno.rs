@@ -69,7 +69,11 @@ impl CongestionControl for NewReno {
     }
 
     fn on_idle(&mut self, window: u32) {
-        self.cwnd = self.cwnd.min(window);
+        if window < self.cwnd {
+            // Most of the way back is slow start (RFC 2861 §3.2).
+            self.ssthresh = self.ssthresh.max((u64::from(self.cwnd) * 3 / 4) as u32);
+            self.cwnd = window;
+        }
     }
 
     fn cwnd(&self) -> u32 {
