@@ -1,5 +1,7 @@
 //! A connection whose peer is played by hand: what must hold when the peer is strange, broken or hostile.
 
+mod greedy;
+
 use super::*;
 use crate::segment::{Arrival, Ecn, Flags, Options, SackBlocks, Segment, Timestamps};
 use crate::seq::Seq;

@@ -45,6 +45,9 @@ pub(super) struct Recovery {
     limited_from: Seq,
     /// Without SACK each duplicate ACK says that a segment has left the network, not which: their bytes.
     left_network: u32,
+    /// So many bytes more can have left it: no more duplicates are believed than there were segments in flight when the
+    /// first came (RFC 5681 §3.2).
+    believed: u32,
     prr: Option<Prr>,
     pub(super) undo: Option<Undo>,
     pub(super) probe: Option<Probe>,
@@ -95,6 +98,7 @@ impl Recovery {
             dup_acks: 0,
             limited_from: iss,
             left_network: 0,
+            believed: 0,
             prr: None,
             undo: None,
             probe: None,
@@ -176,11 +180,14 @@ impl Conn {
         if duplicate {
             if self.recovery.dup_acks == 0 {
                 self.recovery.limited_from = self.snd.nxt;
+                self.recovery.believed = prior_flight;
             }
             self.recovery.dup_acks = self.recovery.dup_acks.saturating_add(1);
             if !self.sack {
                 let most = self.board.pipe().saturating_sub(self.mss());
-                self.recovery.left_network = (self.recovery.left_network + self.mss()).min(most);
+                let segment = self.mss().min(self.recovery.believed);
+                self.recovery.believed -= segment;
+                self.recovery.left_network = (self.recovery.left_network + segment).min(most);
             }
         }
         if let Some(range) = twice {
