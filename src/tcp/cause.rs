@@ -287,6 +287,8 @@ pub enum Blocked {
     Cork,
     /// The congestion window is full.
     Cwnd,
+    /// What the window allows is spread over the round trip.
+    Pacing,
     /// The peer's window is full or closed.
     PeerWindow,
     /// The handshake is not done.
@@ -303,6 +305,7 @@ impl Blocked {
             Blocked::Nagle => "nagle",
             Blocked::Cork => "cork",
             Blocked::Cwnd => "cwnd",
+            Blocked::Pacing => "pacing",
             Blocked::PeerWindow => "rwnd",
             Blocked::Handshake => "handshake",
             Blocked::Closed => "closed",

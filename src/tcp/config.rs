@@ -95,6 +95,8 @@ pub struct Config {
     pub reno_catch_up: bool,
     /// The congestion window grows only while it is filled (RFC 7661 §3).
     pub cwnd_validation: bool,
+    /// Spread what the window allows over the round trip. An algorithm with a rate of its own is paced anyway.
+    pub pacing: bool,
     /// Offer and use selective acknowledgments (RFC 2018).
     pub sack: bool,
     /// Report data that came twice (RFC 2883); needs `sack`.
@@ -197,6 +199,7 @@ impl Config {
             fast_convergence: true,
             reno_catch_up: false,
             cwnd_validation: true,
+            pacing: false,
             sack: true,
             dsack: true,
             rack: true,

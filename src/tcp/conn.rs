@@ -7,6 +7,7 @@ use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
 use super::ecn::Ecn;
 use super::log::{Log, Note};
+use super::pacing::Pacer;
 use super::rack::Rack;
 use super::receive::Receive;
 use super::recovery::Recovery;
@@ -206,6 +207,7 @@ pub struct Conn {
     pub(super) rack: Rack,
     pub(super) cc: Box<dyn CongestionControl>,
     pub(super) usage: Usage,
+    pub(super) pacer: Pacer,
     pub(super) rtt: Rtt,
     pub(super) timers: Timers,
     pub(super) ack: Ack,
@@ -266,6 +268,7 @@ impl Conn {
             cc: congestion::new(opts.congestion, &start),
             opts,
             usage: Usage::new(iss),
+            pacer: Pacer::default(),
             rtt: Rtt::new(cx.cfg),
             timers: Timers::new(),
             ack: Ack::new(cx.cfg),

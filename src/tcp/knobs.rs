@@ -155,6 +155,15 @@ pub static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.cwnd_validation = switch(v)?),
     },
     Knob {
+        name: "tcp.pacing",
+        values: "on|off",
+        meaning: "spread what the window allows: twice the window per round trip in slow start, 1.2 times after it",
+        linux: "SO_MAX_PACING_RATE, tc fq; net.ipv4.tcp_pacing_ss_ratio, tcp_pacing_ca_ratio",
+        rfc: "",
+        get: |c| show_switch(c.pacing),
+        set: |c, v| Ok(c.pacing = switch(v)?),
+    },
+    Knob {
         name: "tcp.sack",
         values: "on|off",
         meaning: "offer and use selective acknowledgments",

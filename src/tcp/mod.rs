@@ -19,6 +19,7 @@ mod input;
 mod knobs;
 mod log;
 mod output;
+mod pacing;
 mod rack;
 mod ranges;
 mod receive;

@@ -164,7 +164,8 @@ impl Conn {
         let full = self.full_payload(options);
         let end = self.board.repeatable(full, self.snd.data_end())?;
         let len = end.since(lost.start);
-        let allowed = self.intents.resend || self.pipe() + len <= self.send_limit();
+        let paced = self.paced(cx).is_ok();
+        let allowed = self.intents.resend || (paced && self.pipe() + len <= self.send_limit());
         // The head may go even to a window that has closed meanwhile: its answer opens it again. RFC 9293 §3.8.6
         // (SHLD-16, MAY-7).
         let in_window = lost.start == self.snd.una || end.le(self.snd.una + self.snd.wnd);
@@ -221,10 +222,15 @@ impl Conn {
         if pipe > 0 && cwnd_left < least && !self.intents.probe {
             return Decision::Wait(Blocked::Cwnd);
         }
+        let paced = match self.paced(cx) {
+            Ok(most) => most.div_ceil(full).saturating_mul(full),
+            Err(_) if self.intents.probe => u32::MAX,
+            Err(_) => return Decision::Wait(Blocked::Pacing),
+        };
         let headers = u32::from(self.ip_header) + 20 + options.encoded_len();
         let offload = room.max_packet > u32::from(room.mtu);
         let most = if offload { room.max_packet.min(65_535).saturating_sub(headers).max(full) } else { full };
-        let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(most);
+        let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(most).min(paced);
         // A super-segment is a number of full segments and perhaps a tail, which is judged on its own.
         let tail = len % full;
         let mut why = DataWhy::Full;
@@ -388,6 +394,9 @@ impl Conn {
             }
             Kind::Ack => {}
         }
+        if seg.len > 0 {
+            self.pace(cx, seg.len);
+        }
         let (flags, ecn) = self.ecn.on_sent(new);
         seg.flags |= Flags::ACK | flags;
         seg.ack = self.rcv.nxt;
@@ -449,6 +458,11 @@ impl Conn {
     /// MUST-60).
     fn wait(&mut self, cx: &mut Cx, blocked: Blocked) {
         self.blocked = blocked;
+        if let Err(at) = self.paced(cx)
+            && (blocked == Blocked::Pacing || self.board.first_lost().is_some())
+        {
+            self.timers.set(Timer::Pacing, at);
+        }
         let full = self.pipe() + self.mss() > self.cc.cwnd();
         self.usage.note(self.snd.una, self.snd.nxt, full);
         match blocked {

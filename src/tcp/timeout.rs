@@ -44,6 +44,8 @@ impl Conn {
                 false => {}
             }
         }
+        // Whoever calls this asks for what may be sent next.
+        self.timers.take_expired(Timer::Pacing, now);
         if self.timers.take_expired(Timer::Persist, now) {
             self.on_persist(cx);
         }

@@ -22,13 +22,15 @@ pub(super) enum Timer {
     Reorder,
     /// The tail-loss probe (RFC 8985 §7).
     Tail,
+    /// Pacing lets the next segments leave.
+    Pacing,
     /// The end of lingering, or of FIN-WAIT-2 without an owner.
     Farewell,
     /// Buffers that hold nothing are given back.
     Rest,
 }
 
-const COUNT: usize = 10;
+const COUNT: usize = 11;
 
 /// All deadlines of a connection.
 #[derive(Clone, Copy)]

@@ -173,3 +173,20 @@ fn marks_by_chance_are_answered_once_a_round_trip_and_repeat_nothing() {
         assert!(world.stack(a).conn(here.id).unwrap().snapshot().ssthresh < u32::MAX);
     }
 }
+
+#[test]
+fn pacing_fills_a_path_whose_queue_is_too_short_for_bursts() {
+    // The queue holds a tenth of what is in flight.
+    let link = "rtt=50ms,bandwidth=50mbit,queue=20";
+    let [paced, bursts] = [true, false].map(|pacing| {
+        let (mut world, a, b) =
+            two_with(1, link, Config { pacing, init_cwnd: 64, hystart: false, ..large() });
+        let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+        world.transfer(here, there, &bytes(64 * 1448)).unwrap();
+        (world.link_totals(a, b).queue_full, world.now())
+    });
+    println!("paced: {} dropped, done at {}; in bursts: {}, {}", paced.0, paced.1, bursts.0, bursts.1);
+    assert_eq!(paced.0, 0);
+    assert!(bursts.0 > 10);
+    assert!(paced.1 < Instant::from_millis(200), "done at {}", paced.1);
+}
