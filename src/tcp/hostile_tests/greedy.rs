@@ -4,7 +4,12 @@ use super::*;
 
 /// Ten segments of 1000 bytes are in flight, and there is much more to send.
 fn loaded(sack: bool) -> Lab {
-    let cfg = Config { congestion: Congestion::NewReno, send_buffer: 1 << 20, ..Config::linux() };
+    let cfg = Config {
+        congestion: Congestion::NewReno,
+        send_buffer: 1 << 20,
+        send_buffer_initial: 1 << 20,
+        ..Config::linux()
+    };
     let mut lab = Lab::open(cfg, syn(1000, Some(7), sack), 60_000);
     lab.write(500_000);
     assert_eq!(lab.said().len(), 10);
@@ -69,7 +74,12 @@ fn with_sack_duplicates_that_report_nothing_count_for_nothing() {
 
 #[test]
 fn echoes_without_an_end_shrink_the_window_once_per_window_and_never_open_it() {
-    let cfg = Config { congestion: Congestion::NewReno, send_buffer: 1 << 20, ..Config::linux() };
+    let cfg = Config {
+        congestion: Congestion::NewReno,
+        send_buffer: 1 << 20,
+        send_buffer_initial: 1 << 20,
+        ..Config::linux()
+    };
     let mut lab = Lab::half_open(cfg, syn(1000, Some(7), true), 60_000);
     lab.conn.ecn.on = true;
     assert_eq!(lab.said(), [("SE.".into(), 0, 0)]);
