@@ -207,7 +207,8 @@ pub struct Conn {
     pub(super) rack: Rack,
     pub(super) cc: Box<dyn CongestionControl>,
     pub(super) usage: Usage,
-    pub(super) pacer: Pacer,
+    /// From the first paced segment on.
+    pub(super) pacer: Option<Box<Pacer>>,
     pub(super) rtt: Rtt,
     pub(super) timers: Timers,
     pub(super) ack: Ack,
@@ -268,7 +269,7 @@ impl Conn {
             cc: congestion::new(opts.congestion, &start),
             opts,
             usage: Usage::new(iss),
-            pacer: Pacer::default(),
+            pacer: None,
             rtt: Rtt::new(cx.cfg),
             timers: Timers::new(),
             ack: Ack::new(cx.cfg),

@@ -73,14 +73,17 @@ impl Conn {
 
     /// How many bytes may leave now; else when.
     pub(super) fn paced(&self, cx: &Cx) -> Result<u32, Instant> {
-        self.pacing_rate(cx).map_or(Ok(u32::MAX), |rate| self.pacer.allows(cx.now, rate, self.mss()))
+        match (self.pacing_rate(cx), &self.pacer) {
+            (Some(rate), Some(pacer)) => pacer.allows(cx.now, rate, self.mss()),
+            _ => Ok(u32::MAX),
+        }
     }
 
     /// `len` bytes leave.
     pub(super) fn pace(&mut self, cx: &Cx, len: u32) {
         if let Some(rate) = self.pacing_rate(cx) {
             let mss = self.mss();
-            self.pacer.on_sent(cx.now, rate, mss, len);
+            self.pacer.get_or_insert_default().on_sent(cx.now, rate, mss, len);
         }
     }
 }

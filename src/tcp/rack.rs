@@ -27,26 +27,29 @@ impl From<Instant> for Seen {
     }
 }
 
-/// The smallest of recent time.
+/// The smallest of recent time, in microseconds; `u32::MAX` stands for none.
 #[derive(Clone, Copy, Debug)]
 struct Shortest {
     since: Instant,
-    now: Duration,
-    before: Duration,
+    now: u32,
+    before: u32,
 }
 
 impl Shortest {
     fn note(&mut self, at: Instant, rtt: Duration) {
         let age = at.since(self.since);
         if age >= RECENT {
-            let before = if age >= RECENT * 2 { Duration::MAX } else { self.now };
-            *self = Shortest { since: at, now: Duration::MAX, before };
+            let before = if age >= RECENT * 2 { u32::MAX } else { self.now };
+            *self = Shortest { since: at, now: u32::MAX, before };
         }
-        self.now = self.now.min(rtt);
+        self.now = self.now.min(rtt.as_micros().min(u128::from(u32::MAX - 1)) as u32);
     }
 
     fn get(&self) -> Duration {
-        self.now.min(self.before)
+        match self.now.min(self.before) {
+            u32::MAX => Duration::MAX,
+            micros => Duration::from_micros(micros.into()),
+        }
     }
 }
 
@@ -74,7 +77,7 @@ impl Rack {
         Rack {
             newest: None,
             rtt: Duration::ZERO,
-            min_rtt: Shortest { since: Instant::ZERO, now: Duration::MAX, before: Duration::MAX },
+            min_rtt: Shortest { since: Instant::ZERO, now: u32::MAX, before: u32::MAX },
             fack: iss,
             reordering: false,
             quarters: 1,

@@ -93,7 +93,7 @@ pub(super) struct Scoreboard {
     sacked: u32,
     sacked_segments: u32,
     /// How many records are Lost.
-    lost: usize,
+    lost: u32,
     highest_sacked: Option<Seq>,
     /// Below this, each record has been judged by the SACKs above it.
     judged: Option<Seq>,
@@ -113,6 +113,7 @@ impl Scoreboard {
     pub(super) fn rest(&mut self) {
         if self.records.is_empty() {
             self.records.shrink_to(0);
+            self.by_time = VecDeque::new();
         }
     }
 
@@ -171,7 +172,7 @@ impl Scoreboard {
             }
             _ => {}
         }
-        self.lost = self.lost + usize::from(fate == Fate::Lost) - usize::from(old == Fate::Lost);
+        self.lost = self.lost + u32::from(fate == Fate::Lost) - u32::from(old == Fate::Lost);
         let start = self.records[i].start;
         if fate == Fate::Lost {
             self.first_lost = Some(self.first_lost.map_or(start, |first| first.min(start)));
@@ -229,7 +230,7 @@ impl Scoreboard {
             }
             self.step();
             if record.end.le(una) {
-                self.lost -= usize::from(record.fate == Fate::Lost);
+                self.lost -= u32::from(record.fate == Fate::Lost);
                 self.records.pop_front();
             } else {
                 self.records[0].start = una;
@@ -556,7 +557,7 @@ impl Scoreboard {
         assert_eq!(self.sacked, sum(|f| f == Fate::Sacked));
         let of = |fate: Fate| self.records.iter().filter(move |r| r.fate == fate);
         assert_eq!(self.sacked_segments, of(Fate::Sacked).map(Record::segments).sum::<u32>());
-        assert_eq!(self.lost, of(Fate::Lost).count());
+        assert_eq!(self.lost as usize, of(Fate::Lost).count());
         assert!(self.records.iter().zip(self.records.iter().skip(1)).all(|(a, b)| a.end == b.start));
         let runs = of(Fate::Sacked).all(|r| {
             let run = self.records.iter().filter(|o| o.start.ge(r.start) && o.start.lt(r.run));

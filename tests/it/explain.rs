@@ -7,7 +7,7 @@ use tcpglass::explain::{Confidence, Finding, Options, Part, Progress, Summary, W
 use tcpglass::service::{HttpServer, Site};
 use tcpglass::sim::{HostId, Socket, World, host_config};
 use tcpglass::stack::Owner;
-use tcpglass::tcp::{Config, Nagle};
+use tcpglass::tcp::{Config, IdleRestart, Nagle};
 use tcpglass::time::Duration;
 use tcpglass::trace::{Format, TraceOptions, Tracer, to_writer};
 use tcpglass::{http, tcp};
@@ -163,7 +163,7 @@ fn without_nagle_nothing_is_found_in_the_same_exchange() {
 
 #[test]
 fn a_first_transfer_waits_for_slow_start_and_a_second_does_not() {
-    let cfg = Config { slow_start_after_idle: false, ..linux() };
+    let cfg = Config { slow_start_after_idle: IdleRestart::Off, ..linux() };
     let mut scene = Scene::new("rtt=100ms", &cfg, &cfg);
     let socket = scene.connect();
     scene.get(socket, "/bytes/100000", 100_000);

@@ -13,7 +13,9 @@ const CHUNK: usize = 1000 * MSS as usize;
 fn large() -> Config {
     Config {
         recv_buffer: 64 << 20,
+        recv_buffer_initial: 64 << 20,
         send_buffer: 16 << 20,
+        send_buffer_initial: 16 << 20,
         window_scale: WindowScale::Shift(14),
         ..Config::linux()
     }
