@@ -200,7 +200,8 @@ impl Wire {
     }
 }
 
-/// Whether `next` is what segmentation would put behind `sent`: the same header, the next bytes.
+/// Whether `next` is what segmentation would put behind `sent`: the same header, the next bytes. A push in the middle does
+/// not count: it ends what the host sent together, and the line may stand for more than one such burst.
 fn continues(sent: &Sent, next: &Sent) -> bool {
     let end = sent.tcp.seq.wrapping_add(u32::from(sent.tcp.len));
     let tail = Flags::PSH | Flags::FIN;
@@ -209,7 +210,7 @@ fn continues(sent: &Sent, next: &Sent) -> bool {
         && next.tcp.seq == end
         && next.tcp.len > 0
         && next.tcp.len.checked_add(sent.tcp.len).is_some()
-        && !sent.tcp.flags.intersects(tail)
+        && !sent.tcp.flags.intersects(Flags::FIN)
         // CWR stays on the first (RFC 3168 §6.1.2).
         && first(&next.tcp) == first(&sent.tcp) & !Flags::CWR.0
         && (next.tcp.ack, next.tcp.win, &next.tcp.options) == (sent.tcp.ack, sent.tcp.win, &sent.tcp.options)

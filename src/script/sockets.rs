@@ -355,9 +355,6 @@ impl Sockets {
             let socket = !matches!(socket.kind, SocketKind::Epoll(_));
             return Read::Error(if socket { "ENOTCONN" } else { "EINVAL" });
         };
-        if conn.shut_read {
-            return Read::Bytes(Vec::new());
-        }
         let there = stack.conn(conn.id).map_or(0, |c| c.readable());
         let mut buf = vec![0; len.min(there.max(1))];
         let mut stream = stack.stream(now, conn.id);

@@ -173,6 +173,8 @@ pub enum AckNowWhy {
     Probe,
     /// A congestion mark came, or the peer has reduced its window (RFC 3168).
     Ecn,
+    /// The application has read all of it.
+    Read,
 }
 
 impl Cause {
@@ -208,6 +210,7 @@ impl Cause {
                 AckNowWhy::Handshake => "ack-now(handshake)",
                 AckNowWhy::Probe => "ack-now(probe)",
                 AckNowWhy::Ecn => "ack-now(ecn)",
+                AckNowWhy::Read => "ack-now(read)",
             },
         }
     }

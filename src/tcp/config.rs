@@ -82,6 +82,9 @@ pub struct Config {
     pub ack_every: u8,
     /// Acknowledge the first so many segments of a connection at once, 0 to 255.
     pub quickack: u8,
+    /// Let the delay follow the gaps between segments, from `ack_delay` up to 200 ms, let the acknowledgment of a FIN wait
+    /// as well, and acknowledge when a read empties the buffer: what Linux does.
+    pub ack_adaptive: bool,
     /// The initial congestion window in segments, 1 to 65,535 (RFC 6928).
     pub init_cwnd: u32,
     /// The congestion control algorithm for new connections.
@@ -97,6 +100,12 @@ pub struct Config {
     pub cwnd_validation: bool,
     /// Spread what the window allows over the round trip. An algorithm with a rate of its own is paced anyway.
     pub pacing: bool,
+    /// Beyond three duplicates in a row gather up to so many acknowledgments of data beyond a gap for a twentieth of the round
+    /// trip, 1 ms at most; 0 sends each.
+    pub compressed_acks: u8,
+    /// Send in bursts that grow with the rate of the flow, the last segment of each pushed: what Linux does with
+    /// segmentation offload.
+    pub bursts: bool,
     /// Offer and use selective acknowledgments (RFC 2018).
     pub sack: bool,
     /// Report data that came twice (RFC 2883); needs `sack`.
@@ -131,6 +140,8 @@ pub struct Config {
     pub rto_max: Duration,
     /// How often a SYN is repeated before `connect` fails.
     pub syn_retries: u8,
+    /// How many of a SYN's repetitions come at the same interval before it doubles; they are allowed beside `syn_retries`.
+    pub syn_linear: u8,
     /// How often a SYN-ACK is repeated before the half-open connection is dropped.
     pub synack_retries: u8,
     /// How often the same data is repeated before the connection fails (RFC 9293 §3.8.3, R2).
@@ -150,6 +161,8 @@ pub struct Config {
     pub keepalive_interval: Duration,
     /// Unanswered probes before the connection fails.
     pub keepalive_count: u8,
+    /// A RST also counts one number below RCV.NXT behind a FIN, and right behind the last SACK block, as with Linux.
+    pub rst_lenient: bool,
     /// The least time between two ACKs that answer segments outside the window (RFC 5961 §7, against ACK storms).
     pub challenge_interval: Duration,
     /// How long TIME-WAIT lasts (2 MSL, RFC 9293 §3.6.1, MUST-13).
@@ -193,6 +206,7 @@ impl Config {
             ack_delay: Duration::from_millis(40),
             ack_every: 2,
             quickack: 16,
+            ack_adaptive: true,
             init_cwnd: 10,
             congestion: Congestion::Cubic,
             hystart: true,
@@ -200,6 +214,8 @@ impl Config {
             reno_catch_up: false,
             cwnd_validation: true,
             pacing: false,
+            compressed_acks: 44,
+            bursts: true,
             sack: true,
             dsack: true,
             rack: true,
@@ -217,6 +233,7 @@ impl Config {
             rto_floor: RtoFloor::Variation,
             rto_max: Duration::from_secs(120),
             syn_retries: 6,
+            syn_linear: 4,
             synack_retries: 5,
             retries: 15, // 15 minutes; at least 100 s by RFC 9293 §3.8.3 (SHLD-11)
             user_timeout: None,
@@ -227,6 +244,7 @@ impl Config {
             keepalive_idle: Duration::from_secs(7200),
             keepalive_interval: Duration::from_secs(75),
             keepalive_count: 9,
+            rst_lenient: true,
             challenge_interval: Duration::from_millis(500),
             time_wait: Duration::from_secs(60),
             fin_timeout: Duration::from_secs(60),
@@ -251,9 +269,13 @@ impl Config {
             nagle: Nagle::On,
             ack_delay: Duration::from_millis(200),
             quickack: 0,
+            ack_adaptive: false,
             // RFC 9293 §3.8.2 (MUST-19) asks for RFC 5681; RFC 9438 is a proposed standard beside it.
             congestion: Congestion::NewReno,
             hystart: false,
+            compressed_acks: 0,
+            bursts: false,
+            rst_lenient: false,
             reno_catch_up: true,
             ecn: EcnMode::On,
             slow_start_after_idle: IdleRestart::Initial,
@@ -263,6 +285,7 @@ impl Config {
             slow_start_limit: Some(1),
             // R2 for a SYN, with or without ACK, is at least 3 minutes: RFC 9293 §3.8.3 (MUST-23).
             syn_retries: 8,
+            syn_linear: 0,
             synack_retries: 8,
             // RFC 9293 §3.10.7.4: "all segment queues should be flushed".
             keep_data_on_reset: false,

@@ -1,6 +1,7 @@
 //! What is one connection, and what can its owner do with it?
 
 use super::ack::Ack;
+use super::burst::Burst;
 use super::cause::{AckNowWhy, Blocked, RstWhy, Snapshot};
 use super::config::{Config, Congestion, Nagle, WindowScale};
 use super::congestion::usage::Usage;
@@ -122,7 +123,8 @@ pub enum Event {
 /// Which sides `shutdown` closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shutdown {
-    /// What is received from now on is thrown away; reads return 0.
+    /// Reads return 0 once nothing is left. What still comes is kept and can be read, as with Linux; behind a FIN of
+    /// our own it is answered with a RST.
     Read,
     /// A FIN follows the queued data.
     Write,
@@ -205,6 +207,7 @@ pub struct Conn {
     pub(super) board: Scoreboard,
     pub(super) recovery: Recovery,
     pub(super) rack: Rack,
+    pub(super) burst: Burst,
     pub(super) cc: Box<dyn CongestionControl>,
     pub(super) usage: Usage,
     /// From the first paced segment on.
@@ -266,6 +269,7 @@ impl Conn {
             board: Scoreboard::default(),
             recovery: Recovery::new(iss),
             rack: Rack::new(iss),
+            burst: Burst::new(iss),
             cc: congestion::new(opts.congestion, &start),
             opts,
             usage: Usage::new(iss),
@@ -384,6 +388,7 @@ impl Conn {
         self.rcv.open(cx.now, u32::from(self.own_mss()));
         self.snd.grow(segments, self.base_mss());
         self.recovery = Recovery::new(self.snd.iss);
+        self.ack.start(self.mss(), self.rcv.window());
         self.retries = 0;
         self.set_state(cx, State::Established);
         self.events.established = true;
@@ -409,6 +414,10 @@ impl Conn {
         } else {
             State::Closed
         };
+        if reason == CloseReason::Reset && self.state == State::CloseWait && self.rcv.finished {
+            // Both have said all they wanted to read: only writing can fail, as with Linux.
+            self.error = self.error.or(Some(StreamError::BrokenPipe));
+        }
         self.set_state(cx, state);
         self.error = self.error.or(reason.error());
         if reason == CloseReason::TimedOut && self.soft_error.is_some() {
@@ -511,8 +520,12 @@ impl Conn {
             return Ok(0);
         }
         self.rcv.consume(cx.now, n);
-        if !self.state.is_opening() && !self.state.is_over() && self.rcv.wants_update() {
-            self.ack.at_once(AckNowWhy::WindowUpdate);
+        if !self.state.is_opening() && !self.state.is_over() {
+            if self.rcv.wants_update() {
+                self.ack.at_once(AckNowWhy::WindowUpdate);
+            } else if self.ack.is_due_after_read(self.rcv.readable() == 0) {
+                self.ack.at_once(AckNowWhy::Read);
+            }
         }
         Ok(n)
     }
@@ -525,7 +538,7 @@ impl Conn {
         if self.rcv.readable() > 0 {
             return Ok(self.rcv.peek(buf));
         }
-        if self.rcv.finished || self.rcv.discard {
+        if self.rcv.finished || (self.rcv.shut && self.error.is_none()) {
             return Ok(0);
         }
         match self.error {
@@ -538,7 +551,7 @@ impl Conn {
     /// Closes one side or both (RFC 9293 §3.6: half-close).
     pub fn shutdown(&mut self, cx: &mut Cx, how: Shutdown) {
         if how != Shutdown::Write {
-            self.rcv.stop_reading();
+            self.rcv.shut = true;
             self.events.readable = true;
         }
         if how != Shutdown::Read {
@@ -581,10 +594,9 @@ impl Conn {
         if self.rcv.readable() > 0 {
             return self.reset(cx, RstWhy::UnreadData, CloseReason::Aborted);
         }
-        match self.opts.linger {
-            Some(Duration::ZERO) => return self.abort(cx),
-            Some(limit) => self.timers.set(Timer::Farewell, cx.now + limit),
-            None => {}
+        // How long to linger otherwise is the caller's business; the connection goes on in the background.
+        if self.opts.linger == Some(Duration::ZERO) {
+            return self.abort(cx);
         }
         self.close_write(cx);
         if self.state == State::FinWait2 {
@@ -630,7 +642,7 @@ impl Conn {
 
     /// `TCP_QUICKACK`: on sends a waiting acknowledgment and acknowledges at once from now on; off ends that.
     pub fn set_quickack(&mut self, on: bool) {
-        self.ack.set_quick(on);
+        self.ack.set_quick(on, self.rcv.readable() == 0);
     }
 
     // What others may know.
@@ -710,7 +722,7 @@ impl Conn {
 
     /// Whether all that the peer sent has been read and nothing more can come.
     pub fn read_done(&self) -> bool {
-        self.rcv.readable() == 0 && (self.rcv.finished || self.rcv.discard || self.state.is_over())
+        self.rcv.readable() == 0 && (self.rcv.finished || self.rcv.shut || self.state.is_over())
     }
 
     /// Room for `write`, bytes.

@@ -141,7 +141,7 @@ fn said(flags: &str, at: u32, len: u32) -> Said {
 
 #[test]
 fn a_fin_behind_a_full_window_does_not_open_it() {
-    let cfg = Config { recv_buffer: 4000, quickack: 0, ..Config::linux() };
+    let cfg = Config { recv_buffer: 4000, quickack: 0, ack_adaptive: false, ..Config::linux() };
     let mut lab = Lab::open(cfg, syn(1000, None, false), 5000);
     lab.hear(Flags::ACK, &[1; 730]);
     lab.hear(Flags::ACK, &[1; 730]);

@@ -1,6 +1,6 @@
 //! What does an arriving segment change? RFC 9293 §3.10.7, in its order.
 
-use super::ack;
+use super::ack::{self, Came};
 use super::cause::{AckNowWhy, Received, RstWhy, Verdict};
 use super::conn::{Conn, Cx};
 use super::log::Note;
@@ -15,6 +15,15 @@ use crate::time::{Duration, Instant};
 
 /// TS.Recent is not believed for longer (RFC 7323 §5.5).
 const PAWS_AGE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// After a RST that clears the way the SYN is repeated so soon.
+const SYN_BEHIND_RST: Duration = Duration::from_millis(2);
+
+/// Acknowledgments of data beyond a gap are gathered no longer.
+const LONGEST_GATHERING: Duration = Duration::from_millis(1);
+
+/// A time stamp may be so much older than TS.Recent: two segments of one tick may have changed places, as in Linux.
+const PAWS_SLACK: i32 = 1;
 
 fn dropped(reason: DropReason) -> Received {
     Received::new(Verdict::Drop(reason))
@@ -47,6 +56,10 @@ impl Conn {
         if seg.has(Flags::ACK) && seg.ack != self.snd.nxt {
             if !seg.has(Flags::RST) {
                 self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+                // The RST makes an old connection at the other end go away; then it takes the SYN.
+                if self.retries == 0 && self.syns > 0 {
+                    self.timers.set(Timer::Rto, cx.now + SYN_BEHIND_RST);
+                }
             }
             return dropped(DropReason::BadAck);
         }
@@ -109,12 +122,13 @@ impl Conn {
             self.answer_doubtful(cx, &seg, AckNowWhy::Duplicate);
             return dropped(DropReason::Paws);
         }
-        if !self.is_acceptable(&seg) {
+        let closing = cx.cfg.rst_lenient && seg.has(Flags::RST) && self.is_reset_behind_fin(&seg);
+        if !closing && !self.is_acceptable(&seg) {
             return self.refuse(cx, &seg);
         }
         // Second: the RST bit (RFC 5961 §3.2), whatever data it carries (SHLD-2).
         if seg.has(Flags::RST) {
-            if seg.seq != self.rcv.nxt {
+            if seg.seq != self.rcv.nxt && !(cx.cfg.rst_lenient && self.is_reset_by(&seg)) {
                 self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
                 return dropped(DropReason::Control);
             }
@@ -191,6 +205,18 @@ impl Conn {
         }
     }
 
+    /// A RST from a peer that has sent its FIN and did not count it.
+    fn is_reset_behind_fin(&self, seg: &Segment) -> bool {
+        let said = matches!(self.state, State::CloseWait | State::LastAck | State::Closing);
+        said && seg.seq == self.rcv.nxt - 1
+    }
+
+    /// A RST that does not name RCV.NXT but is as good as one that does.
+    fn is_reset_by(&self, seg: &Segment) -> bool {
+        let last_block = self.sack && self.rcv.highest() == Some(seg.seq);
+        last_block || self.is_reset_behind_fin(seg)
+    }
+
     /// Outside the window: say where we are, unless it is a RST (RFC 5961 §3.2).
     fn refuse(&mut self, cx: &mut Cx, seg: &Segment) -> Received {
         if seg.has(Flags::RST) {
@@ -203,8 +229,9 @@ impl Conn {
             _ => AckNowWhy::Duplicate,
         };
         if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
-            if old && seg.len > 0 {
-                self.report_twice(cx, seg.seq, seg.end());
+            if seg.seq.lt(self.rcv.nxt) {
+                self.on_repetition(cx);
+                self.report_twice(cx, seg.seq, self.rcv.nxt.min(seg.end()));
             }
             // Our acknowledgment may have been lost: the peer waits for it, with a FIN not less than with data. What
             // occupies numbers is no acknowledgment, so no two ends can answer each other for ever with it.
@@ -249,8 +276,25 @@ impl Conn {
         let Some(t) = seg.options.timestamps.filter(|_| self.ts.on && !seg.has(Flags::RST)) else {
             return true;
         };
-        let older = (t.value.wrapping_sub(self.ts.recent) as i32) < 0;
-        !older || now.since(self.ts.recent_at) > PAWS_AGE
+        !self.is_older(now, t.value, PAWS_SLACK) || self.says_nothing(seg, t.value)
+    }
+
+    /// Whether the time stamp is older than TS.Recent by more than `slack`.
+    fn is_older(&self, now: Instant, value: u32, slack: i32) -> bool {
+        let older = (value.wrapping_sub(self.ts.recent) as i32) < -slack;
+        // A TS.Recent of zero is a peer's that had no clock yet when it sent its SYN.
+        older && self.ts.recent != 0 && now.since(self.ts.recent_at) <= PAWS_AGE
+    }
+
+    /// A pure ACK that repeats what is known, not much older than it: it changed places with the one before, and is no
+    /// reason to answer.
+    fn says_nothing(&self, seg: &Segment, value: u32) -> bool {
+        let age = u64::from(self.ts.recent.wrapping_sub(value));
+        seg.seq == self.rcv.nxt
+            && seg.seq_len() == 0
+            && seg.ack == self.snd.una
+            && u32::from(seg.window) << self.snd.shift == self.snd.wnd
+            && Duration::from_millis(age) <= self.rtt.rto()
     }
 
     /// RFC 7323 §4.3 (2), §5.3 R3.
@@ -258,6 +302,7 @@ impl Conn {
         if let Some(t) = seg.options.timestamps
             && self.ts.on
             && seg.seq.le(self.ts.last_ack_sent)
+            && !self.is_older(now, t.value, 0)
         {
             (self.ts.recent, self.ts.recent_at) = (t.value, now);
         }
@@ -270,6 +315,10 @@ impl Conn {
         if self.snd.wnd == 0 {
             // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37), §3.8.6 (SHLD-17).
             self.retries = self.retries.min(1);
+        }
+        if self.timers.is_set(Timer::Persist) && self.snd.usable() < self.snd.unsent().min(self.mss()) {
+            // The answer to a probe; the next one waits its full time from here.
+            self.timers.set(Timer::Persist, cx.now + self.persist_delay(cx));
         }
         if self.snd.usable() > 0 && self.snd.wnd > 0 {
             self.timers.clear(Timer::Persist);
@@ -309,8 +358,10 @@ impl Conn {
     /// The payload, cut to the window, and the FIN behind it (RFC 9293 §3.10.7.4, seventh and eighth).
     fn take_text(&mut self, cx: &mut Cx, seg: &Segment, arrival: &Arrival) -> Received {
         if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
-            // The peer has said FIN already; nothing can follow it.
-            self.ack.at_once(AckNowWhy::Duplicate);
+            // The peer has said FIN already; nothing can follow it: RFC 9293 §3.10.7.4, seventh and eighth.
+            if seg.seq.lt(self.rcv.nxt) {
+                self.ack.at_once(AckNowWhy::Duplicate);
+            }
             return Received::new(Verdict::Old);
         }
         // What lies beyond the window was never asked for, the FIN behind it included.
@@ -320,9 +371,11 @@ impl Conn {
         let cut = fits < len;
         let fin = seg.has(Flags::FIN) && !cut;
         let news = (seg.seq + fits).gt(self.rcv.nxt);
-        if self.released && news {
+        let deaf = self.rcv.shut && matches!(self.state, State::FinWait1 | State::FinWait2);
+        if (self.released || deaf) && news {
             // Nobody will ever read it: RFC 9293 §3.6.1 (SHLD-3), answered like a segment without a connection.
-            self.close_by_reset(cx, CloseReason::Aborted);
+            let reason = if self.released { CloseReason::Aborted } else { CloseReason::Reset };
+            self.close_by_reset(cx, reason);
             self.intents.rst = Some((seg.ack, None, RstWhy::UnreadData));
             return Received::new(Verdict::InOrder);
         }
@@ -349,12 +402,15 @@ impl Conn {
                 if delivered > 0 {
                     self.rcv.on_turn(cx.now);
                     // Not what had waited behind the gap: it says nothing about the size of the peer's segments.
-                    self.schedule_ack(cx, delivered.min(fits), arrival.segments);
+                    let (bytes, segments) = (delivered.min(fits), arrival.segments);
+                    let pushed = seg.has(Flags::PSH) || seg.has(Flags::FIN);
+                    self.ack.on_data(&self.around(cx), Came { bytes, segments, pushed });
                 }
                 self.events.readable = true;
                 if finished {
                     self.on_fin(cx);
                 }
+                self.schedule_ack(cx);
                 let verdict = if trimmed { Verdict::Partial } else { Verdict::InOrder };
                 if cut {
                     self.ack.at_once(AckNowWhy::Probe);
@@ -364,7 +420,7 @@ impl Conn {
             // RFC 5681 §3.2, RFC 9293 §3.10.7.4 (MAY-13).
             Placed::Beyond => {
                 self.rcv.charge(fits, arrival.segments, false);
-                self.ack.at_once(AckNowWhy::OutOfOrder);
+                self.acknowledge_beyond(cx);
                 Received::new(Verdict::OutOfOrder)
             }
             Placed::Full => {
@@ -372,10 +428,12 @@ impl Conn {
                 dropped(DropReason::Memory)
             }
             Placed::Known if fits == 0 && len > 0 => {
+                self.on_repetition(cx);
                 self.ack.at_once(AckNowWhy::Probe);
                 dropped(DropReason::Window)
             }
             Placed::Known => {
+                self.on_repetition(cx);
                 self.ack.at_once(AckNowWhy::Duplicate);
                 let old = (seg.seq + fits).le(self.rcv.nxt);
                 if !old {
@@ -386,17 +444,55 @@ impl Conn {
         }
     }
 
-    fn schedule_ack(&mut self, cx: &mut Cx, bytes: u32, segments: u16) {
-        match self.ack.on_data(cx.cfg, self.opts.ack_delay, cx.now, bytes, segments) {
+    fn around(&self, cx: &Cx) -> ack::Around {
+        ack::Around {
+            now: cx.now,
+            delay: self.opts.ack_delay,
+            srtt: self.rtt.srtt(),
+            rto: self.rtt.rto(),
+            window: self.rcv.window(),
+            keeps_up: self.rcv.keeps_up(),
+        }
+    }
+
+    fn schedule_ack(&mut self, cx: &mut Cx) {
+        if !self.ack.pending() || self.state.is_over() {
+            return;
+        }
+        match self.ack.verdict(&self.around(cx)) {
             ack::Verdict::Now(why) => self.ack.at_once(why),
             ack::Verdict::Every => self.ack.every = true,
+            // Nothing was ever received that the wait could be learned from: only a FIN came.
+            ack::Verdict::Wait(Duration::ZERO) => self.ack.at_once(AckNowWhy::Fin),
             ack::Verdict::Wait(delay) => {
-                if !self.timers.is_set(Timer::Ack) {
+                let due = self.timers.at(Timer::Ack);
+                if cx.cfg.ack_adaptive && due <= cx.now + delay / 4 {
+                    // So little is left that waiting brings nothing.
+                    self.ack.on_hurry();
+                } else if cx.now + delay < due {
                     self.timers.set(Timer::Ack, cx.now + delay);
                     cx.log.push(Note::AckTimer { delay });
                 }
             }
         }
+    }
+
+    /// Data came beyond a gap (RFC 5681 §4.2: at once; but see [`Config::compressed_acks`]).
+    ///
+    /// [`Config::compressed_acks`]: super::Config::compressed_acks
+    fn acknowledge_beyond(&mut self, cx: &Cx) {
+        let most = cx.cfg.compressed_acks;
+        if !self.sack || most == 0 || self.ack.on_beyond(self.rcv.nxt, most) {
+            self.ack.at_once(AckNowWhy::OutOfOrder);
+        } else if !self.timers.is_set(Timer::Gathered) {
+            let wait = self.rtt.srtt().map_or(LONGEST_GATHERING, |srtt| (srtt / 20).min(LONGEST_GATHERING));
+            self.timers.set(Timer::Gathered, cx.now + wait);
+        }
+    }
+
+    /// What came was here already or lies out of reach: the peer may have missed acknowledgments.
+    fn on_repetition(&mut self, cx: &Cx) {
+        self.ack.on_repetition(&self.around(cx));
     }
 
     /// These numbers have come before: the next acknowledgment says so (RFC 2883).
@@ -408,7 +504,11 @@ impl Conn {
 
     /// RCV.NXT has passed the peer's FIN.
     fn on_fin(&mut self, cx: &mut Cx) {
-        self.ack.at_once(AckNowWhy::Fin);
+        if cx.cfg.ack_adaptive && self.state == State::Established {
+            self.ack.on_fin(cx.now);
+        } else {
+            self.ack.at_once(AckNowWhy::Fin);
+        }
         match self.state {
             State::Established => self.set_state(cx, State::CloseWait),
             State::FinWait1 => self.set_state(cx, State::Closing),

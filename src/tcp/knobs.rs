@@ -88,6 +88,25 @@ pub static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.quickack = number(v, 0, 255)?),
     },
     Knob {
+        name: "tcp.ack_adaptive",
+        values: "on|off",
+        meaning: "the delay follows the gaps between segments, up to 200 ms; a FIN's acknowledgment waits, too; \
+                  a read that empties the buffer acknowledges",
+        linux: "always on",
+        rfc: "RFC 9293 §3.8.6.3",
+        get: |c| show_switch(c.ack_adaptive),
+        set: |c, v| Ok(c.ack_adaptive = switch(v)?),
+    },
+    Knob {
+        name: "tcp.compressed_acks",
+        values: "acks 0..255",
+        meaning: "beyond three in a row, gather up to so many acknowledgments of data beyond a gap, 1 ms at most; 0: none",
+        linux: "net.ipv4.tcp_comp_sack_nr, tcp_comp_sack_delay_ns",
+        rfc: "",
+        get: |c| c.compressed_acks.to_string(),
+        set: |c, v| Ok(c.compressed_acks = number(v, 0, 255)?),
+    },
+    Knob {
         name: "tcp.init_cwnd",
         values: "segments 1..65535",
         meaning: "the initial congestion window",
@@ -162,6 +181,16 @@ pub static KNOBS: &[Knob<Config>] = &[
         rfc: "",
         get: |c| show_switch(c.pacing),
         set: |c, v| Ok(c.pacing = switch(v)?),
+    },
+    Knob {
+        name: "tcp.bursts",
+        values: "on|off",
+        meaning: "send in bursts of about a millisecond of the flow's rate, two segments at least, and push the last \
+                  of each; off: only what a write ends with is pushed",
+        linux: "on (segmentation offload), net.ipv4.tcp_min_tso_segs, tcp_tso_rtt_log",
+        rfc: "",
+        get: |c| show_switch(c.bursts),
+        set: |c, v| Ok(c.bursts = switch(v)?),
     },
     Knob {
         name: "tcp.sack",
@@ -358,6 +387,15 @@ pub static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.syn_retries = number(v, 0, 255)?),
     },
     Knob {
+        name: "tcp.syn_linear",
+        values: "times 0..127",
+        meaning: "how many of a SYN's repetitions come at the same interval, before it doubles; not counted as retries",
+        linux: "net.ipv4.tcp_syn_linear_timeouts",
+        rfc: "",
+        get: |c| c.syn_linear.to_string(),
+        set: |c, v| Ok(c.syn_linear = number(v, 0, 127)?),
+    },
+    Knob {
         name: "tcp.synack_retries",
         values: "times 0..255",
         meaning: "how often a SYN-ACK is repeated before the half-open connection is dropped",
@@ -452,6 +490,16 @@ pub static KNOBS: &[Knob<Config>] = &[
         rfc: "RFC 9293 §3.8.4",
         get: |c| c.keepalive_count.to_string(),
         set: |c, v| Ok(c.keepalive_count = number(v, 1, 127)?),
+    },
+    Knob {
+        name: "tcp.rst_lenient",
+        values: "on|off",
+        meaning: "a RST counts at RCV.NXT, behind a FIN also one below, and right behind the last SACK block; \
+                  off: at RCV.NXT only",
+        linux: "on",
+        rfc: "RFC 5961 §3.2",
+        get: |c| show_switch(c.rst_lenient),
+        set: |c, v| Ok(c.rst_lenient = switch(v)?),
     },
     Knob {
         name: "tcp.challenge_interval",

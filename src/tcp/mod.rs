@@ -6,6 +6,7 @@
 //! `output` whether now.
 
 mod ack;
+mod burst;
 mod cause;
 mod config;
 pub mod congestion;

@@ -13,8 +13,8 @@ use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use std::num::NonZeroU16;
 
-/// A cork holds a partial segment no longer than this, as Linux does.
-const CORK_LIMIT: Duration = Duration::from_millis(200);
+/// A cork holds a partial segment for a retransmission time-out, and no less than this, as Linux does.
+const LEAST_CORK: Duration = Duration::from_millis(200);
 
 /// How much the caller can send at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,8 +61,8 @@ enum Kind {
     Syn,
     /// `start..end` again.
     Again { start: Seq, end: Seq },
-    /// `len` bytes of new data, and the FIN if `fin`.
-    New { len: u32, fin: bool, small: bool },
+    /// `len` bytes of new data, and the FIN if `fin`; the burst that they are part of has `burst` bytes.
+    New { len: u32, fin: bool, small: bool, burst: u32 },
     /// No data, one number below SND.NXT: the peer has to answer.
     Probe,
     /// An acknowledgment alone.
@@ -205,7 +205,7 @@ impl Conn {
             return if usable == 0 {
                 Decision::Wait(Blocked::PeerWindow)
             } else {
-                let kind = Kind::New { len: 0, fin: true, small: false };
+                let kind = Kind::New { len: 0, fin: true, small: false, burst: 0 };
                 Decision::Send(Plan { kind, cause: Cause::Fin { piggyback } })
             };
         }
@@ -230,7 +230,8 @@ impl Conn {
         let headers = u32::from(self.ip_header) + 20 + options.encoded_len();
         let offload = room.max_packet > u32::from(room.mtu);
         let most = if offload { room.max_packet.min(65_535).saturating_sub(headers).max(full) } else { full };
-        let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(most).min(paced);
+        let together = self.burst.left(self.snd.nxt).unwrap_or_else(|| self.burst_limit(cx, full));
+        let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(together.max(least)).min(paced);
         // A super-segment is a number of full segments and perhaps a tail, which is judged on its own.
         let tail = len % full;
         let mut why = DataWhy::Full;
@@ -246,6 +247,10 @@ impl Conn {
                 Err(blocked) => return Decision::Wait(blocked),
             }
         }
+        let burst = len;
+        if len > most {
+            (len, why) = (most - most % full, DataWhy::Full);
+        }
         let fin = fin && len == unsent && len < usable;
         let small = !len.is_multiple_of(full) && len == unsent;
         let cause = match self.held_since {
@@ -253,7 +258,7 @@ impl Conn {
             Some(since) => Cause::NagleRelease { held: cx.now.since(since), by: release(why), piggyback },
             None => Cause::Data { why, piggyback },
         };
-        Decision::Send(Plan { kind: Kind::New { len, fin, small }, cause })
+        Decision::Send(Plan { kind: Kind::New { len, fin, small, burst }, cause })
     }
 
     /// Nagle's algorithm (RFC 9293 §3.7.4, SHLD-7) and the cork (§3.9.1.2, MAY-16), for a segment that is not full and would empty the buffer; `behind` says that
@@ -341,11 +346,19 @@ impl Conn {
                 }
                 (self.intents.resend, self.intents.rto) = (false, false);
             }
-            Kind::New { len, fin, small } => {
+            Kind::New { len, fin, small, burst } => {
                 seg.len = len;
                 let end = seg.seq + len + u32::from(fin);
-                // RFC 9293 §3.9.1.2 (MUST-61): the last buffered byte is pushed.
-                if len > 0 && (seg.seq + len) == self.snd.data_end() {
+                let unit = self.full_payload(&options);
+                let goes_on = self.burst.left(seg.seq).is_some();
+                if !goes_on && burst > unit && cx.cfg.bursts {
+                    self.burst.begin(seg.seq + burst);
+                }
+                let burst_ends = self.burst.left(seg.seq) == Some(len);
+                // RFC 9293 §3.9.1.2 (MUST-61): the last buffered byte is pushed, and is when it is sent again.
+                let last = len > 0 && (seg.seq + len) == self.snd.data_end();
+                // What is forced into a small window is pushed, too, as Linux does.
+                if last || burst_ends || self.intents.override_hold {
                     seg.flags |= Flags::PSH;
                 }
                 if fin {
@@ -359,8 +372,7 @@ impl Conn {
                     self.stalled_since = Some(now);
                     self.arm_user_timeout();
                 }
-                let unit = self.full_payload(&options) as u16;
-                self.board.push(seg.seq, end, now, unit, seg.has(Flags::PSH));
+                self.board.push(seg.seq, end, now, unit as u16, last);
                 self.cc.on_sent(now, len);
                 self.recovery.on_sent(len, false, 0);
                 self.snd.nxt = end;
@@ -407,8 +419,9 @@ impl Conn {
         }
         self.ts.last_ack_sent = self.rcv.nxt;
         self.rcv.reported();
-        self.ack.on_sent(seg.len > 0);
+        self.ack.on_sent(now, self.opts.ack_delay, seg.len > 0);
         self.timers.clear(Timer::Ack);
+        self.timers.clear(Timer::Gathered);
         (seg, ecn)
     }
 
@@ -473,7 +486,7 @@ impl Conn {
                     cx.log.push(Note::Hold { bytes: self.snd.unsent(), cork });
                 }
                 if cork && !self.timers.is_set(Timer::Cork) {
-                    self.timers.set(Timer::Cork, cx.now + CORK_LIMIT);
+                    self.timers.set(Timer::Cork, cx.now + self.rtt.rto().max(LEAST_CORK));
                 }
             }
             Blocked::PeerWindow => self.arm_persist(cx),

@@ -122,6 +122,11 @@ impl Rack {
         quarters.min(srtt.unwrap_or(Duration::MAX))
     }
 
+    /// The smallest round trip; [`Duration::MAX`] before the first.
+    pub(super) fn min_rtt(&self) -> Duration {
+        self.min_rtt.get()
+    }
+
     /// The round trip of the last sent of all delivered segments; zero before the first.
     pub(super) fn rtt(&self) -> Duration {
         self.rtt

@@ -26,8 +26,8 @@ pub(super) struct Receive {
     fin: Option<Seq>,
     /// The FIN was reached: RCV.NXT is behind it.
     pub(super) finished: bool,
-    /// Nobody reads any more: what comes is acknowledged and thrown away.
-    pub(super) discard: bool,
+    /// The application has closed this side: it is told of the end where no more bytes are left.
+    pub(super) shut: bool,
     pub(super) buffer: Window,
 }
 
@@ -57,7 +57,7 @@ impl Receive {
             twice: None,
             fin: None,
             finished: false,
-            discard: false,
+            shut: false,
             buffer,
         }
     }
@@ -131,7 +131,7 @@ impl Receive {
                 return Placed::Known;
             }
             let inserted = self.beyond.insert(seq, end);
-            if inserted == Inserted::New && !self.discard {
+            if inserted == Inserted::New {
                 self.ring.place(self.ring.len() + seq.since(self.nxt) as usize, data);
             }
             return match inserted {
@@ -142,9 +142,7 @@ impl Receive {
         }
         let mut filled = false;
         if !data.is_empty() {
-            if !self.discard {
-                self.ring.place(self.ring.len(), data);
-            }
+            self.ring.place(self.ring.len(), data);
             self.advance(data.len() as u32);
             if !self.beyond.is_empty()
                 && let Some(end) = self.beyond.join(self.nxt)
@@ -170,9 +168,12 @@ impl Receive {
 
     fn advance(&mut self, n: u32) {
         self.nxt += n;
-        if !self.discard {
-            self.ring.extend(n as usize);
-        }
+        self.ring.extend(n as usize);
+    }
+
+    /// Behind the last byte that waits beyond a gap.
+    pub(super) fn highest(&self) -> Option<Seq> {
+        self.beyond.end()
     }
 
     pub(super) fn peek(&self, into: &mut [u8]) -> usize {
@@ -187,13 +188,6 @@ impl Receive {
         let first = (n as u32).min(self.buffer.segment());
         self.buffer.on_taken(now, end - self.ring.len() as u32 + first, end, beyond);
         self.ring.consume(n);
-    }
-
-    /// Throws away what is here and what will come.
-    pub(super) fn stop_reading(&mut self) {
-        self.discard = true;
-        self.ring.clear();
-        self.buffer.clear();
     }
 
     /// Gives back memory that holds nothing; true if there is none left to give.
@@ -216,6 +210,11 @@ impl Receive {
     /// much of what it was told that it may be waiting.
     pub(super) fn wants_update(&self) -> bool {
         !self.finished && self.buffer.wants_update(self.shift, self.window(), self.offered)
+    }
+
+    /// Whether an acknowledgment now would offer as much as the last one did: the application keeps up with the peer.
+    pub(super) fn keeps_up(&self) -> bool {
+        self.buffer.select(self.shift, self.offered) >= self.offered
     }
 
     /// The window field of the next segment; the edge that it names is remembered.
@@ -263,9 +262,7 @@ impl Receive {
 
     /// `len` bytes of new data came in `segments` segments.
     pub(super) fn charge(&mut self, len: u32, segments: u16, joins: bool) {
-        if !self.discard {
-            self.buffer.on_data(len, segments, self.offered, joins);
-        }
+        self.buffer.on_data(len, segments, self.offered, joins);
     }
 
     /// See [`Window::on_turn`].

@@ -1,6 +1,6 @@
 //! What happens when nothing happens? The timers' handlers, and what ICMP says about the path.
 
-use super::cause::RstWhy;
+use super::cause::{AckNowWhy, RstWhy};
 use super::conn::{Conn, Cx};
 use super::recovery::Phase;
 use super::send::Fin;
@@ -50,7 +50,10 @@ impl Conn {
             self.on_persist(cx);
         }
         if self.timers.take_expired(Timer::Ack, now) {
-            self.ack.on_timer();
+            self.ack.on_timer(self.opts.ack_delay, self.rtt.rto());
+        }
+        if self.timers.take_expired(Timer::Gathered, now) {
+            self.ack.at_once(AckNowWhy::OutOfOrder);
         }
         if self.timers.take_expired(Timer::Cork, now) {
             self.intents.override_hold = true;
@@ -77,27 +80,32 @@ impl Conn {
         self.timers.set(Timer::Rest, now + REST);
     }
 
-    /// The user timeout, lingering or FIN-WAIT-2 is over.
+    /// The user timeout or FIN-WAIT-2 is over.
     fn on_giving_up(&mut self, cx: &mut Cx) {
         if self.state == State::FinWait2 {
             // The peer has all our data and our FIN; its own end is no concern of ours any more.
             self.close_as(cx, CloseReason::Normal);
             return self.set_state(cx, State::Closed);
         }
-        if self.released && self.opts.linger.is_some() {
-            return self.reset(cx, RstWhy::Abort, CloseReason::Aborted);
-        }
         self.close_as(cx, CloseReason::TimedOut);
     }
 
     /// R2 for SYNs: RFC 9293 §3.8.3 (MUST-22).
     fn on_syn_timeout(&mut self, cx: &mut Cx) {
-        let limit = if self.state == State::SynSent { cx.cfg.syn_retries } else { cx.cfg.synack_retries };
-        if self.retries >= limit {
+        let (limit, linear) = match self.state {
+            State::SynSent => (cx.cfg.syn_retries, cx.cfg.syn_linear),
+            _ => (cx.cfg.synack_retries, 0),
+        };
+        // The time that as many doubled intervals would have taken is enough as well.
+        let doubled = cx.cfg.rto_initial.saturating_mul((2 << u32::from(limit.min(30))) - 1);
+        let late = linear > 0 && self.stalled_since.is_some_and(|since| cx.now.since(since) >= doubled);
+        if late || self.retries >= limit.saturating_add(linear) {
             return self.close_as(cx, CloseReason::TimedOut);
         }
         self.retries += 1;
-        self.rtt.back_off();
+        if self.retries > linear {
+            self.rtt.back_off();
+        }
         self.intents.syn = true;
     }
 
@@ -176,7 +184,7 @@ impl Conn {
         if !waiting || self.snd.flight() > 0 || self.timers.is_set(Timer::Persist) {
             return;
         }
-        let delay = self.rtt.rto().saturating_mul(1 << self.probe_backoff.min(16)).min(cx.cfg.rto_max);
+        let delay = self.persist_delay(cx);
         self.timers.set(Timer::Persist, cx.now + delay);
         if self.probe_backoff == 0 {
             cx.log.push(super::log::Note::PersistTimer { delay });
@@ -185,6 +193,11 @@ impl Conn {
             self.stalled_since = Some(cx.now);
             self.arm_user_timeout();
         }
+    }
+
+    /// How long the next window probe waits.
+    pub(super) fn persist_delay(&self, cx: &Cx) -> Duration {
+        self.rtt.rto().saturating_mul(1 << self.probe_backoff.min(16)).min(cx.cfg.rto_max)
     }
 
     /// Whether the losses being repaired were found by the timer.

@@ -12,6 +12,8 @@ pub(super) enum Timer {
     Persist,
     /// The delayed acknowledgment (RFC 9293 §3.8.6.3).
     Ack,
+    /// Gathered acknowledgments of data beyond a gap.
+    Gathered,
     /// Keep-alive (RFC 9293 §3.8.4).
     KeepAlive,
     /// The user timeout (RFC 5482).
@@ -24,13 +26,13 @@ pub(super) enum Timer {
     Tail,
     /// Pacing lets the next segments leave.
     Pacing,
-    /// The end of lingering, or of FIN-WAIT-2 without an owner.
+    /// The end of FIN-WAIT-2 without an owner.
     Farewell,
     /// Buffers that hold nothing are given back.
     Rest,
 }
 
-const COUNT: usize = 11;
+const COUNT: usize = 12;
 
 /// All deadlines of a connection.
 #[derive(Clone, Copy)]

@@ -324,9 +324,4 @@ impl Window {
     pub(super) fn segment(&self) -> u32 {
         self.segment
     }
-
-    /// Nothing waits to be read any more, and nothing will.
-    pub(super) fn clear(&mut self) {
-        (self.charge, self.tail) = (0, 0);
-    }
 }

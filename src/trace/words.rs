@@ -242,6 +242,7 @@ fn ack_now(out: &mut dyn Write, n: &Numbers, why: AckNowWhy) -> fmt::Result {
         AckNowWhy::Quick => write!(out, "acknowledges {ack}, quick ACKs are on"),
         AckNowWhy::NoDelay => write!(out, "acknowledges {ack}, ACKs are not delayed"),
         AckNowWhy::Handshake => write!(out, "acknowledges {ack}, completes the handshake"),
+        AckNowWhy::Read => write!(out, "acknowledges {ack}, the application has read it"),
         AckNowWhy::Probe => write!(out, "acknowledges {ack} again, answers a probe"),
         AckNowWhy::Ecn => write!(out, "acknowledges {ack}, a router marks congestion"),
     }

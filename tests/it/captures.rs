@@ -219,7 +219,7 @@ fn tshark_finds_in_the_captures_what_their_page_says() {
         ("nagle_delayed_ack", "frame.comment contains \"why=nagle-release\" && tcp.len == 300", 1..=1),
         ("nagle_delayed_ack", "tcp.analysis.ack_rtt > 0.2", 1..=3),
         ("nagle_delayed_ack", NO, 0..=0),
-        ("loss_recovery", "tcp.options.sack_le", 5..=20),
+        ("loss_recovery", "tcp.options.sack_le", 4..=20),
         ("loss_recovery", "frame.comment contains \"why=sack-retransmit\"", 2..=2),
         ("loss_recovery", "frame.comment contains \"why=rto\"", 1..=1),
         ("loss_recovery", judge::RETRANSMISSION, 3..=3),

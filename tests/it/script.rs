@@ -81,8 +81,8 @@ const EVERYTHING: &str = "\
 +0   > P. 1:101(100) ack 2001 <nop,nop,TS val 300 ecr 1100>
 +0...0.2 read(4, ..., 10) = 0
 +.2  < F. 2001:2001(0) ack 101 win 257 <nop,nop,TS val 1200 ecr 300>
-+.0~+.01 > . 101:101(0) ack 2002 <...>
-+0   %{ assert tcpi_state == TCP_CLOSE_WAIT }%
++.03~+.05 > . 101:101(0) ack 2002 <...>
++.1  %{ assert tcpi_state == TCP_CLOSE_WAIT }%
 ";
 
 fn outcome(script: &str) -> Outcome {
@@ -139,9 +139,9 @@ fn a_wrong_expectation_in_any_field_fails_and_says_which() {
         ("a port", "> [noecn] sock(4) .", "> [noecn] 8080 > 701 .", "other ports"),
         ("a socket", "sock(4)", "sock(3)", "another socket"),
         ("a time before", "+0   > P. 1:101", "+.1   > P. 1:101", "sent too early"),
-        ("a time behind", "+.0~+.01 > .", "+.02~+.03 > .", "sent too early"),
-        ("a packet that never comes", "+0   %{", "+0 > . 101:101(0) ack 2002 <...>\n+0 %{", "was not sent"),
-        ("a packet that nobody wanted", "+.0~+.01 > . 101:101(0) ack 2002 <...>\n", "", "no line expects"),
+        ("a time behind", "+.03~+.05 > .", "+.06~+.07 > .", "sent too early"),
+        ("a packet that never comes", "+.1  %{", "+0 > . 101:101(0) ack 2002 <...>\n+.1 %{", "was not sent"),
+        ("a packet that nobody wanted", "+.03~+.05 > . 101:101(0) ack 2002 <...>\n", "", "no line expects"),
         (
             "a return value",
             "read(4, ..., 5000) = 2000",

@@ -1,21 +1,28 @@
 // What `script.rs` runs: a line for each file in tests/scripts.
 scripts! {
     ack:
-        beyond_quick_with_fin
         delayed
         duplicate_data
         every_second
         every_second_after_a_repair
+        fin_alone
+        fin_rides
+        fin_waits
+        fin_waits_like_data
         gap_filled
         handshake_ack_with_window_update
+        partial_repetition
         piggyback
+        pingpong
         push_does_not_hurry
         quick
         quick_runs_out
+        quickack_off_waits
         quickack_option
+        read_acknowledges
+        repetition_makes_quick
         rfc_delay
-        small_segments_wait
-    ;
+        small_segments_wait;
     api:
         defer_accept
         epoll
@@ -30,19 +37,21 @@ scripts! {
         poll
         read_and_recv
         two_connections
-        write_and_send
-    ;
+        write_and_send;
     close:
-        each_fin_is_acknowledged
         active
         before_accept
         both_in_one_segment
         data_after_close_resets
+        data_behind_the_fin
+        each_fin_is_acknowledged
         fin_again_is_acknowledged
         fin_out_of_order
         fin_retransmit
+        fin_retransmit_by_probe
         fin_wait_1_data
         fin_wait_2_ends
+        fin_wait_2_is_answered
         fin_waits_for_the_window
         fin_with_the_last_data
         half
@@ -51,18 +60,26 @@ scripts! {
         linger_runs_out
         linger_zero_resets
         listener
+        orphan_is_reset_by_data
         passive
+        poll_while_closing
+        reset_behind_the_fin
+        reset_behind_the_fin_in_last_ack
+        reset_in_fin_wait_1
         reset_in_last_ack
+        reset_one_below_while_open
+        shut_both_then_data
+        shut_both_then_fin
         shut_read
         simultaneous
+        simultaneous_then_last_ack
         time_wait_ends
         time_wait_old_syn
         time_wait_reuse
         time_wait_reuse_by_time_stamp
         unread_data_resets
         unread_fin_data
-        while_connecting
-    ;
+        while_connecting;
     congestion:
         algorithm_of_a_socket
         avoidance
@@ -90,22 +107,25 @@ scripts! {
         syn_that_is_capable_is_not_believed
     ;
     handshake:
-        begins_anew_half_open
         accept_blocks
         active
         active_nonblocking
         backlog
+        begins_anew_half_open
         bound_port
         connect_writes_first
         data_on_the_syn
         data_with_the_syn_ack_acknowledgment
+        data_with_wrong_ack_in_syn_received
+        data_without_ack_in_syn_received
         explicit_addresses
+        fin_in_syn_received
         half_open_peer
         last_ack_is_lost
         lost_syn_ack_shrinks_the_window
-        one_lost_syn_ack_keeps_the_window
         nobody_listens
         numbers_wrap
+        one_lost_syn_ack_keeps_the_window
         passive
         refused
         reset_must_acknowledge_the_syn
@@ -116,10 +136,10 @@ scripts! {
         simultaneous_refused
         syn_ack_retransmit
         syn_again
+        syn_gives_up
         syn_retransmit
         wrong_ack_in_syn_received
-        wrong_ack_of_a_syn
-    ;
+        wrong_ack_of_a_syn;
     icmp:
         fragmentation_needed
         hard_error_while_connecting
@@ -129,18 +149,16 @@ scripts! {
         soft_error_is_the_reason
         soft_error_when_established
         source_quench
-        stale_is_ignored
-    ;
+        stale_is_ignored;
     keepalive:
         answered
         default_two_hours
         gives_up
         not_while_data_is_under_way
-        off_by_default
         of_the_peer
+        off_by_default
         probe_limit_with_traffic
-        user_timeout
-    ;
+        user_timeout;
     nagle:
         against_delayed_ack
         classic
@@ -149,10 +167,11 @@ scripts! {
         cork_ends_by_itself
         filled
         minshall
+        more_then_send
         msg_more
         nodelay_releases
         off
-    ;
+        push_of_each_write;
     options:
         default_mss
         default_mss_ipv6
@@ -166,8 +185,7 @@ scripts! {
         traffic_class_ipv6
         ttl
         unknown_are_skipped
-        window_scale_above_14
-    ;
+        window_scale_above_14;
     recovery:
         after_timeout_ends
         after_timeout_no_second_loss
@@ -189,6 +207,8 @@ scripts! {
         lost_retransmission
         newreno_partial_ack
         nonsense_sack_is_ignored
+        probe_of_many
+        probe_of_one
         psh_is_repeated
         rack_lost_retransmission
         rack_waits_for_what_is_late
@@ -213,47 +233,57 @@ scripts! {
         user_timeout_with_a_closed_window
     ;
     reset:
-        syn_in_window_changes_nothing
         ack_of_the_unsent
         before_accept
+        behind_the_last_block
         challenge_then_exact
         challenges_are_limited
+        data_before_the_reset_is_lost
+        destroys_unread_data
         exact_number
         in_syn_received
-        keeps_unread_data
-        destroys_unread_data
         in_window_is_challenged
+        keeps_unread_data
         no_ack_bit
         old_ack
         outside_is_ignored
         pending_error_then_epipe
+        poll_after_reset
         syn_ack_is_challenged
+        syn_in_window_changes_nothing
         syn_is_challenged
         with_data
-        write_after
-    ;
+        within_a_block_is_challenged
+        write_after;
     sack:
-        gap_then_fin
         blocks
+        compressed
         four_without_time_stamps
+        gap_then_fin
+        partial_fill
         three_beside_time_stamps
-    ;
+        twice_beyond_the_gap;
     timestamps:
         bare_syn_ack_without
         echo_of_the_earliest
         missing
         options_only_on_a_syn
         paws
+        paws_allows_a_tick
         paws_ends_after_24_days
+        paws_lets_duplicates_pass
+        paws_without_a_clock
         reset_needs_none
         rtt_after_retransmission
         ts_recent_old_segment
-        urgent_is_data
-    ;
+        urgent_is_data;
     window:
+        answers_are_limited
         below_half_waits
         beyond_is_cut
         closes_while_in_flight
+        data_beyond_the_window
+        data_outside_is_always_answered
         falls_when_nobody_reads
         fin_in_zero_window
         full_buffer_and_update
@@ -267,7 +297,9 @@ scripts! {
         scaling
         shrinks
         small_segments_cost_more
+        small_window_forces
+        unanswered_probes_back_off
         update_steps
-        zero_window_probe
-    ;
+        zero_then_probe
+        zero_window_probe;
 }

@@ -186,7 +186,7 @@ fn an_address_without_a_host_times_out_and_is_counted() {
     let (mut world, a, _) = two(1, "rtt=10ms");
     let nobody = world.connect(a, addr("10.0.0.3:80"));
     assert_eq!(nobody, Err(SimError::Stream(StreamError::TimedOut)));
-    assert_eq!(world.unroutable(), 7, "a SYN and six repetitions");
+    assert_eq!(world.unroutable(), 11, "a SYN and ten repetitions");
 }
 
 #[test]

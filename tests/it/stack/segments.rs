@@ -251,7 +251,7 @@ fn an_ipv6_fragment_is_counted_and_dropped() {
 
 #[test]
 fn what_receive_offload_merged_counts_as_the_segments_it_was() {
-    let mut lan = Lan::with(|c| c.tcp.quickack = 0);
+    let mut lan = Lan::with(|c| (c.tcp.quickack, c.tcp.ack_adaptive) = (0, false));
     let listener = lan.b.stack.listen(server(), None, OWNER).unwrap();
     lan.b.hear(lan.now, client(), server(), seg(Flags::SYN, 1000, 0), &[]);
     let ours = lan.b.segments(lan.now)[0].seq.0.wrapping_add(1);
