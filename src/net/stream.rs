@@ -5,7 +5,7 @@ use super::core::Core;
 use super::handle::{Command, Handle};
 use super::socket::{Attempt, Gate, Phase, Socket, State};
 use crate::stream::StreamError;
-use crate::tcp::{CloseReason, Nagle, Opts, Snapshot};
+use crate::tcp::{CloseReason, Info, Nagle, Opts, Snapshot};
 use crate::time::{Duration, Instant};
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -333,7 +333,7 @@ impl TcpStream {
     /// # Errors
     /// `NotConnected` when the connection or the stack is gone.
     pub fn options(&self) -> io::Result<Opts> {
-        self.ask(|core, id| core.stack.conn(id).map(|conn| *conn.opts()))
+        self.ask(|core, _, id| core.stack.conn(id).map(|conn| *conn.opts()))
     }
 
     /// Changes options. Bytes that were written before are offered to TCP under the old ones.
@@ -345,12 +345,20 @@ impl TcpStream {
         self.inner.handle.run(move |core, now| core.set_opts(now, id, change))
     }
 
-    /// The connection's numbers: state, windows, round-trip time, what limits it (`TCP_INFO`).
+    /// How the connection is doing (`TCP_INFO`).
     ///
     /// # Errors
     /// `NotConnected` when the connection or the stack is gone.
-    pub fn info(&self) -> io::Result<Snapshot> {
-        self.ask(|core, id| core.stack.conn(id).map(|conn| conn.snapshot()))
+    pub fn info(&self) -> io::Result<Info> {
+        self.ask(|core, now, id| core.stack.info(now, id))
+    }
+
+    /// What the trace tells with each packet: state, windows, round-trip time, what limits it.
+    ///
+    /// # Errors
+    /// `NotConnected` when the connection or the stack is gone.
+    pub fn snapshot(&self) -> io::Result<Snapshot> {
+        self.ask(|core, _, id| core.stack.conn(id).map(|conn| conn.snapshot()))
     }
 
     /// The connection's number in the trace, from 1.
@@ -358,15 +366,15 @@ impl TcpStream {
     /// # Errors
     /// `NotConnected` when the connection or the stack is gone.
     pub fn number(&self) -> io::Result<u32> {
-        self.ask(|core, id| core.stack.number_of(id))
+        self.ask(|core, _, id| core.stack.number_of(id))
     }
 
     fn ask<R: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Core, crate::stack::ConnId) -> Option<R> + Send + 'static,
+        question: impl FnOnce(&mut Core, Instant, crate::stack::ConnId) -> Option<R> + Send + 'static,
     ) -> io::Result<R> {
         let id = self.inner.socket.id;
-        let answer = self.inner.handle.run(move |core, _: Instant| question(core, id))?;
+        let answer = self.inner.handle.run(move |core, now| question(core, now, id))?;
         answer.ok_or_else(|| StreamError::NotConnected.into())
     }
 

@@ -3,6 +3,7 @@
 
 use super::Trouble;
 use super::symbols;
+use crate::tcp::Info;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One statement, read.
@@ -39,20 +40,26 @@ enum Expr {
 }
 
 /// Where `tcpi_…` gets its values from.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<i64>;
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<u64>;
 
-/// The names that a [`Lookup`] will be asked for.
-pub const NAMES: &[&str] = &[
-    "tcpi_state",
-    "tcpi_snd_cwnd",
-    "tcpi_snd_ssthresh",
-    "tcpi_unacked",
-    "tcpi_rto",
-    "tcpi_rtt",
-    "tcpi_snd_mss",
-    "tcpi_snd_wnd",
-    "tcpi_notsent_bytes",
+/// What Linux tells of Accurate ECN.
+const ACCURATE_ECN: &[&str] = &[
+    "ecn_mode",
+    "accecn_opt_seen",
+    "accecn_fail_mode",
+    "options2",
+    "delivered_e1_bytes",
+    "delivered_e0_bytes",
+    "delivered_ce_bytes",
+    "received_e1_bytes",
+    "received_e0_bytes",
+    "received_ce_bytes",
 ];
+
+/// Whether a [`Lookup`] can be asked for it.
+fn is_known(name: &str) -> bool {
+    name.strip_prefix("tcpi_").is_some_and(|name| Info::NAMES.contains(&name) || ACCURATE_ECN.contains(&name))
+}
 
 const MAX_DEPTH: u32 = 32;
 
@@ -369,7 +376,7 @@ impl Parser<'_> {
                     self.at += 1;
                     return Ok(Expr::Name(name));
                 }
-                if symbols::value(&name).is_none() && !NAMES.contains(&name.as_str()) {
+                if symbols::value(&name).is_none() && !is_known(&name) {
                     return Err(Trouble::unsupported(self.line, format!("{name} in an assertion")));
                 }
                 self.at += 1;
@@ -424,8 +431,9 @@ fn names(expr: &Expr) -> Vec<&str> {
 fn eval(expr: &Expr, lookup: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
     let truth = |b: bool| f64::from(u8::from(b));
     let value = match expr {
-        Expr::Number(n) => *n,
-        Expr::Name(name) => lookup(name).or_else(|| symbols::value(name).map(|n| n as f64))?,
+        // All ones, which is no number, can be compared and not reckoned with.
+        Expr::Number(n) => return Some(*n),
+        Expr::Name(name) => return lookup(name).or_else(|| symbols::value(name).map(|n| n as f64)),
         Expr::Not(inner) => truth(eval(inner, lookup)? == 0.0),
         Expr::Negative(inner) => -eval(inner, lookup)?,
         Expr::Call(function, args) => {

@@ -3,7 +3,7 @@
 use super::world::{HostId, World};
 use crate::stack::{ConnId, ListenerId, Owner, StackError};
 use crate::stream::{ByteStream, StreamError};
-use crate::tcp::{Shutdown, State};
+use crate::tcp::{Info, Shutdown, State};
 use crate::time::{Duration, Instant};
 use std::fmt;
 use std::net::SocketAddr;
@@ -217,6 +217,12 @@ impl World {
     /// Bytes that wait to be read.
     pub fn readable(&mut self, socket: Socket) -> usize {
         self.stack(socket.host).conn(socket.id).map_or(0, |conn| conn.readable())
+    }
+
+    /// How a connection is doing (`TCP_INFO`); None after it is gone.
+    pub fn info(&mut self, socket: Socket) -> Option<Info> {
+        let now = self.now();
+        self.stack(socket.host).info(now, socket.id)
     }
 
     /// The state of the connection; CLOSED when the stack has forgotten it.

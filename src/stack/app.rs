@@ -6,7 +6,7 @@ use super::demux::{FlowTable, Slot};
 use super::listeners::Listeners;
 use super::ports::{Taken, Tried};
 use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
-use crate::tcp::{Conn, Opts, Shutdown};
+use crate::tcp::{Conn, Info, Opts, Shutdown};
 use crate::time::Instant;
 use crate::trace::{EventKind, EventRecord, Record};
 use std::net::{IpAddr, SocketAddr};
@@ -198,6 +198,11 @@ impl Stack {
     /// Read-only access; None after it is gone.
     pub fn conn(&self, id: ConnId) -> Option<&Conn> {
         self.index_of(id).map(|index| &self.conns[index as usize].conn)
+    }
+
+    /// How a connection is doing (`TCP_INFO`); None after it is gone.
+    pub fn info(&self, now: Instant, id: ConnId) -> Option<Info> {
+        self.conn(id).map(|conn| conn.info(now))
     }
 
     /// The local and the remote address; None after the connection is gone.

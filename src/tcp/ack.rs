@@ -145,7 +145,8 @@ impl Ack {
     }
 
     /// The handshake is over; `mss` and `window` bound what the peer's segments can be.
-    pub(super) fn start(&mut self, mss: u32, window: u32) {
+    pub(super) fn start(&mut self, now: Instant, mss: u32, window: u32) {
+        self.last_data = now;
         self.full = FIRST_GUESS.min(mss).min(window / 2).max(LEAST_FULL);
     }
 
@@ -158,6 +159,8 @@ impl Ack {
         let size = came.bytes / u32::from(came.segments.max(1));
         if !self.adaptive {
             self.full = self.full.max(size);
+            self.patience = around.delay;
+            self.last_data = now;
             return;
         }
         self.measure(size, came.pushed);
@@ -345,6 +348,16 @@ impl Ack {
         if on && self.pending() {
             self.at_once(AckNowWhy::Quick);
         }
+    }
+
+    /// How long an acknowledgment may wait as things are; zero before the first data.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// When the last data came in order, or the handshake was done.
+    pub(super) fn last_data(&self) -> Instant {
+        self.last_data
     }
 
     /// How long the oldest unacknowledged byte has waited.

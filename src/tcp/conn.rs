@@ -6,10 +6,12 @@ use super::cause::{AckNowWhy, Blocked, RstWhy, Snapshot};
 use super::config::{Config, Congestion, Nagle, WindowScale};
 use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
+use super::counters::Counters;
 use super::ecn::Ecn;
 use super::log::{Log, Note};
 use super::pacing::Pacer;
 use super::rack::Rack;
+use super::rate::Rate;
 use super::receive::Receive;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
@@ -242,6 +244,8 @@ pub struct Conn {
     pub(super) last_challenge: Option<Instant>,
     pub(super) wants_room: bool,
     pub(super) blocked: Blocked,
+    pub(super) counters: Counters,
+    pub(super) rate: Rate,
 }
 
 impl Conn {
@@ -305,6 +309,8 @@ impl Conn {
             last_challenge: None,
             wants_room: false,
             blocked: Blocked::Handshake,
+            counters: Counters::default(),
+            rate: Rate::new(),
         }
     }
 
@@ -340,6 +346,7 @@ impl Conn {
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts.into());
         conn.take_syn(cx, syn);
+        conn.counters.on_arrival(1, 0);
         conn
     }
 
@@ -376,19 +383,25 @@ impl Conn {
         self.timers.clear(Timer::Rto);
         self.intents.syn = false;
         if self.syns == 1 {
-            self.rtt.sample(cx.cfg, cx.now.since(self.syn_sent_at));
+            let rtt = cx.now.since(self.syn_sent_at);
+            self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
+            self.rack.note_rtt(cx.now, rtt);
         } else if let Some(rtt) = self.timestamp_rtt(cx, seg) {
-            self.rtt.sample(cx.cfg, rtt);
+            self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
         } else {
             self.rtt.fall_back();
         }
         // More than one lost SYN or SYN-ACK says that the path is full (RFC 6928 §2).
         let segments = if self.syns > 2 { 1 } else { cx.cfg.init_cwnd };
         self.start_congestion(cx, segments.saturating_mul(self.mss()), u32::MAX);
-        self.rcv.open(cx.now, u32::from(self.own_mss()));
+        self.rcv.open(cx.now, self.expected_mss());
         self.snd.grow(segments, self.base_mss());
         self.recovery = Recovery::new(self.snd.iss);
-        self.ack.start(self.mss(), self.rcv.window());
+        self.ack.start(cx.now, self.mss(), self.rcv.window());
+        self.rate.open(cx.now);
+        self.counters.on_recovered(cx.now);
+        self.counters.data_sent_at = cx.now;
+        self.counters.bytes_acked = self.active.into();
         self.retries = 0;
         self.set_state(cx, State::Established);
         self.events.established = true;
@@ -466,6 +479,11 @@ impl Conn {
         self.base_mss() - if self.ts.on { 12 } else { 0 }
     }
 
+    /// The payload of the peer's full segments, as far as that follows from what we announced.
+    pub(super) fn expected_mss(&self) -> u32 {
+        u32::from(self.own_mss()) - if self.ts.on { 12 } else { 0 }
+    }
+
     /// The MSS to announce: RFC 9293 §3.7.1 (MUST-67), RFC 6691.
     pub(super) fn own_mss(&self) -> u16 {
         self.opts.mss.unwrap_or(u16::MAX).min(self.mtu.saturating_sub(self.ip_header + 20)).max(LEAST_MSS)
@@ -505,6 +523,10 @@ impl Conn {
         self.wants_room = n < data.len();
         if n == 0 && !data.is_empty() {
             return Err(StreamError::WouldBlock);
+        }
+        let mss = self.mss();
+        if self.snd.unsent() < mss && self.pipe() < self.send_limit() && self.board.first_lost().is_none() {
+            self.rate.too_little(self.pipe().div_ceil(mss));
         }
         self.snd.append(&data[..n]);
         Ok(n)

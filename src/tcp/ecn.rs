@@ -58,6 +58,11 @@ impl Ecn {
         (flags, Field::Ect0)
     }
 
+    /// ECN-capable data has come.
+    pub(super) fn is_seen(&self) -> bool {
+        self.capable
+    }
+
     /// Our window was reduced, for whatever reason (RFC 3168 §6.1.2).
     pub(super) fn on_reduction(&mut self) {
         self.reduced = self.on;

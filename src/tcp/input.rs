@@ -32,6 +32,7 @@ fn dropped(reason: DropReason) -> Received {
 impl Conn {
     /// A segment arrived for this connection; its checksum is right.
     pub fn on_segment(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
+        self.counters.on_arrival(arrival.segments, arrival.seg.len);
         let received = match self.state {
             State::SynSent => self.in_syn_sent(cx, arrival),
             State::TimeWait | State::Closed => dropped(DropReason::NoSocket),
@@ -392,6 +393,7 @@ impl Conn {
         }
         match self.rcv.place(seg.seq, &arrival.payload[..fits as usize], fin) {
             Placed::InOrder { bytes, filled } => {
+                self.counters.bytes_received += u64::from(bytes);
                 let finished = self.rcv.finished;
                 let delivered = bytes - u32::from(finished);
                 if filled || (gap_before && !finished) {
@@ -419,6 +421,7 @@ impl Conn {
             }
             // RFC 5681 §3.2, RFC 9293 §3.10.7.4 (MAY-13).
             Placed::Beyond => {
+                self.counters.rare().rcv_ooopack += u32::from(arrival.segments.max(1));
                 self.rcv.charge(fits, arrival.segments, false);
                 self.acknowledge_beyond(cx);
                 Received::new(Verdict::OutOfOrder)

@@ -11,11 +11,13 @@ mod cause;
 mod config;
 pub mod congestion;
 mod conn;
+mod counters;
 mod ecn;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
 mod hostile_tests;
+mod info;
 mod input;
 mod knobs;
 mod log;
@@ -23,6 +25,7 @@ mod output;
 mod pacing;
 mod rack;
 mod ranges;
+mod rate;
 mod receive;
 mod recovery;
 mod ring;
@@ -42,6 +45,7 @@ pub use cause::{
 };
 pub use config::{Config, Congestion, EcnMode, IdleRestart, Nagle, RtoFloor, WindowScale};
 pub use conn::{Conn, Cx, Event, Opts, Shutdown, TimeWait};
+pub use info::Info;
 pub use knobs::KNOBS;
 pub use log::{CwndWhy, Log, Note};
 pub use output::{Payload, Room, Transmit};

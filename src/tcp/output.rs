@@ -3,6 +3,7 @@
 use super::cause::{Blocked, Cause, DataWhy, Release, Snapshot};
 use super::config::{IdleRestart, Nagle};
 use super::conn::{Conn, Cx};
+use super::counters::Busy;
 use super::ecn::Ecn as EcnState;
 use super::log::{CwndWhy, Note};
 use super::send::Fin;
@@ -83,6 +84,7 @@ impl Conn {
             Decision::Send(plan) => {
                 let (seg, ecn) = self.commit(cx, &plan, options);
                 let full = self.full_payload(&seg.options);
+                self.count(cx.now, &plan, &seg, full);
                 let state = self.snapshot();
                 let (a, b) = match seg.len {
                     0 => (&[][..], &[][..]),
@@ -95,6 +97,20 @@ impl Conn {
                 self.wait(cx, blocked);
                 None
             }
+        }
+    }
+
+    fn count(&mut self, now: Instant, plan: &Plan, seg: &Segment, full: u32) {
+        let again = match plan.kind {
+            Kind::Syn => self.syns > 1,
+            Kind::Again { .. } => true,
+            _ => false,
+        };
+        // On Linux no socket sends a SYN-ACK, so none counts it, unless it is repeated.
+        if self.state != State::SynReceived || !matches!(plan.kind, Kind::Syn) {
+            self.counters.on_sent(now, seg.len.div_ceil(full).max(1), seg.len, again);
+        } else if again {
+            self.counters.rare().total_retrans += 1;
         }
     }
 
@@ -332,7 +348,8 @@ impl Conn {
                 if fin {
                     seg.flags |= Flags::FIN;
                 }
-                if self.board.resent(start, end, now) {
+                let departure = self.rate.depart(now, false);
+                if self.board.resent(start, end, now, departure) {
                     seg.flags |= Flags::PSH;
                 }
                 // RFC 6298 §5.6, RFC 6675 §6.
@@ -372,7 +389,8 @@ impl Conn {
                     self.stalled_since = Some(now);
                     self.arm_user_timeout();
                 }
-                self.board.push(seg.seq, end, now, unit as u16, last);
+                let departure = self.rate.depart(now, self.board.is_empty());
+                self.board.push(seg.seq, end, now, unit as u16, last, departure);
                 self.cc.on_sent(now, len);
                 self.recovery.on_sent(len, false, 0);
                 self.snd.nxt = end;
@@ -477,6 +495,14 @@ impl Conn {
             self.timers.set(Timer::Pacing, at);
         }
         let full = self.pipe() + self.mss() > self.cc.cwnd();
+        let busy = match blocked {
+            _ if self.state.is_opening() || self.state.is_over() => Busy::No,
+            Blocked::PeerWindow => Busy::PeerWindow,
+            Blocked::Idle if self.wants_room && !full => Busy::SendBuffer,
+            Blocked::Idle if self.snd.flight() == 0 => Busy::No,
+            _ => Busy::Yes,
+        };
+        self.counters.note_busy(cx.now, busy);
         self.usage.note(self.snd.una, self.snd.nxt, full);
         match blocked {
             Blocked::Nagle | Blocked::Cork => {

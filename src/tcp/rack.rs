@@ -66,6 +66,9 @@ pub(super) struct Rack {
     fack: Seq,
     /// Something arrived late although it was sent once only.
     pub(super) reordering: bool,
+    /// Something did since this was last asked for, and by how many bytes at the most ever.
+    pub(super) late: bool,
+    distance: u32,
     quarters: u8,
     persist: u8,
     /// The window grows once per round trip: not before this is acknowledged.
@@ -80,6 +83,8 @@ impl Rack {
             min_rtt: Shortest { since: Instant::ZERO, now: u32::MAX, before: u32::MAX },
             fack: iss,
             reordering: false,
+            late: false,
+            distance: 0,
             quarters: 1,
             persist: PERSIST,
             round: None,
@@ -98,7 +103,10 @@ impl Rack {
             }
         } else {
             self.min_rtt.note(seen.now, rtt);
-            self.reordering |= record.end.lt(self.fack);
+            if record.end.lt(self.fack) {
+                (self.reordering, self.late) = (true, true);
+                self.distance = self.distance.max(self.fack.since(record.start));
+            }
         }
         self.fack = self.fack.max(record.end);
         if self.newest.is_none_or(|newest| sent_after((record.order, record.end), newest)) {
@@ -120,6 +128,16 @@ impl Rack {
         }
         let quarters = self.min_rtt.get() / 4 * u32::from(self.quarters);
         quarters.min(srtt.unwrap_or(Duration::MAX))
+    }
+
+    /// The handshake took `rtt`.
+    pub(super) fn note_rtt(&mut self, now: Instant, rtt: Duration) {
+        self.min_rtt.note(now, rtt);
+    }
+
+    /// By how many bytes the path was seen to change the order.
+    pub(super) fn distance(&self) -> u32 {
+        self.distance
     }
 
     /// The smallest round trip; [`Duration::MAX`] before the first.
@@ -157,6 +175,7 @@ fn sent_after(a: (u64, Seq), b: (u64, Seq)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rate::Departure;
     use super::super::scoreboard::Fate;
     use super::*;
 
@@ -171,6 +190,7 @@ mod tests {
             unit: 100,
             times,
             push: false,
+            departure: Departure::default(),
             run: Seq(start + 100),
             fate: Fate::Flying,
         }

@@ -4,6 +4,7 @@ use super::congestion::{AckSample, CongestionEvent};
 use super::conn::{Conn, Cx};
 use super::log::{CwndWhy, Note};
 use super::rack::Seen;
+use super::scoreboard::{Released, later};
 use super::timers::Timer;
 use crate::segment::Segment;
 use crate::seq::Seq;
@@ -167,15 +168,23 @@ impl Conn {
         let mut reported = false;
         let twice = if self.sack { duplicate_report(seg) } else { None };
         // The cumulative part first: what lies below a SACK block was not late for that.
-        let (mut delivered, mut original) =
-            if acked > 0 { self.progress(cx, seg, acked, prior_flight) } else { (0, false) };
+        let released =
+            if acked > 0 { self.progress(cx, seg, acked, prior_flight) } else { Released::default() };
+        let Released { mut delivered, mut segments, mut original, mut latest, .. } = released;
+        let measured = released.sample.is_some();
         if self.sack {
             let (nxt, rack) = (self.snd.nxt, &mut self.rack);
-            let (news, late) = self.board.sack(&seg.options.sack, seg.ack, nxt, rack, cx.now, recover);
-            original |= late;
-            reported = news > 0;
+            let sacked = self.board.sack(&seg.options.sack, seg.ack, nxt, rack, cx.now, recover);
+            original |= sacked.original;
+            reported = sacked.bytes > 0;
             duplicate = acked == 0 && reported;
-            delivered += news;
+            delivered += sacked.bytes;
+            segments += sacked.segments;
+            latest = sacked.latest.map_or(latest, |record| later(latest, record));
+            // What a SACK block reports was sent once: it measures as well as an acknowledgment does.
+            if let (Some(sent), false) = (sacked.sample, measured) {
+                self.rtt.sample(cx.cfg, cx.now.since(sent), self.snd.una, nxt);
+            }
         }
         if duplicate {
             if self.recovery.dup_acks == 0 {
@@ -190,7 +199,19 @@ impl Conn {
                 self.recovery.left_network = (self.recovery.left_network + segment).min(most);
             }
         }
+        self.rate.on_ack(cx.now, segments, latest.as_ref(), self.rack.min_rtt());
+        if self.reports_mark(seg) && segments > 0 {
+            self.counters.rare().delivered_ce += segments;
+        }
+        if std::mem::take(&mut self.rack.late) {
+            self.counters.rare().reord_seen += 1;
+        }
         if let Some(range) = twice {
+            let len = range.1.since(range.0);
+            // Nobody can have had more twice than there ever was room for.
+            if len <= self.snd.max_wnd {
+                self.counters.rare().dsack_dups += len.div_ceil(self.mss());
+            }
             self.rack.on_dsack(self.snd.una, self.snd.nxt);
             self.on_duplicate_report(cx, range);
         }
@@ -209,14 +230,17 @@ impl Conn {
             self.reduce_rate(delivered, acked > 0 && !lost);
         }
         if acked > 0 {
+            if self.recovery.phase != Phase::Rto {
+                self.counters.on_recovered(cx.now);
+            }
             self.schedule_probe(cx);
         }
         (acked, if duplicate { self.recovery.dup_acks } else { 0 })
     }
 
-    /// Something was acknowledged for the first time; returns the bytes that no SACK had reported before, and
-    /// whether the original of some of them arrived although a recovery took it for lost.
-    fn progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32, prior_flight: u32) -> (u32, bool) {
+    /// Something was acknowledged for the first time; says what, and as `original` whether the original of some of it
+    /// arrived although a recovery took it for lost.
+    fn progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32, prior_flight: u32) -> Released {
         // What a timer wanted to be sent again may have been this.
         (self.intents.resend, self.intents.rto) = (false, false);
         if std::mem::take(&mut self.intents.probe) {
@@ -225,6 +249,7 @@ impl Conn {
         let seen = Seen { now: cx.now, echoed: self.echoed(cx, seg) };
         let released = self.board.release(seg.ack, &mut self.rack, seen, self.recovery.recover);
         self.snd.release(seg.ack);
+        self.counters.bytes_acked += u64::from(acked);
         let rtt: Option<Duration> = match released.sample {
             Some(sent) => Some(cx.now.since(sent)),
             None if released.resent => self.timestamp_rtt(cx, seg),
@@ -232,7 +257,7 @@ impl Conn {
         };
         // Without a sample the back-off stays (Karn: RFC 6298 §3, §5).
         if let Some(rtt) = rtt {
-            self.rtt.sample(cx.cfg, rtt);
+            self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
         }
         self.retries = 0;
         self.probes = 0;
@@ -294,7 +319,7 @@ impl Conn {
             self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
         }
         // Without SACK nobody knows whether what lay behind a repeated segment was there before (RFC 5682 §2.1).
-        (released.delivered, released.original && (self.sack || !released.resent))
+        Released { original: released.original && (self.sack || !released.resent), ..released }
     }
 
     /// The window is where the reduction led.
@@ -562,6 +587,7 @@ impl Conn {
             self.reduce(cx, CongestionEvent::Rto, self.snd.flight(), CwndWhy::Rto);
         }
         // RFC 5682 §2.1 step 1: not if what was found lost otherwise is repeated already.
+        self.counters.on_rto(cx.now, self.retries == 0);
         let doubt = cx.cfg.frto && (!self.recovery.repairs() || self.retries > 0);
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();

@@ -1,6 +1,7 @@
 //! What is in the network? One record per transmission, and what is known of each (RFC 6675 §2).
 
 use super::rack::{Rack, Seen};
+use super::rate::Departure;
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -43,6 +44,8 @@ pub(super) struct Record {
     pub(super) push: bool,
     /// If it is Sacked: up to here all are.
     pub(super) run: Seq,
+    /// What was known of the rate when it left.
+    pub(super) departure: Departure,
     pub(super) fate: Fate,
 }
 
@@ -73,10 +76,38 @@ pub(super) struct Released {
     pub(super) sample: Option<Instant>,
     /// Something released had been sent more than once.
     pub(super) resent: bool,
-    /// Bytes of it that no SACK had reported before.
+    /// Bytes of it that no SACK had reported before, and their segments.
     pub(super) delivered: u32,
+    pub(super) segments: u32,
     /// Among them some that were sent once only, and up to where the last recovery began.
     pub(super) original: bool,
+    /// What was sent last of it.
+    pub(super) latest: Option<Record>,
+}
+
+/// What SACK blocks reported for the first time.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Sacked {
+    pub(super) bytes: u32,
+    pub(super) segments: u32,
+    /// Some of it was sent once only, and up to where the last recovery began.
+    pub(super) original: bool,
+    /// When the first of it that was sent once only left.
+    pub(super) sample: Option<Instant>,
+    /// What was sent last of it.
+    pub(super) latest: Option<Record>,
+}
+
+/// How many segments are where.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Census {
+    /// Sent and not acknowledged.
+    pub(super) out: u32,
+    pub(super) sacked: u32,
+    /// Taken for lost, whether sent again or not.
+    pub(super) lost: u32,
+    /// Sent again and on their way.
+    pub(super) resent: u32,
 }
 
 /// All that was sent and not acknowledged, in order.
@@ -127,12 +158,21 @@ impl Scoreboard {
 
     /// New data `start..end` left, in segments of `unit` bytes, the last one with PSH if `push`. Its time is
     /// noted, here and in [`resent`](Scoreboard::resent) (RFC 8985 §6.1).
-    pub(super) fn push(&mut self, start: Seq, end: Seq, now: Instant, unit: u16, push: bool) {
+    pub(super) fn push(
+        &mut self,
+        start: Seq,
+        end: Seq,
+        now: Instant,
+        unit: u16,
+        push: bool,
+        departure: Departure,
+    ) {
         self.pipe += end.since(start);
         self.transmissions += 1;
         let order = self.transmissions;
         let fate = Fate::Flying;
-        let record = Record { start, end, last_sent: now, order, unit, push, times: 1, run: end, fate };
+        let record =
+            Record { start, end, last_sent: now, order, unit, push, times: 1, run: end, departure, fate };
         self.records.push_back(record);
         self.note_sent(Sent { start, end, order });
     }
@@ -218,6 +258,9 @@ impl Scoreboard {
             let gone = record.end.min(una).since(record.start);
             if record.fate != Fate::Sacked {
                 released.delivered += gone;
+                let rest = Record { start: record.end.min(una), ..record };
+                released.latest = later(released.latest, record);
+                released.segments += record.segments() - rest.segments();
                 rack.on_delivered(&Record { end: record.end.min(una), ..record }, seen);
                 released.original |= record.times == 1 && record.end.min(una).le(recover);
             }
@@ -284,8 +327,7 @@ impl Scoreboard {
         }
     }
 
-    /// The peer reported `blocks` (RFC 2018; RFC 6675 §3); returns how many bytes were news, and whether some of them,
-    /// below `recover`, were sent once only. Blocks outside
+    /// The peer reported `blocks` (RFC 2018; RFC 6675 §3); says what of them was news, up to `recover` in part. Blocks outside
     /// `una..nxt` are not believed, and a piece of a segment counts for nothing, as on Linux: who reported single
     /// bytes would have us keep a record of each, and repeat them in segments of a byte.
     pub(super) fn sack(
@@ -296,8 +338,8 @@ impl Scoreboard {
         rack: &mut Rack,
         now: Instant,
         recover: Seq,
-    ) -> (u32, bool) {
-        let (mut news, mut original) = (0, false);
+    ) -> Sacked {
+        let mut news = Sacked::default();
         // Upwards: within one acknowledgment nothing was late.
         let mut ascending = *blocks;
         ascending.sort();
@@ -321,9 +363,14 @@ impl Scoreboard {
                     i = self.behind_run(i);
                     continue;
                 }
-                news += record.len();
+                news.latest = later(news.latest, record);
+                news.bytes += record.len();
+                news.segments += record.segments();
                 rack.on_delivered(&record, now.into());
-                original |= record.times == 1 && record.end.le(recover);
+                if record.times == 1 {
+                    news.original |= record.end.le(recover);
+                    news.sample.get_or_insert(record.last_sent);
+                }
                 self.set_fate(i, Fate::Sacked);
                 self.records[i].run = record.end;
                 i += 1;
@@ -337,7 +384,7 @@ impl Scoreboard {
             }
             self.highest_sacked = Some(self.highest_sacked.map_or(end, |h| h.max(end)));
         }
-        (news, original)
+        news
     }
 
     /// The first record behind those that are known to be Sacked from `i` on.
@@ -521,7 +568,7 @@ impl Scoreboard {
     }
 
     /// The lost records from `start` on, or as much of them as ends at `end`, left again; true if PSH belongs there.
-    pub(super) fn resent(&mut self, start: Seq, end: Seq, now: Instant) -> bool {
+    pub(super) fn resent(&mut self, start: Seq, end: Seq, now: Instant, departure: Departure) -> bool {
         self.split(end);
         self.transmissions += 1;
         let mut push = false;
@@ -529,7 +576,7 @@ impl Scoreboard {
         while let Some(record) = self.records.get_mut(i)
             && record.end.le(end)
         {
-            record.last_sent = now;
+            (record.last_sent, record.departure) = (now, departure);
             record.order = self.transmissions;
             record.times = record.times.saturating_add(1);
             push |= record.push;
@@ -538,6 +585,25 @@ impl Scoreboard {
         }
         self.note_sent(Sent { start, end, order: self.transmissions });
         push
+    }
+
+    /// Counts what is in flight; looks at each record.
+    pub(super) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for record in &self.records {
+            let segments = record.segments();
+            census.out += segments;
+            match record.fate {
+                Fate::Flying => {}
+                Fate::Sacked => census.sacked += segments,
+                Fate::Lost => census.lost += segments,
+                Fate::Resent => {
+                    census.lost += segments;
+                    census.resent += segments;
+                }
+            }
+        }
+        census
     }
 
     pub(super) fn clear(&mut self) {
@@ -574,6 +640,11 @@ impl Scoreboard {
     }
 }
 
+/// Which of two was sent last.
+pub(super) fn later(a: Option<Record>, b: Record) -> Option<Record> {
+    Some(a.filter(|a| a.order > b.order).unwrap_or(b))
+}
+
 /// The first record that is still in the network of what was sent then.
 fn live(records: &VecDeque<Record>, sent: &Sent) -> Option<usize> {
     // Below the first record all is acknowledged, and 2 GiB below it the numbers seem to lie ahead.
@@ -592,7 +663,14 @@ mod tests {
     fn board(segments: u32) -> Scoreboard {
         let mut b = Scoreboard::default();
         for n in 0..segments {
-            b.push(Seq(n * 100), Seq(n * 100 + 100), Instant::from_millis(u64::from(n)), 100, true);
+            b.push(
+                Seq(n * 100),
+                Seq(n * 100 + 100),
+                Instant::from_millis(u64::from(n)),
+                100,
+                true,
+                Departure::default(),
+            );
         }
         b
     }
@@ -600,7 +678,7 @@ mod tests {
     fn sack(b: &mut Scoreboard, start: u32, end: u32) -> u32 {
         let mut blocks = SackBlocks::NONE;
         blocks.push(Seq(start), Seq(end));
-        b.sack(&blocks, Seq(0), Seq(100_000), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)).0
+        b.sack(&blocks, Seq(0), Seq(100_000), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)).bytes
     }
 
     #[test]
@@ -618,7 +696,7 @@ mod tests {
     #[test]
     fn one_record_for_many_segments_is_cut_by_what_the_peer_reports() {
         let mut b = Scoreboard::default();
-        b.push(Seq(0), Seq(1000), Instant::ZERO, 100, true);
+        b.push(Seq(0), Seq(1000), Instant::ZERO, 100, true, Departure::default());
         assert_eq!(sack(&mut b, 300, 600), 300);
         assert!(b.judge(100), "one record is not three, but its bytes are more than two segments");
         assert_eq!(b.first_lost().map(|r| (r.start, r.end)), Some((Seq(0), Seq(300))));
@@ -644,7 +722,7 @@ mod tests {
             Some(Instant::ZERO)
         );
         b.lose_head(100);
-        b.resent(Seq(150), Seq(200), Instant::from_millis(50));
+        b.resent(Seq(150), Seq(200), Instant::from_millis(50), Departure::default());
         let r = b.release(Seq(300), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
         assert!(r.resent && r.sample.is_none());
     }
@@ -664,7 +742,7 @@ mod tests {
             b.sack(&blocks, Seq(0), Seq(MANY * 100), &mut rack, now, Seq(0));
             b.judge_by_time(&rack, Duration::ZERO, now);
             while let Some(start) = b.first_lost().map(|r| r.start) {
-                b.resent(start, start + 100, now);
+                b.resent(start, start + 100, now, Departure::default());
             }
             let _ = b.sacked_segments();
         }
@@ -693,7 +771,7 @@ mod tests {
             let (mut una, mut nxt) = (0u32, 0u32);
             for (op, at, len) in ops {
                 match op {
-                    0 => { b.push(Seq(nxt), Seq(nxt + len), Instant::from_millis(u64::from(at)), 100, true); nxt += len; }
+                    0 => { b.push(Seq(nxt), Seq(nxt + len), Instant::from_millis(u64::from(at)), 100, true, Departure::default()); nxt += len; }
                     1 if nxt > una => { una += at % (nxt - una + 1); b.release(Seq(una), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)); }
                     2 if nxt > una => {
                         let start = una + at % (nxt - una);
@@ -708,7 +786,7 @@ mod tests {
                         if let Some(start) = b.first_lost().map(|r| r.start) {
                             let end = b.repeatable(len, Seq(nxt)).unwrap();
                             assert!(end.gt(start) && end.le(start + len));
-                            b.resent(start, end, Instant::from_millis(u64::from(at)));
+                            b.resent(start, end, Instant::from_millis(u64::from(at)), Departure::default());
                         }
                     }
                 }

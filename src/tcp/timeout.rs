@@ -102,6 +102,9 @@ impl Conn {
         if late || self.retries >= limit.saturating_add(linear) {
             return self.close_as(cx, CloseReason::TimedOut);
         }
+        if self.state == State::SynSent {
+            self.counters.on_rto(cx.now, self.retries == 0);
+        }
         self.retries += 1;
         if self.retries > linear {
             self.rtt.back_off();

@@ -320,6 +320,12 @@ impl Window {
         window > 0 && u64::from(window) >= 2 * u64::from(now)
     }
 
+    /// The most that may be offered for now, the round trip as a receiver sees it, and how much the application takes in one
+    /// (`rcv_ssthresh`, `rcv_rtt`, `rcv_space`).
+    pub(super) fn measured(&self) -> (u32, Duration, u32) {
+        (self.threshold, self.rtt, self.taken)
+    }
+
     /// The size of the peer's segments (`rcv_mss`).
     pub(super) fn segment(&self) -> u32 {
         self.segment

@@ -229,7 +229,7 @@ fn wait_acked_returns_when_the_peer_has_everything() {
     client.wait_acked(None).unwrap();
     (&client).write_all(&pattern(10_000)).unwrap();
     client.wait_acked(None).unwrap();
-    let unacked = client.info().unwrap();
+    let unacked = client.snapshot().unwrap();
     assert_eq!((unacked.flight, unacked.unsent), (0, 0));
     client.shutdown(Shutdown::Write).unwrap();
     client.wait_acked(None).unwrap();
@@ -238,7 +238,7 @@ fn wait_acked_returns_when_the_peer_has_everything() {
     assert_eq!((&server).read(&mut [0]).unwrap(), 0);
     // Nothing acknowledges what a closed window keeps here.
     server.set_nonblocking(true).unwrap();
-    while server.info().unwrap().limit != Blocked::PeerWindow || (&server).write(&[0; 10_000]).is_ok() {
+    while server.snapshot().unwrap().limit != Blocked::PeerWindow || (&server).write(&[0; 10_000]).is_ok() {
         let _ = (&server).write(&[0; 10_000]);
         thread::yield_now();
     }
@@ -281,7 +281,7 @@ fn shutting_down_with_open_handles_leaves_nobody_waiting() {
         let accepter = scope.spawn(|| idle.accept().map(drop));
         let connecter = scope.spawn(|| TcpStream::connect(&handle, "10.77.0.99:80").map(drop));
         // Not before the writer is stuck behind a closed window.
-        while client.info().unwrap().limit != Blocked::PeerWindow {
+        while client.snapshot().unwrap().limit != Blocked::PeerWindow {
             thread::yield_now();
         }
         let acked = scope.spawn(|| client.wait_acked(None));
