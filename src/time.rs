@@ -1,6 +1,7 @@
 //! What is the time? A count of nanoseconds that means the same in real and in virtual time.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Sub};
 pub use std::time::Duration;
 
@@ -8,48 +9,57 @@ pub use std::time::Duration;
 ///
 /// On a TUN device the origin is the Unix epoch, in the simulator it is the start of the run. The
 /// engine only ever subtracts instants, so it cannot tell the two apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
-pub struct Instant(u64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Instant(
+    /// One more than the nanoseconds, so that `Option<Instant>` needs no more room: connections have many.
+    NonZeroU64,
+);
+
+impl Default for Instant {
+    fn default() -> Instant {
+        Instant::ZERO
+    }
+}
 
 impl Instant {
     /// The origin.
-    pub const ZERO: Instant = Instant(0);
+    pub const ZERO: Instant = Instant::from_nanos(0);
     /// Later than anything that happens (the year 2554 on a TUN device).
-    pub const FAR: Instant = Instant(u64::MAX);
+    pub const FAR: Instant = Instant(NonZeroU64::MAX);
 
-    /// The instant `nanos` nanoseconds after the origin.
+    /// The instant `nanos` nanoseconds after the origin, [`FAR`](Instant::FAR) at the latest.
     pub const fn from_nanos(nanos: u64) -> Instant {
-        Instant(nanos)
+        Instant(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// The instant `micros` microseconds after the origin.
     pub const fn from_micros(micros: u64) -> Instant {
-        Instant(micros * 1_000)
+        Instant::from_nanos(micros * 1_000)
     }
 
     /// The instant `millis` milliseconds after the origin.
     pub const fn from_millis(millis: u64) -> Instant {
-        Instant(millis * 1_000_000)
+        Instant::from_nanos(millis * 1_000_000)
     }
 
     /// Nanoseconds since the origin.
     pub const fn as_nanos(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// Whole microseconds since the origin.
     pub const fn as_micros(self) -> u64 {
-        self.0 / 1_000
+        self.as_nanos() / 1_000
     }
 
     /// Whole milliseconds since the origin.
     pub const fn as_millis(self) -> u64 {
-        self.0 / 1_000_000
+        self.as_nanos() / 1_000_000
     }
 
     /// The time from `earlier` to `self`, zero if `earlier` is later.
     pub const fn since(self, earlier: Instant) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.as_nanos().saturating_sub(earlier.as_nanos()))
     }
 }
 
@@ -73,7 +83,7 @@ impl AddAssign<Duration> for Instant {
 impl Sub<Duration> for Instant {
     type Output = Instant;
     fn sub(self, d: Duration) -> Instant {
-        Instant(self.0.saturating_sub(nanos(d)))
+        Instant::from_nanos(self.as_nanos().saturating_sub(nanos(d)))
     }
 }
 
@@ -83,10 +93,33 @@ impl From<Instant> for smoltcp::time::Instant {
     }
 }
 
+/// A [`Duration`] in half the room, for what there are many of: nanoseconds. What does not fit is [`Duration::MAX`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Span(u64);
+
+impl Span {
+    /// [`Duration::ZERO`].
+    pub const ZERO: Span = Span(0);
+    /// [`Duration::MAX`].
+    pub const MAX: Span = Span(u64::MAX);
+}
+
+impl From<Duration> for Span {
+    fn from(d: Duration) -> Span {
+        Span(nanos(d))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Duration {
+        if span == Span::MAX { Duration::MAX } else { Duration::from_nanos(span.0) }
+    }
+}
+
 /// Seconds with six decimals, as capture tools print them.
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+        write!(f, "{}.{:06}", self.as_nanos() / 1_000_000_000, self.as_micros() % 1_000_000)
     }
 }
 

@@ -17,6 +17,7 @@ use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::send::{Fin, Send};
+use super::spare::Spare;
 use super::state::{CloseReason, State};
 use super::timers::{Timer, Timers};
 use super::window::Window;
@@ -206,7 +207,7 @@ pub struct Conn {
     pub(super) soft_error: Option<StreamError>,
     pub(super) snd: Send,
     pub(super) rcv: Receive,
-    pub(super) board: Scoreboard,
+    pub(super) board: Spare<Scoreboard>,
     pub(super) recovery: Recovery,
     pub(super) rack: Rack,
     pub(super) burst: Burst,
@@ -270,7 +271,7 @@ impl Conn {
             soft_error: None,
             snd: Send::new(iss, opts.send_buffer_initial, opts.send_buffer),
             rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning)),
-            board: Scoreboard::default(),
+            board: Spare::default(),
             recovery: Recovery::new(iss),
             rack: Rack::new(iss),
             burst: Burst::new(iss),
@@ -438,7 +439,7 @@ impl Conn {
         }
         cx.log.push(Note::Closed { reason });
         self.timers.clear_all();
-        self.board.clear();
+        self.board.reset();
         self.snd.clear();
         self.rcv.forget_beyond();
         self.held_since = None;

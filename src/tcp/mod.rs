@@ -32,6 +32,7 @@ mod ring;
 mod rtt;
 mod scoreboard;
 mod send;
+mod spare;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::scoreboard::Record;
 use crate::seq::Seq;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Span};
 
 /// The reordering window grows by quarters of the smallest round trip, up to this many.
 const MOST_QUARTERS: u8 = 16;
@@ -60,7 +60,7 @@ pub(super) struct Rack {
     /// compares times instead; a retransmission that left behind new data in the same instant would seem lost then.
     newest: Option<(u64, Seq)>,
     /// Its round-trip time.
-    rtt: Duration,
+    rtt: Span,
     min_rtt: Shortest,
     /// The highest number delivered.
     fack: Seq,
@@ -79,7 +79,7 @@ impl Rack {
     pub(super) fn new(iss: Seq) -> Rack {
         Rack {
             newest: None,
-            rtt: Duration::ZERO,
+            rtt: Span::ZERO,
             min_rtt: Shortest { since: Instant::ZERO, now: u32::MAX, before: u32::MAX },
             fack: iss,
             reordering: false,
@@ -111,13 +111,13 @@ impl Rack {
         self.fack = self.fack.max(record.end);
         if self.newest.is_none_or(|newest| sent_after((record.order, record.end), newest)) {
             self.newest = Some((record.order, record.end));
-            self.rtt = rtt;
+            self.rtt = rtt.into();
         }
     }
 
     /// When `record` is lost unless it is delivered; `None` while nothing sent later was delivered.
     pub(super) fn lost_at(&self, record: &Record, window: Duration) -> Option<Instant> {
-        sent_after(self.newest?, (record.order, record.end)).then(|| record.last_sent + self.rtt + window)
+        sent_after(self.newest?, (record.order, record.end)).then(|| record.last_sent + self.rtt() + window)
     }
 
     /// How long a segment may be late (RFC 8985 §6.2 step 4). `urgent` says that a loss is as good as certain: enough
@@ -128,6 +128,11 @@ impl Rack {
         }
         let quarters = self.min_rtt.get() / 4 * u32::from(self.quarters);
         quarters.min(srtt.unwrap_or(Duration::MAX))
+    }
+
+    /// Nothing is in flight, and transmissions will be counted anew.
+    pub(super) fn rest(&mut self) {
+        self.newest = None;
     }
 
     /// The handshake took `rtt`.
@@ -147,7 +152,7 @@ impl Rack {
 
     /// The round trip of the last sent of all delivered segments; zero before the first.
     pub(super) fn rtt(&self) -> Duration {
-        self.rtt
+        self.rtt.into()
     }
 
     /// The peer reported data that it had twice: we took late for lost, so allow for more lateness.

@@ -1,5 +1,6 @@
 //! Which bytes beyond the gap are here? The out-of-order ranges, and their SACK blocks.
 
+use super::spare::Untouched;
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
 
@@ -23,6 +24,14 @@ pub(super) enum Inserted {
     Known,
     /// There are too many holes.
     Full,
+}
+
+impl Untouched for Ranges {
+    const UNTOUCHED: &'static Ranges = &Ranges { sorted: Vec::new(), recent: [None; 4] };
+
+    fn untouched() -> Ranges {
+        Ranges::default()
+    }
 }
 
 impl Ranges {
@@ -101,10 +110,6 @@ impl Ranges {
             push(block, &mut blocks);
         }
         blocks
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Ranges::default();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::ranges::{Inserted, Ranges};
 use super::ring::Ring;
+use super::spare::Spare;
 use super::window::Window;
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
@@ -19,7 +20,7 @@ pub(super) struct Receive {
     pub(super) shift: u8,
     /// Offset 0 is the next byte to read; RCV.NXT is at offset `ring.len()`.
     ring: Ring,
-    beyond: Ranges,
+    beyond: Spare<Ranges>,
     /// Data that came twice and is to be reported with the next acknowledgment (RFC 2883).
     twice: Option<(Seq, Seq)>,
     /// Where the peer's FIN is, once seen, in order or not.
@@ -53,7 +54,7 @@ impl Receive {
             offered: 0,
             shift: 0,
             ring: Ring::default(),
-            beyond: Ranges::default(),
+            beyond: Spare::default(),
             twice: None,
             fin: None,
             finished: false,
@@ -158,7 +159,7 @@ impl Receive {
             // A FIN behind a full window lies beyond the edge, and the edge is never behind RCV.NXT.
             self.edge = self.edge.max(self.nxt);
             self.finished = true;
-            self.beyond.clear();
+            self.beyond.reset();
         }
         match self.nxt.since(before) {
             0 => Placed::Known,
@@ -193,14 +194,14 @@ impl Receive {
     /// Gives back memory that holds nothing; true if there is none left to give.
     pub(super) fn rest(&mut self) -> bool {
         if self.beyond.is_empty() {
-            self.beyond.clear();
+            self.beyond.reset();
         }
         self.ring.rest()
     }
 
     /// Gives back all memory that holds no readable data.
     pub(super) fn forget_beyond(&mut self) {
-        self.beyond.clear();
+        self.beyond.reset();
         if self.ring.len() == 0 {
             self.ring.clear();
         }

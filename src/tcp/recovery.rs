@@ -172,7 +172,7 @@ impl Conn {
             if acked > 0 { self.progress(cx, seg, acked, prior_flight) } else { Released::default() };
         let Released { mut delivered, mut segments, mut original, mut latest, .. } = released;
         let measured = released.sample.is_some();
-        if self.sack {
+        if self.sack && prior_flight > 0 {
             let (nxt, rack) = (self.snd.nxt, &mut self.rack);
             let sacked = self.board.sack(&seg.options.sack, seg.ack, nxt, rack, cx.now, recover);
             original |= sacked.original;
@@ -389,7 +389,8 @@ impl Conn {
             }
             lost
         } else {
-            self.sack && self.board.judge(self.mss())
+            let mss = self.mss();
+            self.sack && self.board.judge(mss)
         };
         if self.recovery.repairs() {
             return lost;
@@ -413,7 +414,8 @@ impl Conn {
             self.recovery.phase = Phase::Fast;
             self.timers.clear(Timer::Tail);
             if self.board.first_lost().is_none() {
-                self.board.lose_head(self.mss());
+                let mss = self.mss();
+                self.board.lose_head(mss);
             }
             self.intents.resend = true;
             // What a duplicate ACK delivered counts; at least the first segment may leave.
@@ -595,8 +597,9 @@ impl Conn {
         if self.uses_rack(cx) && !reneged {
             // RFC 8985 §6.3: the first segment, and what was sent long enough ago; the rest may be on its way.
             let window = self.rack.window(self.rtt.srtt(), false);
+            let mss = self.mss();
             self.board.lose_older(cx.now, self.rack.rtt() + window);
-            self.board.lose_head(self.mss());
+            self.board.lose_head(mss);
         } else {
             self.board.lose_all();
         }

@@ -2,6 +2,7 @@
 
 use super::rack::{Rack, Seen};
 use super::rate::Departure;
+use super::spare::Untouched;
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -111,7 +112,6 @@ pub(super) struct Census {
 }
 
 /// All that was sent and not acknowledged, in order.
-#[derive(Default)]
 pub(super) struct Scoreboard {
     records: VecDeque<Record>,
     /// Transmissions in their order; some that are over may still be in it.
@@ -135,17 +135,34 @@ pub(super) struct Scoreboard {
     pub(super) steps: u64,
 }
 
+impl Untouched for Scoreboard {
+    const UNTOUCHED: &'static Scoreboard = &Scoreboard::new();
+
+    fn untouched() -> Scoreboard {
+        Scoreboard::new()
+    }
+}
+
 impl Scoreboard {
-    pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+    const fn new() -> Scoreboard {
+        Scoreboard {
+            records: VecDeque::new(),
+            by_time: VecDeque::new(),
+            transmissions: 0,
+            pipe: 0,
+            sacked: 0,
+            sacked_segments: 0,
+            lost: 0,
+            highest_sacked: None,
+            judged: None,
+            first_lost: None,
+            #[cfg(test)]
+            steps: 0,
+        }
     }
 
-    /// Gives memory back that holds nothing.
-    pub(super) fn rest(&mut self) {
-        if self.records.is_empty() {
-            self.records.shrink_to(0);
-            self.by_time = VecDeque::new();
-        }
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     pub(super) fn pipe(&self) -> u32 {
@@ -606,10 +623,6 @@ impl Scoreboard {
         census
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Scoreboard::default();
-    }
-
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.records.len()
@@ -661,7 +674,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn board(segments: u32) -> Scoreboard {
-        let mut b = Scoreboard::default();
+        let mut b = Scoreboard::new();
         for n in 0..segments {
             b.push(
                 Seq(n * 100),
@@ -695,7 +708,7 @@ mod tests {
 
     #[test]
     fn one_record_for_many_segments_is_cut_by_what_the_peer_reports() {
-        let mut b = Scoreboard::default();
+        let mut b = Scoreboard::new();
         b.push(Seq(0), Seq(1000), Instant::ZERO, 100, true, Departure::default());
         assert_eq!(sack(&mut b, 300, 600), 300);
         assert!(b.judge(100), "one record is not three, but its bytes are more than two segments");
@@ -767,7 +780,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_sums_always_hold(ops in prop::collection::vec((0u8..6, 0u32..3000, 1u32..500), 1..80)) {
-            let mut b = Scoreboard::default();
+            let mut b = Scoreboard::new();
             let (mut una, mut nxt) = (0u32, 0u32);
             for (op, at, len) in ops {
                 match op {

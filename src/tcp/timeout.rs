@@ -64,11 +64,15 @@ impl Conn {
         if self.timers.take_expired(Timer::KeepAlive, now) {
             self.on_keepalive(cx);
         }
+        self.timers.rest();
     }
 
     /// After a while without data the memory that it needed is given back; the next data allocates again.
     fn rest(&mut self, now: Instant) {
-        self.board.rest();
+        if self.board.is_empty() {
+            self.board.reset();
+            self.rack.rest();
+        }
         // Both, whatever the first one says.
         if !(self.snd.rest() & self.rcv.rest()) {
             self.timers.set(Timer::Rest, now + REST);
@@ -154,7 +158,8 @@ impl Conn {
         let from = self.cc.cwnd();
         self.mtu = mtu;
         if !self.state.is_opening() {
-            self.board.lose_longer_than(self.mss());
+            let mss = self.mss();
+            self.board.lose_longer_than(mss);
             self.intents.resend = self.board.first_lost().is_some();
             self.note_cwnd(cx, from, super::log::CwndWhy::Mtu);
         }

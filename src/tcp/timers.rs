@@ -34,39 +34,49 @@ pub(super) enum Timer {
 
 const COUNT: usize = 12;
 
-/// All deadlines of a connection.
-#[derive(Clone, Copy)]
-pub(super) struct Timers([Instant; COUNT]);
+/// All deadlines of a connection; none need no memory.
+pub(super) struct Timers(Option<Box<[Instant; COUNT]>>);
+
+const NONE: [Instant; COUNT] = [Instant::FAR; COUNT];
 
 impl Timers {
     pub(super) const fn new() -> Timers {
-        Timers([Instant::FAR; COUNT])
+        Timers(None)
     }
 
     pub(super) fn set(&mut self, timer: Timer, at: Instant) {
-        self.0[timer as usize] = at;
+        self.0.get_or_insert_with(|| Box::new(NONE))[timer as usize] = at;
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
-        self.0[timer as usize] = Instant::FAR;
+        if let Some(deadlines) = &mut self.0 {
+            deadlines[timer as usize] = Instant::FAR;
+        }
     }
 
     pub(super) fn clear_all(&mut self) {
         *self = Timers::new();
     }
 
+    /// Gives the memory back if nothing is due.
+    pub(super) fn rest(&mut self) {
+        if self.next().is_none() {
+            self.0 = None;
+        }
+    }
+
     /// When `timer` is due; [`Instant::FAR`] if it is not set.
     pub(super) fn at(&self, timer: Timer) -> Instant {
-        self.0[timer as usize]
+        self.0.as_ref().map_or(Instant::FAR, |deadlines| deadlines[timer as usize])
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.0[timer as usize] != Instant::FAR
+        self.at(timer) != Instant::FAR
     }
 
     /// Whether `timer` has expired; if so it is cleared.
     pub(super) fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
-        let expired = self.0[timer as usize] <= now;
+        let expired = self.at(timer) <= now;
         if expired {
             self.clear(timer);
         }
@@ -75,6 +85,6 @@ impl Timers {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.iter().copied().min().filter(|&at| at != Instant::FAR)
+        self.0.as_ref()?.iter().copied().min().filter(|&at| at != Instant::FAR)
     }
 }

@@ -1,7 +1,7 @@
 //! How fast does the window open at first, and when is that enough? RFC 5681 §3.1, and HyStart++ (RFC 9406).
 
 use super::{AckSample, MAX_CWND, Start};
-use crate::time::Duration;
+use crate::time::{Duration, Span};
 
 // RFC 9406 §4.3.
 const MIN_RTT_THRESH: Duration = Duration::from_millis(4);
@@ -26,17 +26,26 @@ pub(super) struct SlowStart {
 struct HyStart {
     /// Bytes to be acknowledged until the round is over; 0 before the first.
     round: u32,
-    last_min: Option<Duration>,
-    current_min: Option<Duration>,
+    /// [`Span::MAX`] stands for none, here and below.
+    last_min: Span,
+    current_min: Span,
     samples: u8,
     /// In conservative slow start: the shortest round trip when it began, and the rounds since.
-    css: Option<(Duration, u8)>,
+    baseline: Span,
+    rounds: u8,
 }
 
 impl SlowStart {
     pub(super) fn new(start: &Start) -> SlowStart {
         let watched = start.config.hystart && start.ssthresh == u32::MAX;
-        let hystart = HyStart { round: 0, last_min: None, current_min: None, samples: 0, css: None };
+        let hystart = HyStart {
+            round: 0,
+            last_min: Span::MAX,
+            current_min: Span::MAX,
+            samples: 0,
+            baseline: Span::MAX,
+            rounds: 0,
+        };
         SlowStart { limit: start.config.slow_start_limit, hystart: watched.then_some(hystart) }
     }
 
@@ -48,7 +57,7 @@ impl SlowStart {
     /// Opens `cwnd`, which is below `ssthresh`; true if this was enough: then `ssthresh` is `cwnd`.
     pub(super) fn on_ack(&mut self, sample: &AckSample, cwnd: &mut u32, ssthresh: &mut u32) -> bool {
         let divisor = match self.hystart {
-            Some(HyStart { css: Some(_), .. }) => CSS_GROWTH_DIVISOR,
+            Some(HyStart { baseline, .. }) if baseline < Span::MAX => CSS_GROWTH_DIVISOR,
             _ => 1,
         };
         if sample.may_grow {
@@ -71,15 +80,19 @@ impl HyStart {
             self.round = sample.prior_flight;
         }
         if let Some(rtt) = sample.rtt {
-            self.current_min = Some(self.current_min.map_or(rtt, |min| min.min(rtt)));
+            self.current_min = self.current_min.min(rtt.into());
             self.samples = self.samples.saturating_add(1);
         }
-        if let (Some(current), true) = (self.current_min, self.samples >= N_RTT_SAMPLE) {
-            match (self.css, self.last_min) {
+        if self.samples >= N_RTT_SAMPLE {
+            let conservative = self.baseline < Span::MAX;
+            if conservative && self.current_min < self.baseline {
                 // The queue was a passing one: slow start goes on.
-                (Some((baseline, _)), _) if current < baseline => self.css = None,
-                (None, Some(last)) if current >= last + threshold(last) => self.css = Some((current, 0)),
-                _ => {}
+                self.baseline = Span::MAX;
+            } else if !conservative && self.last_min < Span::MAX {
+                let last = Duration::from(self.last_min);
+                if Duration::from(self.current_min) >= last + threshold(last) {
+                    (self.baseline, self.rounds) = (self.current_min, 0);
+                }
             }
         }
         self.round = self.round.saturating_sub(sample.acked);
@@ -88,15 +101,13 @@ impl HyStart {
         }
         // The next round ends with the acknowledgment of what is in flight now.
         self.round = sample.prior_flight.saturating_sub(sample.acked);
-        self.last_min = self.current_min.take();
+        self.last_min = std::mem::replace(&mut self.current_min, Span::MAX);
         self.samples = 0;
-        match &mut self.css {
-            Some((_, rounds)) => {
-                *rounds += 1;
-                *rounds >= CSS_ROUNDS
-            }
-            None => false,
+        if self.baseline == Span::MAX {
+            return false;
         }
+        self.rounds += 1;
+        self.rounds >= CSS_ROUNDS
     }
 }
 
