@@ -9,19 +9,19 @@ const FIRST: usize = 4096;
 pub(super) struct Ring {
     /// Length zero or a power of two.
     buf: Box<[u8]>,
-    head: usize,
-    len: usize,
+    head: u32,
+    len: u32,
     /// The furthest offset that holds a byte, `>= len`.
-    extent: usize,
+    extent: u32,
 }
 
 impl Ring {
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     fn index(&self, offset: usize) -> usize {
-        (self.head + offset) & (self.buf.len() - 1)
+        (self.head as usize + offset) & (self.buf.len() - 1)
     }
 
     /// Makes room for offsets below `extent`.
@@ -30,7 +30,7 @@ impl Ring {
             return;
         }
         let mut bigger = vec![0; extent.next_power_of_two().max(FIRST)].into_boxed_slice();
-        let (a, b) = self.slices(0, self.extent);
+        let (a, b) = self.slices(0, self.extent as usize);
         bigger[..a.len()].copy_from_slice(a);
         bigger[a.len()..a.len() + b.len()].copy_from_slice(b);
         self.buf = bigger;
@@ -39,7 +39,7 @@ impl Ring {
 
     /// Appends at the end; the caller keeps the limit.
     pub(super) fn append(&mut self, data: &[u8]) {
-        self.place(self.len, data);
+        self.place(self.len(), data);
         self.extend(data.len());
     }
 
@@ -53,12 +53,12 @@ impl Ring {
         let first = data.len().min(self.buf.len() - at);
         self.buf[at..at + first].copy_from_slice(&data[..first]);
         self.buf[..data.len() - first].copy_from_slice(&data[first..]);
-        self.extent = self.extent.max(offset + data.len());
+        self.extent = self.extent.max((offset + data.len()) as u32);
     }
 
     /// Declares `n` more bytes behind the end to be data; they must have been placed.
     pub(super) fn extend(&mut self, n: usize) {
-        self.len += n;
+        self.len += n as u32;
         debug_assert!(self.len <= self.extent, "bytes that were never placed");
     }
 
@@ -74,7 +74,7 @@ impl Ring {
 
     /// Copies from the start without taking; returns how many bytes.
     pub(super) fn peek(&self, into: &mut [u8]) -> usize {
-        let n = into.len().min(self.len);
+        let n = into.len().min(self.len());
         let (a, b) = self.slices(0, n);
         into[..a.len()].copy_from_slice(a);
         into[a.len()..n].copy_from_slice(b);
@@ -83,13 +83,13 @@ impl Ring {
 
     /// Drops `n` bytes from the start.
     pub(super) fn consume(&mut self, n: usize) {
-        debug_assert!(n <= self.len);
+        debug_assert!(n <= self.len());
         if n == 0 {
             return;
         }
-        self.head = self.index(n);
-        self.len -= n;
-        self.extent -= n;
+        self.head = self.index(n) as u32;
+        self.len -= n as u32;
+        self.extent -= n as u32;
         // An idle connection keeps no more than a first allocation's worth.
         if self.extent == 0 && self.buf.len() > 16 * FIRST {
             *self = Ring::default();

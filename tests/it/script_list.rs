@@ -150,6 +150,15 @@ scripts! {
         soft_error_when_established
         source_quench
         stale_is_ignored;
+    info:
+        accepted
+        closed_window
+        connecting
+        loss
+        receiver
+        round_trip
+        slow_start
+        time_outs;
     keepalive:
         answered
         default_two_hours

@@ -24,7 +24,7 @@ const BETA_ECN: u64 = 85;
 const ALPHA: (u64, u64) = (9, 17);
 
 /// What a congestion event changes, and what is restored if it was a mistake (RFC 9438 §4.9).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct State {
     cwnd: u32,
     ssthresh: u32,
@@ -35,8 +35,8 @@ struct State {
     slow_start: SlowStart,
     /// From `prior` on the Reno-friendly window grows as fast as Reno's: α is 1 then (§4.3).
     catch_up: bool,
-    /// The present stage of congestion avoidance.
-    epoch: Option<Epoch>,
+    /// The present stage of congestion avoidance; many connections never get there.
+    epoch: Option<Box<Epoch>>,
 }
 
 /// A stage of congestion avoidance.
@@ -88,20 +88,20 @@ impl State {
     fn avoid(&mut self, sample: &AckSample) {
         let AckSample { now, acked, mss, .. } = *sample;
         let (acked, cwnd) = (u64::from(acked), u64::from(self.cwnd));
-        let mut epoch = match self.epoch {
+        let mut epoch = match self.epoch.take() {
             Some(epoch) => epoch,
             None => {
                 // After a time-out and after HyStart++ the function starts where it levels off (RFC 9438 §4.8,
                 // RFC 9438 §4.10).
                 self.w_max = self.w_max.max(self.cwnd);
-                Epoch {
+                Box::new(Epoch {
                     start: now,
                     k: plateau(self.w_max - self.cwnd, mss),
                     w_est: self.cwnd,
                     cwnd_rest: 0,
                     w_est_rest: 0,
                     last: now,
-                }
+                })
             }
         };
         if sample.may_grow {
@@ -159,7 +159,7 @@ impl CongestionControl for Cubic {
             (self.state.cwnd, self.state.epoch) = (mss, None);
             return;
         }
-        self.before = Some(Box::new(self.state));
+        self.before = Some(Box::new(self.state.clone()));
         let s = &mut self.state;
         // The window itself and not what is in flight: it grows only while it is filled (§4.6 wants one or the other).
         let percent = if self.abe && event == CongestionEvent::Ecn { BETA_ECN } else { BETA };

@@ -105,10 +105,10 @@ fn with_small_windows_it_grows_as_reno_would_after_losing_as_little() {
         (0..10).for_each(|n| round(&mut cc, n * 100));
         assert!(cc.cwnd().abs_diff(14_000 + 10 * MSS * 9 / 17) < 300, "{}", cc.cwnd());
         (10..25).for_each(|n| round(&mut cc, n * 100));
-        let before = cc.state.epoch.unwrap().w_est;
+        let before = cc.state.epoch.clone().unwrap().w_est;
         assert!(before > 20_000, "{before}");
         round(&mut cc, 2500);
-        let grown = cc.state.epoch.unwrap().w_est - before;
+        let grown = cc.state.epoch.clone().unwrap().w_est - before;
         assert!(grown.abs_diff(later) < MSS / 10, "{grown} and not {later}");
     }
 }
@@ -133,7 +133,7 @@ fn after_a_timeout_slow_start_leads_to_a_stage_that_starts_at_its_plateau() {
         ack(&mut cc, 0);
     }
     ack(&mut cc, 10);
-    let epoch = cc.state.epoch.unwrap();
+    let epoch = cc.state.epoch.clone().unwrap();
     assert_eq!((epoch.k, cc.state.w_max, epoch.start), (0, 70_000, at(10)));
 }
 
@@ -193,17 +193,17 @@ fn a_restart_after_idleness_leads_back_by_slow_start() {
 fn a_mistake_is_undone_with_everything_it_changed() {
     let mut cc = after_loss(100);
     (0..20).for_each(|n| round(&mut cc, n * 100));
-    let before = cc.state;
+    let before = cc.state.clone();
     for event in [CongestionEvent::Loss, CongestionEvent::Rto] {
         cc.on_congestion(at(2000), event, 50_000, MSS);
         ack(&mut cc, 2100);
         cc.on_spurious();
-        let after = cc.state;
+        let after = cc.state.clone();
         assert_eq!(
             (after.cwnd, after.ssthresh, after.w_max, after.prior),
             (before.cwnd, before.ssthresh, before.w_max, before.prior)
         );
-        let (a, b) = (after.epoch.unwrap(), before.epoch.unwrap());
+        let (a, b) = (after.epoch.unwrap(), before.epoch.clone().unwrap());
         assert_eq!((a.start, a.k, a.w_est), (b.start, b.k, b.w_est));
     }
     cc.on_spurious();
