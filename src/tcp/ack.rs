@@ -120,7 +120,8 @@ impl Ack {
         }
     }
 
-    fn patience(&self) -> Duration {
+    /// How long an acknowledgment may wait as things are; zero before the first data.
+    pub(super) fn patience(&self) -> Duration {
         Duration::from_micros(u64::from(self.patience))
     }
 
@@ -159,7 +160,7 @@ impl Ack {
         let size = came.bytes / u32::from(came.segments.max(1));
         if !self.adaptive {
             self.full = self.full.max(size);
-            self.patience = around.delay;
+            self.set_patience(around.delay);
             self.last_data = now;
             return;
         }
@@ -348,11 +349,6 @@ impl Ack {
         if on && self.pending() {
             self.at_once(AckNowWhy::Quick);
         }
-    }
-
-    /// How long an acknowledgment may wait as things are; zero before the first data.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
     }
 
     /// When the last data came in order, or the handshake was done.
