@@ -14,8 +14,12 @@ pub enum DropReason {
     Malformed,
     /// No connection and no listener.
     NoSocket,
-    /// The listener's backlog is full.
+    /// The listener's accept queue is full.
     Backlog,
+    /// The listener's SYN queue is full, and cookies are off.
+    SynQueue,
+    /// It acknowledges no valid SYN cookie, although some were sent lately.
+    Cookie,
     /// Its acknowledgment is outside what can be acknowledged (RFC 5961 §5).
     BadAck,
     /// Not for an address of this stack.
@@ -24,19 +28,21 @@ pub enum DropReason {
     Unhandled,
     /// A control bit that does not fit the state (RFC 5961 §3, §4; RFC 9293 §3.10.7).
     Control,
-    /// Too much out-of-order data is being kept already.
+    /// Too many gaps are open, or memory is short for all connections together.
     Memory,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [DropReason; 11] = [
+    pub const ALL: [DropReason; 13] = [
         DropReason::Checksum,
         DropReason::Window,
         DropReason::Paws,
         DropReason::Malformed,
         DropReason::NoSocket,
         DropReason::Backlog,
+        DropReason::SynQueue,
+        DropReason::Cookie,
         DropReason::BadAck,
         DropReason::NotForUs,
         DropReason::Unhandled,
@@ -53,6 +59,8 @@ impl DropReason {
             DropReason::Malformed => "drop-malformed",
             DropReason::NoSocket => "drop-no-socket",
             DropReason::Backlog => "drop-backlog",
+            DropReason::SynQueue => "drop-syn-queue",
+            DropReason::Cookie => "drop-cookie",
             DropReason::BadAck => "drop-bad-ack",
             DropReason::NotForUs => "drop-not-for-us",
             DropReason::Unhandled => "drop-unhandled",

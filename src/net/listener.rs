@@ -81,7 +81,7 @@ impl TcpListener {
         TcpListener::bind_with_backlog(handle, addr, None)
     }
 
-    /// [`bind`](Self::bind) with room for `backlog` connections that wait to be accepted, half-open ones included;
+    /// [`bind`](Self::bind) with room for `backlog` connections that wait to be accepted;
     /// `None` takes the knob `tcp.backlog`.
     ///
     /// # Errors

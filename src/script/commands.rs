@@ -252,7 +252,6 @@ fn expansion(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Str
 
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
-    ("net.ipv4.tcp_mtu_probing", &["0"]),
     ("net.ipv4.tcp_fack", &["0"]),
     ("net.ipv4.tcp_moderate_rcvbuf", &["0", "1"]),
     ("net.ipv4.tcp_abort_on_overflow", &["0"]),
@@ -262,7 +261,6 @@ const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_comp_sack_delay_ns", &["1000000"]),
     ("net.ipv4.tcp_migrate_req", &["0"]),
     ("net.ipv4.tcp_shrink_window", &["0"]),
-    ("net.ipv4.tcp_syncookies", &["0", "1"]),
     ("net.ipv4.tcp_rfc1337", &["0"]),
     ("net.ipv4.tcp_orphan_retries", &["0"]),
     ("net.ipv4.tcp_retrans_collapse", &["1"]),
@@ -285,7 +283,6 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_tso_win_divisor",
     "net.ipv4.tcp_limit_output_bytes",
     "net.ipv4.tcp_autocorking",
-    "net.ipv4.tcp_mem",
     "net.ipv4.tcp_max_orphans",
     "net.ipv4.tcp_max_tw_buckets",
     "net.ipv4.tcp_max_syn_backlog",
@@ -395,6 +392,44 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.ipv4.tcp_retries2" => same("tcp.retries"),
         "net.ipv4.tcp_keepalive_probes" => same("tcp.keepalive.count"),
         "net.core.somaxconn" => same("tcp.backlog"),
+        "net.ipv4.tcp_mem" => {
+            let [_, _, pages] = numbers(value).ok_or_else(unsupported)?;
+            let bytes = pages.saturating_mul(4096).clamp(1 << 16, 1 << 40);
+            Ok(vec![Change::Knob("tcp.memory", bytes.to_string())])
+        }
+        "net.ipv4.tcp_mtu_probing" => {
+            let when = ["off", "on-black-hole", "always"][number(0, 2)? as usize];
+            Ok(vec![Change::Knob("tcp.mtu_probing", when.to_string())])
+        }
+        "net.ipv4.tcp_base_mss" => {
+            Ok(vec![Change::Knob("tcp.mtu_base_mss", number(88, 65_495)?.to_string())])
+        }
+        "net.ipv4.tcp_mtu_probe_floor" => {
+            Ok(vec![Change::Knob("tcp.mtu_probe_floor", number(48, 65_495)?.to_string())])
+        }
+        "net.ipv4.tcp_orphan_retries" => {
+            let times = match number(0, 255)? {
+                0 => 8,
+                n => n,
+            };
+            Ok(vec![Change::Knob("tcp.orphan_retries", times.to_string())])
+        }
+        "net.ipv4.tcp_rfc1337" => switch("tcp.rfc1337"),
+        "net.ipv4.tcp_tw_reuse" => {
+            let when = ["off", "on", "loopback"][number(0, 2)? as usize];
+            Ok(vec![Change::Knob("tcp.time_wait_reuse", when.to_string())])
+        }
+        "net.ipv4.tcp_challenge_ack_limit" => {
+            let limit = match number(1, i64::from(i32::MAX))? {
+                n @ 1..=1_000_000 => n.to_string(),
+                _ => "off".to_string(),
+            };
+            Ok(vec![Change::Knob("tcp.challenge_limit", limit)])
+        }
+        "net.ipv4.tcp_syncookies" => {
+            let when = ["off", "full", "always"][number(0, 2)? as usize];
+            Ok(vec![Change::Knob("tcp.syn_cookies", when.to_string())])
+        }
         "net.ipv4.tcp_fin_timeout" => seconds("tcp.fin_timeout"),
         "net.ipv4.tcp_keepalive_time" => seconds("tcp.keepalive.idle"),
         "net.ipv4.tcp_keepalive_intvl" => seconds("tcp.keepalive.interval"),

@@ -101,13 +101,4 @@ impl Flow {
             }
         }
     }
-
-    /// Payload bytes of a full segment, as `tcpi_snd_mss` counts them.
-    pub fn mss(&self, mtu: u16, own: Option<u16>) -> u32 {
-        let (header, default) = if self.local.is_ipv4() { (40, 536) } else { (60, 1220) };
-        let mtu_mss = u32::from(mtu).saturating_sub(header);
-        let peer = self.peer_mss.map_or(default, u32::from);
-        let options = if self.timestamps == (true, true) { 12 } else { 0 };
-        mtu_mss.min(peer).min(own.map_or(u32::MAX, u32::from)).saturating_sub(options).max(1)
-    }
 }

@@ -130,11 +130,6 @@ impl Wire {
         Some((sent, flow))
     }
 
-    /// The newest flow between two addresses.
-    pub fn flow_of(&self, local: SocketAddr, remote: SocketAddr) -> Option<&Flow> {
-        self.flows.iter().rev().find(|f| (f.local, f.remote) == (local, remote))
-    }
-
     /// A RST for every flow.
     pub fn resets(&self) -> Vec<Vec<u8>> {
         let reset = |flow: &Flow| {

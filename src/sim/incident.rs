@@ -47,6 +47,7 @@ impl Incident {
         for action in self.fate.words() {
             let text = match (action, self.fate.arrives) {
                 (_, Err(Dropped::Nth(n))) => format!("{self}: segment {n} with data in this direction"),
+                ("too-big", _) => format!("{self}, a packet of {} bytes", self.bytes),
                 ("corrupted", _) => format!("one bit of {self}"),
                 ("duplicated", _) => format!("{self} will arrive twice"),
                 ("delayed", _) => {

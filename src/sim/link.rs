@@ -51,6 +51,8 @@ pub enum Dropped {
     Rule,
     /// A rule resets the connection instead.
     Reset,
+    /// It was larger than `link.mtu`.
+    TooBig,
 }
 
 impl Fate {
@@ -67,7 +69,7 @@ impl Fate {
             && !(self.corrupted || self.duplicated || self.reordered || self.marked)
     }
 
-    /// The stable words for what was done to it: `lost`, `lost-nth`, `queue-full`, `corrupted`, `duplicated`,
+    /// The stable words for what was done to it: `lost`, `lost-nth`, `queue-full`, `too-big`, `corrupted`, `duplicated`,
     /// `reordered`, `delayed`, `marked`, `dropped-by-rule`, `reset-by-rule`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         let dropped = self.arrives.err().map(|dropped| match dropped {
@@ -76,6 +78,7 @@ impl Fate {
             Dropped::QueueFull => "queue-full",
             Dropped::Rule => "dropped-by-rule",
             Dropped::Reset => "reset-by-rule",
+            Dropped::TooBig => "too-big",
         });
         let marks = [
             (self.corrupted, "corrupted"),
@@ -101,6 +104,8 @@ pub struct Totals {
     pub lost_nth: u64,
     /// Dropped because the queue was full.
     pub queue_full: u64,
+    /// Dropped because it was too large.
+    pub too_big: u64,
     /// Delivered with a wrong bit.
     pub corrupted: u64,
     /// Delivered twice.
@@ -131,6 +136,7 @@ impl Totals {
             Err(Dropped::Nth(_)) => self.lost_nth += 1,
             Err(Dropped::QueueFull) => self.queue_full += 1,
             Err(Dropped::Rule | Dropped::Reset) => self.ruled_out += 1,
+            Err(Dropped::TooBig) => self.too_big += 1,
         }
     }
 }
@@ -272,11 +278,8 @@ impl Link {
         let lost = self.dice.loss.chance(self.config.loss);
         let by_chance = self.dice.mark.chance(self.config.ecn_mark);
         let nth = self.number_among_dropped(frame);
-        let arrives = self.cross(now, frame.len()).ok_or(Dropped::QueueFull).and_then(|at| match nth {
-            Some(n) => Err(Dropped::Nth(n)),
-            None if lost => Err(Dropped::Lost),
-            None => Ok(at),
-        });
+        let too_big = self.config.mtu > 0 && frame.len() > usize::from(self.config.mtu);
+        let arrives = if too_big { Err(Dropped::TooBig) } else { self.carried(now, frame.len(), nth, lost) };
         let there = arrives.is_ok();
         let threshold = self.config.ecn_threshold as usize;
         // The packet itself waits, too, unless the wire was free.
@@ -317,6 +320,22 @@ impl Link {
         }
         if fate.arrives.is_err() {
             *fate = Fate::plain(fate.arrives);
+        }
+    }
+
+    /// When a packet that fits arrives.
+    fn carried(
+        &mut self,
+        now: Instant,
+        bytes: usize,
+        nth: Option<u32>,
+        lost: bool,
+    ) -> Result<Instant, Dropped> {
+        let at = self.cross(now, bytes).ok_or(Dropped::QueueFull)?;
+        match nth {
+            Some(n) => Err(Dropped::Nth(n)),
+            None if lost => Err(Dropped::Lost),
+            None => Ok(at),
         }
     }
 

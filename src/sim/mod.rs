@@ -49,6 +49,7 @@ mod rng;
 pub mod rule;
 mod sockets;
 mod task;
+mod too_big;
 mod world;
 
 pub use host::{Host, host_config};

@@ -7,6 +7,7 @@ use super::link::{Dropped, Link, LinkConfig, Totals};
 use super::reference::Reference;
 use super::rng::Rng;
 use super::sockets::{PATIENCE, SimError};
+use super::too_big;
 use crate::segment::{Flags, Segment};
 use crate::service::Service;
 use crate::stack::queue_device::QueueDevice;
@@ -543,6 +544,16 @@ impl World {
             }
         }
         self.arrange_link(path);
+        let LinkConfig { mtu, mtu_icmp, .. } = *self.link_slot(path).link.config();
+        if mtu_icmp
+            && fate.arrives == Err(Dropped::TooBig)
+            && let Some(answer) = too_big::answer(frame, mtu)
+        {
+            let back = (to, from);
+            self.hash.packet(now, back, &answer);
+            self.link_slot(back).link.push(now, &answer);
+            self.arrange_link(back);
+        }
     }
 
     /// Both ends of the packet's connection get a RST that looks like the other's.

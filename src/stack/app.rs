@@ -1,16 +1,31 @@
 //! What can an application do with the stack? Nothing here blocks.
 
-use super::addrs::Flow;
+use super::addrs::{Addrs, Flow};
 use super::conns::Home;
 use super::demux::{FlowTable, Slot};
 use super::listeners::Listeners;
 use super::ports::{Taken, Tried};
+use super::time_wait::TimeWaits;
 use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
-use crate::tcp::{Conn, Info, Opts, Shutdown};
+use crate::tcp::{self, Conn, Info, Opts, Shutdown, TimeWaitReuse};
 use crate::time::Instant;
 use crate::trace::{EventKind, EventRecord, Record};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+/// [`Occupied`] with the fields of a stack, whose `ports` stay free to be borrowed.
+macro_rules! occupied {
+    ($stack:ident, $now:ident) => {
+        Occupied {
+            now: $now,
+            tcp: &$stack.config.tcp,
+            own: &$stack.own,
+            listeners: &$stack.listeners,
+            flows: &$stack.flows,
+            time_waits: &$stack.time_waits,
+        }
+    };
+}
 
 impl Stack {
     /// Listens on `local`. `0.0.0.0` takes IPv4 on all addresses, `[::]` both families; a specific address beats a
@@ -18,8 +33,9 @@ impl Stack {
     /// with that local port, TIME-WAIT included, are no hindrance (SO_REUSEADDR is always on) and not touched: RFC 9293
     /// §3.9.1.1 (MUST-41, MUST-42).
     ///
-    /// `backlog` is how many connections may wait to be accepted, half-open ones included: at least one, at most
-    /// the `tcp.backlog` setting, which is also the default.
+    /// `backlog` is how many connections may wait to be accepted: at least one, at most the `tcp.backlog` setting, which
+    /// is also the default. Half-open ones wait in a queue of their own, which has one place fewer, but at least one;
+    /// what happens when it is full is the `tcp.syn_cookies` setting.
     ///
     /// # Errors
     /// [`StackError::AddrInUse`] if something listens on exactly this address, [`StackError::AddrNotAvailable`] if
@@ -53,7 +69,7 @@ impl Stack {
         self.listeners.get(id).map(|listener| listener.local)
     }
 
-    /// Ends a listener. Connections not yet accepted are reset.
+    /// Ends a listener. Connections not yet accepted are reset, half-open ones forgotten.
     pub fn close_listener(&mut self, now: Instant, id: ListenerId) {
         let Some(listener) = self.listeners.remove(id) else { return };
         self.ports.forget();
@@ -61,11 +77,14 @@ impl Stack {
             self.sweep(listener.owner, 1);
         }
         // A rare call: looking at every connection here saves keeping lists elsewhere.
-        let unaccepted = |home| home == Home::HalfOpen(id) || home == Home::Waiting(id);
+        for index in self.syn_queue.of(id) {
+            let opening = self.syn_queue.remove(index);
+            self.flows.remove(&opening.flow);
+        }
         let orphans: Vec<u32> = self
             .conns
             .iter()
-            .filter(|(_, entry)| unaccepted(entry.home))
+            .filter(|(_, entry)| entry.home == Home::Waiting(id))
             .map(|(index, _)| index as u32)
             .collect();
         for index in orphans {
@@ -123,16 +142,20 @@ impl Stack {
         }
         let port = match local.map_or(0, |local| local.port()) {
             0 => self.pick_port(now, ip, remote)?,
-            port => match taken(&self.listeners, &self.flows, SocketAddr::new(ip, port), remote) {
+            port => match occupied!(self, now).taken(SocketAddr::new(ip, port), remote) {
                 None => port,
                 Some(_) => return Err(StackError::AddrInUse),
             },
         };
         let flow = Flow::new(SocketAddr::new(ip, port), remote);
-        let (iss, ts_offset) = (self.secrets.isn(now, &flow), self.secrets.timestamp_offset(&flow));
+        let (mut iss, ts_offset) = (self.secrets.isn(now, &flow), self.secrets.timestamp_offset(&flow));
+        if let Some(Slot::TimeWait(index)) = self.flows.find(&flow) {
+            iss = iss.max(self.time_waits.remove(index).floor());
+        }
         let opts = opts.map_or_else(|| self.opts.clone(), Arc::new);
-        let mtu = self.config.mtu;
-        let index = self.add_conn(now, flow, Home::Owned(owner), |cx| {
+        let mtu = self.path_mtus.towards(now, remote.ip(), self.config.mtu);
+        let home = (Home::Owned(owner), self.take_number());
+        let index = self.add_conn(now, flow, home, self.tcp.clone(), |cx| {
             Conn::connect(cx, iss, ts_offset, flow.ip_header(), mtu, opts)
         });
         self.settle(now, index);
@@ -140,11 +163,13 @@ impl Stack {
     }
 
     fn pick_port(&mut self, now: Instant, ip: IpAddr, remote: SocketAddr) -> Result<u16, StackError> {
-        let (listeners, flows) = (&self.listeners, &self.flows);
         let range = (self.tcp.ports_first, self.tcp.ports_last);
-        let pick = self.ports.pick(range, ip, remote, Some(flows.changes()), |port| {
-            taken(listeners, flows, SocketAddr::new(ip, port), remote)
-        });
+        // A TIME-WAIT may be over for us with each second that passes.
+        let changes = self.flows.changes() ^ (now.as_millis() / 1000) << 40;
+        let occupied = occupied!(self, now);
+        let pick = self
+            .ports
+            .pick(range, ip, remote, Some(changes), |port| occupied.taken(SocketAddr::new(ip, port), remote));
         let wants = self.tracer.wants_events();
         let in_the_way = |tried: Tried| {
             format!(
@@ -338,16 +363,36 @@ impl Stack {
 
 const NOT_OURS: StackError = StackError::AddrNotAvailable { connections: 0, time_wait: 0 };
 
-/// What keeps a connection from `local` to `remote` from being made.
-fn taken(listeners: &Listeners, flows: &FlowTable, local: SocketAddr, remote: SocketAddr) -> Option<Taken> {
-    if listeners.has_port(local.ip(), local.port()) {
-        return Some(Taken::Listener);
-    }
-    match flows.find(&Flow::new(local, remote)) {
-        Some(Slot::Conn(_)) => Some(Taken::Connection),
-        Some(Slot::TimeWait(_)) => Some(Taken::TimeWait),
-        // Talking to itself would be a simultaneous open of one connection.
-        None if local == remote => Some(Taken::Connection),
-        None => None,
+/// Where connections and listeners are in each other's way.
+struct Occupied<'a> {
+    now: Instant,
+    tcp: &'a tcp::Config,
+    own: &'a Addrs,
+    listeners: &'a Listeners,
+    flows: &'a FlowTable,
+    time_waits: &'a TimeWaits,
+}
+
+impl Occupied<'_> {
+    /// What keeps a connection from `local` to `remote` from being made.
+    fn taken(&self, local: SocketAddr, remote: SocketAddr) -> Option<Taken> {
+        if self.listeners.has_port(local.ip(), local.port()) {
+            return Some(Taken::Listener);
+        }
+        let may_reuse = match self.tcp.time_wait_reuse {
+            TimeWaitReuse::Off => false,
+            TimeWaitReuse::Loopback => self.own.contains(remote.ip()),
+            TimeWaitReuse::On => true,
+        };
+        match self.flows.find(&Flow::new(local, remote)) {
+            Some(Slot::Conn(_) | Slot::HalfOpen(_)) => Some(Taken::Connection),
+            Some(Slot::TimeWait(index)) => {
+                let reusable = may_reuse && self.time_waits.get(index).is_reusable(self.now, self.tcp);
+                (!reusable).then_some(Taken::TimeWait)
+            }
+            // Talking to itself would be a simultaneous open of one connection.
+            None if local == remote => Some(Taken::Connection),
+            None => None,
+        }
     }
 }

@@ -4,9 +4,9 @@ use super::addrs::Flow;
 use super::demux::Slot;
 use super::{ConnId, ListenerId, Owner, Ready, Stack};
 use crate::segment::Segment;
-use crate::tcp::{self, CloseReason, Conn, Cx, Event, State};
+use crate::tcp::{self, CloseReason, Conn, Cx, Event, Log, State};
 use crate::time::{Duration, Instant};
-use crate::trace::{Direction, EventKind, EventRecord, PacketRecord, Record, Why};
+use crate::trace::{Direction, EventKind, EventRecord, PacketRecord, Record, Tracer, Why};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub(super) struct Entry {
     linked: bool,
     /// Events that are in the owner's queue, a bit for each kind.
     queued: u8,
+    /// Bytes of buffers that it held when last looked at.
+    memory: u32,
     /// Why it ended, if it did so before it was accepted.
     closed: Option<CloseReason>,
 }
@@ -31,8 +33,6 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Home {
     Owned(Owner),
-    /// In the listener's SYN queue.
-    HalfOpen(ListenerId),
     /// In the listener's accept queue.
     Waiting(ListenerId),
     /// Nobody: it goes away when it has nothing more to send.
@@ -41,7 +41,7 @@ pub(super) enum Home {
 
 impl Entry {
     pub fn new(conn: Conn, cfg: Arc<tcp::Config>, flow: Flow, number: u32, home: Home) -> Entry {
-        Entry { conn, cfg, flow, number, home, linked: true, queued: 0, closed: None }
+        Entry { conn, cfg, flow, number, home, linked: true, queued: 0, memory: 0, closed: None }
     }
 
     pub fn id(&self, index: u32) -> ConnId {
@@ -99,18 +99,23 @@ impl Stack {
         (entry.number == id.generation && entry.home != Home::Released).then_some(id.index)
     }
 
-    /// Adds a connection that `make` creates.
+    /// A number for a new connection.
+    pub(super) fn take_number(&mut self) -> u32 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Adds a connection that `make` creates under the settings `cfg`.
     pub(super) fn add_conn(
         &mut self,
         now: Instant,
         flow: Flow,
-        home: Home,
+        (home, number): (Home, u32),
+        cfg: Arc<tcp::Config>,
         make: impl FnOnce(&mut Cx) -> Conn,
     ) -> u32 {
-        let cfg = self.tcp.clone();
         let conn = make(&mut Cx { now, cfg: &cfg, log: &mut self.log });
-        self.next_number += 1;
-        let entry = Entry::new(conn, cfg, flow, self.next_number, home);
+        let entry = Entry::new(conn, cfg, flow, number, home);
         let index = self.conns.insert(Box::new(entry)) as u32;
         self.flows.insert(flow, Slot::Conn(index));
         self.open += 1;
@@ -124,10 +129,17 @@ impl Stack {
         index: u32,
         f: impl FnOnce(&mut Conn, &mut Cx) -> R,
     ) -> R {
+        let surroundings = self.surroundings(now);
         let entry = &mut *self.conns[index as usize];
+        entry.conn.set_surroundings(surroundings);
         let result = f(&mut entry.conn, &mut Cx { now, cfg: &entry.cfg, log: &mut self.log });
         self.settle(now, index);
         result
+    }
+
+    /// What a connection has to know of the others.
+    pub(super) fn surroundings(&mut self, now: Instant) -> tcp::Surroundings {
+        self.limits.surroundings(now, &self.config.tcp, &self.secrets)
     }
 
     /// What follows every call into a connection; it may have something to send now.
@@ -139,15 +151,7 @@ impl Stack {
     /// Notes to the trace, events to the owner, the state to the tables, the deadline to the timers.
     pub(super) fn follow(&mut self, now: Instant, index: u32) {
         let entry = &mut *self.conns[index as usize];
-        for note in self.log.drain() {
-            self.tracer.record(&Record::Event(EventRecord {
-                at: now,
-                conn: Some(entry.number),
-                local: Some(entry.flow.local()),
-                remote: Some(entry.flow.remote()),
-                kind: EventKind::Conn(note),
-            }));
-        }
+        write_notes(&mut self.log, &mut self.tracer, now, entry.number, &entry.flow);
         while let Some(event) = entry.conn.poll_event() {
             match entry.home {
                 Home::Owned(owner) => {
@@ -155,7 +159,7 @@ impl Stack {
                         self.owners.push(owner, Ready::Conn(entry.id(index), event));
                     }
                 }
-                Home::HalfOpen(_) | Home::Waiting(_) => {
+                Home::Waiting(_) => {
                     if let Event::Closed(reason) = event {
                         entry.closed = Some(reason);
                     }
@@ -164,21 +168,8 @@ impl Stack {
             }
         }
         let state = entry.conn.state();
-        if let Home::HalfOpen(id) = entry.home
-            && state != State::SynReceived
-            && let Some(listener) = self.listeners.get_mut(id)
-        {
-            if state == State::Closed {
-                listener.failed();
-                entry.home = Home::Released;
-            } else {
-                listener.established(index);
-                entry.home = Home::Waiting(id);
-                if !std::mem::replace(&mut listener.told, true) {
-                    self.owners.push(listener.owner, Ready::Accept(id));
-                }
-            }
-        }
+        let memory = entry.conn.memory() as u32;
+        self.limits.account(std::mem::replace(&mut entry.memory, memory), memory, self.config.tcp.memory);
         // A deadline that has passed already must not hold the timers' loop up.
         let soonest = now + Duration::from_nanos(1);
         self.timers.set(index, entry.conn.next_deadline().map(|at| at.max(soonest)));
@@ -208,7 +199,8 @@ impl Stack {
     pub(super) fn reap(&mut self, index: u32) {
         if self.conns[index as usize].is_over() {
             self.timers.remove(index);
-            self.conns.remove(index as usize);
+            let entry = self.conns.remove(index as usize);
+            self.limits.account(entry.memory, 0, self.config.tcp.memory);
         }
     }
 
@@ -223,6 +215,19 @@ impl Stack {
             conn: about.conn,
             seg: about.seg,
             state: about.state,
+        }));
+    }
+}
+
+/// Takes what a connection has noted to the trace.
+pub(super) fn write_notes(log: &mut Log, tracer: &mut Tracer, now: Instant, number: u32, flow: &Flow) {
+    for note in log.drain() {
+        tracer.record(&Record::Event(EventRecord {
+            at: now,
+            conn: Some(number),
+            local: Some(flow.local()),
+            remote: Some(flow.remote()),
+            kind: EventKind::Conn(note),
         }));
     }
 }

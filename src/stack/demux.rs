@@ -9,6 +9,8 @@ use std::collections::HashMap;
 pub(super) enum Slot {
     /// A connection, by its index.
     Conn(u32),
+    /// One in SYN-RECEIVED, by its index in the SYN queue.
+    HalfOpen(u32),
     /// What is left of one in TIME-WAIT, by its index.
     TimeWait(u32),
 }

@@ -11,6 +11,10 @@ pub(super) const ICMP: u8 = 1;
 pub(super) const UDP: u8 = 17;
 pub(super) const ICMPV6: u8 = 58;
 const TCP: u8 = 6;
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION: u8 = 60;
 
 /// An error about a segment that this stack seems to have sent. Anyone can make one up: the engine acts on it only
 /// if `seq` is in flight (RFC 5927).
@@ -82,8 +86,18 @@ fn quote_v4(quote: &[u8]) -> Option<(Flow, Seq, u16)> {
 }
 
 fn quote_v6(quote: &[u8]) -> Option<(Flow, Seq, u16)> {
-    let tcp = quote.get(40..48)?;
-    if quote[0] >> 4 != 6 || quote[6] != TCP {
+    let (mut next, mut at) = (*quote.get(6)?, 40);
+    // Extension headers of a few kinds may lie between (RFC 8200 §4); only a first fragment has a TCP header.
+    for _ in 0..8 {
+        let length = match next {
+            HOP_BY_HOP | ROUTING | DESTINATION => (usize::from(*quote.get(at + 1)?) + 1) * 8,
+            FRAGMENT if u16::from_be_bytes([*quote.get(at + 2)?, *quote.get(at + 3)?]) & 0xfff8 == 0 => 8,
+            _ => break,
+        };
+        (next, at) = (*quote.get(at)?, at + length);
+    }
+    let tcp = quote.get(at..at + 8)?;
+    if quote[0] >> 4 != 6 || next != TCP {
         return None;
     }
     let ip = |at: usize| quote[at..at + 16].try_into().ok().map(|o: [u8; 16]| IpAddr::V6(Ipv6Addr::from(o)));
@@ -242,5 +256,18 @@ mod tests {
         let expected = Quoted { flow, seq: Seq(7), problem: Problem::TooBig(1280) };
         assert_eq!(quoted(ICMPV6, peer.into(), us.into(), &body), Some(expected));
         assert_eq!(quoted(ICMP, peer.into(), us.into(), &body), None);
+        // Behind a hop-by-hop header and a first fragment's.
+        for (offset, expected) in [(0, Some(expected)), (8, None)] {
+            let mut body = body.clone();
+            body[8 + 6] = HOP_BY_HOP;
+            body.splice(48..48, [FRAGMENT, 0, 1, 4, 0, 0, 0, 0, TCP, 0, 0, offset | 1, 0, 0, 0, 9]);
+            Icmpv6Packet::new_unchecked(&mut body).fill_checksum(&peer, &us);
+            assert_eq!(quoted(ICMPV6, peer.into(), us.into(), &body), expected);
+            for len in 9..body.len() {
+                let mut short = body[..len].to_vec();
+                Icmpv6Packet::new_unchecked(&mut short).fill_checksum(&peer, &us);
+                assert_eq!(quoted(ICMPV6, peer.into(), us.into(), &short), None, "{len} bytes");
+            }
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! What becomes of a packet that arrived?
 
 use super::addrs::Flow;
-use super::conns::{About, Frame, Home};
+use super::conns::{About, Frame};
 use super::demux::Slot;
 use super::icmp::{self, Problem, Quoted};
 use super::output::Reply;
 use super::{Stack, host, rst};
-use crate::segment::{Arrival, Ecn, Flags, Segment};
-use crate::seq::Seq;
-use crate::tcp::{Cause, Conn, Cx, DropReason, Received, RstWhy, Snapshot, Verdict};
+use crate::segment::{Arrival, Segment};
+use crate::tcp::{AckNowWhy, Cause, Cx, DropReason, RstWhy, Snapshot};
 use crate::time::Instant;
 use crate::trace::Why;
 use crate::wire::{self, Decoded, Packet};
@@ -40,6 +39,7 @@ impl Stack {
         let flow = Flow::new(local, remote);
         match self.flows.find(&flow) {
             Some(Slot::Conn(index)) => self.on_segment(now, frame, packet, index),
+            Some(Slot::HalfOpen(index)) => self.on_handshake(now, frame, packet, index),
             Some(Slot::TimeWait(index)) => self.on_late_segment(now, frame, packet, index),
             None => self.on_stranger(now, frame, packet, flow, None),
         }
@@ -53,8 +53,11 @@ impl Stack {
             && (frame.looped || !self.own.contains(src))
     }
 
-    fn on_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
+    /// A segment for a connection.
+    pub(super) fn on_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
+        let surroundings = self.surroundings(now);
         let entry = &mut *self.conns[index as usize];
+        entry.conn.set_surroundings(surroundings);
         let segments = match frame.gso_size {
             Some(size) => packet.seg.len.div_ceil(size.get().into()).clamp(1, u16::MAX.into()) as u16,
             None => 1,
@@ -79,82 +82,33 @@ impl Stack {
         let answer = self.time_waits.on_segment(index, now, &packet.seg, &self.config.tcp);
         let about = About { conn: Some(number), seg: Some(&packet.seg), state: Some(state) };
         self.trace_in(now, frame, about, answer.why);
-        if let Some((seg, cause)) = answer.reply {
+        if let Some((seg, cause)) = answer.reply
+            && self.may_answer(now, cause)
+        {
             self.reply(flow, seg, cause, Some((number, state)));
         }
     }
 
-    /// A segment without a connection: a listener's, or nobody's (RFC 9293 §3.10.7.1, §3.10.7.2). `succeeds` is the
-    /// connection in TIME-WAIT that it would take the flow of, and the first number that it may use.
-    fn on_stranger(
-        &mut self,
-        now: Instant,
-        frame: &Frame,
-        packet: &Packet,
-        flow: Flow,
-        succeeds: Option<(u32, Seq)>,
-    ) {
-        let seg = &packet.seg;
-        let about = About { seg: Some(seg), ..About::default() };
-        let listener = self.listeners.find(flow.local());
-        let found = match listener {
-            // What a listener can't take: acknowledgments of what was never sent get a reset too.
-            Some(_) if seg.has(Flags::RST) => Err(DropReason::Control),
-            Some(id) if !seg.has(Flags::ACK) => {
-                match self.listeners.get_mut(id) {
-                    // Like Linux: a SYN with FIN is no honest beginning.
-                    _ if !seg.has(Flags::SYN) || seg.has(Flags::FIN) => Err(DropReason::Control),
-                    // Like Linux: no answer. The peer tries again, by then there may be room.
-                    Some(listener) if listener.is_full() => Err(DropReason::Backlog),
-                    Some(listener) => {
-                        listener.opened();
-                        Ok(id)
-                    }
-                    None => Err(DropReason::NoSocket),
-                }
-            }
-            _ => Err(DropReason::NoSocket),
-        };
-        let id = match found {
-            Ok(id) => id,
-            Err(reason) => {
-                self.trace_in(now, frame, about, Why::Dropped(reason));
-                if reason == DropReason::NoSocket {
-                    self.refuse(flow, seg);
-                }
-                return;
-            }
-        };
-        let mut iss = self.secrets.isn(now, &flow);
-        if let Some((index, floor)) = succeeds {
-            self.time_waits.remove(index);
-            iss = iss.max(floor);
-        }
-        let ts_offset = self.secrets.timestamp_offset(&flow);
-        let mtu = self.config.mtu;
-        let opts = self.opts.clone();
-        let mut syn = *seg;
-        if packet.envelope.ecn != Ecn::NotEct {
-            // A SYN that asks for ECN is not ECN-capable itself (RFC 3168 §6.1.1): this field cannot be trusted.
-            syn.flags = Flags(syn.flags.0 & !(Flags::ECE.0 | Flags::CWR.0));
-        }
-        let index = self.add_conn(now, flow, Home::HalfOpen(id), |cx| {
-            Conn::accept(cx, iss, ts_offset, flow.ip_header(), mtu, &syn, opts)
-        });
-        let entry = &*self.conns[index as usize];
-        let about = About { conn: Some(entry.number), state: Some(entry.conn.snapshot()), ..about };
-        self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
-        self.settle(now, index);
-    }
-
-    fn refuse(&mut self, flow: Flow, seg: &Segment) {
+    pub(super) fn refuse(&mut self, flow: Flow, seg: &Segment) {
         if let Some(rst) = rst::answer(seg) {
             self.reply(flow, rst, Cause::Rst(RstWhy::NoSocket), None);
         }
     }
 
+    /// Whether an answer is within the limit of challenges, if it is one.
+    pub(super) fn may_answer(&mut self, now: Instant, cause: Cause) -> bool {
+        if cause != Cause::AckNow(AckNowWhy::Challenge) {
+            return true;
+        }
+        let may = self.limits.may_challenge(now, &self.config.tcp, &self.secrets);
+        if may {
+            self.limits.challenged(&self.config.tcp);
+        }
+        may
+    }
+
     /// Queues an answer that no connection sends. What finds no room is dropped, like anything on a full link.
-    fn reply(&mut self, flow: Flow, seg: Segment, cause: Cause, about: Option<(u32, Snapshot)>) {
+    pub(super) fn reply(&mut self, flow: Flow, seg: Segment, cause: Cause, about: Option<(u32, Snapshot)>) {
         if self.replies.len() < super::output::MAX_REPLIES {
             self.replies.push_back(Reply { flow, seg, cause, about });
         }
@@ -228,9 +182,15 @@ impl Stack {
                 format!("packet too big: the path carries {mtu} bytes, about {}", quoted.seq)
             }
         };
-        let Some(Slot::Conn(index)) = self.flows.find(&quoted.flow) else {
-            let text = format!("{said}: no such connection");
-            return self.trace_in(now, frame, About::default(), Why::Host { word: "icmp", text: &text });
+        let index = match self.flows.find(&quoted.flow) {
+            Some(Slot::Conn(index)) => index,
+            Some(Slot::HalfOpen(index)) => {
+                return self.on_icmp_error_half_open(now, frame, quoted, index, &said);
+            }
+            _ => {
+                let text = format!("{said}: no such connection");
+                return self.trace_in(now, frame, About::default(), Why::Host { word: "icmp", text: &text });
+            }
         };
         let entry = &mut *self.conns[index as usize];
         let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
@@ -238,7 +198,13 @@ impl Stack {
             Problem::Unreachable { error, hard } => {
                 entry.conn.on_unreachable(&mut cx, quoted.seq, error, hard);
             }
-            Problem::TooBig(mtu) => entry.conn.on_path_mtu(&mut cx, mtu, quoted.seq),
+            Problem::TooBig(mtu) => {
+                let before = entry.conn.path_mtu();
+                entry.conn.on_path_mtu(&mut cx, mtu, quoted.seq);
+                if entry.conn.path_mtu() < before {
+                    self.path_mtus.learn(now, entry.flow.remote().ip(), entry.conn.path_mtu());
+                }
+            }
         }
         let about = About { conn: Some(entry.number), seg: None, state: Some(entry.conn.snapshot()) };
         self.trace_in(now, frame, about, Why::Host { word: "icmp", text: &said });

@@ -23,6 +23,9 @@ enum Purpose {
     PortIndex = 4,
     Table = 5,
     Host = 6,
+    Cookie = 7,
+    CookieMinute = 8,
+    Second = 9,
 }
 
 impl Secrets {
@@ -50,6 +53,16 @@ impl Secrets {
         self.of_flow(Purpose::Timestamp, flow) as u32
     }
 
+    /// The secret part of a SYN cookie for `flow` and the peer's number, of one minute or, without one, of all.
+    pub fn cookie(&self, flow: &Flow, irs: Seq, minute: Option<u64>) -> u32 {
+        let mut bytes = [0; 48];
+        bytes[..36].copy_from_slice(&flow.bytes());
+        bytes[36..40].copy_from_slice(&irs.0.to_be_bytes());
+        bytes[40..].copy_from_slice(&minute.unwrap_or(0).to_be_bytes());
+        let purpose = if minute.is_some() { Purpose::CookieMinute } else { Purpose::Cookie };
+        self.hasher(purpose).hash(&bytes) as u32
+    }
+
     /// F and G of RFC 6056 §3.3.4: where a destination's walk through the port range begins, and which counter
     /// drives it.
     pub fn port_hashes(&self, local: IpAddr, remote: SocketAddr) -> (u64, u64) {
@@ -58,6 +71,11 @@ impl Secrets {
         bytes[16..32].copy_from_slice(&octets(remote.ip()));
         bytes[32..].copy_from_slice(&remote.port().to_be_bytes());
         (self.hasher(Purpose::PortOffset).hash(&bytes), self.hasher(Purpose::PortIndex).hash(&bytes))
+    }
+
+    /// A number for each second.
+    pub fn of_second(&self, second: u64) -> u64 {
+        self.hasher(Purpose::Second).hash(&second.to_be_bytes())
     }
 
     /// The seed of what answers pings and asks name servers.

@@ -1,40 +1,83 @@
 //! Who listens there, and has it room for one more?
 
-use super::{ListenerId, Owner};
+use super::{ListenerId, Owner, cookies};
+use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) struct Listener {
     pub local: SocketAddr,
     pub owner: Owner,
-    /// Connections that may wait, half-open ones included.
+    /// Connections that may wait to be accepted.
     backlog: u32,
-    /// The SYN queue: how many of the stack's connections are in SYN-RECEIVED for this listener.
+    /// The SYN queue: how many handshakes have begun, and how many of them have not had to repeat their SYN-ACK.
     half_open: u32,
+    young: u32,
     /// The accept queue: indexes of established connections, oldest first.
     waiting: VecDeque<u32>,
+    /// Acknowledgments may bring SYN cookies back until then.
+    cookies_until: Instant,
     /// Whether `Ready::Accept` is in the owner's queue.
     pub told: bool,
 }
 
 impl Listener {
+    /// Whether nobody more can wait to be accepted.
     pub fn is_full(&self) -> bool {
-        u64::from(self.half_open) + self.waiting.len() as u64 >= u64::from(self.backlog)
+        self.waiting.len() as u64 >= u64::from(self.backlog)
+    }
+
+    /// Whether no other handshake can be remembered.
+    pub fn is_flooded(&self) -> bool {
+        self.half_open >= self.backlog.saturating_sub(1).max(1)
     }
 
     /// A SYN was taken.
     pub fn opened(&mut self) {
         self.half_open += 1;
+        self.young += 1;
     }
 
-    /// A handshake failed.
-    pub fn failed(&mut self) {
+    /// A handshake had to repeat its SYN-ACK for the first time.
+    pub fn aged(&mut self) {
+        self.young -= 1;
+    }
+
+    /// A handshake is over, well or not; `old` says that it had aged.
+    pub fn ended(&mut self, old: bool) {
         self.half_open -= 1;
+        self.young -= u32::from(!old);
     }
 
-    /// A handshake is complete: connection `index` waits to be accepted.
+    /// How often a SYN-ACK is repeated, `retries` times while there is room. Like Linux: when more than half of the SYN queue is taken,
+    /// old handshakes make room for young ones by giving up earlier.
+    pub fn patience(&self, retries: u8) -> u8 {
+        let mut patience = retries;
+        if u64::from(self.half_open) * 2 > u64::from(self.backlog.max(8)) {
+            let mut young = u64::from(self.young) * 2;
+            while patience > 2 && u64::from(self.half_open) >= young {
+                patience -= 1;
+                young *= 2;
+                if young == 0 {
+                    return 2;
+                }
+            }
+        }
+        patience
+    }
+
+    /// A cookie was sent.
+    pub fn sent_cookie(&mut self, now: Instant) {
+        self.cookies_until = now + 2 * cookies::VALID;
+    }
+
+    /// Whether an acknowledgment can be that of a cookie: looking costs two hashes.
+    pub fn expects_cookie(&self, now: Instant) -> bool {
+        now < self.cookies_until
+    }
+
+    /// Connection `index` waits to be accepted.
     pub fn established(&mut self, index: u32) {
-        self.half_open -= 1;
         self.waiting.push_back(index);
     }
 
@@ -70,8 +113,16 @@ impl Listeners {
         let id = self.next;
         self.next += 1;
         self.by_addr.insert((local.ip(), local.port()), id);
-        let listener =
-            Listener { local, owner, backlog, half_open: 0, waiting: VecDeque::new(), told: false };
+        let listener = Listener {
+            local,
+            owner,
+            backlog,
+            half_open: 0,
+            young: 0,
+            waiting: VecDeque::new(),
+            cookies_until: Instant::ZERO,
+            told: false,
+        };
         self.by_id.insert(id, listener);
         Some(ListenerId(id))
     }
@@ -142,18 +193,37 @@ mod tests {
     }
 
     #[test]
-    fn half_open_and_waiting_connections_share_the_backlog() {
+    fn the_queues_of_a_listener_have_limits_of_their_own() {
         let mut listeners = Listeners::default();
-        let id = listeners.add(([10, 0, 0, 2], 80).into(), 2, Owner(0)).unwrap();
+        let id = listeners.add(([10, 0, 0, 2], 80).into(), 3, Owner(0)).unwrap();
         let listener = listeners.get_mut(id).unwrap();
         listener.opened();
+        assert!(!listener.is_flooded());
         listener.opened();
-        assert!(listener.is_full());
-        listener.established(7);
-        assert!(listener.is_full());
+        assert!(listener.is_flooded() && !listener.is_full());
+        for index in [7, 8, 9] {
+            listener.established(index);
+        }
+        listener.ended(false);
+        assert!(!listener.is_flooded() && listener.is_full());
         assert_eq!(listener.accept(), Some(7));
         assert!(!listener.is_full());
-        listener.failed();
-        assert!(!listener.is_waiting());
+    }
+
+    #[test]
+    fn old_handshakes_make_room_for_young_ones() {
+        let mut listeners = Listeners::default();
+        let id = listeners.add(([10, 0, 0, 2], 80).into(), 100, Owner(0)).unwrap();
+        let listener = listeners.get_mut(id).unwrap();
+        (0..50).for_each(|_| listener.opened());
+        assert_eq!(listener.patience(5), 5, "there is room");
+        listener.opened();
+        assert_eq!(listener.patience(5), 5, "all are young");
+        (0..40).for_each(|_| listener.aged());
+        // 51 of which 11 are young: 22 and 44 are less, 88 is not.
+        assert_eq!(listener.patience(5), 3);
+        (0..11).for_each(|_| listener.aged());
+        assert_eq!(listener.patience(5), 2, "none is young");
+        assert_eq!(listener.patience(1), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! What makes a host of single connections? Addresses, ports, listeners, TIME-WAIT, and one way in and out.
 //!
 //! A packet comes in through [`Stack::on_frame`] (`input.rs`): it is decoded, the flow table (`demux.rs`) finds its
-//! connection, TIME-WAIT entry (`time_wait.rs`) or listener (`listeners.rs`), else it is answered with a reset
+//! connection, half-open one (`syn_queue.rs`), TIME-WAIT entry (`time_wait.rs`) or listener (`listeners.rs`), else it is answered with a reset
 //! (`rst.rs`). What is not TCP goes to the host (`host.rs`, `icmp.rs`). After every call into a connection
 //! `conns.rs` draws the consequences: trace, events for the owner, timers, turn to send. A packet leaves through
 //! [`Stack::transmit`] (`output.rs`). What an application does is in `app.rs` and `stream.rs`.
@@ -9,25 +9,30 @@
 mod addrs;
 mod app;
 mod conns;
+mod cookies;
 mod demux;
 mod dirty;
+mod handshake;
 mod host;
 mod icmp;
 mod input;
 mod isn;
+mod limits;
 mod listeners;
 mod output;
 mod owners;
+mod path_mtu;
 mod ports;
 pub mod queue_device;
 mod rst;
 mod stream;
+mod syn_queue;
 mod time_wait;
 mod timers;
 
 pub use stream::Stream;
 
-use crate::tcp::{self, Cx, Log};
+use crate::tcp::{self, Log};
 use crate::time::Instant;
 use crate::trace::Tracer;
 use addrs::Addrs;
@@ -37,9 +42,11 @@ use dirty::Dirty;
 use host::Host;
 use icmp::ErrorLimit;
 use isn::Secrets;
+use limits::Limits;
 use listeners::Listeners;
 use output::{Looped, Reply};
 use owners::Owners;
+use path_mtu::PathMtus;
 use ports::Ports;
 use slab::Slab;
 use smoltcp::phy::{Device, RxToken};
@@ -48,6 +55,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use syn_queue::SynQueue;
 use time_wait::TimeWaits;
 use timers::Timers;
 
@@ -187,6 +195,7 @@ pub struct Stack {
     next_number: u32,
     /// Connections that the flow table leads to.
     open: usize,
+    syn_queue: SynQueue,
     time_waits: TimeWaits,
     listeners: Listeners,
     ports: Ports,
@@ -196,6 +205,8 @@ pub struct Stack {
     replies: VecDeque<Reply>,
     host: Host,
     icmp_errors: ErrorLimit,
+    limits: Limits,
+    path_mtus: PathMtus,
     looped: Looped,
     /// The next packet's IPv4 identification.
     ident: u16,
@@ -219,6 +230,7 @@ impl Stack {
             conns: Slab::new(),
             next_number: 0,
             open: 0,
+            syn_queue: SynQueue::default(),
             time_waits: TimeWaits::default(),
             listeners: Listeners::default(),
             ports: Ports::new(secrets),
@@ -228,6 +240,8 @@ impl Stack {
             replies: VecDeque::new(),
             host: Host::new(&config, secrets.host_seed()),
             icmp_errors: ErrorLimit::default(),
+            limits: Limits::default(),
+            path_mtus: PathMtus::default(),
             looped: Looped::new(config.mtu),
             ident: 0,
             log: Log::new(tracer.wants_events()),
@@ -279,13 +293,15 @@ impl Stack {
         }
         self.scratch = frame;
         while let Some(index) = self.timers.pop_due(now) {
-            let entry = &mut *self.conns[index as usize];
+            let entry = &*self.conns[index as usize];
             if entry.conn.next_deadline().is_some_and(|at| at <= now) {
-                entry.conn.on_timeout(&mut Cx { now, cfg: &entry.cfg, log: &mut self.log });
-                self.settle(now, index);
+                self.with_conn(now, index, |conn, cx| conn.on_timeout(cx));
             } else {
                 self.timers.set(index, entry.conn.next_deadline());
             }
+        }
+        while let Some(index) = self.syn_queue.pop_due(now) {
+            self.on_syn_ack_due(now, index);
         }
         while let Some(waiting) = self.time_waits.expire(now) {
             self.flows.remove(&waiting.flow);
@@ -298,6 +314,7 @@ impl Stack {
     pub fn next_deadline(&self) -> Option<Instant> {
         [
             self.timers.first(),
+            self.syn_queue.next_deadline(),
             self.time_waits.next_deadline(),
             self.host.next_deadline(),
             self.looped.next_deadline(),
@@ -343,7 +360,17 @@ impl Stack {
 
     /// Connections that are not CLOSED, half-open ones included, TIME-WAIT not.
     pub fn open_connections(&self) -> usize {
-        self.open
+        self.open + self.syn_queue.len()
+    }
+
+    /// Half-open connections of listeners, which are remembered in less than 200 bytes each; SYN cookies take none.
+    pub fn half_open(&self) -> usize {
+        self.syn_queue.len()
+    }
+
+    /// Bytes of buffers that connections hold together; the `tcp.memory` setting bounds them.
+    pub fn memory(&self) -> u64 {
+        self.limits.memory()
     }
 
     /// Flows in TIME-WAIT.

@@ -2,10 +2,11 @@
 
 use super::Stack;
 use super::addrs::Flow;
+use super::conns::write_notes;
 use super::icmp;
 use super::queue_device::{QueueDevice, meta};
 use crate::segment::{Ecn, Segment};
-use crate::tcp::{Cause, Cx, Opts, Payload, Room, Snapshot};
+use crate::tcp::{AckNowWhy, Cause, Cx, Opts, Payload, Room, Snapshot};
 use crate::time::Instant;
 use crate::trace::{Direction, PacketRecord, Record, Tracer, Why};
 use crate::wire::{self, Decoded, Envelope};
@@ -52,7 +53,10 @@ impl Stack {
     }
 
     fn has_output(&self) -> bool {
-        !self.replies.is_empty() || self.host.has_output() || !self.dirty.is_empty()
+        !self.replies.is_empty()
+            || self.host.has_output()
+            || self.syn_queue.has_output()
+            || !self.dirty.is_empty()
     }
 
     /// Sends one packet; false if there was none.
@@ -68,6 +72,20 @@ impl Stack {
         }
         if self.host.has_output() {
             self.send_host(now, token);
+            return true;
+        }
+        if let Some(index) = self.syn_queue.pop_sender() {
+            let looped = self.own.contains(self.syn_queue.get(index).flow.remote().ip());
+            if looped && self.looped.is_full() {
+                self.syn_queue.put_back(index);
+                return false;
+            }
+            let reply = self.syn_ack(now, index);
+            let (flow, about) = (reply.flow, reply.about);
+            self.send_reply(now, token, reply, looped);
+            if let Some((number, _)) = about {
+                write_notes(&mut self.log, &mut self.tracer, now, number, &flow);
+            }
             return true;
         }
         self.send_segment(now, token, caps)
@@ -112,6 +130,7 @@ impl Stack {
 
     fn send_segment<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> bool {
         while let Some(index) = self.dirty.pop() {
+            let surroundings = self.surroundings(now);
             let entry = &mut *self.conns[index as usize];
             let looped = self.own.contains(entry.flow.remote().ip());
             if looped && self.looped.is_full() {
@@ -120,6 +139,7 @@ impl Stack {
             }
             let room = room(self.config.mtu, caps, entry.flow.ip_header(), looped);
             let Opts { ttl, dscp, .. } = *entry.conn.opts();
+            entry.conn.set_surroundings(surroundings);
             let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
             let Some(transmit) = entry.conn.poll_transmit(&mut cx, room) else {
                 self.follow(now, index);
@@ -136,6 +156,9 @@ impl Stack {
             match looped {
                 true => self.looped.loop_back(now, &out, cause, about, &mut self.tracer),
                 false => out.put(now, token, cause, about, &mut self.tracer),
+            }
+            if cause == Cause::AckNow(AckNowWhy::Challenge) {
+                self.limits.challenged(&self.config.tcp);
             }
             self.settle(now, index);
             return true;

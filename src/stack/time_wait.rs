@@ -14,6 +14,9 @@ use slab::Slab;
 /// As many as Linux keeps by default (tcp_max_tw_buckets); beyond it a connection ends without TIME-WAIT.
 const LIMIT: usize = 262_144;
 
+/// How old a flow in TIME-WAIT must be for `connect` to take it.
+const REUSE_AFTER: Duration = Duration::from_secs(1);
+
 /// One flow in TIME-WAIT: under 100 bytes, there may be a hundred thousand.
 pub(super) struct Waiting {
     pub flow: Flow,
@@ -74,12 +77,24 @@ impl Waiting {
         }
     }
 
+    /// Whether `connect` may take the flow: time stamps tell the connections apart, and more than a second has passed
+    /// (RFC 7323 appendix B.2; Linux' tcp_tw_reuse).
+    pub fn is_reusable(&self, now: Instant, cfg: &Config) -> bool {
+        let since = self.expires - cfg.time_wait;
+        self.wait.timestamps.is_some() && now >= since + REUSE_AFTER
+    }
+
     /// RFC 9293 §3.10.7.4 for TIME-WAIT; true in the second part restarts the wait.
     fn judge(&mut self, now: Instant, seg: &Segment, cfg: &Config) -> (Answer, bool) {
         let dropped = |reason, reply| Answer { why: Why::Dropped(reason), reply };
         if seg.has(Flags::RST) {
-            // RFC 1337 §3: a stray reset must not cut the wait short.
-            return (dropped(DropReason::Control, None), false);
+            let stray = seg.seq != self.wait.rcv_nxt || self.is_older(seg);
+            if cfg.rfc1337 || stray {
+                // RFC 1337 §3: a stray reset must not cut the wait short.
+                return (dropped(DropReason::Control, None), false);
+            }
+            self.expires = now;
+            return (Answer { why: Why::Received(Received::new(Verdict::InOrder)), reply: None }, false);
         }
         if let (Some((recent, _)), Some(ts)) = (&mut self.wait.timestamps, seg.options.timestamps) {
             if (ts.value.wrapping_sub(*recent) as i32) < 0 {
@@ -102,6 +117,13 @@ impl Waiting {
             return (Answer { why: Why::Received(Received::new(Verdict::InOrder)), reply: None }, false);
         }
         (dropped(DropReason::Window, self.challenge(now, cfg)), false)
+    }
+
+    fn is_older(&self, seg: &Segment) -> bool {
+        match (self.wait.timestamps, seg.options.timestamps) {
+            (Some((recent, _)), Some(ts)) => (ts.value.wrapping_sub(recent) as i32) < 0,
+            _ => false,
+        }
     }
 
     /// Where we are, for a segment that does not fit; not too often, lest two such ends answer each other for ever.
@@ -160,9 +182,9 @@ impl TimeWaits {
         let (answer, restart) = waiting.judge(now, seg, cfg);
         if restart {
             waiting.expires = now + cfg.time_wait;
-            // A wait that was put off stays in the heap; one that has become shorter moves up.
-            self.timers.set(index, Some(waiting.expires));
         }
+        // A wait that was put off stays in the heap; one that has become shorter moves up.
+        self.timers.set(index, Some(waiting.expires));
         answer
     }
 
@@ -199,7 +221,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn cfg() -> Config {
-        Config { time_wait: SECOND, ..Config::linux() }
+        Config { time_wait: SECOND, rfc1337: true, ..Config::linux() }
     }
 
     fn flow(port: u16) -> Flow {
@@ -291,6 +313,26 @@ mod tests {
         let (ack, fin) = (Flags::ACK, Flags::FIN | Flags::ACK);
         assert!(answered(0, ack, 8000) && !answered(499, ack, 8000) && answered(500, ack, 8000));
         assert!(answered(501, fin, 8999) && answered(502, fin, 8999));
+    }
+
+    #[test]
+    fn without_rfc_1337_a_reset_with_the_exact_number_and_a_new_time_stamp_ends_the_wait() {
+        for (seq, tsval, rfc1337, left) in [
+            (9000, 100, false, 0),
+            (9000, 99, false, 1),
+            (9001, 100, false, 1),
+            (8999, 100, false, 1),
+            (9000, 100, true, 1),
+        ] {
+            let mut all = TimeWaits::default();
+            let index = all.add(flow(1), 1, wait(true), Instant::ZERO + SECOND).unwrap();
+            let now = Instant::from_millis(10);
+            let cfg = Config { rfc1337, ..cfg() };
+            let answer = all.on_segment(index, now, &seg(Flags::RST, seq, Some(tsval)), &cfg);
+            assert!(answer.reply.is_none());
+            while all.expire(now).is_some() {}
+            assert_eq!(all.len(), left, "{seq} {tsval} {rfc1337}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Cause {
         /// Which repetition, 0 for the first answer.
         nth: u8,
     },
+    /// The answer to a SYN that nothing is remembered of (RFC 4987 §3.6).
+    SynCookie,
     /// New data.
     Data {
         /// Why it may leave now.
@@ -46,8 +48,13 @@ pub enum Cause {
     },
     /// Data sent again while the losses behind an expired timer are repaired.
     RtoRecovery,
-    /// The segment was too large for the path, as a router said (RFC 1191, RFC 8201).
+    /// The segment was too large for the path, as a router said (RFC 1191, RFC 8201) or a probe's loss showed.
     MtuRetransmit,
+    /// Does the path carry a packet of this size? (RFC 4821 §7)
+    MtuProbe {
+        /// The size in bytes, headers included.
+        mtu: u16,
+    },
     /// Duplicate ACKs said that it was lost (RFC 5681 §3.2, RFC 6582).
     FastRetransmit {
         /// How many duplicate ACKs had come; 0 for a partial acknowledgment in recovery.
@@ -175,6 +182,8 @@ pub enum AckNowWhy {
     Ecn,
     /// The application has read all of it.
     Read,
+    /// There is no memory for what came.
+    NoMemory,
 }
 
 impl Cause {
@@ -184,10 +193,12 @@ impl Cause {
             Cause::Syn => "syn",
             Cause::SynRetransmit { .. } => "syn-retransmit",
             Cause::SynAck { .. } => "syn-ack",
+            Cause::SynCookie => "syn-cookie",
             Cause::Data { .. } => "data",
             Cause::NagleRelease { .. } => "nagle-release",
             Cause::Rto { .. } | Cause::RtoRecovery => "rto",
             Cause::MtuRetransmit => "mtu-retransmit",
+            Cause::MtuProbe { .. } => "mtu-probe",
             Cause::FastRetransmit { .. } => "fast-retransmit",
             Cause::SackRetransmit => "sack-retransmit",
             Cause::Rack => "rack",
@@ -211,6 +222,7 @@ impl Cause {
                 AckNowWhy::Probe => "ack-now(probe)",
                 AckNowWhy::Ecn => "ack-now(ecn)",
                 AckNowWhy::Read => "ack-now(read)",
+                AckNowWhy::NoMemory => "ack-now(no-memory)",
             },
         }
     }

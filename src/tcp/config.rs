@@ -60,6 +60,40 @@ pub enum WindowScale {
     Shift(u8),
 }
 
+/// When a SYN is answered by a cookie instead of being remembered (RFC 4987 §3.6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SynCookies {
+    /// Never: what finds the SYN queue full is dropped.
+    Off,
+    /// When the SYN queue is full.
+    Full,
+    /// Always: for experiments only.
+    Always,
+}
+
+/// Whether a connection finds out by itself which packets the path carries (RFC 4821).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MtuProbing {
+    /// No: it believes the link and the routers.
+    Off,
+    /// Once large packets seem to vanish.
+    OnBlackHole,
+    /// From the beginning, which is made with small segments.
+    Always,
+}
+
+/// Whether a new connection may take the addresses and ports of one in TIME-WAIT, when both have time stamps and a
+/// second has passed (RFC 7323 appendix B.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimeWaitReuse {
+    /// Never.
+    Off,
+    /// Only from the stack to itself.
+    Loopback,
+    /// To everybody.
+    On,
+}
+
 /// What `rto_min` is a floor under.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RtoFloor {
@@ -130,6 +164,12 @@ pub struct Config {
     pub window_scale: WindowScale,
     /// The largest MSS to announce and to send, in bytes; `None` follows the MTU.
     pub mss: Option<u16>,
+    /// Whether the path's MTU is searched with probes (RFC 4821).
+    pub mtu_probing: MtuProbing,
+    /// The MSS that a search begins with, bytes (RFC 4821 §7.2).
+    pub mtu_base_mss: u16,
+    /// A search for a path through a black hole goes down to this MSS, bytes.
+    pub mtu_probe_floor: u16,
     /// The retransmission time-out before the first measurement (RFC 6298 §2.1).
     pub rto_initial: Duration,
     /// The smallest retransmission time-out (RFC 6298 §2.4).
@@ -146,6 +186,8 @@ pub struct Config {
     pub synack_retries: u8,
     /// How often the same data is repeated before the connection fails (RFC 9293 §3.8.3, R2).
     pub retries: u8,
+    /// The same for a connection without an owner, if that is less.
+    pub orphan_retries: u8,
     /// Fail when data stays unacknowledged this long (RFC 5482); `None` leaves it to `retries`.
     pub user_timeout: Option<Duration>,
     /// By how many segments one ACK may open the window in slow start, at the most; `None` by all that it
@@ -165,16 +207,26 @@ pub struct Config {
     pub rst_lenient: bool,
     /// The least time between two ACKs that answer segments outside the window (RFC 5961 §7, against ACK storms).
     pub challenge_interval: Duration,
+    /// How many challenge ACKs all connections may send in a second, about; each second another number from half to
+    /// one and a half times as many (RFC 5961 §7).
+    pub challenge_limit: Option<u32>,
     /// How long TIME-WAIT lasts (2 MSL, RFC 9293 §3.6.1, MUST-13).
     pub time_wait: Duration,
+    /// A RST does not end TIME-WAIT (RFC 1337 §3).
+    pub rfc1337: bool,
+    /// Whether `connect` may take a flow that waits in TIME-WAIT.
+    pub time_wait_reuse: TimeWaitReuse,
     /// How long a connection without an owner may stay in FIN-WAIT-2.
     pub fin_timeout: Duration,
     /// The first port of the ephemeral range.
     pub ports_first: u16,
     /// The last port of the ephemeral range, included.
     pub ports_last: u16,
-    /// Connections waiting to be accepted, half-open ones included, per listener.
+    /// Connections waiting to be accepted per listener. One fewer, but at least one, may be half-open: on Linux
+    /// `listen(n)` lets n + 1 wait and n be half-open.
     pub backlog: u32,
+    /// When a SYN is answered by a cookie.
+    pub syn_cookies: SynCookies,
     /// What the receive buffer may grow to, in bytes with its bookkeeping, for which Linux and we reckon half of it before
     /// data has come: a window is at the most that share of it which segments of the peer's size fill.
     pub recv_buffer: u32,
@@ -187,6 +239,8 @@ pub struct Config {
     /// The send buffer's size until the connection is there; then it follows the congestion window. Not below
     /// `send_buffer`, it is fixed.
     pub send_buffer_initial: u32,
+    /// How many bytes of buffers all connections may hold together; `None` is no limit.
+    pub memory: Option<u64>,
     /// What dropping a connection with queued data does: `None` sends it in the background, `Some(0)` resets.
     pub linger: Option<Duration>,
     /// What was received and not read stays readable after a RST; else it is thrown away, as RFC 9293 §3.10.7.4 has it.
@@ -228,6 +282,9 @@ impl Config {
             timestamps: true,
             window_scale: WindowScale::Auto,
             mss: None,
+            mtu_probing: MtuProbing::Off,
+            mtu_base_mss: 1024,
+            mtu_probe_floor: 48,
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
             rto_floor: RtoFloor::Variation,
@@ -236,6 +293,7 @@ impl Config {
             syn_linear: 4,
             synack_retries: 5,
             retries: 15, // 15 minutes; at least 100 s by RFC 9293 §3.8.3 (SHLD-11)
+            orphan_retries: 8,
             user_timeout: None,
             slow_start_limit: None,
             slow_start_after_idle: IdleRestart::Halve,
@@ -246,16 +304,21 @@ impl Config {
             keepalive_count: 9,
             rst_lenient: true,
             challenge_interval: Duration::from_millis(500),
+            challenge_limit: None,
             time_wait: Duration::from_secs(60),
+            rfc1337: false,
+            time_wait_reuse: TimeWaitReuse::Loopback,
             fin_timeout: Duration::from_secs(60),
             ports_first: 32_768,
             ports_last: 60_999,
             backlog: 4096,
+            syn_cookies: SynCookies::Full,
             recv_buffer: 6 << 20,
             recv_buffer_initial: 128 << 10,
             recv_tuning: true,
             send_buffer: 4 << 20,
             send_buffer_initial: 16 << 10,
+            memory: Some(1 << 30),
             linger: None,
             keep_data_on_reset: true,
             ttl: 64,
@@ -282,6 +345,7 @@ impl Config {
             rto_min: Duration::from_secs(1),
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),
+            challenge_limit: Some(1000),
             slow_start_limit: Some(1),
             // R2 for a SYN, with or without ACK, is at least 3 minutes: RFC 9293 §3.8.3 (MUST-23).
             syn_retries: 8,
@@ -290,6 +354,8 @@ impl Config {
             // RFC 9293 §3.10.7.4: "all segment queues should be flushed".
             keep_data_on_reset: false,
             time_wait: Duration::from_secs(240),
+            rfc1337: true,
+            time_wait_reuse: TimeWaitReuse::Off,
             ports_first: 1024, // RFC 6056 §3.2: as large a range as possible
             ports_last: 65_535,
             ..Config::linux()
@@ -310,6 +376,7 @@ impl Config {
             undo: false,
             frto: false,
             ecn: EcnMode::Off,
+            syn_cookies: SynCookies::Off,
             timestamps: false,
             ..Config::rfc()
         }

@@ -9,6 +9,7 @@ use super::congestion::{self, CongestionControl, Start};
 use super::counters::Counters;
 use super::ecn::Ecn;
 use super::log::{Log, Note};
+use super::mtu_search::MtuSearch;
 use super::pacing::Pacer;
 use super::rack::Rack;
 use super::rate::Rate;
@@ -19,6 +20,7 @@ use super::scoreboard::Scoreboard;
 use super::send::{Fin, Send};
 use super::spare::Spare;
 use super::state::{CloseReason, State};
+use super::surroundings::{Pressure, Surroundings};
 use super::timers::{Timer, Timers};
 use super::window::Window;
 use crate::segment::{Options, Segment};
@@ -30,8 +32,15 @@ use std::sync::Arc;
 /// The MSS of a peer that does not say one: RFC 9293 §3.7.1 (MUST-15) for IPv4, and for IPv6.
 const DEFAULT_MSS: [u16; 2] = [536, 1220];
 
+pub(super) fn default_mss(ip_header: u16) -> u16 {
+    DEFAULT_MSS[usize::from(ip_header > 20)]
+}
+
 /// No segment is made smaller than this, whatever the peer or a router asks for.
 const LEAST_MSS: u16 = 48;
+
+/// A buffer that holds nothing can take so much whatever the memory, bytes.
+const LEAST_BUFFER: usize = 4096;
 
 /// What a handler may use besides the connection.
 pub struct Cx<'a> {
@@ -224,6 +233,8 @@ pub struct Conn {
     pub(super) scaling: bool,
     pub(super) ip_header: u16,
     pub(super) mtu: u16,
+    /// Of the path's MTU, once there is one.
+    pub(super) search: Option<Box<MtuSearch>>,
     pub(super) peer_mss: u16,
     pub(super) intents: Intents,
     pub(super) events: Events,
@@ -243,6 +254,7 @@ pub struct Conn {
     pub(super) last_received: Instant,
     pub(super) last_data_sent: Instant,
     pub(super) last_challenge: Option<Instant>,
+    pub(super) surroundings: Surroundings,
     pub(super) wants_room: bool,
     pub(super) blocked: Blocked,
     pub(super) counters: Counters,
@@ -259,7 +271,7 @@ impl Conn {
         mtu: u16,
         opts: Arc<Opts>,
     ) -> Conn {
-        let peer_mss = DEFAULT_MSS[usize::from(ip_header > 20)];
+        let peer_mss = default_mss(ip_header);
         let mss = u32::from(peer_mss);
         let cwnd = cx.cfg.init_cwnd.saturating_mul(mss);
         let start = Start { cwnd, ssthresh: u32::MAX, mss, config: cx.cfg };
@@ -294,6 +306,7 @@ impl Conn {
             scaling: cx.cfg.window_scale != WindowScale::Off,
             ip_header,
             mtu,
+            search: None,
             peer_mss,
             intents: Intents { syn: true, ..Intents::default() },
             events: Events::default(),
@@ -308,6 +321,7 @@ impl Conn {
             last_received: cx.now,
             last_data_sent: cx.now,
             last_challenge: None,
+            surroundings: Surroundings::default(),
             wants_room: false,
             blocked: Blocked::Handshake,
             counters: Counters::default(),
@@ -383,7 +397,10 @@ impl Conn {
         self.snd.open(seg, wnd);
         self.timers.clear(Timer::Rto);
         self.intents.syn = false;
-        if self.syns == 1 {
+        self.start_mtu_search(cx);
+        if self.syns == 0 {
+            // Nobody remembers when the SYN-ACK left: it was a cookie.
+        } else if self.syns == 1 {
             let rtt = cx.now.since(self.syn_sent_at);
             self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
             self.rack.note_rtt(cx.now, rtt);
@@ -471,7 +488,12 @@ impl Conn {
 
     /// The largest payload of a segment without options, bytes: Eff.snd.MSS of RFC 9293 §3.7.1 (MUST-16) before options.
     pub(super) fn base_mss(&self) -> u32 {
-        let own = self.opts.mss.unwrap_or(u16::MAX).min(self.mtu.saturating_sub(self.ip_header + 20));
+        self.largest_mss(self.known_mtu())
+    }
+
+    /// The same for a path of `mtu` bytes.
+    pub(super) fn largest_mss(&self, mtu: u16) -> u32 {
+        let own = self.opts.mss.unwrap_or(u16::MAX).min(mtu.saturating_sub(self.ip_header + 20));
         u32::from(self.peer_mss.min(own).max(LEAST_MSS))
     }
 
@@ -487,7 +509,7 @@ impl Conn {
 
     /// The MSS to announce: RFC 9293 §3.7.1 (MUST-67), RFC 6691.
     pub(super) fn own_mss(&self) -> u16 {
-        self.opts.mss.unwrap_or(u16::MAX).min(self.mtu.saturating_sub(self.ip_header + 20)).max(LEAST_MSS)
+        own_mss(self.opts.mss, self.mtu, self.ip_header)
     }
 
     /// Each connection has its own switch: RFC 9293 §3.8.4 (MUST-24).
@@ -507,6 +529,12 @@ impl Conn {
         }
     }
 
+    /// What the stack's other connections leave of what all share; to be said before each call.
+    pub fn set_surroundings(&mut self, surroundings: Surroundings) {
+        self.surroundings = surroundings;
+        self.rcv.pressure = surroundings.pressure;
+    }
+
     // What the owner does.
 
     /// Queues bytes for sending; see [`crate::stream::ByteStream::write`].
@@ -520,7 +548,7 @@ impl Conn {
         if self.snd.fin != Fin::Open || self.state.is_over() {
             return Err(StreamError::BrokenPipe);
         }
-        let n = data.len().min(self.snd.room());
+        let n = data.len().min(self.room());
         self.wants_room = n < data.len();
         if n == 0 && !data.is_empty() {
             return Err(StreamError::WouldBlock);
@@ -531,6 +559,15 @@ impl Conn {
         }
         self.snd.append(&data[..n]);
         Ok(n)
+    }
+
+    /// Room for written bytes: without memory no more than what is held has, or the least that an empty buffer takes.
+    fn room(&self) -> usize {
+        let held = self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued();
+        match self.surroundings.pressure {
+            Pressure::Spent => self.snd.room().min(held),
+            _ => self.snd.room(),
+        }
     }
 
     /// Takes received bytes; see [`crate::stream::ByteStream::read`].
@@ -750,7 +787,7 @@ impl Conn {
 
     /// Room for `write`, bytes.
     pub fn writable(&self) -> usize {
-        if self.snd.fin == Fin::Open && !self.state.is_over() { self.snd.room() } else { 0 }
+        if self.snd.fin == Fin::Open && !self.state.is_over() { self.room() } else { 0 }
     }
 
     /// Bytes written and not acknowledged (`SIOCOUTQ`).
@@ -780,8 +817,13 @@ impl Conn {
     }
 }
 
+/// The MSS to announce for a link of `mtu` bytes, with a limit of one's own: RFC 9293 §3.7.1 (MUST-67), RFC 6691.
+pub(super) fn own_mss(limit: Option<u16>, mtu: u16, ip_header: u16) -> u16 {
+    limit.unwrap_or(u16::MAX).min(mtu.saturating_sub(ip_header + 20)).max(LEAST_MSS)
+}
+
 /// The shift to offer for a receive buffer of `limit` bytes (RFC 7323 §2.3: at most 14).
-fn scale_shift(cfg: &Config, limit: u32) -> u8 {
+pub(super) fn scale_shift(cfg: &Config, limit: u32) -> u8 {
     match cfg.window_scale {
         WindowScale::Off => 0,
         WindowScale::Shift(n) => n.min(14),

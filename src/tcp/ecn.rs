@@ -32,13 +32,18 @@ impl Ecn {
 
     /// The peer's SYN or SYN-ACK: does it want ECN, and do we (RFC 3168 §6.1.1)?
     pub(super) fn agree(&mut self, cfg: &Config, active: bool, syn: &Segment) {
+        self.on = Ecn::agreed(cfg, active, syn);
+    }
+
+    /// Whether both ends take part, if this is the peer's SYN or SYN-ACK.
+    pub(super) fn agreed(cfg: &Config, active: bool, syn: &Segment) -> bool {
         let wanted = match cfg.ecn {
             EcnMode::On => true,
             EcnMode::Passive => !active,
             EcnMode::Off => false,
         };
         // A SYN-ACK with both is from a peer that returns all flags as they came.
-        self.on = wanted && syn.has(Flags::ECE) && syn.has(Flags::CWR) != syn.has(Flags::ACK);
+        wanted && syn.has(Flags::ECE) && syn.has(Flags::CWR) != syn.has(Flags::ACK)
     }
 
     /// What a segment other than a SYN says beside its other flags; `new` if it carries data for the first time. A

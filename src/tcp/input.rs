@@ -25,6 +25,18 @@ const LONGEST_GATHERING: Duration = Duration::from_millis(1);
 /// A time stamp may be so much older than TS.Recent: two segments of one tick may have changed places, as in Linux.
 const PAWS_SLACK: i32 = 1;
 
+/// The four cases of RFC 9293 §3.10.7.4 table 6; with a closed window, what carries no new data passes so that
+/// its ACK and RST are heard.
+pub(super) fn fits_window(seg: &Segment, nxt: Seq, window: u32) -> bool {
+    match (seg.seq_len(), window) {
+        (0, 0) => seg.seq == nxt,
+        // The right edge itself is where a peer that filled the window stands.
+        (0, _) => seg.seq.within(nxt, window + 1),
+        (_, 0) => seg.seq == nxt,
+        (len, _) => seg.seq.within(nxt, window) || (seg.seq + (len - 1)).within(nxt, window),
+    }
+}
+
 fn dropped(reason: DropReason) -> Received {
     Received::new(Verdict::Drop(reason))
 }
@@ -193,17 +205,8 @@ impl Conn {
         received
     }
 
-    /// The four cases of RFC 9293 §3.10.7.4 table 6; with a closed window, what carries no new data passes so that
-    /// its ACK and RST are heard.
     fn is_acceptable(&self, seg: &Segment) -> bool {
-        let (nxt, window) = (self.rcv.nxt, self.rcv.window());
-        match (seg.seq_len(), window) {
-            (0, 0) => seg.seq == nxt,
-            // The right edge itself is where a peer that filled the window stands.
-            (0, _) => seg.seq.within(nxt, window + 1),
-            (_, 0) => seg.seq == nxt,
-            (len, _) => seg.seq.within(nxt, window) || (seg.seq + (len - 1)).within(nxt, window),
-        }
+        fits_window(seg, self.rcv.nxt, self.rcv.window())
     }
 
     /// A RST from a peer that has sent its FIN and did not count it.
@@ -252,6 +255,9 @@ impl Conn {
         // A probe waits for its answer; one that acknowledges what was never sent is none.
         let probe = why == AckNowWhy::Probe && seg.ack.le(self.snd.nxt);
         if !probe && self.last_challenge.is_some_and(|at| cx.now.since(at) < wait) {
+            return;
+        }
+        if why == AckNowWhy::Challenge && !self.surroundings.challenges {
             return;
         }
         self.last_challenge = Some(cx.now);
@@ -384,6 +390,10 @@ impl Conn {
         let trimmed = cut || seg.seq.lt(self.rcv.nxt);
         if seg.seq.lt(self.rcv.nxt) {
             self.report_twice(cx, seg.seq, self.rcv.nxt.min(seg.end()));
+        }
+        if !self.rcv.has_memory(seg.seq, fits) {
+            self.ack.at_once(AckNowWhy::NoMemory);
+            return dropped(DropReason::Memory);
         }
         let gap_before = self.rcv.has_gap();
         self.stir(cx.now);

@@ -1,6 +1,9 @@
 //! What are the engine's settings called? The rows behind `--set tcp.…`.
 
-use super::{Config, Congestion, EcnMode, IdleRestart, Nagle, RtoFloor, WindowScale};
+use super::{
+    Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SynCookies, TimeWaitReuse,
+    WindowScale,
+};
 use crate::knob::{
     Knob, ValueError, duration, duration_in, number, show_duration, show_size, show_switch, size, switch,
 };
@@ -332,6 +335,45 @@ pub static KNOBS: &[Knob<Config>] = &[
         },
     },
     Knob {
+        name: "tcp.mtu_probing",
+        values: "off|on-black-hole|always",
+        meaning: "search the path's MTU with probes: never, when large packets seem to vanish, from the beginning",
+        linux: "net.ipv4.tcp_mtu_probing 0, 1, 2",
+        rfc: "RFC 4821, RFC 8899",
+        get: |c| match c.mtu_probing {
+            MtuProbing::Off => "off".into(),
+            MtuProbing::OnBlackHole => "on-black-hole".into(),
+            MtuProbing::Always => "always".into(),
+        },
+        set: |c, v| {
+            c.mtu_probing = match v.trim() {
+                "off" => MtuProbing::Off,
+                "on-black-hole" => MtuProbing::OnBlackHole,
+                "always" => MtuProbing::Always,
+                _ => return Err(ValueError(format!("{v:?} is none of off, on-black-hole, always"))),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.mtu_base_mss",
+        values: "bytes 88..65495",
+        meaning: "the MSS that a search for the path's MTU begins with",
+        linux: "net.ipv4.tcp_base_mss",
+        rfc: "RFC 4821 §7.2",
+        get: |c| c.mtu_base_mss.to_string(),
+        set: |c, v| Ok(c.mtu_base_mss = number(v, 88, 65_495)?),
+    },
+    Knob {
+        name: "tcp.mtu_probe_floor",
+        values: "bytes 48..65495",
+        meaning: "the least MSS that is tried when large packets seem to vanish",
+        linux: "net.ipv4.tcp_mtu_probe_floor",
+        rfc: "RFC 4821 §7.7",
+        get: |c| c.mtu_probe_floor.to_string(),
+        set: |c, v| Ok(c.mtu_probe_floor = number(v, 48, 65_495)?),
+    },
+    Knob {
         name: "tcp.rto_initial",
         values: "duration 1ms..1h",
         meaning: "the retransmission time-out before the first measurement",
@@ -412,6 +454,15 @@ pub static KNOBS: &[Knob<Config>] = &[
         rfc: "RFC 9293 §3.8.3",
         get: |c| c.retries.to_string(),
         set: |c, v| Ok(c.retries = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.orphan_retries",
+        values: "times 0..255",
+        meaning: "tcp.retries for a connection that was closed here and has data left to send",
+        linux: "net.ipv4.tcp_orphan_retries, where 0 stands for 8",
+        rfc: "",
+        get: |c| c.orphan_retries.to_string(),
+        set: |c, v| Ok(c.orphan_retries = number(v, 0, 255)?),
     },
     Knob {
         name: "tcp.user_timeout",
@@ -511,6 +562,18 @@ pub static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.challenge_interval = duration_in(v, Duration::ZERO, 3600 * SECOND)?),
     },
     Knob {
+        name: "tcp.challenge_limit",
+        values: "off|per second 1..1000000",
+        meaning: "how many challenge ACKs all connections send in a second, from half to one and a half times as many",
+        linux: "net.ipv4.tcp_challenge_ack_limit",
+        rfc: "RFC 5961 §7",
+        get: |c| c.challenge_limit.map_or_else(|| "off".into(), |n| n.to_string()),
+        set: |c, v| {
+            c.challenge_limit = if v.trim() == "off" { None } else { Some(number(v, 1, 1_000_000)?) };
+            Ok(())
+        },
+    },
+    Knob {
         name: "tcp.time_wait",
         values: "duration 0..1h",
         meaning: "how long the side that closed first keeps the port (2 MSL)",
@@ -518,6 +581,36 @@ pub static KNOBS: &[Knob<Config>] = &[
         rfc: "RFC 9293 §3.4.2",
         get: |c| show_duration(c.time_wait),
         set: |c, v| Ok(c.time_wait = duration_in(v, Duration::ZERO, 3600 * SECOND)?),
+    },
+    Knob {
+        name: "tcp.rfc1337",
+        values: "on|off",
+        meaning: "a RST does not end TIME-WAIT",
+        linux: "net.ipv4.tcp_rfc1337",
+        rfc: "RFC 1337 §3",
+        get: |c| show_switch(c.rfc1337),
+        set: |c, v| Ok(c.rfc1337 = switch(v)?),
+    },
+    Knob {
+        name: "tcp.time_wait_reuse",
+        values: "off|loopback|on",
+        meaning: "connect may take a port in TIME-WAIT after a second, if both sides use time stamps",
+        linux: "net.ipv4.tcp_tw_reuse 0, 2, 1",
+        rfc: "RFC 7323 appendix B.2",
+        get: |c| match c.time_wait_reuse {
+            TimeWaitReuse::Off => "off".into(),
+            TimeWaitReuse::Loopback => "loopback".into(),
+            TimeWaitReuse::On => "on".into(),
+        },
+        set: |c, v| {
+            c.time_wait_reuse = match v.trim() {
+                "off" => TimeWaitReuse::Off,
+                "loopback" => TimeWaitReuse::Loopback,
+                "on" => TimeWaitReuse::On,
+                _ => return Err(ValueError(format!("{v:?} is none of off, loopback, on"))),
+            };
+            Ok(())
+        },
     },
     Knob {
         name: "tcp.fin_timeout",
@@ -549,11 +642,32 @@ pub static KNOBS: &[Knob<Config>] = &[
     Knob {
         name: "tcp.backlog",
         values: "connections 1..1000000",
-        meaning: "connections that may wait to be accepted, half-open ones included, per listener",
+        meaning: "connections that may wait to be accepted, per listener; one fewer may be half-open",
         linux: "net.core.somaxconn, listen(2)",
         rfc: "RFC 4987",
         get: |c| c.backlog.to_string(),
         set: |c, v| Ok(c.backlog = number(v, 1, 1_000_000)?),
+    },
+    Knob {
+        name: "tcp.syn_cookies",
+        values: "off|full|always",
+        meaning: "answer SYNs without remembering them: never, when the SYN queue is full, always",
+        linux: "net.ipv4.tcp_syncookies 0, 1, 2",
+        rfc: "RFC 4987 §3.6",
+        get: |c| match c.syn_cookies {
+            SynCookies::Off => "off".into(),
+            SynCookies::Full => "full".into(),
+            SynCookies::Always => "always".into(),
+        },
+        set: |c, v| {
+            c.syn_cookies = match v.trim() {
+                "off" => SynCookies::Off,
+                "full" => SynCookies::Full,
+                "always" => SynCookies::Always,
+                _ => return Err(ValueError(format!("{v:?} is none of off, full, always"))),
+            };
+            Ok(())
+        },
     },
     Knob {
         name: "tcp.recv_buffer",
@@ -599,6 +713,24 @@ pub static KNOBS: &[Knob<Config>] = &[
         rfc: "",
         get: |c| show_size(u64::from(c.send_buffer_initial)),
         set: |c, v| Ok(c.send_buffer_initial = buffer(v)?),
+    },
+    Knob {
+        name: "tcp.memory",
+        values: "off|size 64KiB..1024GiB",
+        meaning: "buffers of all connections together; from two thirds on no window grows and nothing new is kept beyond a gap",
+        linux: "net.ipv4.tcp_mem, the last of the three",
+        rfc: "",
+        get: |c| c.memory.map_or_else(|| "off".into(), show_size),
+        set: |c, v| {
+            c.memory = match v.trim() {
+                "off" => None,
+                _ => match size(v)? {
+                    n @ 0x1_0000..=0x100_0000_0000 => Some(n),
+                    _ => return Err(ValueError(format!("{v} is out of range: 64KiB to 1024GiB"))),
+                },
+            };
+            Ok(())
+        },
     },
     Knob {
         name: "tcp.linger",

@@ -30,6 +30,13 @@ pub enum Note {
         /// So long.
         rto: Duration,
     },
+    /// Packets of so many bytes pass, as a probe showed, or are tried because larger ones seem to vanish.
+    Mtu {
+        /// Bytes, headers included.
+        mtu: u16,
+    },
+    /// The connection was made from a SYN cookie that came back.
+    Cookie,
     /// The peer's window is closed: it will be probed.
     PersistTimer {
         /// After so long.

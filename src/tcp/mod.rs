@@ -15,12 +15,14 @@ mod counters;
 mod ecn;
 #[cfg(test)]
 mod fuzz_tests;
+mod half_open;
 #[cfg(test)]
 mod hostile_tests;
 mod info;
 mod input;
 mod knobs;
 mod log;
+mod mtu_search;
 mod output;
 mod pacing;
 mod rack;
@@ -34,6 +36,7 @@ mod scoreboard;
 mod send;
 mod spare;
 mod state;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod timeout;
@@ -44,10 +47,15 @@ pub use crate::dropped::DropReason;
 pub use cause::{
     AckNowWhy, Blocked, Cause, DataWhy, Piggyback, Received, Release, RstWhy, Snapshot, Verdict,
 };
-pub use config::{Config, Congestion, EcnMode, IdleRestart, Nagle, RtoFloor, WindowScale};
+pub use config::{
+    Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SynCookies, TimeWaitReuse,
+    WindowScale,
+};
 pub use conn::{Conn, Cx, Event, Opts, Shutdown, TimeWait};
+pub use half_open::{HalfOpen, Step};
 pub use info::Info;
 pub use knobs::KNOBS;
 pub use log::{CwndWhy, Log, Note};
 pub use output::{Payload, Room, Transmit};
 pub use state::{CloseReason, State};
+pub use surroundings::{Pressure, Surroundings};

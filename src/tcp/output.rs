@@ -90,7 +90,8 @@ impl Conn {
                     0 => (&[][..], &[][..]),
                     n => self.snd.bytes(seg.seq, n),
                 };
-                let gso_size = if seg.len > full { NonZeroU16::new(full as u16) } else { None };
+                let probe = matches!(plan.cause, Cause::MtuProbe { .. });
+                let gso_size = if seg.len > full && !probe { NonZeroU16::new(full as u16) } else { None };
                 Some(Transmit { seg, payload: Payload(a, b), gso_size, ecn, cause: plan.cause, state })
             }
             Decision::Wait(blocked) => {
@@ -224,6 +225,10 @@ impl Conn {
                 let kind = Kind::New { len: 0, fin: true, small: false, burst: 0 };
                 Decision::Send(Plan { kind, cause: Cause::Fin { piggyback } })
             };
+        }
+        if let Some((len, mtu)) = self.mtu_probe(cx, options.encoded_len()) {
+            let kind = Kind::New { len, fin: false, small: false, burst: 0 };
+            return Decision::Send(Plan { kind, cause: Cause::MtuProbe { mtu } });
         }
         let full = self.full_payload(options);
         let least = unsent.min(full);
@@ -393,6 +398,9 @@ impl Conn {
                 self.board.push(seg.seq, end, now, unit as u16, last, departure);
                 self.cc.on_sent(now, len);
                 self.recovery.on_sent(len, false, 0);
+                if let Cause::MtuProbe { mtu } = plan.cause {
+                    self.mtu_probe_sent(seg.seq, end, mtu);
+                }
                 self.snd.nxt = end;
                 self.last_data_sent = now;
                 self.held_since = None;

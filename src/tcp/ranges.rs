@@ -35,6 +35,11 @@ impl Untouched for Ranges {
 }
 
 impl Ranges {
+    /// Bytes of memory held.
+    pub(super) fn memory(&self) -> usize {
+        self.sorted.capacity() * size_of::<(Seq, Seq)>()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }

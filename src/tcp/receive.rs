@@ -3,6 +3,7 @@
 use super::ranges::{Inserted, Ranges};
 use super::ring::Ring;
 use super::spare::Spare;
+use super::surroundings::Pressure;
 use super::window::Window;
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
@@ -30,6 +31,8 @@ pub(super) struct Receive {
     /// The application has closed this side: it is told of the end where no more bytes are left.
     pub(super) shut: bool,
     pub(super) buffer: Window,
+    /// How short memory is for all connections.
+    pub(super) pressure: Pressure,
 }
 
 /// What became of a segment's data.
@@ -60,6 +63,7 @@ impl Receive {
             finished: false,
             shut: false,
             buffer,
+            pressure: Pressure::Calm,
         }
     }
 
@@ -102,7 +106,20 @@ impl Receive {
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.ring.capacity()
+        self.ring.capacity() + self.beyond.memory()
+    }
+
+    /// Whether `len` bytes at `seq` can be kept. When memory is short, only what comes in order may take more of it; when
+    /// none is left, only what somebody waits to read, so that every connection gets on.
+    pub(super) fn has_memory(&self, seq: Seq, len: u32) -> bool {
+        let beyond = seq.gt(self.nxt);
+        let end = (seq + len).since(self.nxt) as usize + self.ring.len();
+        let held = len == 0 || (seq + len).le(self.nxt) || end <= self.ring.capacity();
+        match self.pressure {
+            Pressure::Calm => true,
+            Pressure::Short => held || !beyond,
+            Pressure::Spent => held || !beyond && self.ring.len() == 0,
+        }
     }
 
     /// Takes `data` at `seq`, which lies within the window, and a FIN behind it. What lies beyond a gap is kept: RFC 9293
@@ -207,10 +224,24 @@ impl Receive {
         }
     }
 
+    /// The largest window that the memory of all connections allows: under pressure, like Linux, four segments, as large as
+    /// they come on Ethernet.
+    fn allowance(&self) -> u32 {
+        let most: u32 = match self.pressure {
+            Pressure::Calm => return u32::MAX,
+            Pressure::Short => 4 * 1460,
+            Pressure::Spent if self.ring.len() == 0 => 1460,
+            Pressure::Spent => 0,
+        };
+        most.next_multiple_of(1 << self.shift)
+    }
+
     /// Whether reading has freed enough of the buffer to tell the peer (RFC 9293 §3.8.6.2.2, MUST-39), which has used up so
     /// much of what it was told that it may be waiting.
     pub(super) fn wants_update(&self) -> bool {
-        !self.finished && self.buffer.wants_update(self.shift, self.window(), self.offered)
+        !self.finished
+            && self.allowance() > self.window()
+            && self.buffer.wants_update(self.shift, self.window(), self.offered)
     }
 
     /// Whether an acknowledgment now would offer as much as the last one did: the application keeps up with the peer.
@@ -224,7 +255,7 @@ impl Receive {
     /// what was promised, rounded up to its unit (RFC 7323 §2.3, §2.4).
     pub(super) fn advertise(&mut self) -> u16 {
         let promised = self.window();
-        let window = self.buffer.select(self.shift, self.offered);
+        let window = self.buffer.select(self.shift, self.offered).min(self.allowance());
         if window < promised {
             return self.current_field_moving();
         }

@@ -143,6 +143,11 @@ impl Conn {
         self.board.pipe().saturating_sub(self.recovery.left_network)
     }
 
+    /// Whether losses are being repaired.
+    pub(super) fn is_repairing(&self) -> bool {
+        self.recovery.phase != Phase::Open || self.board.first_lost().is_some()
+    }
+
     /// How much may be in the network now: the congestion window, or what a recovery allows.
     pub(super) fn send_limit(&self) -> u32 {
         self.recovery.prr.map_or(self.cc.cwnd(), |prr| prr.limit)
@@ -250,6 +255,7 @@ impl Conn {
         let released = self.board.release(seg.ack, &mut self.rack, seen, self.recovery.recover);
         self.snd.release(seg.ack);
         self.counters.bytes_acked += u64::from(acked);
+        self.mtu_probe_acked(cx);
         let rtt: Option<Duration> = match released.sample {
             Some(sent) => Some(cx.now.since(sent)),
             None if released.resent => self.timestamp_rtt(cx, seg),
@@ -394,6 +400,10 @@ impl Conn {
         };
         if self.recovery.repairs() {
             return lost;
+        }
+        if lost && self.mtu_probe_lost(cx) {
+            self.intents.resend = true;
+            return false;
         }
         // RFC 6582 §4, RFC 6675 §5.1: duplicates of what a recovery covers say nothing new. SACK tells them apart itself.
         // What was sent since calls for a recovery of its own (RFC 5681 §4.3).
@@ -593,6 +603,7 @@ impl Conn {
         let doubt = cx.cfg.frto && (!self.recovery.repairs() || self.retries > 0);
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();
+        self.suspect_black_hole(cx);
         let reneged = self.board.head_is_sacked();
         if self.uses_rack(cx) && !reneged {
             // RFC 8985 §6.3: the first segment, and what was sent long enough ago; the rest may be on its way.

@@ -512,6 +512,12 @@ impl Scoreboard {
         self.records.back().filter(|r| r.fate != Fate::Sacked)
     }
 
+    /// Whether something is lost, and nothing outside of `start..end`.
+    pub(super) fn lost_only_within(&self, start: Seq, end: Seq) -> bool {
+        let mut lost = self.records.iter().filter(|r| r.fate == Fate::Lost).peekable();
+        lost.peek().is_some() && lost.all(|r| r.start.ge(start) && r.end.le(end))
+    }
+
     /// Takes the last segment for lost, to be sent again as a probe (RFC 8985 §7.3); a FIN at `data_end` goes with it.
     pub(super) fn lose_tail(&mut self, data_end: Seq) {
         if let Some(tail) = self.records.back() {

@@ -14,6 +14,10 @@ use crate::time::{Duration, Instant};
 /// messages, RFC 8201 §4 for IPv6.
 const LEAST_MTU: [u16; 2] = [552, 1280];
 
+pub(super) fn least_mtu(ip_header: u16) -> u16 {
+    LEAST_MTU[usize::from(ip_header > 20)]
+}
+
 /// How long buffers without data are kept for more.
 const REST: Duration = Duration::from_secs(1);
 
@@ -36,7 +40,7 @@ impl Conn {
             match self.state.is_opening() {
                 true => self.on_syn_timeout(cx),
                 false if !self.board.is_empty() => {
-                    if self.retries >= cx.cfg.retries {
+                    if self.retries >= self.patience(cx) {
                         return self.close_as(cx, CloseReason::TimedOut);
                     }
                     self.on_rto(cx);
@@ -116,12 +120,17 @@ impl Conn {
         self.intents.syn = true;
     }
 
+    /// How often the same is sent again: less for a connection that nobody looks after any more.
+    fn patience(&self, cx: &Cx) -> u8 {
+        if self.released { cx.cfg.retries.min(cx.cfg.orphan_retries) } else { cx.cfg.retries }
+    }
+
     /// RFC 9293 §3.8.6.1 (MUST-35, MUST-36): ask whether the window is still closed; for ever, as long as somebody
     /// answers. But without an owner nobody could end it, and whoever holds windows closed would fill the memory
-    /// (RFC 6429 §3).
+    /// (RFC 6429 §3): like on Linux, it is over when the probes are as rare as they can get.
     fn on_persist(&mut self, cx: &mut Cx) {
-        let orphan = self.released && self.probe_backoff >= cx.cfg.retries;
-        if self.probes >= cx.cfg.retries || orphan {
+        let longest = self.rtt.rto().saturating_mul(1 << self.probe_backoff.min(16)) >= cx.cfg.rto_max;
+        if self.probes >= self.patience(cx) || self.released && longest {
             return self.close_as(cx, CloseReason::TimedOut);
         }
         if self.snd.usable() > 0 {
@@ -151,7 +160,7 @@ impl Conn {
     ///
     /// Believed only if that number is in flight (RFC 5927 §4.1), and down to a floor.
     pub fn on_path_mtu(&mut self, cx: &mut Cx, mtu: u16, seq: Seq) {
-        let mtu = mtu.max(LEAST_MTU[usize::from(self.ip_header > 20)]);
+        let mtu = mtu.max(least_mtu(self.ip_header));
         if mtu >= self.mtu || !self.in_flight(seq) {
             return;
         }
@@ -163,6 +172,11 @@ impl Conn {
             self.intents.resend = self.board.first_lost().is_some();
             self.note_cwnd(cx, from, super::log::CwndWhy::Mtu);
         }
+    }
+
+    /// What packets may take as far as the link and routers say, bytes.
+    pub fn path_mtu(&self) -> u16 {
+        self.mtu
     }
 
     /// ICMP: the destination cannot be reached; `seq` is the number that the message quotes.

@@ -159,6 +159,8 @@ impl Encoder for Jsonl {
                 Note::Hold { bytes, cork: _ } | Note::Destroyed { bytes } => line.number("bytes", bytes),
                 Note::AckTimer { delay } | Note::PersistTimer { delay } => line.micros("delay_us", delay),
                 Note::RtoTimer { rto } => line.micros("rto_us", rto),
+                Note::Cookie => {}
+                Note::Mtu { mtu } => line.number("mtu", mtu),
                 Note::Cwnd { from, to, ssthresh, why } => {
                     line.number("from", from);
                     line.number("to", to);

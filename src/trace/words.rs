@@ -144,6 +144,7 @@ fn sent(
             timer(out, state)
         }
         Cause::SynAck { nth: 0 } => write!(out, "accepts the connection, answers {}", Offer(seg)),
+        Cause::SynCookie => write!(out, "the SYN queue is full: answers by a cookie, {}", Offer(seg)),
         Cause::SynAck { nth } => {
             write!(out, "retransmission {nth}, the one before went unanswered")?;
             timer(out, state)
@@ -176,6 +177,10 @@ fn sent(
             timer(out, state)
         }
         Cause::RtoRecovery => write!(out, "{n} again, presumed lost since the timer expired"),
+        Cause::MtuProbe { mtu } => {
+            data(out, n)?;
+            write!(out, " as a probe: does the path carry {mtu} bytes?")
+        }
         Cause::MtuRetransmit => write!(out, "{n} again, in packets that fit the path"),
         Cause::FastRetransmit { duplicates: 0 } => {
             write!(out, "{n} again, a partial ACK in recovery says that it was lost too")
@@ -245,6 +250,7 @@ fn ack_now(out: &mut dyn Write, n: &Numbers, why: AckNowWhy) -> fmt::Result {
         AckNowWhy::Read => write!(out, "acknowledges {ack}, the application has read it"),
         AckNowWhy::Probe => write!(out, "acknowledges {ack} again, answers a probe"),
         AckNowWhy::Ecn => write!(out, "acknowledges {ack}, a router marks congestion"),
+        AckNowWhy::NoMemory => write!(out, "acknowledges {ack} again, there is no memory for what came"),
     }
 }
 
@@ -367,12 +373,14 @@ fn drop_reason(reason: DropReason) -> &'static str {
         DropReason::Paws => "its time stamp is older than the last one (RFC 7323)",
         DropReason::Malformed => "not a well-formed packet",
         DropReason::NoSocket => "no connection and no listener",
-        DropReason::Backlog => "the listener's backlog is full",
+        DropReason::Backlog => "the listener's accept queue is full",
+        DropReason::SynQueue => "the listener's SYN queue is full and cookies are off",
+        DropReason::Cookie => "acknowledges no SYN cookie of the last minutes",
         DropReason::BadAck => "its acknowledgment is outside what can be acknowledged (RFC 5961)",
         DropReason::NotForUs => "not for an address of this stack",
         DropReason::Unhandled => "a protocol or packet type that nothing here handles",
         DropReason::Control => "a control bit that does not fit the state",
-        DropReason::Memory => "too many gaps are open to keep data behind another one",
+        DropReason::Memory => "too many gaps are open, or too little memory is left, to keep it",
     }
 }
 
@@ -385,6 +393,8 @@ pub(super) fn event_word(kind: &EventKind<'_>) -> &'static str {
             Note::Hold { cork: true, .. } => "cork-hold",
             Note::AckTimer { .. } => "ack-timer",
             Note::RtoTimer { .. } => "rto-timer",
+            Note::Cookie => "syn-cookie",
+            Note::Mtu { .. } => "mtu",
             Note::PersistTimer { .. } => "persist-timer",
             Note::Cwnd { .. } => "cwnd",
             Note::Destroyed { .. } => "destroyed",
@@ -414,6 +424,10 @@ fn note(out: &mut dyn Write, note: &Note) -> fmt::Result {
         Note::Hold { bytes, cork: true } => write!(out, "the cork holds {}", Count(bytes, "byte")),
         Note::AckTimer { delay } => write!(out, "an ACK waits for company, at most {}", Spoken(delay)),
         Note::RtoTimer { rto } => write!(out, "the retransmission timer is set to {}", Spoken(rto)),
+        Note::Mtu { mtu } => {
+            write!(out, "packets of {mtu} bytes pass, or are tried because larger ones vanish")
+        }
+        Note::Cookie => out.write_str("a SYN cookie came back: the connection is made from it"),
         Note::PersistTimer { delay } => {
             write!(out, "the peer's window is closed, a probe follows in {}", Spoken(delay))
         }

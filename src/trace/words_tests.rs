@@ -112,6 +112,11 @@ fn every_cause_has_its_sentence() {
             syn(Flags::SYN | Flags::ACK, false),
             "why=syn-ack: retransmission 2, the one before went unanswered (srtt 98 ms, rto 400 ms)",
         ),
+        (
+            Cause::SynCookie,
+            syn(Flags::SYN | Flags::ACK, false),
+            "why=syn-cookie: the SYN queue is full: answers by a cookie, MSS 1460, window scale 7",
+        ),
         (data(DataWhy::Full), full, "why=data: 1460 bytes 1001..2461, a full segment"),
         (data(DataWhy::Idle), small, "why=data: 37 bytes 1..38, nothing was in flight"),
         (data(DataWhy::NoDelay), small, "why=data: 37 bytes 1..38, Nagle's algorithm is off"),
@@ -325,12 +330,14 @@ fn each_reason_to_drop_has_its_word_and_sentence() {
             "why=drop-paws: its time stamp is older than the last one (RFC 7323)",
             "why=drop-malformed: not a well-formed packet",
             "why=drop-no-socket: no connection and no listener",
-            "why=drop-backlog: the listener's backlog is full",
+            "why=drop-backlog: the listener's accept queue is full",
+            "why=drop-syn-queue: the listener's SYN queue is full and cookies are off",
+            "why=drop-cookie: acknowledges no SYN cookie of the last minutes",
             "why=drop-bad-ack: its acknowledgment is outside what can be acknowledged (RFC 5961)",
             "why=drop-not-for-us: not for an address of this stack",
             "why=drop-unhandled: a protocol or packet type that nothing here handles",
             "why=drop-control: a control bit that does not fit the state",
-            "why=drop-memory: too many gaps are open to keep data behind another one",
+            "why=drop-memory: too many gaps are open, or too little memory is left, to keep it",
         ]
     );
 }

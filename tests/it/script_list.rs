@@ -136,6 +136,8 @@ scripts! {
         simultaneous_refused
         syn_ack_retransmit
         syn_again
+        syn_cookie
+        syn_cookie_without_time_stamps
         syn_gives_up
         syn_retransmit
         wrong_ack_in_syn_received

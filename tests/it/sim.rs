@@ -3,6 +3,7 @@
 mod authors;
 mod congestion;
 mod differential;
+mod mtu;
 mod soak;
 
 use std::io;

@@ -1,7 +1,9 @@
 //! Do two stacks, back to back, behave as hosts do?
 
 mod connections;
+mod flood;
 mod host;
 mod hostile;
 mod lan;
+mod memory;
 mod segments;

@@ -181,6 +181,8 @@ const BAD: LinkConfig = LinkConfig {
     corrupt: 10_000_000,
     ecn_threshold: 0,
     ecn_mark: 0,
+    mtu: 0,
+    mtu_icmp: true,
     drop_nth: Vec::new(),
 };
 

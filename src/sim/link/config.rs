@@ -2,6 +2,7 @@
 
 use crate::knob::{
     Knob, ValueError, duration_in, nearest, number, rate, share, show_duration, show_rate, show_share,
+    show_switch, switch,
 };
 use crate::time::Duration;
 use std::fmt;
@@ -30,6 +31,10 @@ pub struct LinkConfig {
     pub ecn_threshold: u32,
     /// Share of the ECN-capable packets that are marked by chance, parts per billion.
     pub ecn_mark: u32,
+    /// The largest packet that passes, bytes; 0 is no limit.
+    pub mtu: u16,
+    /// Whether the sender of a larger one is told by ICMP (in the simulator); without, it is a black hole.
+    pub mtu_icmp: bool,
     /// Packets to lose by number: wire segments with data, counted in each direction from 1.
     pub drop_nth: Vec<u32>,
 }
@@ -46,6 +51,8 @@ impl Default for LinkConfig {
             corrupt: 0,
             ecn_threshold: 0,
             ecn_mark: 0,
+            mtu: 0,
+            mtu_icmp: true,
             drop_nth: Vec::new(),
         }
     }
@@ -64,9 +71,12 @@ impl LinkConfig {
             corrupt,
             ecn_threshold: _,
             ecn_mark,
+            mtu,
+            mtu_icmp: _,
             drop_nth,
         } = self;
         rtt.is_zero()
+            && *mtu == 0
             && bandwidth.is_none()
             && [loss, reorder, duplicate, corrupt, ecn_mark] == [&0; 5]
             && drop_nth.is_empty()
@@ -162,6 +172,24 @@ pub static KNOBS: &[Knob<LinkConfig>] = &[
         set: |c, v| Ok(c.ecn_mark = share(v)?),
     },
     Knob {
+        name: "link.mtu",
+        values: "0|bytes 68..65535",
+        meaning: "drop packets that are larger; 0 drops none",
+        linux: "ip link … mtu, ip route … mtu",
+        rfc: "RFC 1191",
+        get: |c| c.mtu.to_string(),
+        set: |c, v| Ok(c.mtu = if v.trim() == "0" { 0 } else { number(v, 68, 65_535)? }),
+    },
+    Knob {
+        name: "link.mtu_icmp",
+        values: "on|off",
+        meaning: "tell the sender of a packet that is larger than link.mtu (in the simulator); off is a black hole",
+        linux: "",
+        rfc: "RFC 1191 §4, RFC 8201, RFC 2923 §2.1",
+        get: |c| show_switch(c.mtu_icmp),
+        set: |c, v| Ok(c.mtu_icmp = switch(v)?),
+    },
+    Knob {
         name: "link.drop_nth",
         values: "none|N+N+…",
         meaning: "lose the Nth segments that carry data, counted in each direction from 1",
@@ -252,7 +280,7 @@ mod tests {
     #[test]
     fn a_link_is_read_and_written_back() {
         let text = "rtt=100ms,bandwidth=10mbit,queue=50,loss=1%,reorder=0.5%,duplicate=2%,corrupt=0.1%,ecn_threshold=20,\
-                    ecn_mark=3%,drop_nth=6+11";
+                    ecn_mark=3%,mtu=1400,mtu_icmp=off,drop_nth=6+11";
         let link: LinkConfig = text.parse().unwrap();
         assert_eq!(
             link,
@@ -266,6 +294,8 @@ mod tests {
                 corrupt: 1_000_000,
                 ecn_threshold: 20,
                 ecn_mark: 30_000_000,
+                mtu: 1400,
+                mtu_icmp: false,
                 drop_nth: vec![6, 11],
             }
         );
@@ -291,6 +321,7 @@ mod tests {
             "duplicate=1%",
             "corrupt=1%",
             "ecn_mark=1%",
+            "mtu=1400",
             "drop_nth=1",
         ] {
             assert!(!text.parse::<LinkConfig>().unwrap().is_ideal(), "{text}");

@@ -4,7 +4,7 @@ use super::lan::*;
 use tcpglass::segment::{Flags, Segment};
 use tcpglass::stack::{ConnId, Owner, Ready, StackError};
 use tcpglass::stream::{ByteStream, StreamError};
-use tcpglass::tcp::{CloseReason, Event, State};
+use tcpglass::tcp::{CloseReason, Event, State, TimeWaitReuse};
 use tcpglass::time::{Duration, Instant};
 use tcpglass::trace::{Digest, Tracer};
 
@@ -112,6 +112,42 @@ fn ports_run_out_per_destination_and_say_why() {
 }
 
 #[test]
+fn connect_takes_a_port_in_time_wait_when_time_stamps_tell_the_connections_apart() {
+    for (reuse, stamped, after, possible) in [
+        (TimeWaitReuse::On, true, 1000, true),
+        (TimeWaitReuse::On, true, 900, false),
+        (TimeWaitReuse::On, false, 30_000, false),
+        (TimeWaitReuse::Off, true, 30_000, false),
+        (TimeWaitReuse::Loopback, true, 30_000, false),
+    ] {
+        let mut lan = Lan::with(|c| {
+            (c.tcp.ports_first, c.tcp.ports_last) = (40_000, 40_000);
+            (c.tcp.time_wait_reuse, c.tcp.timestamps) = (reuse, stamped);
+        });
+        let (listener, client, server) = lan.connected();
+        let connect = |lan: &mut Lan| lan.a.stack.connect(lan.now, addr(B4, 80), None, None, OWNER);
+        let last = lan.a.stack.conn(client).unwrap().snapshot().iss;
+        lan.a.stack.release(lan.now, client);
+        lan.settle();
+        lan.b.stack.release(lan.now, server);
+        lan.settle();
+        let waiting = StackError::AddrNotAvailable { connections: 0, time_wait: 1 };
+        assert_eq!(connect(&mut lan), Err(waiting), "at once");
+        lan.pass(Duration::from_millis(after));
+        let again = connect(&mut lan);
+        assert_eq!(again.is_ok(), possible, "{reuse:?} {stamped} {after}");
+        if let Ok(again) = again {
+            lan.settle();
+            assert!(lan.a.stack.conn(again).unwrap().snapshot().iss.gt(last + 65_536), "RFC 6191 §2");
+            assert!(lan.b.stack.accept(listener, OWNER).is_some());
+            assert_eq!((lan.a.stack.open_connections(), lan.a.stack.time_waits()), (1, 0));
+        } else {
+            assert_eq!(again, Err(waiting));
+        }
+    }
+}
+
+#[test]
 fn addresses_that_cannot_be_are_refused() {
     let mut lan = Lan::new();
     let nowhere = StackError::AddrNotAvailable { connections: 0, time_wait: 0 };
@@ -161,40 +197,6 @@ fn a_port_that_a_connection_is_opening_from_can_be_listened_on() {
     let another = addr(B4, 81);
     lan.a.hear(lan.now, another, here, Segment { flags: Flags::SYN, ..Segment::default() }, &[]);
     assert_eq!(lan.a.stack.open_connections(), 2, "another peer's is");
-}
-
-#[test]
-fn a_full_backlog_drops_syns_until_there_is_room() {
-    let mut lan = Lan::new();
-    let listener = lan.b.stack.listen(addr(B4, 80), Some(2), OWNER).unwrap();
-    for _ in 0..3 {
-        lan.a.stack.connect(lan.now, addr(B4, 80), None, None, OWNER).unwrap();
-    }
-    lan.settle();
-    assert_eq!(lan.b.lines.count("in drop-backlog"), 1);
-    assert_eq!(lan.b.stack.open_connections(), 2);
-    assert!(lan.b.stack.accept(listener, OWNER).is_some());
-    // The client repeats its SYN.
-    lan.pass(Duration::from_secs(2));
-    assert_eq!(lan.b.stack.open_connections(), 3);
-    assert!(lan.b.stack.accept(listener, OWNER).is_some() && lan.b.stack.accept(listener, OWNER).is_some());
-}
-
-#[test]
-fn half_open_connections_fill_the_backlog_and_are_given_up() {
-    let mut lan = Lan::new();
-    lan.b.stack.listen(addr(B4, 80), Some(4), OWNER).unwrap();
-    // The SYN-ACKs never arrive.
-    lan.passes = |frame| !tcp_of(frame).seg.has(tcpglass::segment::Flags::ACK);
-    for _ in 0..6 {
-        lan.a.stack.connect(lan.now, addr(B4, 80), None, None, OWNER).unwrap();
-    }
-    lan.settle();
-    assert_eq!((lan.b.stack.open_connections(), lan.b.lines.count("in drop-backlog")), (4, 2));
-    lan.pass(Duration::from_secs(600));
-    assert_eq!((lan.b.stack.open_connections(), lan.b.stack.next_deadline()), (0, None));
-    let timed_out = |ready: &Ready| matches!(ready, Ready::Conn(_, Event::Closed(CloseReason::TimedOut)));
-    assert_eq!(lan.a.events().iter().filter(|ready| timed_out(ready)).count(), 6);
 }
 
 #[test]

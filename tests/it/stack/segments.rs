@@ -120,7 +120,7 @@ fn time_wait_acknowledges_the_fin_again_and_starts_anew() {
 
 #[test]
 fn time_wait_survives_resets_and_gives_way_to_a_new_syn() {
-    let mut lan = Lan::new();
+    let mut lan = Lan::with(|c| c.tcp.rfc1337 = true);
     let (theirs, ours) = in_time_wait(&mut lan, false);
     lan.b.hear(lan.now, client(), server(), seg(Flags::RST, theirs, 0), &[]);
     assert_eq!((lan.b.stack.time_waits(), lan.b.sent(lan.now).len()), (1, 0));

@@ -1,0 +1,256 @@
+//! How does a listener come by a connection? SYNs, SYN-ACKs, cookies, and the segment that completes a handshake.
+
+use super::addrs::Flow;
+use super::conns::{About, Frame, Home, write_notes};
+use super::demux::Slot;
+use super::icmp::{Problem, Quoted};
+use super::output::Reply;
+use super::syn_queue::Opening;
+use super::{ListenerId, Ready, Stack, cookies};
+use crate::segment::{Ecn, Flags, Segment};
+use crate::seq::Seq;
+use crate::tcp::{Cause, Cx, DropReason, HalfOpen, Note, Opts, Received, Step, SynCookies, Verdict};
+use crate::time::Instant;
+use crate::trace::Why;
+use crate::wire::Packet;
+use std::sync::Arc;
+
+impl Stack {
+    /// A segment without a connection: a listener's, or nobody's (RFC 9293 §3.10.7.1, §3.10.7.2). `succeeds` is the
+    /// connection in TIME-WAIT that it would take the flow of, and the first number that it may use.
+    pub(super) fn on_stranger(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        packet: &Packet,
+        flow: Flow,
+        succeeds: Option<(u32, Seq)>,
+    ) {
+        let mut seg = packet.seg;
+        if packet.envelope.ecn != Ecn::NotEct {
+            // A SYN that asks for ECN is not ECN-capable itself (RFC 3168 §6.1.1): this field cannot be trusted.
+            seg.flags = Flags(seg.flags.0 & !(Flags::ECE.0 | Flags::CWR.0));
+        }
+        let seg = &seg;
+        let about = About { seg: Some(&packet.seg), ..About::default() };
+        let found = self.listeners.find(flow.local());
+        let Some((id, listener)) = found.and_then(|id| Some((id, self.listeners.get(id)?))) else {
+            self.trace_in(now, frame, about, Why::Dropped(DropReason::NoSocket));
+            return self.refuse(flow, seg);
+        };
+        let (syn, ack, rst) = (seg.has(Flags::SYN), seg.has(Flags::ACK), seg.has(Flags::RST));
+        if ack && !rst {
+            let reason = if !syn && listener.expects_cookie(now) {
+                if self.take_cookie(now, frame, packet, flow, id) {
+                    return;
+                }
+                DropReason::Cookie
+            } else {
+                DropReason::NoSocket
+            };
+            // Acknowledgments of what was never sent get a reset.
+            self.trace_in(now, frame, about, Why::Dropped(reason));
+            return self.refuse(flow, seg);
+        }
+        let cookies = self.tcp.syn_cookies;
+        // Like Linux: who gives up a TIME-WAIT for it costs nothing more, and is surely there.
+        let flooded = succeeds.is_none() && listener.is_flooded();
+        let reason = match () {
+            // Like Linux: a SYN with FIN is no honest beginning.
+            () if rst || !syn || seg.has(Flags::FIN) => Some(DropReason::Control),
+            // Like Linux: no answer. The peer tries again, by then there may be room.
+            () if listener.is_full() => Some(DropReason::Backlog),
+            () if cookies == SynCookies::Off && flooded => Some(DropReason::SynQueue),
+            () => None,
+        };
+        if let Some(reason) = reason {
+            return self.trace_in(now, frame, about, Why::Dropped(reason));
+        }
+        if flooded || cookies == SynCookies::Always && succeeds.is_none() {
+            return self.answer_by_cookie(now, frame, seg, flow, id);
+        }
+        let mut iss = self.secrets.isn(now, &flow);
+        if let Some((index, floor)) = succeeds {
+            self.time_waits.remove(index);
+            iss = iss.max(floor);
+        }
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.opened();
+        }
+        let (cfg, number) = (self.tcp.clone(), self.take_number());
+        let half = self.remember(now, &flow, iss, seg);
+        let opening = Opening { half, cfg, flow, number, listener: id };
+        let state = Some(opening.snapshot(now, &mut self.log));
+        let index = self.syn_queue.insert(opening);
+        self.flows.insert(flow, Slot::HalfOpen(index));
+        let about = About { conn: Some(number), state, ..about };
+        self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
+        self.syn_queue.settle(now, index, &mut self.log);
+    }
+
+    fn remember(&mut self, now: Instant, flow: &Flow, iss: Seq, syn: &Segment) -> HalfOpen {
+        let mtu = self.path_mtus.towards(now, flow.remote().ip(), self.config.mtu);
+        let cx = Cx { now, cfg: &self.tcp, log: &mut self.log };
+        HalfOpen::new(&cx, iss, self.secrets.timestamp_offset(flow), flow.ip_header(), mtu, syn)
+    }
+
+    /// A SYN for which there is no room: the answer is all that is made of it.
+    fn answer_by_cookie(&mut self, now: Instant, frame: &Frame, syn: &Segment, flow: Flow, id: ListenerId) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.sent_cookie(now);
+        }
+        let (cookie, told) = cookies::make(&self.secrets, now, &flow, syn, self.tcp.timestamps);
+        let mut half = self.remember(now, &flow, cookie, &told);
+        let cfg = self.tcp.clone();
+        let (mut seg, _) = half.syn_ack(&mut Cx { now, cfg: &cfg, log: &mut self.log });
+        // The timer that this would have set is nobody's.
+        self.log.drain();
+        if let Some(stamps) = &mut seg.options.timestamps {
+            let clock = cookies::clock(now.as_millis() as u32, &told);
+            stamps.value = clock.wrapping_add(self.secrets.timestamp_offset(&flow));
+        }
+        let about = About { seg: Some(syn), ..About::default() };
+        self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
+        self.reply(flow, seg, Cause::SynCookie, None);
+    }
+
+    /// Makes a connection if the segment acknowledges a cookie; false if it does not.
+    fn take_cookie(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        packet: &Packet,
+        flow: Flow,
+        id: ListenerId,
+    ) -> bool {
+        let offset = self.secrets.timestamp_offset(&flow);
+        let Some(syn) = cookies::check(&self.secrets, now, &flow, &packet.seg, offset) else { return false };
+        if self.listeners.get(id).is_none_or(|listener| listener.is_full()) {
+            let about = About { seg: Some(&packet.seg), ..About::default() };
+            self.trace_in(now, frame, about, Why::Dropped(DropReason::Backlog));
+            return true;
+        }
+        let half = self.remember(now, &flow, packet.seg.ack - 1, &syn);
+        let number = self.take_number();
+        self.log.push(Note::Cookie);
+        let opening = Opening { half, cfg: self.tcp.clone(), flow, number, listener: id };
+        self.complete(now, frame, packet, &opening);
+        true
+    }
+
+    /// A segment for a half-open connection.
+    pub(super) fn on_handshake(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
+        let opening = self.syn_queue.get_mut(index);
+        let (flow, number, id) = (opening.flow, opening.number, opening.listener);
+        let step = opening.with(now, &mut self.log, |half, cx| half.on_segment(cx, &packet.seg));
+        let state = opening.snapshot(now, &mut self.log);
+        let about = About { conn: Some(number), seg: Some(&packet.seg), state: Some(state) };
+        match step {
+            Step::Stays(received) => self.trace_in(now, frame, about, Why::Received(received)),
+            Step::Answers(received, seg, cause) => {
+                self.trace_in(now, frame, about, Why::Received(received));
+                if self.may_answer(now, cause) {
+                    self.reply(flow, seg, cause, Some((number, state)));
+                }
+            }
+            Step::Ends(received) => {
+                self.trace_in(now, frame, about, Why::Received(received));
+                self.forget_opening(now, index);
+                return;
+            }
+            // Like Linux: the SYN-ACK comes again, and with its answer there may be room.
+            Step::Completes if self.listeners.get(id).is_none_or(|listener| listener.is_full()) => {
+                self.trace_in(now, frame, about, Why::Dropped(DropReason::Backlog));
+            }
+            Step::Completes => {
+                let opening = self.end_opening(index);
+                return self.complete(now, frame, packet, &opening);
+            }
+        }
+        self.syn_queue.settle(now, index, &mut self.log);
+    }
+
+    /// The handshake is done: a connection takes its place in the accept queue, and the segment.
+    fn complete(&mut self, now: Instant, frame: &Frame, packet: &Packet, opening: &Opening) {
+        let Opening { half, cfg, flow, number, listener: id } = opening;
+        // The settings may have changed since its SYN came.
+        let opts = match Arc::ptr_eq(cfg, &self.tcp) {
+            true => self.opts.clone(),
+            false => Arc::new(Opts::new(cfg)),
+        };
+        let index = self
+            .add_conn(now, *flow, (Home::Waiting(*id), *number), cfg.clone(), |cx| half.complete(cx, opts));
+        if let Some(listener) = self.listeners.get_mut(*id) {
+            listener.established(index);
+            if !std::mem::replace(&mut listener.told, true) {
+                self.owners.push(listener.owner, Ready::Accept(*id));
+            }
+        }
+        self.on_segment(now, frame, packet, index);
+    }
+
+    /// Takes an entry out of the SYN queue.
+    fn end_opening(&mut self, index: u32) -> Opening {
+        let opening = self.syn_queue.remove(index);
+        if let Some(listener) = self.listeners.get_mut(opening.listener) {
+            listener.ended(opening.half.is_old());
+        }
+        opening
+    }
+
+    /// A handshake has failed.
+    fn forget_opening(&mut self, now: Instant, index: u32) {
+        let opening = self.end_opening(index);
+        write_notes(&mut self.log, &mut self.tracer, now, opening.number, &opening.flow);
+        self.flows.remove(&opening.flow);
+    }
+
+    /// The timer of a half-open connection may have expired.
+    pub(super) fn on_syn_ack_due(&mut self, now: Instant, index: u32) {
+        let opening = self.syn_queue.get_mut(index);
+        let listener = self.listeners.get_mut(opening.listener);
+        let retries = opening.cfg.synack_retries;
+        let patience = listener.as_ref().map_or(0, |listener| listener.patience(retries));
+        let was_old = opening.half.is_old();
+        if !opening.with(now, &mut self.log, |half, cx| half.on_timeout(cx, patience)) {
+            return self.forget_opening(now, index);
+        }
+        if let Some(listener) = listener
+            && !was_old
+            && opening.half.is_old()
+        {
+            listener.aged();
+        }
+        self.syn_queue.settle(now, index, &mut self.log);
+    }
+
+    /// The SYN-ACK of a half-open connection, which leaves now; what it notes is left in the log.
+    pub(super) fn syn_ack(&mut self, now: Instant, index: u32) -> Reply {
+        let opening = self.syn_queue.get_mut(index);
+        let (flow, number) = (opening.flow, opening.number);
+        let (seg, cause) = opening.with(now, &mut self.log, |half, cx| half.syn_ack(cx));
+        let about = Some((number, opening.snapshot(now, &mut self.log)));
+        self.syn_queue.settle(now, index, &mut self.log);
+        Reply { flow, seg, cause, about }
+    }
+
+    /// RFC 9293 §3.9.2.2 would end a half-open connection by a hard error; anyone who guesses its number could then.
+    pub(super) fn on_icmp_error_half_open(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        quoted: Quoted,
+        index: u32,
+        said: &str,
+    ) {
+        let opening = self.syn_queue.get_mut(index);
+        if let Problem::TooBig(mtu) = quoted.problem
+            && quoted.seq == opening.half.iss()
+        {
+            opening.half.on_path_mtu(mtu);
+        }
+        let state = Some(opening.snapshot(now, &mut self.log));
+        let about = About { conn: Some(opening.number), seg: None, state };
+        self.trace_in(now, frame, about, Why::Host { word: "icmp", text: said });
+    }
+}

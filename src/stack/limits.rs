@@ -1,0 +1,118 @@
+//! How much of what all connections share is left? Memory, and challenge ACKs per second.
+
+use super::isn::Secrets;
+use crate::tcp::{Config, Pressure, Surroundings};
+use crate::time::Instant;
+
+/// What the connections of a stack share.
+pub(super) struct Limits {
+    /// Bytes of buffer memory that connections hold.
+    memory: u64,
+    /// Memory has become short, and is until it is half free again.
+    short: bool,
+    /// The second that `challenges` is about, and how many are left in it.
+    second: u64,
+    challenges: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { memory: 0, short: false, second: u64::MAX, challenges: 0 }
+    }
+}
+
+impl Limits {
+    /// A connection that held `before` bytes of buffers holds `after`.
+    pub fn account(&mut self, before: u32, after: u32, limit: Option<u64>) {
+        self.memory = self.memory - u64::from(before) + u64::from(after);
+        // Like Linux' tcp_mem: pressure begins at two thirds of the most and ends at half of it.
+        self.short = limit.is_some_and(|most| {
+            let threshold = if self.short { most / 2 } else { most / 3 * 2 };
+            self.memory > threshold
+        });
+    }
+
+    /// Bytes of buffer memory that connections hold.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// What a connection has to know now.
+    pub fn surroundings(&mut self, now: Instant, cfg: &Config, secrets: &Secrets) -> Surroundings {
+        let pressure = match cfg.memory {
+            Some(most) if self.memory >= most => Pressure::Spent,
+            _ if self.short => Pressure::Short,
+            _ => Pressure::Calm,
+        };
+        Surroundings { pressure, challenges: self.may_challenge(now, cfg, secrets) }
+    }
+
+    /// Whether one more challenge ACK may be sent in this second: half of the limit and a secret number up to all of it, so that nobody
+    /// can tell by what is left of it how many were spent on others (RFC 5961 §7, CVE-2016-5696).
+    pub fn may_challenge(&mut self, now: Instant, cfg: &Config, secrets: &Secrets) -> bool {
+        let Some(limit) = cfg.challenge_limit else { return true };
+        let second = now.as_millis() / 1000;
+        if second != self.second {
+            let limit = limit.min(u32::MAX / 2);
+            let jitter = secrets.of_second(second) % u64::from(limit.max(1));
+            (self.second, self.challenges) = (second, limit.div_ceil(2) + jitter as u32);
+        }
+        self.challenges > 0
+    }
+
+    /// A challenge ACK is sent.
+    pub fn challenged(&mut self, cfg: &Config) {
+        if cfg.challenge_limit.is_some() {
+            self.challenges = self.challenges.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Duration;
+
+    #[test]
+    fn pressure_begins_at_two_thirds_and_ends_at_half() {
+        let cfg = Config { memory: Some(900), ..Config::linux() };
+        let mut limits = Limits::default();
+        let mut held = 0;
+        for (bytes, pressure) in [
+            (600, Pressure::Calm),
+            (601, Pressure::Short),
+            (451, Pressure::Short),
+            (450, Pressure::Calm),
+            (899, Pressure::Short),
+            (900, Pressure::Spent),
+            (0, Pressure::Calm),
+        ] {
+            limits.account(std::mem::replace(&mut held, bytes), bytes, cfg.memory);
+            assert_eq!(
+                limits.surroundings(Instant::ZERO, &cfg, &Secrets::new(1)).pressure,
+                pressure,
+                "{bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn challenges_per_second_are_limited_and_nobody_knows_to_how_many() {
+        let cfg = Config { challenge_limit: Some(100), ..Config::linux() };
+        let (mut limits, secrets) = (Limits::default(), Secrets::new(3));
+        let mut counts = Vec::new();
+        for second in 0..50 {
+            let now = Instant::from_millis(500) + Duration::from_secs(second);
+            let mut count = 0;
+            while limits.may_challenge(now, &cfg, &secrets) {
+                limits.challenged(&cfg);
+                count += 1;
+            }
+            counts.push(count);
+        }
+        assert!(counts.iter().all(|n| (50..150).contains(n)), "{counts:?}");
+        counts.sort_unstable();
+        counts.dedup();
+        assert!(counts.len() > 20, "{counts:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Which handshakes have begun, and which is due for what?
+
+use super::ListenerId;
+use super::addrs::Flow;
+use super::dirty::Dirty;
+use super::timers::Timers;
+use crate::tcp::{self, Cx, HalfOpen, Log, Snapshot};
+use crate::time::Instant;
+use slab::Slab;
+use std::sync::Arc;
+
+/// A half-open connection of a listener's and its place in the stack: there may be a backlog's worth for each listener,
+/// all of them forged.
+pub(super) struct Opening {
+    pub half: HalfOpen,
+    /// The settings as they were when its SYN came.
+    pub cfg: Arc<tcp::Config>,
+    pub flow: Flow,
+    /// The connection's number in the trace.
+    pub number: u32,
+    pub listener: ListenerId,
+}
+
+const _: () = assert!(size_of::<Opening>() <= 160);
+
+impl Opening {
+    /// Calls into it.
+    pub fn with<R>(&mut self, now: Instant, log: &mut Log, f: impl FnOnce(&mut HalfOpen, &mut Cx) -> R) -> R {
+        f(&mut self.half, &mut Cx { now, cfg: &self.cfg, log })
+    }
+
+    pub fn snapshot(&self, now: Instant, log: &mut Log) -> Snapshot {
+        self.half.snapshot(&Cx { now, cfg: &self.cfg, log })
+    }
+}
+
+/// All of them, their timers and who waits to send its SYN-ACK.
+#[derive(Default)]
+pub(super) struct SynQueue {
+    openings: Slab<Opening>,
+    timers: Timers,
+    dirty: Dirty,
+}
+
+impl SynQueue {
+    pub fn insert(&mut self, opening: Opening) -> u32 {
+        self.openings.insert(opening) as u32
+    }
+
+    pub fn get(&self, index: u32) -> &Opening {
+        &self.openings[index as usize]
+    }
+
+    pub fn get_mut(&mut self, index: u32) -> &mut Opening {
+        &mut self.openings[index as usize]
+    }
+
+    /// What follows every call into one: its timer, and its turn to send.
+    pub fn settle(&mut self, now: Instant, index: u32, log: &mut Log) {
+        let opening = &self.openings[index as usize];
+        let at = opening.half.next_deadline(&Cx { now, cfg: &opening.cfg, log });
+        self.timers.set(index, at);
+        if opening.half.wants_syn_ack() {
+            self.dirty.mark(index);
+        }
+    }
+
+    pub fn remove(&mut self, index: u32) -> Opening {
+        self.timers.remove(index);
+        self.openings.remove(index as usize)
+    }
+
+    /// Takes the first whose timer may be due.
+    pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
+        self.timers.pop_due(now)
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.first()
+    }
+
+    pub fn has_output(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Takes the next that has a SYN-ACK to send; what ended meanwhile has none.
+    pub fn pop_sender(&mut self) -> Option<u32> {
+        while let Some(index) = self.dirty.pop() {
+            if self.openings.get(index as usize).is_some_and(|opening| opening.half.wants_syn_ack()) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// It could not send now.
+    pub fn put_back(&mut self, index: u32) {
+        self.dirty.put_back(index);
+    }
+
+    pub fn len(&self) -> usize {
+        self.openings.len()
+    }
+
+    /// Those of a listener that ends: a rare call that looks at all.
+    pub fn of(&self, id: ListenerId) -> Vec<u32> {
+        let theirs = self.openings.iter().filter(|(_, opening)| opening.listener == id);
+        theirs.map(|(index, _)| index as u32).collect()
+    }
+}

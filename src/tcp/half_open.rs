@@ -1,0 +1,292 @@
+//! What is a connection before its handshake is done? SYN-RECEIVED after a passive open, in less than a hundred bytes.
+//!
+//! Whoever sends SYNs costs us no buffer, no congestion control and no allocation: a [`Conn`] is made when the third
+//! segment of the handshake has come (RFC 4987 §3.4).
+
+use super::cause::{AckNowWhy, Blocked, Cause, Received, RstWhy, Snapshot, Verdict};
+use super::config::WindowScale;
+use super::conn::{Conn, Cx, Opts, default_mss, own_mss, scale_shift};
+use super::ecn::Ecn;
+use super::input::fits_window;
+use super::log::Note;
+use super::state::{CloseReason, State};
+use super::timeout::least_mtu;
+use super::window::Window;
+use crate::dropped::DropReason;
+use crate::segment::{Flags, Options, Segment, Timestamps};
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+use std::sync::Arc;
+
+/// A connection in SYN-RECEIVED that a listener opened.
+///
+/// Its owner asks [`wants_syn_ack`](HalfOpen::wants_syn_ack) after each call and sends [`syn_ack`](HalfOpen::syn_ack).
+#[derive(Clone, Debug)]
+pub struct HalfOpen {
+    iss: Seq,
+    irs: Seq,
+    ts_offset: u32,
+    /// TS.Recent, if both sides want time stamps.
+    ts_recent: Option<u32>,
+    ip_header: u16,
+    mtu: u16,
+    mss: Option<u16>,
+    /// The peer's shift, if both sides scale their windows.
+    shift: Option<u8>,
+    /// Ours, and the window that we offer.
+    own_shift: u8,
+    window: u16,
+    sack: bool,
+    /// Both ends take part in ECN (RFC 3168 §6.1.1).
+    ecn: bool,
+    /// A SYN-ACK is due.
+    due: bool,
+    /// How often it was sent, and how often because nobody answered.
+    sent: u8,
+    retries: u8,
+    sent_at: Instant,
+    since: Instant,
+    /// When the last SYN-ACK is overdue.
+    expires: Option<Instant>,
+    /// Before, nothing doubtful is answered again (RFC 5961 §7).
+    quiet_until: Instant,
+}
+
+const _: () = assert!(size_of::<HalfOpen>() < 100);
+
+/// What a segment for a half-open connection leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Nothing changes, a SYN-ACK may be due again.
+    Stays(Received),
+    /// Nothing changes, and this is sent back.
+    Answers(Received, Segment, Cause),
+    /// The peer has taken its SYN back.
+    Ends(Received),
+    /// The handshake is done: [`HalfOpen::complete`] makes the connection, which takes the segment.
+    Completes,
+}
+
+impl HalfOpen {
+    /// From a SYN that was acceptable to a listener; the arguments are those of [`Conn::accept`].
+    pub fn new(cx: &Cx, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, syn: &Segment) -> HalfOpen {
+        let Options { mss, window_scale, sack_permitted, timestamps, .. } = syn.options;
+        let ts_recent = timestamps.filter(|_| cx.cfg.timestamps).map(|t| t.value);
+        let shift = window_scale.filter(|_| cx.cfg.window_scale != WindowScale::Off);
+        let mut buffer = Window::new(&Opts::new(cx.cfg), cx.cfg.recv_tuning);
+        let own_shift = shift.map_or(0, |_| scale_shift(cx.cfg, buffer.largest()));
+        let stamps = if ts_recent.is_some() { 12 } else { 0 };
+        let window = buffer.first(u32::from(own_mss(cx.cfg.mss, mtu, ip_header)) - stamps, own_shift);
+        HalfOpen {
+            iss,
+            irs: syn.seq,
+            ts_offset,
+            ts_recent,
+            ip_header,
+            mtu,
+            mss,
+            shift,
+            own_shift,
+            // No shift applies to it (RFC 7323 §2.2).
+            window: window.min(65_535) as u16,
+            sack: sack_permitted && cx.cfg.sack,
+            ecn: Ecn::agreed(cx.cfg, false, syn),
+            due: true,
+            sent: 0,
+            retries: 0,
+            sent_at: cx.now,
+            since: cx.now,
+            expires: None,
+            quiet_until: Instant::ZERO,
+        }
+    }
+
+    /// The initial send sequence number.
+    pub fn iss(&self) -> Seq {
+        self.iss
+    }
+
+    /// Whether [`syn_ack`](HalfOpen::syn_ack) has to be sent.
+    pub fn wants_syn_ack(&self) -> bool {
+        self.due
+    }
+
+    /// Whether a SYN-ACK went unanswered.
+    pub fn is_old(&self) -> bool {
+        self.retries > 0
+    }
+
+    /// The SYN-ACK, which leaves now. What it offers is what both sides want: RFC 9293 §3.7.1 (MUST-14), RFC 7323 §2.2,
+    /// §3.2, RFC 2018 §2.
+    pub fn syn_ack(&mut self, cx: &mut Cx) -> (Segment, Cause) {
+        let cause = Cause::SynAck { nth: self.sent };
+        (self.due, self.sent, self.sent_at) = (false, self.sent.saturating_add(1), cx.now);
+        // An answer to a SYN that came again does not put the timer off.
+        if self.expires.is_none() {
+            let rto = self.rto(cx);
+            self.expires = Some(cx.now + rto);
+            cx.log.push(Note::RtoTimer { rto });
+        }
+        let options = Options {
+            mss: Some(own_mss(cx.cfg.mss, self.mtu, self.ip_header)),
+            window_scale: self.shift.map(|_| self.own_shift),
+            sack_permitted: self.sack,
+            timestamps: self.timestamps(cx.now),
+            ..Options::default()
+        };
+        let seg = Segment {
+            seq: self.iss,
+            ack: self.irs + 1,
+            flags: Flags::SYN | Flags::ACK | if self.ecn { Flags::ECE } else { Flags::NONE },
+            window: self.window,
+            options,
+            ..Segment::default()
+        };
+        (seg, cause)
+    }
+
+    fn timestamps(&self, now: Instant) -> Option<Timestamps> {
+        let value = (now.as_millis() as u32).wrapping_add(self.ts_offset);
+        self.ts_recent.map(|echo| Timestamps { value, echo })
+    }
+
+    fn rto(&self, cx: &Cx) -> Duration {
+        cx.cfg.rto_initial.saturating_mul(1 << self.retries.min(20)).min(cx.cfg.rto_max)
+    }
+
+    /// When [`on_timeout`](HalfOpen::on_timeout) is due.
+    pub fn next_deadline(&self, cx: &Cx) -> Option<Instant> {
+        let user = cx.cfg.user_timeout.map(|limit| self.since + limit);
+        [self.expires, user].into_iter().flatten().min()
+    }
+
+    /// The SYN-ACK is overdue; false if it is not sent again, more than `retries` times. R2 for SYNs: RFC 9293 §3.8.3
+    /// (MUST-22).
+    pub fn on_timeout(&mut self, cx: &mut Cx, retries: u8) -> bool {
+        let bored = cx.cfg.user_timeout.is_some_and(|limit| self.since + limit <= cx.now);
+        if !bored && self.expires.is_none_or(|at| at > cx.now) {
+            return true;
+        }
+        if bored || self.retries >= retries {
+            cx.log.push(Note::State { from: State::SynReceived, to: State::Closed });
+            cx.log.push(Note::Closed { reason: CloseReason::TimedOut });
+            return false;
+        }
+        self.retries += 1;
+        (self.due, self.expires) = (true, None);
+        true
+    }
+
+    /// RFC 9293 §3.10.7.4 for SYN-RECEIVED, with the answers of RFC 5961.
+    pub fn on_segment(&mut self, cx: &mut Cx, seg: &Segment) -> Step {
+        let dropped = |reason| Received::new(Verdict::Drop(reason));
+        let (syn, ack, rst) = (seg.has(Flags::SYN), seg.has(Flags::ACK), seg.has(Flags::RST));
+        if syn && !ack && !rst && seg.seq == self.irs {
+            // The peer has not seen our SYN-ACK, or it is a flood that would have it sent over and over.
+            self.due |= self.may_answer(cx);
+            return Step::Stays(Received::new(Verdict::Duplicate));
+        }
+        let nxt = self.irs + 1;
+        if let (Some(recent), Some(t)) = (self.ts_recent, seg.options.timestamps)
+            && !rst
+            && (t.value.wrapping_sub(recent) as i32) < 0
+        {
+            return self.challenge(cx, dropped(DropReason::Paws), AckNowWhy::Duplicate);
+        }
+        if !fits_window(seg, nxt, self.window.into()) {
+            if rst {
+                return Step::Stays(dropped(DropReason::Window));
+            }
+            let old = seg.end().le(nxt);
+            let received = if old { Received::new(Verdict::Old) } else { dropped(DropReason::Window) };
+            return self.challenge(
+                cx,
+                received,
+                if syn { AckNowWhy::Challenge } else { AckNowWhy::Duplicate },
+            );
+        }
+        // Who opened passively goes back to LISTEN: RFC 9293 §3.5 (MUST-11), §3.10.7.4; RFC 5961 §3.2.
+        match (rst, syn, ack) {
+            (true, ..) if seg.seq != nxt => {
+                self.challenge(cx, dropped(DropReason::Control), AckNowWhy::Challenge)
+            }
+            (true, ..) => {
+                cx.log.push(Note::State { from: State::SynReceived, to: State::Closed });
+                cx.log.push(Note::Closed { reason: CloseReason::Reset });
+                Step::Ends(Received::new(Verdict::InOrder))
+            }
+            (_, true, _) => self.challenge(cx, dropped(DropReason::Control), AckNowWhy::Challenge),
+            (_, _, false) => Step::Stays(dropped(DropReason::Control)),
+            _ if seg.ack != self.iss + 1 => {
+                let reset = Segment { seq: seg.ack, flags: Flags::RST, ..Segment::default() };
+                Step::Answers(dropped(DropReason::BadAck), reset, Cause::Rst(RstWhy::BadAck))
+            }
+            _ => Step::Completes,
+        }
+    }
+
+    fn may_answer(&mut self, cx: &Cx) -> bool {
+        let may = cx.now >= self.quiet_until;
+        if may {
+            self.quiet_until = cx.now + cx.cfg.challenge_interval;
+        }
+        may
+    }
+
+    /// Where we are, for a segment that does not fit; not too often.
+    fn challenge(&mut self, cx: &Cx, received: Received, why: AckNowWhy) -> Step {
+        if !self.may_answer(cx) {
+            return Step::Stays(received);
+        }
+        let seg = Segment {
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: Flags::ACK,
+            window: self.window >> self.own_shift,
+            options: Options { timestamps: self.timestamps(cx.now), ..Options::default() },
+            ..Segment::default()
+        };
+        Step::Answers(received, seg, Cause::AckNow(why))
+    }
+
+    /// The connection, in SYN-RECEIVED, for [`Conn::on_segment`] with the segment that completes the handshake.
+    pub fn complete(&self, cx: &mut Cx, opts: Arc<Opts>) -> Conn {
+        let options = Options {
+            mss: self.mss,
+            window_scale: self.shift,
+            sack_permitted: self.sack,
+            timestamps: self.ts_recent.map(|value| Timestamps { value, echo: 0 }),
+            ..Options::default()
+        };
+        let asks = if self.ecn { Flags::ECE | Flags::CWR } else { Flags::NONE };
+        let syn = Segment { seq: self.irs, flags: Flags::SYN | asks, options, ..Segment::default() };
+        let mut conn = Conn::accept(cx, self.iss, self.ts_offset, self.ip_header, self.mtu, &syn, opts);
+        conn.intents.syn = false;
+        (conn.syns, conn.syn_sent_at) = (self.sent, self.sent_at);
+        conn
+    }
+
+    /// ICMP: the path carries packets of `mtu` bytes only.
+    pub fn on_path_mtu(&mut self, mtu: u16) {
+        self.mtu = self.mtu.min(mtu.max(least_mtu(self.ip_header)));
+    }
+
+    /// The numbers for the trace.
+    pub fn snapshot(&self, cx: &Cx) -> Snapshot {
+        Snapshot {
+            state: State::SynReceived,
+            iss: self.iss,
+            irs: self.irs,
+            // What a connection begins with before it knows the peer's MSS.
+            cwnd: cx.cfg.init_cwnd.saturating_mul(default_mss(self.ip_header).into()),
+            ssthresh: u32::MAX,
+            flight: 1,
+            srtt: None,
+            rto: self.rto(cx),
+            rwnd: 0,
+            unsent: 0,
+            ecn: self.ecn.then_some(0),
+            limit: Blocked::Handshake,
+        }
+    }
+}

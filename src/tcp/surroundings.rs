@@ -1,0 +1,29 @@
+//! What does a connection have to know of all the others? How much memory is left, and whether challenges are.
+
+/// How short memory is for all connections together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub enum Pressure {
+    /// There is enough.
+    #[default]
+    Calm,
+    /// It gets short: no window grows, nothing new is kept beyond a gap.
+    Short,
+    /// There is none left: what is not the next byte for an empty buffer is dropped, and nobody writes more than
+    /// what fits into the memory already held.
+    Spent,
+}
+
+/// The state of the whole stack, as far as it concerns a connection; its owner says so before it calls into it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Surroundings {
+    /// How short memory is.
+    pub pressure: Pressure,
+    /// Whether another challenge ACK may be sent in this second (RFC 5961 §7).
+    pub challenges: bool,
+}
+
+impl Default for Surroundings {
+    fn default() -> Surroundings {
+        Surroundings { pressure: Pressure::Calm, challenges: true }
+    }
+}
