@@ -237,7 +237,7 @@ fn what_is_not_there_is_refused_by_name_and_line() {
         ("`sysctl -w net.ipv4.tcp_congestion_control=bbr`", "sysctl net.ipv4.tcp_congestion_control=bbr"),
         ("`sysctl -a`", "the command `sysctl -a`"),
         ("0 %{ import os }%", "the Python statement `import os`"),
-        ("0 %{ assert tcpi_ca_state == 0 }%", "tcpi_ca_state in an assertion"),
+        ("0 %{ assert tcpi_colour == 0 }%", "tcpi_colour in an assertion"),
     ];
     for (script, what) in table {
         let outcome = outcome(script);
