@@ -487,21 +487,21 @@ pub static KNOBS: &[Knob<Config>] = &[
     },
     Knob {
         name: "tcp.slow_start_after_idle",
-        values: "off|halve|initial",
-        meaning: "after an idle period longer than the RTO keep the window, halve it for each RTO, or begin anew",
+        values: "off|halve|on",
+        meaning: "after an idle period longer than the RTO: keep the window, halve it for each RTO, or begin anew",
         linux: "net.ipv4.tcp_slow_start_after_idle (halve)",
         rfc: "RFC 5681 §4.1, RFC 2861",
         get: |c| match c.slow_start_after_idle {
             IdleRestart::Off => "off".into(),
             IdleRestart::Halve => "halve".into(),
-            IdleRestart::Initial => "initial".into(),
+            IdleRestart::Initial => "on".into(),
         },
         set: |c, v| {
             c.slow_start_after_idle = match v.trim() {
                 "off" => IdleRestart::Off,
                 "halve" => IdleRestart::Halve,
-                "initial" => IdleRestart::Initial,
-                _ => return Err(ValueError(format!("{v:?} is none of off, halve, initial"))),
+                "on" => IdleRestart::Initial,
+                _ => return Err(ValueError(format!("{v:?} is none of off, halve, on"))),
             };
             Ok(())
         },
