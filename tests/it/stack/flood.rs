@@ -65,13 +65,16 @@ fn a_flood_of_100_000_syns_takes_a_bounded_memory_and_leaves_room() {
 
 #[test]
 fn a_connection_made_from_a_cookie_has_every_option_that_time_stamps_tell() {
-    for (stamped, scaled) in [(true, true), (false, false)] {
+    // Whether both use time stamps: the peer does not, or we do not.
+    for (theirs, ours) in [(true, true), (false, true), (true, false)] {
+        let stamped = theirs && ours;
         let mut lan = Lan::with(|c| {
             c.tcp.syn_cookies = SynCookies::Always;
+            c.tcp.timestamps = ours;
             c.tcp.recv_buffer = 60_000;
         });
         let listener = lan.b.stack.listen(server(), None, OWNER).unwrap();
-        let timestamps = stamped.then_some(Timestamps { value: 5, echo: 0 });
+        let timestamps = theirs.then_some(Timestamps { value: 5, echo: 0 });
         let options = Options {
             mss: Some(1400),
             window_scale: Some(3),
@@ -83,7 +86,10 @@ fn a_connection_made_from_a_cookie_has_every_option_that_time_stamps_tell() {
         let answer = lan.b.segments(lan.now)[0];
         assert_eq!(lan.b.stack.open_connections(), 0, "nothing is remembered");
         assert_eq!(lan.b.lines.take(), ["in in-order", "out syn-cookie"]);
-        assert_eq!((answer.options.sack_permitted, answer.options.window_scale.is_some()), (stamped, scaled));
+        assert_eq!(
+            (answer.options.sack_permitted, answer.options.window_scale.is_some()),
+            (stamped, stamped)
+        );
         let echo = answer.options.timestamps.map(|t| Timestamps { value: 6, echo: t.value });
         let options = Options { timestamps: echo, ..Options::default() };
         let (seq, ack) = (syn(1).seq + 1, answer.seq + 1);
@@ -91,7 +97,7 @@ fn a_connection_made_from_a_cookie_has_every_option_that_time_stamps_tell() {
         lan.now += Duration::from_secs(59);
         lan.b.hear(lan.now, forged(1), server(), ack, b"");
         let id = lan.b.stack.accept(listener, OWNER).unwrap().id;
-        assert_eq!(lan.b.stack.conn(id).unwrap().snapshot().rwnd, if scaled { 64_000 } else { 8000 });
+        assert_eq!(lan.b.stack.conn(id).unwrap().snapshot().rwnd, if stamped { 64_000 } else { 8000 });
         // A gap, which SACK reports where it was agreed on.
         lan.b.hear(lan.now, forged(1), server(), Segment { seq: seq + 10, ..ack }, b"later");
         let gap = lan.b.segments(lan.now)[0];
@@ -265,5 +271,30 @@ fn a_closed_connection_gives_up_sooner_than_an_open_one() {
         }
         lan.pass(Duration::from_secs(200));
         assert_eq!(lan.b.stack.open_connections(), left);
+    }
+}
+
+#[test]
+fn after_a_lost_acknowledgment_of_a_cookie_the_data_behind_it_makes_the_connection() {
+    for timestamps in [true, false] {
+        let mut lan = Lan::with(|c| {
+            c.tcp.syn_cookies = SynCookies::Always;
+            c.tcp.timestamps = timestamps;
+        });
+        let listener = lan.b.stack.listen(server(), None, OWNER).unwrap();
+        // Bare acknowledgments are lost.
+        lan.passes = |frame| {
+            let seg = tcp_of(frame).seg;
+            seg.flags != Flags::ACK || seg.len > 0
+        };
+        let client = lan.a.stack.connect(lan.now, server(), None, None, OWNER).unwrap();
+        lan.settle();
+        assert_eq!(lan.a.stack.conn(client).unwrap().state(), State::Established);
+        assert_eq!(lan.b.stack.open_connections(), 0);
+        lan.passes = |_| true;
+        write(&mut lan.a.stack, lan.now, client, &[5; 10_000]);
+        lan.settle();
+        let id = lan.b.stack.accept(listener, OWNER).expect("the data carries the acknowledgment").id;
+        assert_eq!(read(&mut lan.b.stack, lan.now, id).unwrap(), [5; 10_000]);
     }
 }

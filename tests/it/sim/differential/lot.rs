@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tcpglass::settings::{Profile, Settings, table};
 
 /// What is tried of the knobs that are no switches; of a switch all positions are.
-const VALUES: [(&str, &[&str]); 12] = [
+const VALUES: [(&str, &[&str]); 13] = [
     ("tcp.ack_delay", &["0", "10ms", "200ms", "499ms"]),
     ("tcp.ack_every", &["1", "3", "8"]),
     ("tcp.quickack", &["0", "1", "255"]),
@@ -20,6 +20,9 @@ const VALUES: [(&str, &[&str]); 12] = [
     ("tcp.slow_start_limit", &["1", "2"]),
     ("tcp.recv_buffer", &["700", "3000", "16KiB", "64KiB", "1MiB"]),
     ("tcp.send_buffer", &["700", "3000", "16KiB", "64KiB", "1MiB"]),
+    // Not always: what answers by a cookie sends it once, so a client that lost its ACK and waits for the server to speak
+    // waits for ever (RFC 4987 §3.6). `stack::flood` has cookies and clients that speak.
+    ("tcp.syn_cookies", &["off", "full"]),
 ];
 
 /// The faults of a network and their extents.
