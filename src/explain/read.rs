@@ -182,7 +182,7 @@ fn stated<'a>(packet: &'a EnhancedPacketBlock<'_>) -> Option<Stated<'a>> {
     });
     let why = comments.find_map(|text| text.strip_prefix("why="))?;
     let why = why.split([':', ' ']).next().filter(|w| !w.is_empty() && w.len() <= 40)?;
-    let limit = comments.find_map(|text| text.rsplit_once(" limit=")).map(|(_, word)| word);
+    let limit = comments.find_map(|text| text.split(' ').find_map(|pair| pair.strip_prefix("limit=")));
     // Bits 0 and 1 of the flags: 1 inbound, 2 outbound.
     let sent =
         packet.options.iter().any(|o| matches!(o, EnhancedPacketOption::Flags(flags) if flags & 3 == 2));

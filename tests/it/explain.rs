@@ -146,6 +146,16 @@ fn header_and_body_in_two_writes_meet_nagle_and_the_delayed_ack() {
 }
 
 #[test]
+fn the_example_of_the_captures_is_explained_by_its_own_words() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/nagle_delayed_ack.pcapng");
+    for infer in [false, true] {
+        let file = std::fs::File::open(&file).unwrap();
+        let summary = explain(file, Options { infer, ..Options::default() }).unwrap();
+        assert_eq!(found(&summary), [("nagle-delayed-ack", 220)], "infer: {infer}");
+    }
+}
+
+#[test]
 fn without_nagle_nothing_is_found_in_the_same_exchange() {
     let cfg = Config { nagle: Nagle::Off, ..linux() };
     let mut scene = Scene::new("rtt=10ms", &cfg, &cfg);
