@@ -64,7 +64,7 @@ pub(super) fn clean(window: &str) -> [(&str, &str); 12] {
         ("tcp.congestion", "newreno"),
         ("tcp.hystart", "off"),
         ("tcp.slow_start_limit", "off"),
-        ("tcp.slow_start_after_idle", "initial"),
+        ("tcp.slow_start_after_idle", "on"),
         ("tcp.recv_buffer", "1GiB"),
         ("tcp.send_buffer", "1GiB"),
         ("tcp.window_scale", "auto"),
