@@ -3,6 +3,7 @@
 
 use super::flags;
 use super::machine::{AF_INET, AF_INET6, Answer, Errno, Machine, Request};
+use crate::script::errqueue::Notice;
 use crate::script::sockopts::Value;
 use crate::time::Duration;
 use libc::{
@@ -358,6 +359,11 @@ unsafe extern "C" fn recvmsg(userdata: *mut c_void, fd: c_int, msg: *mut msghdr,
     let call = |m: &Machine| {
         // SAFETY: see above.
         let msg = unsafe { msg.as_mut() }.ok_or(EFAULT)?;
+        if flags & libc::MSG_ERRQUEUE != 0 {
+            let notice = m.notice(fd.into())?;
+            // SAFETY: packetdrill's own message.
+            return unsafe { explain(msg, &notice, m.is_v6(fd.into())) };
+        }
         // SAFETY: see above.
         let (count, inq) = unsafe { receive(m, fd, vector(msg.msg_iov, msg.msg_iovlen)?, flags)? };
         msg.msg_flags = 0;
@@ -382,6 +388,62 @@ unsafe extern "C" fn recvmsg(userdata: *mut c_void, fd: c_int, msg: *mut msghdr,
     };
     // SAFETY: see above.
     unsafe { enter(userdata, call) as ssize_t }
+}
+
+/// Writes a message of the error queue as control messages.
+///
+/// # Safety
+/// The message's control buffer is as long as it says.
+unsafe fn explain(msg: &mut msghdr, notice: &Notice, v6: bool) -> Result<i64, Errno> {
+    let mut controls = Vec::new();
+    msg.msg_flags = libc::MSG_ERRQUEUE;
+    if let Notice::Stamp { at, packet, .. } = notice {
+        if let Some(at) = at {
+            // Three times: the first is the software's.
+            let micros = at.as_micros() as i64;
+            let times = [micros / 1_000_000, micros % 1_000_000 * 1000, 0, 0, 0, 0];
+            let data: Vec<u8> = times.iter().flat_map(|n| n.to_ne_bytes()).collect();
+            controls.push((libc::SOL_SOCKET, libc::SO_TIMESTAMPING, data));
+        }
+        if *packet {
+            msg.msg_flags |= libc::MSG_TRUNC;
+        }
+    }
+    let [errno, origin, kind, code, info, data] = notice.extended();
+    let mut error = (errno as u32).to_ne_bytes().to_vec();
+    error.extend([origin as u8, kind as u8, code as u8, 0]);
+    error.extend((info as u32).to_ne_bytes());
+    error.extend((data as u32).to_ne_bytes());
+    // An address follows, which nobody has.
+    let address = if v6 { mem::size_of::<libc::sockaddr_in6>() } else { mem::size_of::<libc::sockaddr_in>() };
+    error.resize(error.len() + address, 0);
+    controls.push(if v6 {
+        (libc::SOL_IPV6, libc::IPV6_RECVERR, error)
+    } else {
+        (libc::SOL_IP, libc::IP_RECVERR, error)
+    });
+    let room = if msg.msg_control.is_null() { 0 } else { msg.msg_controllen };
+    let mut used = 0;
+    for (level, kind, data) in controls {
+        // SAFETY: both only calculate.
+        let (space, len) =
+            unsafe { (libc::CMSG_SPACE(data.len() as c_uint), libc::CMSG_LEN(data.len() as c_uint)) };
+        if used + space as usize > room {
+            msg.msg_flags |= libc::MSG_CTRUNC;
+            break;
+        }
+        let head = libc::cmsghdr { cmsg_len: len as usize, cmsg_level: level, cmsg_type: kind };
+        // SAFETY: there is room for a header and the data behind `used`.
+        unsafe {
+            let at = msg.msg_control.cast::<u8>().add(used);
+            at.cast::<libc::cmsghdr>().write_unaligned(head);
+            let start = len as usize - data.len();
+            ptr::copy_nonoverlapping(data.as_ptr(), at.add(start), data.len());
+        }
+        used += space as usize;
+    }
+    msg.msg_controllen = used;
+    Ok(0)
 }
 
 const TCP_CM_INQ: c_int = 36;

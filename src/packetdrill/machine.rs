@@ -7,6 +7,7 @@
 use super::flags::Flags;
 use super::sysctls::Sysctls;
 use crate::net::clock::Clock;
+use crate::script::errqueue::Notice;
 use crate::script::kernel::{Kernel, Progress};
 use crate::script::settings::{self, Options, Settings};
 use crate::script::sockets::{Data, Made, OWNER, SocketKind, Sockets, Step};
@@ -290,6 +291,16 @@ impl Machine {
         })
     }
 
+    /// The next message of a socket's error queue.
+    pub fn notice(&self, fd: i64) -> Result<Notice, Errno> {
+        self.now(|inner| inner.kernel().notice(fd).map_err(number))
+    }
+
+    /// Whether a socket is one of IPv6, whatever it speaks to.
+    pub fn is_v6(&self, fd: i64) -> bool {
+        self.lock().families.get(&fd) == Some(&AF_INET6)
+    }
+
     pub fn epoll_ctl(&self, epoll: i64, op: i64, fd: i64, event: (i64, u64)) -> Result<Answer, Errno> {
         self.now(|inner| inner.with_kernel(|kernel| Ok(kernel.epoll_ctl(epoll, op, fd, event))))
     }
@@ -562,6 +573,7 @@ impl Inner {
             }
         }
         while self.stack.ready(OWNER).is_some() {}
+        self.sockets.progress(&self.stack, self.now);
         let mut waiting = std::mem::take(&mut self.waiting);
         for call in waiting.iter_mut().filter(|call| call.answer.is_none()) {
             match self.attempt(&call.request, &mut call.progress) {

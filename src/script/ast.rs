@@ -114,6 +114,8 @@ pub enum Body {
 pub struct Tcp {
     /// The control bits.
     pub flags: Flags,
+    /// The flag A of accurate ECN (RFC 9768), which the stack never sends.
+    pub accurate: bool,
     /// The sequence number of the first byte, or of the SYN.
     pub seq: u32,
     /// Payload bytes.
@@ -159,7 +161,7 @@ pub enum TcpOption {
     },
 }
 
-/// An ICMP error that quotes a segment of the stack.
+/// An ICMP message; an error quotes a segment of the stack.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Icmp {
     /// `unreachable`, …
@@ -168,8 +170,12 @@ pub struct Icmp {
     pub code: Option<String>,
     /// `mtu N`.
     pub mtu: Option<u32>,
+    /// `id N` of an echo.
+    pub id: u16,
     /// Sequence number and payload length of the quoted segment.
     pub quoted: (u32, u16),
+    /// What it quotes instead: whether that is a UDP datagram, and how many bytes.
+    pub other: Option<(bool, u16)>,
 }
 
 /// A system call with what it must return.

@@ -105,53 +105,6 @@ impl<'a> Args<'a> {
         }
         Ok(total)
     }
-
-    /// The length of a `msghdr`'s vector, and what TCP_INQ is expected to say in a control message; others are refused.
-    pub fn msghdr(&self, n: usize) -> Result<(usize, Option<i64>), Trouble> {
-        let Expr::Braces(fields) = self.expr(n)? else {
-            return Err(Trouble::syntax(
-                self.line,
-                "a message is written {msg_name(...)=..., msg_iov(…)=[…], …}",
-            ));
-        };
-        let (mut total, mut inq) = (None, None);
-        for field in fields {
-            let Expr::Field { name, value, .. } = field else {
-                return Err(Trouble::syntax(self.line, "a message consists of fields"));
-            };
-            match (name.as_str(), value.as_ref()) {
-                ("msg_name", Expr::Ellipsis) => {}
-                ("msg_iov", list) => total = Some(self.iovec(list)?),
-                ("msg_flags", value) => {
-                    if number(value, self.line)? != 0 {
-                        return Err(Trouble::unsupported(self.line, "msg_flags other than 0"));
-                    }
-                }
-                ("msg_control", Expr::List(list)) => {
-                    for message in list {
-                        inq = Some(self.inq(message)?);
-                    }
-                }
-                (other, _) => return Err(Trouble::unsupported(self.line, format!("{other} in a message"))),
-            }
-        }
-        let total = total.ok_or_else(|| Trouble::syntax(self.line, "the message has no msg_iov"))?;
-        Ok((total, inq))
-    }
-
-    /// `{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=…}`
-    fn inq(&self, message: &Expr) -> Result<i64, Trouble> {
-        if let Expr::Braces(fields) = message
-            && let (Some(6), Some(36), Some(data)) = (
-                field(fields, "cmsg_level", self.line)?,
-                field(fields, "cmsg_type", self.line)?,
-                field(fields, "cmsg_data", self.line)?,
-            )
-        {
-            return Ok(data);
-        }
-        Err(Trouble::unsupported(self.line, format!("the control message {}", text(message))))
-    }
 }
 
 /// The value of a number, a constant or several joined by `|`.

@@ -15,6 +15,8 @@ pub struct Segment {
     pub tos: u8,
     pub ttl: u8,
     pub flags: Flags,
+    /// The flag A of accurate ECN, in the byte before the others.
+    pub accurate: bool,
     pub seq: u32,
     pub ack: u32,
     pub win: u16,
@@ -36,7 +38,7 @@ pub fn tcp(segment: &Segment) -> Vec<u8> {
     tcp.extend(segment.dst.port().to_be_bytes());
     tcp.extend(segment.seq.to_be_bytes());
     tcp.extend(segment.ack.to_be_bytes());
-    tcp.push((((20 + options.len()) / 4) << 4) as u8);
+    tcp.push((((20 + options.len()) / 4) << 4) as u8 | u8::from(segment.accurate));
     tcp.push(segment.flags.0);
     tcp.extend(segment.win.to_be_bytes());
     tcp.extend([0, 0]);
@@ -47,6 +49,19 @@ pub fn tcp(segment: &Segment) -> Vec<u8> {
     let sum = sum_with_pseudo_header(src, dst, IpProtocol::Tcp, &tcp);
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
     ip(src, dst, IpProtocol::Tcp, segment.tos, segment.ttl, &tcp)
+}
+
+/// The IP packet with a UDP datagram.
+pub fn udp(src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> Vec<u8> {
+    let mut udp = Vec::with_capacity(8 + payload.len());
+    udp.extend(src.port().to_be_bytes());
+    udp.extend(dst.port().to_be_bytes());
+    udp.extend(((8 + payload.len()) as u16).to_be_bytes());
+    udp.extend([0, 0]);
+    udp.extend(payload);
+    let sum = sum_with_pseudo_header(src.ip(), dst.ip(), IpProtocol::Udp, &udp);
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    ip(src.ip(), dst.ip(), IpProtocol::Udp, 0, 64, &udp)
 }
 
 fn write_option(out: &mut Vec<u8>, option: &TcpOption) {
@@ -78,7 +93,7 @@ fn write_option(out: &mut Vec<u8>, option: &TcpOption) {
     }
 }
 
-/// The IP packet with an ICMP or ICMPv6 error about `quoted`, the beginning of a packet of `dst`.
+/// The IP packet with an ICMP or ICMPv6 message; an error is about `quoted`, the beginning of a packet of `dst`.
 pub fn icmp(src: IpAddr, dst: IpAddr, kind: u8, code: u8, word: u32, quoted: &[u8]) -> Vec<u8> {
     let mut body = vec![kind, code, 0, 0];
     body.extend(word.to_be_bytes());

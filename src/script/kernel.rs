@@ -22,6 +22,8 @@ pub struct Progress {
     pub until: Option<Instant>,
     /// Whether it has begun.
     pub begun: bool,
+    /// What a control message says about time stamps of what is sent.
+    pub record: Option<i64>,
 }
 
 /// O_NONBLOCK and SOCK_NONBLOCK.
@@ -31,12 +33,15 @@ const FIONBIO: i64 = 0x5421;
 const SIOCINQ: i64 = 0x541b;
 const SIOCOUTQ: i64 = 0x5411;
 const SIOCOUTQNSD: i64 = 0x894b;
+const MSG_OOB: i64 = 0x1;
 const MSG_PEEK: i64 = 0x2;
-const MSG_TRUNC: i64 = 0x20;
 const MSG_DONTWAIT: i64 = 0x40;
 const MSG_WAITALL: i64 = 0x100;
-const MSG_NOSIGNAL: i64 = 0x4000;
 const MSG_MORE: i64 = 0x8000;
+const MSG_EOR: i64 = 0x80;
+const MSG_ERRQUEUE: i64 = 0x2000;
+const MSG_ZEROCOPY: i64 = 0x400_0000;
+const MSG_FASTOPEN: i64 = 0x2000_0000;
 
 /// What a call works with.
 pub struct Kernel<'a> {
@@ -72,7 +77,7 @@ impl Kernel<'_> {
                 *bound = Some(addr);
                 Step::Done(0)
             }
-            SocketKind::Epoll(_) => Step::Errno("ENOTSOCK"),
+            SocketKind::Epoll(_) | SocketKind::Other(_) => Step::Errno("ENOTSOCK"),
             _ => Step::Errno("EINVAL"),
         })
     }
@@ -83,7 +88,7 @@ impl Kernel<'_> {
             SocketKind::Fresh { bound } => *bound,
             SocketKind::Listening { .. } => return Ok(Step::Done(0)),
             SocketKind::Conn(_) => return Ok(Step::Errno("EINVAL")),
-            SocketKind::Epoll(_) => return Ok(Step::Errno("ENOTSOCK")),
+            SocketKind::Epoll(_) | SocketKind::Other(_) => return Ok(Step::Errno("ENOTSOCK")),
         };
         let any: IpAddr = match self.settings.local.ip() {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -108,7 +113,7 @@ impl Kernel<'_> {
         let at = self.sockets.acceptable(self.stack, fd);
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         let SocketKind::Listening { waiting, .. } = &mut socket.kind else {
-            let epoll = matches!(socket.kind, SocketKind::Epoll(_));
+            let epoll = matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
             return Ok(Step::Errno(if epoll { "ENOTSOCK" } else { "EINVAL" }));
         };
         match at.and_then(|at| waiting.remove(at)) {
@@ -136,7 +141,7 @@ impl Kernel<'_> {
             }
             SocketKind::Conn(conn) => conn,
             SocketKind::Listening { .. } => return Ok(Step::Errno("EISCONN")),
-            SocketKind::Epoll(_) => return Ok(Step::Errno("ENOTSOCK")),
+            SocketKind::Epoll(_) | SocketKind::Other(_) => return Ok(Step::Errno("ENOTSOCK")),
         };
         let Some(live) = self.stack.conn(conn.id) else { return Ok(Step::Errno("ECONNABORTED")) };
         match (live.state(), live.error()) {
@@ -166,9 +171,10 @@ impl Kernel<'_> {
         progress: &mut Progress,
         line: u32,
     ) -> Result<Step, Trouble> {
-        let known = MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
-        if flags & !known != 0 {
-            return Err(Trouble::unsupported(line, format!("the receive flags {:#x}", flags & !known)));
+        for (flag, name) in [(MSG_OOB, "MSG_OOB"), (MSG_ERRQUEUE, "MSG_ERRQUEUE")] {
+            if flags & flag != 0 {
+                return Err(Trouble::unsupported(line, format!("the receive flag {name} of this call")));
+            }
         }
         let peek = flags & MSG_PEEK != 0;
         let all = flags & MSG_WAITALL != 0 && !peek;
@@ -212,10 +218,12 @@ impl Kernel<'_> {
         line: u32,
     ) -> Result<Step, Trouble> {
         let len = data.len();
-        let known = MSG_DONTWAIT | MSG_MORE | MSG_NOSIGNAL;
-        if flags & !known != 0 {
-            return Err(Trouble::unsupported(line, format!("the send flags {:#x}", flags & !known)));
+        for (flag, name) in [(MSG_OOB, "MSG_OOB"), (MSG_EOR, "MSG_EOR"), (MSG_FASTOPEN, "MSG_FASTOPEN")] {
+            if flags & flag != 0 {
+                return Err(Trouble::unsupported(line, format!("the send flag {name}")));
+            }
         }
+        let sent = self.sockets.sent(self.stack, fd);
         let blocking = self.blocking(fd, flags);
         let more = flags & MSG_MORE != 0;
         // MSG_MORE is a cork for one call: the next one without it lets everything go.
@@ -237,7 +245,7 @@ impl Kernel<'_> {
             let cork = socket.opts.cork;
             self.stack.set_opts(self.now, conn.id, |opts| opts.cork = cork);
         }
-        Ok(match result {
+        let step = match result {
             Err(_) if progress.done > 0 => Step::Done(progress.done as i64),
             Err(name) => Step::Errno(name),
             Ok(n) => {
@@ -249,7 +257,11 @@ impl Kernel<'_> {
                     (false, false) => Step::Done(progress.done as i64),
                 }
             }
-        })
+        };
+        if matches!(step, Step::Done(n) if n > 0) {
+            self.sockets.wrote(fd, sent, flags & MSG_ZEROCOPY != 0, progress.record);
+        }
+        Ok(step)
     }
 
     pub fn shutdown(&mut self, fd: i64, how: i64) -> Step {
@@ -263,7 +275,7 @@ impl Kernel<'_> {
         let conn = match &mut socket.kind {
             SocketKind::Conn(conn) => conn,
             SocketKind::Fresh { .. } => return Step::Errno("ENOTCONN"),
-            SocketKind::Epoll(_) => return Step::Errno("ENOTSOCK"),
+            SocketKind::Epoll(_) | SocketKind::Other(_) => return Step::Errno("ENOTSOCK"),
             // A listener has nothing to send; without its other half it listens no more.
             SocketKind::Listening { .. } if how == Shutdown::Write => return Step::Done(0),
             SocketKind::Listening { id, addr, waiting, .. } => {
@@ -323,7 +335,7 @@ impl Kernel<'_> {
                 let (id, waiting) = (*id, waiting.clone());
                 self.stop_listening(id, waiting);
             }
-            SocketKind::Fresh { .. } | SocketKind::Epoll(_) => {}
+            SocketKind::Fresh { .. } | SocketKind::Epoll(_) | SocketKind::Other(_) => {}
         }
         self.sockets.table.remove(&fd);
         for socket in self.sockets.table.values_mut() {
@@ -366,7 +378,7 @@ impl Kernel<'_> {
         }
         let conn = match &socket.kind {
             SocketKind::Conn(conn) => conn,
-            SocketKind::Epoll(_) => return Ok(Err("ENOTTY")),
+            SocketKind::Epoll(_) | SocketKind::Other(_) => return Ok(Err("ENOTTY")),
             // Nothing is queued before there is a connection.
             SocketKind::Fresh { .. } => return Ok(Ok(Some(0))),
             SocketKind::Listening { .. } => return Ok(Err("EINVAL")),

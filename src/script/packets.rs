@@ -104,6 +104,7 @@ impl Wire {
         let (tos, ttl) = frames::tos_and_ttl(frame);
         let tcp = Tcp {
             flags: seg.flags,
+            accurate: false,
             seq: seg.seq.0,
             len: packet.payload.len() as u16,
             ack: seg.ack.0,
@@ -139,6 +140,7 @@ impl Wire {
                 tos: 0,
                 ttl: 255,
                 flags: Flags::RST,
+                accurate: false,
                 seq: flow.acked?,
                 ack: 0,
                 win: 0,
@@ -267,6 +269,7 @@ fn segment(flow: &mut Flow, tcp: &Tcp, tos: u8, ttl: u8) -> Result<Vec<u8>, Stri
         tos,
         ttl,
         flags: tcp.flags,
+        accurate: tcp.accurate,
         seq,
         ack,
         win: tcp.win.unwrap_or(0),

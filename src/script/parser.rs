@@ -249,7 +249,17 @@ impl Parser {
                     _ => return Err(Trouble::syntax(line, "tos needs a hexadecimal number of 8 bits")),
                 },
                 "ttl" => ip.ttl = Some(self.number("ttl")?),
-                "flowlabel" => return Err(Trouble::unsupported(line, "flow labels")),
+                // The stack's labels are 0, and it looks at nobody's.
+                "flowlabel" => match self.next() {
+                    Some(Token::Hex(label @ 0..=0xf_ffff))
+                        if direction == Direction::Inbound || label == 0 => {}
+                    Some(Token::Hex(0..=0xf_ffff)) => {
+                        return Err(Trouble::unsupported(line, "flow labels of the stack other than 0"));
+                    }
+                    _ => {
+                        return Err(Trouble::syntax(line, "flowlabel needs a hexadecimal number of 20 bits"));
+                    }
+                },
                 other => {
                     return Err(Trouble::syntax(line, format!("{other} says nothing about the IP header")));
                 }
@@ -262,7 +272,7 @@ impl Parser {
 
     fn icmp(&mut self) -> Result<Icmp, Trouble> {
         let Some(Token::Word(kind)) = self.next() else { return self.wanted("an icmp type") };
-        let mut icmp = Icmp { kind, code: None, mtu: None, quoted: (0, 0) };
+        let mut icmp = Icmp { kind, code: None, mtu: None, id: 0, quoted: (0, 0), other: None };
         if let Some(Token::Word(code)) = self.peek()
             && code != "mtu"
             && code != "id"
@@ -273,12 +283,18 @@ impl Parser {
         if self.accept_word("mtu") {
             icmp.mtu = Some(self.number("an mtu")?);
         }
-        if self.is_word("id") {
-            return self.unsupported("icmp echo");
+        if self.accept_word("id") {
+            icmp.id = self.number("an identifier")?;
         }
         if self.accept('[') {
-            if self.is_word("udp") || self.is_word("raw") {
-                return self.unsupported("icmp errors about anything but TCP");
+            for name in ["udp", "raw"] {
+                if self.accept_word(name) {
+                    self.expect('(')?;
+                    icmp.other = Some((name == "udp", self.number("a payload length")?));
+                    self.expect(')')?;
+                    self.expect(']')?;
+                    return Ok(icmp);
+                }
             }
             icmp.quoted = self.sequence()?;
             self.expect(']')?;
@@ -287,7 +303,10 @@ impl Parser {
     }
 
     fn tcp(&mut self, direction: Direction) -> Result<Tcp, Trouble> {
-        let flags = self.flags()?;
+        let (flags, accurate) = self.flags()?;
+        if accurate && direction == Direction::Outbound {
+            return self.unsupported("accurate ECN (the flag A or an ACE count above 3)");
+        }
         let (seq, len) = self.sequence()?;
         let ack = if self.accept_word("ack") { self.number("an acknowledgment number")? } else { 0 };
         let win = if self.accept_word("win") { Some(self.number("a window")?) } else { None };
@@ -303,47 +322,69 @@ impl Parser {
                 self.at += 1;
                 options = None;
             } else if !self.is_char('>') {
-                options = Some(self.options()?);
+                options = Some(self.options(direction)?);
             }
             self.expect('>')?;
         }
         if self.is_char('{') {
             return self.unsupported("fuzzing");
         }
-        Ok(Tcp { flags, seq, len, ack, win, urg, options })
+        Ok(Tcp { flags, accurate, seq, len, ack, win, urg, options })
     }
 
-    fn flags(&mut self) -> Result<Flags, Trouble> {
+    /// The control bits, and whether the flag A of accurate ECN (RFC 9768 §3.1) is among them.
+    fn flags(&mut self) -> Result<(Flags, bool), Trouble> {
+        const LETTERS: &str = "flags (letters of FSRPEWUA or an ACE count, a point, or a dash for none)";
         if self.accept('-') {
-            return Ok(Flags::NONE);
+            return Ok((Flags::NONE, false));
         }
-        let mut flags = Flags::NONE;
-        let mut any = false;
-        if let Some(Token::Word(word)) = self.peek() {
-            let word = word.clone();
-            for letter in word.chars() {
-                flags |= match letter {
-                    'F' => Flags::FIN,
-                    'S' => Flags::SYN,
-                    'R' => Flags::RST,
-                    'P' => Flags::PSH,
-                    'U' => Flags::URG,
-                    'E' => Flags::ECE,
-                    'W' => Flags::CWR,
-                    'A' | '0'..='7' => return self.unsupported("accurate ECN (the flag A or an ACE count)"),
-                    _ => return self.wanted("flags (letters of FSRPEWU, a point, or a dash for none)"),
-                };
-            }
-            self.at += 1;
-            any = true;
+        let mut letters = match self.peek() {
+            Some(Token::Word(word)) => word.clone(),
+            _ => String::new(),
+        };
+        let start = self.at;
+        self.at += usize::from(!letters.is_empty());
+        // `.5` looks like a number: the point of an acknowledgment and an ACE count.
+        match self.peek() {
+            Some(Token::Char('.')) => letters.push('.'),
+            Some(Token::Float(count)) if count.starts_with('.') => letters.push_str(&count.clone()),
+            _ => self.at -= 1,
         }
-        if let Some(Token::Float(_)) = self.peek() {
-            return self.unsupported("accurate ECN (an ACE count)");
+        self.at += 1;
+        let (mut flags, mut accurate, mut counts) = (Flags::NONE, false, 0);
+        for letter in letters.chars() {
+            flags |= match letter {
+                'F' => Flags::FIN,
+                'S' => Flags::SYN,
+                'R' => Flags::RST,
+                'P' => Flags::PSH,
+                'U' => Flags::URG,
+                'E' => Flags::ECE,
+                'W' => Flags::CWR,
+                '.' => Flags::ACK,
+                'A' => {
+                    accurate = true;
+                    Flags::NONE
+                }
+                // The three bits together are a count (RFC 9768 §3.2.2): A, W and E.
+                '0'..='7' => {
+                    let count = letter as u8 - b'0';
+                    accurate |= count & 4 != 0;
+                    counts += 1;
+                    Flags((count >> 1 & 1) * Flags::CWR.0 | (count & 1) * Flags::ECE.0)
+                }
+                _ => {
+                    counts = 2;
+                    Flags::NONE
+                }
+            };
         }
-        if self.accept('.') {
-            return Ok(flags | Flags::ACK);
+        let named = letters.contains(['E', 'W', 'A']);
+        if letters.is_empty() || counts > 1 || counts == 1 && named {
+            self.at = start;
+            return self.wanted(LETTERS);
         }
-        if any { Ok(flags) } else { self.wanted("flags (letters of FSRPEWU, a point, or a dash for none)") }
+        Ok((flags, accurate))
     }
 
     fn sequence(&mut self) -> Result<(u32, u16), Trouble> {
@@ -360,11 +401,11 @@ impl Parser {
         Ok((start, len))
     }
 
-    fn options(&mut self) -> Result<Vec<TcpOption>, Trouble> {
+    fn options(&mut self, direction: Direction) -> Result<Vec<TcpOption>, Trouble> {
         let line = self.line();
         let mut options = Vec::new();
         loop {
-            options.push(self.option()?);
+            options.push(self.option(direction)?);
             if !self.accept(',') {
                 break;
             }
@@ -376,7 +417,7 @@ impl Parser {
         Ok(options)
     }
 
-    fn option(&mut self) -> Result<TcpOption, Trouble> {
+    fn option(&mut self, direction: Direction) -> Result<TcpOption, Trouble> {
         let word = match self.peek() {
             Some(Token::Word(w)) => w.clone(),
             _ => return self.wanted("a TCP option"),
@@ -414,9 +455,35 @@ impl Parser {
                 data.extend(self.hex_blob()?);
                 TcpOption::Other { kind: 254, data }
             }
+            // The stack sends none of these; what it does not know, it passes over.
+            "ECN" if direction == Direction::Inbound => self.accurate_ecn()?,
+            "ECN" => {
+                return Err(Trouble::unsupported(line, "the TCP option ECN of the stack (accurate ECN)"));
+            }
             "md5" => return Err(Trouble::unsupported(line, "the TCP option md5")),
             other => return Err(Trouble::unsupported(line, format!("the TCP option {other}"))),
         })
+    }
+
+    /// `ECN e0b N ceb N e1b N`, or in the other order; the later counts may be missing (RFC 9768 §3.2.3).
+    fn accurate_ecn(&mut self) -> Result<TcpOption, Trouble> {
+        let (kind, order) = match self.is_word("e1b") {
+            true => (174, ["e1b", "ceb", "e0b"]),
+            false => (172, ["e0b", "ceb", "e1b"]),
+        };
+        let mut data = Vec::new();
+        for (n, name) in order.into_iter().enumerate() {
+            if n > 0 && !self.is_word(name) {
+                break;
+            }
+            self.expect_word(name)?;
+            let count: u32 = self.number("a count of bytes")?;
+            if count >= 1 << 24 {
+                return Err(Trouble::syntax(self.line(), format!("{count} is out of range for {name}")));
+            }
+            data.extend(&count.to_be_bytes()[1..]);
+        }
+        Ok(TcpOption::Other { kind, data })
     }
 
     fn hex_blob(&mut self) -> Result<Vec<u8>, Trouble> {

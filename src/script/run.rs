@@ -254,6 +254,7 @@ impl Runner {
             }
         }
         while self.stack.ready(OWNER).is_some() {}
+        self.sockets.progress(&self.stack, self.now);
         Ok(self.retry()? || busy)
     }
 

@@ -1,5 +1,7 @@
 //! Which socket is behind a descriptor, and what is it ready for? Linux' socket layer over the stack.
 
+use super::errqueue::Notices;
+use super::files::Other;
 use super::frames::pattern;
 use crate::stack::{Accepted, ConnId, ListenerId, Owner, Stack};
 use crate::stream::{ByteStream, StreamError};
@@ -45,6 +47,8 @@ pub enum Made {
     },
     /// An epoll instance.
     Epoll,
+    /// A file, or an end of a pipe.
+    Other(Other),
 }
 
 /// One descriptor.
@@ -83,6 +87,7 @@ pub enum SocketKind {
     Conn(Connection),
     /// By descriptor.
     Epoll(BTreeMap<i64, Interest>),
+    Other(Other),
 }
 
 /// What an epoll instance waits for on a descriptor.
@@ -137,6 +142,8 @@ pub struct Connection {
     pub shut_write: bool,
     /// Whether the last send said MSG_MORE.
     pub more: bool,
+    /// The error queue.
+    pub notices: Notices,
 }
 
 /// The table of descriptors.
@@ -148,6 +155,8 @@ pub struct Sockets {
     pub buffer_max: (i64, i64),
     /// The stack's settings, without what a listening socket adds.
     pub base: tcp::Config,
+    /// How many bytes are in each pipe.
+    pub pipes: Vec<usize>,
     /// Whether what is read must be the pattern of scripts.
     patterned: bool,
     /// The options that connections inherit, and the listener that they come from.
@@ -177,6 +186,7 @@ impl Sockets {
             table: BTreeMap::new(),
             under_test: None,
             buffer_max: (212_992, 212_992),
+            pipes: Vec::new(),
             base,
             inherited: None,
         }
@@ -184,18 +194,24 @@ impl Sockets {
 
     /// Puts a new descriptor into the table.
     pub fn insert(&mut self, fd: i64, made: Made) {
-        let (kind, nonblock) = match made {
+        let (mut kind, nonblock) = match made {
             Made::Socket { nonblock } => (SocketKind::Fresh { bound: None }, nonblock),
             Made::Epoll => (SocketKind::Epoll(BTreeMap::new()), false),
+            Made::Other(other) => (SocketKind::Other(other), false),
             Made::Conn { id, local, remote, nonblock } => {
                 self.under_test = Some(fd);
                 (SocketKind::Conn(Connection::new(id, local, remote, true)), nonblock)
             }
         };
-        let opts = match (made, &self.inherited) {
-            (Made::Conn { .. }, Some((_, opts))) => *opts,
-            _ => Opts::new(&self.base),
+        let (opts, others) = match (made, &self.inherited) {
+            (Made::Conn { .. }, Some((listener, opts))) => {
+                (*opts, self.table.get(listener).map_or_else(BTreeMap::new, |s| s.others.clone()))
+            }
+            _ => (Opts::new(&self.base), BTreeMap::new()),
         };
+        if let (SocketKind::Conn(conn), Some(flags)) = (&mut kind, others.get(&(1, 37))) {
+            conn.notices.set_stamping(*flags, 0, 0);
+        }
         let socket = Socket {
             kind,
             nonblock,
@@ -205,7 +221,7 @@ impl Sockets {
             reuse_port: false,
             inq: false,
             notsent_lowat: None,
-            others: BTreeMap::new(),
+            others,
         };
         self.table.insert(fd, socket);
     }
@@ -246,6 +262,57 @@ impl Sockets {
                 c.readable() == 0 && matches!(c.state(), State::CloseWait | State::Closing | State::LastAck);
             c.readable() as i64 + i64::from(fin)
         }))
+    }
+
+    /// The error queue of a connection.
+    pub fn notices(&mut self, fd: i64) -> Option<&mut Notices> {
+        match &mut self.table.get_mut(&fd)?.kind {
+            SocketKind::Conn(conn) => Some(&mut conn.notices),
+            _ => None,
+        }
+    }
+
+    /// How many bytes of a connection have left and how many are acknowledged, of all that were written.
+    fn reached(stack: &Stack, conn: &Connection) -> (u32, u32) {
+        match stack.conn(conn.id).filter(|c| c.state() != State::Closed) {
+            Some(live) => (
+                conn.written.wrapping_sub(live.snapshot().unsent),
+                conn.written.wrapping_sub(live.unacked() as u32),
+            ),
+            None => (conn.written, conn.written),
+        }
+    }
+
+    /// How many bytes of a connection have left.
+    pub fn sent(&self, stack: &Stack, fd: i64) -> u32 {
+        self.conn(fd).map_or(0, |conn| Sockets::reached(stack, conn).0)
+    }
+
+    /// A call has written all it was going to.
+    pub fn wrote(&mut self, fd: i64, sent: u32, zerocopy: bool, record: Option<i64>) {
+        let Some(socket) = self.table.get_mut(&fd) else { return };
+        // Without SO_ZEROCOPY the flag means nothing.
+        let zerocopy = zerocopy && socket.others.get(&(1, 60)).is_some_and(|on| *on != 0);
+        if let SocketKind::Conn(conn) = &mut socket.kind {
+            conn.notices.wrote(conn.written, sent, zerocopy, record);
+        }
+    }
+
+    /// SO_TIMESTAMPING.
+    pub fn set_stamping(&mut self, stack: &Stack, fd: i64, flags: i64) {
+        let Some(Socket { kind: SocketKind::Conn(conn), .. }) = self.table.get_mut(&fd) else { return };
+        let acked = Sockets::reached(stack, conn).1;
+        conn.notices.set_stamping(flags, conn.written, acked);
+    }
+
+    /// Puts what has happened to what was sent into the error queues.
+    pub fn progress(&mut self, stack: &Stack, now: Instant) {
+        for socket in self.table.values_mut() {
+            if let SocketKind::Conn(conn) = &mut socket.kind {
+                let (sent, acked) = Sockets::reached(stack, conn);
+                conn.notices.progress(now, sent, acked);
+            }
+        }
     }
 
     /// The connection behind a descriptor.
@@ -301,11 +368,12 @@ impl Sockets {
             return Readiness::plain(if fresh { OUT | HUP } else { 0 });
         };
         let Some(live) = stack.conn(conn.id) else {
-            return Readiness::plain(IN | OUT | HUP | RDHUP);
+            let error = if conn.notices.queue.is_empty() { 0 } else { ERR };
+            return Readiness::plain(IN | OUT | HUP | RDHUP | error);
         };
         let state = live.state();
         let mut bits = 0;
-        if live.error().is_some() && !conn.error_taken {
+        if live.error().is_some() && !conn.error_taken || !conn.notices.queue.is_empty() {
             bits |= ERR;
         }
         let fin_came = matches!(
@@ -336,7 +404,7 @@ impl Sockets {
         {
             bits &= !OUT;
         }
-        let came = conn.read.wrapping_add(live.readable() as u32);
+        let came = conn.read.wrapping_add(live.readable() as u32).wrapping_add(conn.notices.came);
         Readiness { bits, came }
     }
 
@@ -352,7 +420,7 @@ impl Sockets {
     pub fn read(&mut self, stack: &mut Stack, now: Instant, fd: i64, len: usize, peek: bool) -> Read {
         let Some(socket) = self.table.get_mut(&fd) else { return Read::Error("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
-            let socket = !matches!(socket.kind, SocketKind::Epoll(_));
+            let socket = !matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
             return Read::Error(if socket { "ENOTCONN" } else { "EINVAL" });
         };
         let there = stack.conn(conn.id).map_or(0, |c| c.readable());
@@ -388,7 +456,7 @@ impl Sockets {
     ) -> Result<usize, &'static str> {
         let Some(socket) = self.table.get_mut(&fd) else { return Err("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
-            let socket = !matches!(socket.kind, SocketKind::Epoll(_));
+            let socket = !matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
             return Err(if socket { "EPIPE" } else { "EINVAL" });
         };
         if conn.shut_write {
@@ -478,6 +546,7 @@ impl Connection {
             shut_read: false,
             shut_write: false,
             more: false,
+            notices: Notices::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What do socket options do? `setsockopt` and `getsockopt` as Linux has them.
 
+use super::errqueue::stamping;
 use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
 use super::symbols;
 use crate::stack::Stack;
@@ -40,6 +41,8 @@ enum Name {
     TrafficClass,
     NotsentLowat,
     Inq,
+    /// SO_TIMESTAMPING.
+    Stamping,
     /// Accepted and without any effect on what is sent here, beginning with this value.
     Inert(i64),
     /// Only these values, the first being the default, have no effect on what is sent here.
@@ -81,7 +84,8 @@ fn name(level: i64, option: i64) -> Option<Name> {
         // SO_RCVLOWAT, SO_MAX_PACING_RATE, SO_TIMESTAMPING, SO_DONTROUTE
         (1, 18) => Name::OneOf(&[1, 0]),
         (1, 47) => Name::OneOf(&[-1, 0xffff_ffff]),
-        (1, 37 | 5) => Name::OneOf(&[0]),
+        (1, 37) => Name::Stamping,
+        (1, 5) => Name::OneOf(&[0]),
         // SO_PROTOCOL
         (1, 38) => Name::Protocol,
         (6, 1) => Name::NoDelay,
@@ -156,7 +160,7 @@ impl Sockets {
         value: &Value,
     ) -> Result<Step, String> {
         let Some(socket) = self.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
-        if matches!(socket.kind, SocketKind::Epoll(_)) {
+        if matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_)) {
             return Ok(Step::Errno("ENOTSOCK"));
         }
         let name =
@@ -183,6 +187,14 @@ impl Sockets {
             }
             (_, Value::Int(value)) => *value,
         };
+        if name == Name::Stamping {
+            if value & !stamping::KNOWN != 0 {
+                return Err(format!("these flags of SO_TIMESTAMPING: {:#x}", value & !stamping::KNOWN));
+            }
+            socket.others.insert((level, option), value);
+            self.set_stamping(stack, fd, value);
+            return Ok(Step::Done(0));
+        }
         let on = value != 0;
         let plain = Opts::new(&self.base);
         let seconds = |range: std::ops::RangeInclusive<i64>| {
@@ -273,7 +285,7 @@ impl Sockets {
                 0..=255 => opts.dscp = (value >> 2) as u8,
                 _ => return Ok(Step::Errno("EINVAL")),
             },
-            Name::Congestion | Name::Linger => unreachable!("both are handled above"),
+            Name::Congestion | Name::Linger | Name::Stamping => unreachable!("handled above"),
         }
         self.changed(stack, now, fd)
     }
@@ -298,7 +310,7 @@ impl Sockets {
         (level, option): (i64, i64),
     ) -> Result<Result<Value, &'static str>, String> {
         let Some(socket) = self.table.get_mut(&fd) else { return Ok(Err("EBADF")) };
-        if matches!(socket.kind, SocketKind::Epoll(_)) {
+        if matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_)) {
             return Ok(Err("ENOTSOCK"));
         }
         let name =
@@ -344,6 +356,7 @@ impl Sockets {
             Name::Protocol => 6,
             Name::Inq => i64::from(socket.inq),
             Name::NotsentLowat => socket.notsent_lowat.map_or(0, i64::from),
+            Name::Stamping => socket.others.get(&(level, option)).copied().unwrap_or(0),
             Name::Inert(first) => socket.others.get(&(level, option)).copied().unwrap_or(first),
             Name::OneOf(values) => socket.others.get(&(level, option)).copied().unwrap_or(values[0]),
             Name::Linger => {

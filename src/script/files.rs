@@ -1,0 +1,164 @@
+//! Which descriptors are no sockets? Files and pipes, and the calls that move their bytes to sockets: no byte of a file
+//! is ever read, its length is what counts.
+
+use super::Trouble;
+use super::ast::Expr;
+use super::call_args::{Args, number};
+use super::kernel::{Kernel, Progress};
+use super::sockets::{Data, Made, SocketKind, Step};
+
+/// A descriptor that is no socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Other {
+    /// An open file: its size and where it is read next.
+    File {
+        /// Bytes; the greatest number for /dev/zero.
+        size: u64,
+        /// From its beginning.
+        at: u64,
+    },
+    /// One end of a pipe: which pipe, and whether it is the end that is written to.
+    Pipe(usize, bool),
+}
+
+/// How much a pipe takes.
+const PIPE: usize = 65_536;
+const SPLICE_F_NONBLOCK: i64 = 2;
+const SPLICE_F_MORE: i64 = 4;
+const MSG_DONTWAIT: i64 = 0x40;
+const MSG_MORE: i64 = 0x8000;
+
+impl Kernel<'_> {
+    fn other(&self, fd: i64) -> Option<Other> {
+        match self.sockets.table.get(&fd)?.kind {
+            SocketKind::Other(other) => Some(other),
+            _ => None,
+        }
+    }
+
+    pub(super) fn open_line(&mut self, args: &Args) -> Result<Step, Trouble> {
+        args.count(2)?;
+        let Expr::Str(name) = args.expr(0)? else {
+            return Err(Trouble::syntax(args.line, "open needs a file's name"));
+        };
+        if args.int(1)? & 3 != 0 {
+            return Err(Trouble::unsupported(args.line, "files that are opened for writing"));
+        }
+        let path = self.settings.directory.as_ref().map_or_else(|| name.into(), |d| d.join(name));
+        let size = match (name.as_str(), std::fs::metadata(&path)) {
+            ("/dev/zero", _) => u64::MAX,
+            ("/dev/null", _) => 0,
+            (_, Ok(data)) if data.is_file() => data.len(),
+            (_, Ok(_)) => {
+                return Err(Trouble::unsupported(args.line, format!("open of {name}, which is no file")));
+            }
+            (_, Err(_)) => return Ok(Step::Errno("ENOENT")),
+        };
+        Ok(Step::Made(Made::Other(Other::File { size, at: 0 })))
+    }
+
+    /// `sendfile(out, in, [offset], count)`
+    pub(super) fn sendfile_line(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
+        args.count(4)?;
+        let offset = args.boxed(2)?.map(|e| number(e, args.line)).transpose()?;
+        let Some(Other::File { size, at }) = self.other(args.int(1)?) else {
+            return Err(Trouble::unsupported(args.line, "sendfile from what is no file"));
+        };
+        let from = offset.map_or(at, |n| n.max(0) as u64);
+        let count = size.saturating_sub(from).min(args.len(3)? as u64) as usize;
+        if count == 0 {
+            return Ok(Step::Done(0));
+        }
+        self.send(args.int(0)?, Data::Pattern(count), 0, progress, args.line)
+    }
+
+    /// `pipe([3, 4])`: the end to read from, the end to write to.
+    pub(super) fn pipe_line(&mut self, args: &Args) -> Result<Step, Trouble> {
+        args.count(1)?;
+        let Expr::List(ends) = args.expr(0)? else {
+            return Err(Trouble::syntax(args.line, "pipe takes [FD, FD]"));
+        };
+        let ends: Vec<i64> = ends.iter().map(|e| number(e, args.line)).collect::<Result<_, _>>()?;
+        let &[from, to] = ends.as_slice() else {
+            return Err(Trouble::syntax(args.line, "a pipe has two ends"));
+        };
+        if from == to || ends.iter().any(|fd| self.sockets.table.contains_key(fd)) {
+            return Err(Trouble::syntax(args.line, "a descriptor of the pipe is in use"));
+        }
+        let pipe = self.sockets.pipes.len();
+        self.sockets.pipes.push(0);
+        for (fd, write) in [(from, false), (to, true)] {
+            self.sockets.insert(fd, Made::Other(Other::Pipe(pipe, write)));
+        }
+        Ok(Step::Done(0))
+    }
+
+    /// `splice(in, offset, out, offset, length, flags)` between a pipe and a socket.
+    pub(super) fn splice_line(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
+        args.count(6)?;
+        let (from, to, len, flags) = (args.int(0)?, args.int(2)?, args.len(4)?, args.int(5)?);
+        let wait = if flags & SPLICE_F_NONBLOCK != 0 { MSG_DONTWAIT } else { 0 };
+        let later = |wait| if wait == 0 { Step::Block(None) } else { Step::Errno("EAGAIN") };
+        match (self.other(from), self.other(to)) {
+            (None, Some(Other::Pipe(pipe, true))) => {
+                let room = PIPE - self.sockets.pipes[pipe];
+                if room == 0 {
+                    return Ok(later(wait));
+                }
+                let step = self.receive(from, len.min(room), wait, progress, args.line)?;
+                if let Step::Done(n) = step {
+                    self.sockets.pipes[pipe] += n as usize;
+                }
+                Ok(step)
+            }
+            (Some(Other::Pipe(pipe, false)), None) => {
+                let there = self.sockets.pipes[pipe].min(len);
+                if there == 0 {
+                    return Ok(later(wait));
+                }
+                let more = if flags & SPLICE_F_MORE != 0 { MSG_MORE } else { 0 };
+                let step = self.send(to, Data::Pattern(there), wait | more, progress, args.line)?;
+                if let Step::Done(n) = step {
+                    self.sockets.pipes[pipe] -= n as usize;
+                }
+                Ok(step)
+            }
+            _ => Err(Trouble::unsupported(args.line, "splice between other things than a pipe and a socket")),
+        }
+    }
+
+    /// `read` of a file or a pipe; none if it is neither.
+    pub(super) fn read_other(&mut self, fd: i64, len: usize) -> Option<Step> {
+        Some(match self.other(fd)? {
+            Other::File { size, at } => {
+                let n = size.saturating_sub(at).min(len as u64);
+                if let Some(socket) = self.sockets.table.get_mut(&fd) {
+                    socket.kind = SocketKind::Other(Other::File { size, at: at + n });
+                }
+                Step::Done(n as i64)
+            }
+            Other::Pipe(_, true) => Step::Errno("EBADF"),
+            Other::Pipe(pipe, false) => match self.sockets.pipes[pipe].min(len) {
+                0 => Step::Block(None),
+                n => {
+                    self.sockets.pipes[pipe] -= n;
+                    Step::Done(n as i64)
+                }
+            },
+        })
+    }
+
+    /// `write` to a pipe, as much as there is room for; none if it is no pipe.
+    pub(super) fn write_other(&mut self, fd: i64, len: usize) -> Option<Step> {
+        Some(match self.other(fd)? {
+            Other::Pipe(pipe, true) => match (PIPE - self.sockets.pipes[pipe]).min(len) {
+                0 if len > 0 => Step::Block(None),
+                n => {
+                    self.sockets.pipes[pipe] += n;
+                    Step::Done(n as i64)
+                }
+            },
+            Other::Pipe(_, false) | Other::File { .. } => Step::Errno("EBADF"),
+        })
+    }
+}
