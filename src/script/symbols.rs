@@ -232,6 +232,8 @@ const SYMBOLS: &[(&str, i64)] = &[
     ("EPOLLWRNORM", 0x100),
     ("EPOLLWRBAND", 0x200),
     ("EPOLLRDHUP", 0x2000),
+    ("EPOLLEXCLUSIVE", 1 << 28),
+    ("EPOLLWAKEUP", 1 << 29),
     ("EPOLLONESHOT", 1 << 30),
     ("EPOLLET", 1 << 31),
     ("EPOLL_CTL_ADD", 1),
