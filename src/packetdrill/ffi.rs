@@ -1,6 +1,7 @@
 //! How do C's values become ours? The table of functions that packetdrill calls; the only unsafe code here.
 #![allow(unsafe_code)]
 
+use super::asserts;
 use super::flags;
 use super::machine::{AF_INET, AF_INET6, Answer, Errno, Machine, Request};
 use crate::script::errqueue::Notice;
@@ -90,8 +91,11 @@ pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, out: *
         eprintln!("tcpglass: {what}");
         std::process::exit(1);
     });
+    let machine = Box::into_raw(Box::new(machine));
+    asserts::answer_for(machine);
+    asserts::interpose();
     let table = Interface {
-        userdata: Box::into_raw(Box::new(machine)).cast(),
+        userdata: machine.cast(),
         free,
         socket,
         bind,
@@ -240,6 +244,7 @@ unsafe fn transmit(machine: &Machine, fd: c_int, parts: &[iovec], flags: c_int) 
 /// # Safety
 /// Called once, last.
 unsafe extern "C" fn free(userdata: *mut c_void) {
+    asserts::answer_for(ptr::null_mut());
     // SAFETY: the pointer came from Box::into_raw, and nobody uses it after this.
     let machine = unsafe { Box::from_raw(userdata.cast::<Machine>()) };
     let _ = catch_unwind(AssertUnwindSafe(|| machine.finish()));

@@ -4,10 +4,12 @@
 //! timers bring about; when the thread that drives the script says nothing for a while, it waits for the call in turn,
 //! and the waiting call itself moves time to the next timer.
 
+use super::asserts;
 use super::flags::Flags;
 use super::sysctls::Sysctls;
 use crate::net::clock::Clock;
 use crate::script::errqueue::Notice;
+use crate::script::info;
 use crate::script::kernel::{Kernel, Progress};
 use crate::script::settings::{self, Options, Settings};
 use crate::script::sockets::{Data, Made, OWNER, SocketKind, Sockets, Step};
@@ -289,6 +291,26 @@ impl Machine {
             Ok(answer) => answer.map_err(number),
             Err(what) => unsupported(format_args!("{what}")),
         })
+    }
+
+    /// `struct tcp_info` of a connection of ours.
+    pub fn tcp_info(&self, fd: i64) -> Option<[u8; asserts::SIZE]> {
+        self.now(|inner| {
+            inner.sockets.table.get(&fd)?;
+            let lookup = |name: &str| info::tcp_info(&inner.stack, &inner.sockets, inner.now, fd, name);
+            Some(asserts::tcp_info(lookup))
+        })
+    }
+
+    /// What SO_MEMINFO says about a socket of ours: of nine numbers the limits of its two buffers, and what is queued.
+    pub fn memory(&self, fd: i64) -> Option<Vec<u8>> {
+        let number = |name| match self.getsockopt(fd, (1, name)) {
+            Ok(Value::Int(value)) => value as u32,
+            _ => 0,
+        };
+        self.now(|inner| inner.sockets.table.get(&fd).map(|_| ()))?;
+        let (received, send) = (number(8), number(7));
+        Some([0, received, 0, send, 0, 0, 0, 0, 0].iter().flat_map(|n: &u32| n.to_ne_bytes()).collect())
     }
 
     /// The next message of a socket's error queue.

@@ -5,10 +5,13 @@
 //! the stack sends and for the time (`machine`). The calls go through the same socket layer as those of our own runner
 //! ([`crate::script`]).
 //!
+//! Assertions about TCP_INFO are answered, too (`asserts`).
+//!
 //! What a script's `sysctl` commands change in the kernel is taken over (`sysctls`).
 //!
 //! `--so_flags=TEXT` says under which conditions (`flags`): `profile=linux,set=tcp.nagle=on,clock=real`.
 
+mod asserts;
 mod ffi;
 mod flags;
 mod machine;

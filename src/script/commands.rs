@@ -40,7 +40,13 @@ fn read(
         let words: Vec<&str> = words
             .iter()
             .map(String::as_str)
-            .filter(|w| !matches!(*w, ">/dev/null" | "2>/dev/null" | "2>&1"))
+            .filter(|w| !matches!(*w, ">/dev/null" | "2>/dev/null" | "2>&1" | "sudo"))
+            .enumerate()
+            // `/sbin/sysctl` is `sysctl`, wherever it lies.
+            .map(|(n, w)| match (n, w.rsplit_once('/')) {
+                (0, Some((place, name))) if place.ends_with("bin") => name,
+                _ => w,
+            })
             .collect();
         match words.as_slice() {
             [] | ["set", "-e" | "-x" | "-ex" | "-eu"] | ["exit", "0"] => {}
@@ -48,7 +54,9 @@ fn read(
                 let mut assigned = 0;
                 let mut args = args
                     .iter()
-                    .filter(|a| !matches!(**a, "-q" | "-w" | "-qw" | "-wq" | "-e" | "-n"))
+                    .filter(|a| {
+                        !matches!(**a, "-q" | "-w" | "-qw" | "-wq" | "-e" | "-n" | "-eq" | "-qe" | "-qew")
+                    })
                     .peekable();
                 while let Some(arg) = args.next() {
                     // `name=value`, and `name = value` as three words.
@@ -314,7 +322,23 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_fwmark_accept",
     "net.ipv4.tcp_l3mdev_accept",
     "net.ipv4.tcp_backlog_ack_defer",
+    "net.ipv4.tcp_available_ulp",
     "net.ipv4.tcp_child_ehash_entries",
+    // How accurate ECN and path changes on congestion behave, both being off.
+    "net.ipv4.tcp_ecn_option",
+    "net.ipv4.tcp_ecn_option_beacon",
+    "net.ipv4.tcp_plb_cong_thresh",
+    "net.ipv4.tcp_plb_idle_rehash_rounds",
+    "net.ipv4.tcp_plb_rehash_rounds",
+    "net.ipv4.tcp_plb_suspend_rto_sec",
+    // How older kernels did what has no choice any more.
+    "net.ipv4.tcp_cookie_size",
+    "net.ipv4.tcp_dma_copybreak",
+    "net.ipv4.tcp_max_ssthresh",
+    "net.ipv4.tcp_tw_recycle",
+    "net.ipv4.tcp_vegas_cong_avoid",
+    "net.ipv4.tcp_frto_response",
+    "net.ipv4.tcp_thin_dupack",
     "net.ipv4.tcp_ehash_entries",
 ];
 
@@ -327,6 +351,22 @@ const INERT_PREFIXES: &[&str] = &[
     "net.ipv4.ping_",
     "net.ipv4.ip_forward",
     "net.ipv4.ip_nonlocal_bind",
+    "net.ipv4.ip_autobind_reuse",
+    "net.ipv4.ip_dynaddr",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ipfrag_",
+    "net.ipv4.inet_peer_",
+    "net.ipv4.igmp_",
+    "net.ipv4.udp_",
+    "net.ipv4.nexthop_",
+    "net.ipv4.raw_",
+    "net.ipv4.fib_",
+    "net.ipv4.cipso_",
+    "net.netfilter.",
+    "net.mptcp.",
+    "net.mpls.",
+    "net.unix.",
     "net.ipv4.ip_early_demux",
     "net.ipv4.fwmark_",
     "net.ipv6.",

@@ -179,6 +179,7 @@ impl Kernel<'_> {
         let peek = flags & MSG_PEEK != 0;
         let all = flags & MSG_WAITALL != 0 && !peek;
         let blocking = self.blocking(fd, flags);
+        let least = self.sockets.table.get(&fd).map_or(1, |s| s.rcv_lowat.min(len));
         loop {
             match self.sockets.read(self.stack, self.now, fd, len - progress.done, peek) {
                 Read::Corrupt(at) => {
@@ -198,11 +199,13 @@ impl Kernel<'_> {
                 Read::Bytes(bytes) => {
                     progress.done += bytes.len();
                     progress.received.extend(bytes);
-                    if !all || progress.done == len {
+                    if !all && (progress.done >= least || !blocking || peek) || progress.done == len {
                         return Ok(Step::Done(progress.done as i64));
                     }
                 }
-                Read::Nothing if blocking && (all || progress.done == 0) => return Ok(Step::Block(None)),
+                Read::Nothing if blocking && (all || progress.done < least.max(1)) => {
+                    return Ok(Step::Block(None));
+                }
                 Read::Nothing if progress.done > 0 => return Ok(Step::Done(progress.done as i64)),
                 Read::Nothing => return Ok(Step::Errno("EAGAIN")),
             }

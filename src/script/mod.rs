@@ -20,6 +20,7 @@ mod files;
 mod flow;
 mod frames;
 mod icmp;
+pub(crate) mod info;
 pub(crate) mod kernel;
 mod lexer;
 mod messages;

@@ -6,6 +6,7 @@ use super::calls;
 use super::code;
 use super::commands::{self, Change};
 use super::compare::compare;
+use super::info;
 use super::kernel::{Kernel, Progress};
 use super::packets::{self, Wire};
 use super::render;
@@ -473,10 +474,6 @@ impl Runner {
 
     /// What Linux' TCP_INFO says about the connection that was made last.
     fn tcp_info(&self, name: &str) -> Option<u64> {
-        let conn = self.sockets.conn(self.sockets.under_test?)?;
-        let info = self.stack.info(self.now, conn.id)?;
-        let name = name.strip_prefix("tcpi_")?;
-        // What Linux tells of Accurate ECN is not there, and stays 0.
-        Some(info.fields().find(|(field, _)| *field == name).map_or(0, |(_, value)| value))
+        info::tcp_info(&self.stack, &self.sockets, self.now, self.sockets.under_test?, name)
     }
 }

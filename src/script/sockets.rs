@@ -62,6 +62,8 @@ pub struct Socket {
     pub defer_accept: i64,
     pub reuse_addr: bool,
     pub reuse_port: bool,
+    /// SO_RCVLOWAT: less than so many bytes are nothing to wake up for.
+    pub rcv_lowat: usize,
     /// TCP_INQ: what is left to read comes with what is read.
     pub inq: bool,
     /// TCP_NOTSENT_LOWAT, in bytes.
@@ -219,6 +221,7 @@ impl Sockets {
             defer_accept: 0,
             reuse_addr: false,
             reuse_port: false,
+            rcv_lowat: 1,
             inq: false,
             notsent_lowat: None,
             others,
@@ -390,7 +393,7 @@ impl Sockets {
         if matches!(state, State::SynSent | State::SynReceived) {
             return Readiness::plain(bits);
         }
-        if live.readable() > 0 {
+        if live.readable() >= socket.rcv_lowat {
             bits |= IN;
         }
         let free = live.writable();

@@ -43,6 +43,10 @@ enum Name {
     Inq,
     /// SO_TIMESTAMPING.
     Stamping,
+    /// SO_RCVLOWAT.
+    RcvLowat,
+    /// IP_MTU and IPV6_MTU.
+    Mtu,
     /// Accepted and without any effect on what is sent here, beginning with this value.
     Inert(i64),
     /// Only these values, the first being the default, have no effect on what is sent here.
@@ -82,7 +86,7 @@ fn name(level: i64, option: i64) -> Option<Name> {
         // nobody sends with MSG_ZEROCOPY) speak to queues, filters and other protocols of a kernel.
         (1, 1 | 6 | 11 | 12 | 29 | 36 | 46 | 60) => Name::Inert(0),
         // SO_RCVLOWAT, SO_MAX_PACING_RATE, SO_TIMESTAMPING, SO_DONTROUTE
-        (1, 18) => Name::OneOf(&[1, 0]),
+        (1, 18) => Name::RcvLowat,
         (1, 47) => Name::OneOf(&[-1, 0xffff_ffff]),
         (1, 37) => Name::Stamping,
         (1, 5) => Name::OneOf(&[0]),
@@ -115,6 +119,11 @@ fn name(level: i64, option: i64) -> Option<Name> {
         // IPV6_UNICAST_HOPS
         (0, 2) | (41, 16) => Name::Ttl,
         (0, 1) | (41, 67) => Name::TrafficClass,
+        (0, 14) | (41, 24) => Name::Mtu,
+        // What comes as control messages of datagrams only, and what is for other hosts' credentials, processors and queues.
+        (1, 10 | 14 | 16 | 49 | 57 | 74) | (0, 8 | 12 | 13) | (41, 49 | 51 | 66) => Name::Inert(0),
+        // TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_TX_DELAY
+        (6, 23 | 30 | 37) => Name::OneOf(&[0]),
         _ => return None,
     })
 }
@@ -211,7 +220,8 @@ impl Sockets {
                 socket.others.insert((level, option), value);
             }
             Name::OneOf(_) => return Err(format!("the value {value} of the socket option {option}")),
-            Name::Type | Name::Error | Name::AcceptConn | Name::Protocol => {
+            Name::RcvLowat => socket.rcv_lowat = value.clamp(0, i64::from(i32::MAX)).max(1) as usize,
+            Name::Type | Name::Error | Name::AcceptConn | Name::Protocol | Name::Mtu => {
                 return Ok(Step::Errno("ENOPROTOOPT"));
             }
             Name::Inq => match value {
@@ -356,6 +366,11 @@ impl Sockets {
             Name::Protocol => 6,
             Name::Inq => i64::from(socket.inq),
             Name::NotsentLowat => socket.notsent_lowat.map_or(0, i64::from),
+            Name::RcvLowat => socket.rcv_lowat as i64,
+            Name::Mtu => match &socket.kind {
+                SocketKind::Conn(_) => return Err("reading IP_MTU".to_string()),
+                _ => return Ok(Err("ENOTCONN")),
+            },
             Name::Stamping => socket.others.get(&(level, option)).copied().unwrap_or(0),
             Name::Inert(first) => socket.others.get(&(level, option)).copied().unwrap_or(first),
             Name::OneOf(values) => socket.others.get(&(level, option)).copied().unwrap_or(values[0]),

@@ -498,7 +498,7 @@ impl Conn {
     }
 
     /// The payload of a full segment, bytes, with the options that each segment carries.
-    pub(super) fn mss(&self) -> u32 {
+    pub fn mss(&self) -> u32 {
         self.base_mss() - if self.ts.on { 12 } else { 0 }
     }
 
