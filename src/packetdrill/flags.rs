@@ -12,7 +12,7 @@ pub struct Flags {
     pub tcp: tcp::Config,
     /// `local=ADDRESS`: the stack's address. Else it takes the first that it is spoken to under.
     pub local: Option<IpAddr>,
-    /// `mtu=BYTES`, 576 (IPv6: 1280) to 65,535. Else 1500, or 1520 with IPv6, for segments of the same size.
+    /// `mtu=BYTES`, 576 (IPv6: 1280) to 65,535. Else what packetdrill was told of, or 1500, or 1520 with IPv6, for segments of the same size.
     pub mtu: Option<u16>,
     /// `clock=virtual|real`.
     pub real: bool,
@@ -56,9 +56,34 @@ pub fn parse(text: &str) -> Result<Flags, String> {
     Ok(flags)
 }
 
+/// The MTU that packetdrill itself was told of: by its command line, or by the script, which is one of its arguments.
+pub fn told_mtu() -> Option<u16> {
+    let line = std::fs::read_to_string("/proc/self/cmdline").ok()?;
+    let arguments: Vec<&str> = line.split('\0').skip(1).collect();
+    let script = |path: &&str| std::fs::read_to_string(path).ok().and_then(|text| mtu(text.lines()));
+    mtu(arguments.iter().copied())
+        .or_else(|| arguments.iter().filter(|a| !a.is_empty() && !a.starts_with('-')).find_map(script))
+}
+
+/// What the last `--mtu=BYTES` among the lines says that begin with an option.
+fn mtu<'a>(lines: impl Iterator<Item = &'a str>) -> Option<u16> {
+    let options = lines.map(str::trim).filter(|line| line.starts_with("--"));
+    options
+        .flat_map(str::split_ascii_whitespace)
+        .filter_map(|o| o.strip_prefix("--mtu=")?.parse().ok())
+        .last()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_mtu_that_options_name_counts() {
+        let script = "// text\n--ip_version=ipv6 --mtu=1500\n--mtu=1300\n0 socket(..., SOCK_STREAM, 0) = 3\n";
+        assert_eq!(mtu(script.lines()), Some(1300));
+        assert_eq!(mtu("0 close(3) = 0".lines()), None);
+    }
 
     #[test]
     fn all_flags_are_read_and_anything_else_is_named() {

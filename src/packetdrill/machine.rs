@@ -5,7 +5,7 @@
 //! and the waiting call itself moves time to the next timer.
 
 use super::asserts;
-use super::flags::Flags;
+use super::flags::{Flags, told_mtu};
 use super::sysctls::Sysctls;
 use crate::net::clock::Clock;
 use crate::script::errqueue::Notice;
@@ -114,13 +114,9 @@ impl Machine {
     /// If the trace cannot be written.
     pub fn new(flags: &Flags) -> Result<Machine, String> {
         let ip_version = flags.local.filter(IpAddr::is_ipv6).map(|_| IpVersion::Ipv6);
-        let options = Options {
-            tcp: flags.tcp.clone(),
-            mtu: flags.mtu,
-            local_ip: flags.local,
-            ip_version,
-            ..Options::default()
-        };
+        let mtu = flags.mtu.or_else(|| told_mtu().filter(|mtu| *mtu >= 576));
+        let options =
+            Options { tcp: flags.tcp.clone(), mtu, local_ip: flags.local, ip_version, ..Options::default() };
         let settings =
             settings::settle(&options, &[]).map_err(|trouble| format!("--so_flags: {}", trouble.what()))?;
         let mut sinks = Vec::new();
@@ -142,7 +138,7 @@ impl Machine {
             returning: None,
             calls: 0,
             adoptable: flags.local.is_none(),
-            mtu: flags.mtu,
+            mtu,
             sysctls: Sysctls::now(),
         };
         Ok(Machine { inner: Mutex::new(inner), changed: Condvar::new() })

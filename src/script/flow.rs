@@ -3,7 +3,6 @@
 //! The stack begins where it likes. The numbers on a SYN are the script's whole ones; in every other line those of both
 //! sides, acknowledgments included, are counted from the sender's initial one, which is 0.
 
-use super::ast::TcpOption;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -26,10 +25,6 @@ pub struct Flow {
     pub next_irs: Option<u32>,
     /// The last acknowledgment of the stack: where a RST would be believed.
     pub acked: Option<u32>,
-    /// The MSS option that the script's SYN carried.
-    pub peer_mss: Option<u16>,
-    /// Whether both sides sent time stamps on their SYN: (script, stack).
-    pub timestamps: (bool, bool),
     /// The first pair of time stamps: script, live.
     first_ts: Option<(u32, u32)>,
     /// Live time stamps by the script's.
@@ -48,8 +43,6 @@ impl Flow {
             irs: None,
             next_irs: None,
             acked: None,
-            peer_mss: None,
-            timestamps: (false, false),
             first_ts: None,
             ts: BTreeMap::new(),
         }
@@ -88,17 +81,5 @@ impl Flow {
     pub fn learn_ts(&mut self, script: u32, live: u32) {
         self.first_ts.get_or_insert((script, live));
         self.ts.insert(script, live);
-    }
-
-    /// What the two SYNs say about time stamps and the MSS.
-    pub fn note_syn(&mut self, by_script: bool, options: &[TcpOption]) {
-        for option in options {
-            match option {
-                TcpOption::Mss(mss) if by_script => self.peer_mss = Some(*mss),
-                TcpOption::Ts { .. } if by_script => self.timestamps.0 = true,
-                TcpOption::Ts { .. } => self.timestamps.1 = true,
-                _ => {}
-            }
-        }
     }
 }

@@ -74,8 +74,6 @@ impl Wire {
                 if let Some(old) = other.map(|n| &self.flows[n]) {
                     flow.script_ports = old.script_ports;
                     flow.irs = old.next_irs.or(old.irs);
-                    flow.peer_mss = old.peer_mss;
-                    flow.timestamps.0 = old.timestamps.0;
                 }
                 self.flows.push(flow);
                 self.current = Some(self.flows.len() - 1);
@@ -87,7 +85,6 @@ impl Wire {
             wire::options::iter(packet.options).map_while(Result::ok).map(item).collect();
         if syn {
             flow.iss = Some(seg.seq.0);
-            flow.note_syn(false, &options);
         }
         if seg.flags.contains(Flags::ACK) {
             flow.acked = Some(seg.ack.0);
@@ -242,7 +239,6 @@ fn segment(flow: &mut Flow, tcp: &Tcp, tos: u8, ttl: u8) -> Result<Vec<u8>, Stri
             (Some(_), Some(_)) => flow.next_irs = Some(tcp.seq),
             _ => flow.irs = Some(tcp.seq),
         }
-        flow.note_syn(true, &options);
     }
     if tcp.len > frames::MAX_PAYLOAD {
         return Err(format!("{} bytes of payload are more than a packet can carry", tcp.len));

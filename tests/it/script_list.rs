@@ -36,8 +36,16 @@ scripts! {
         option_values
         poll
         read_and_recv
+        sendfile
+        splice
+        timestamping
         two_connections
-        write_and_send;
+        write_and_send
+        zerocopy
+        zerocopy_epoll_edge
+        zerocopy_epoll_oneshot
+        zerocopy_reset
+    ;
     close:
         active
         before_accept
@@ -143,6 +151,8 @@ scripts! {
         wrong_ack_in_syn_received
         wrong_ack_of_a_syn;
     icmp:
+        about_nothing
+        about_udp
         fragmentation_needed
         hard_error_while_connecting
         host_unreachable_while_connecting
@@ -184,6 +194,8 @@ scripts! {
         off
         push_of_each_write;
     options:
+        accurate_ecn_is_skipped
+        ace_count_is_ignored
         default_mss
         default_mss_ipv6
         ecn_is_not_accepted
