@@ -56,22 +56,24 @@ pub fn parse(text: &str) -> Result<Flags, String> {
     Ok(flags)
 }
 
-/// The MTU that packetdrill itself was told of: by its command line, or by the script, which is one of its arguments.
-pub fn told_mtu() -> Option<u16> {
+/// What packetdrill itself was told by the option `name`: on its command line, or in the script, which is one of its
+/// arguments; and where the script lies.
+pub fn told(name: &str) -> Option<(String, PathBuf)> {
     let line = std::fs::read_to_string("/proc/self/cmdline").ok()?;
     let arguments: Vec<&str> = line.split('\0').skip(1).collect();
-    let script = |path: &&str| std::fs::read_to_string(path).ok().and_then(|text| mtu(text.lines()));
-    mtu(arguments.iter().copied())
-        .or_else(|| arguments.iter().filter(|a| !a.is_empty() && !a.starts_with('-')).find_map(script))
+    let scripts = arguments.iter().filter(|a| !a.is_empty() && !a.starts_with('-'));
+    let read = |path: &&str| std::fs::read_to_string(path).ok().map(|text| (text, PathBuf::from(path)));
+    let script = scripts.filter_map(read).next();
+    let directory = script.as_ref().and_then(|(_, path)| path.parent()).unwrap_or("".as_ref()).to_path_buf();
+    let value = option(arguments.iter().copied(), name)
+        .or_else(|| script.as_ref().and_then(|(text, _)| option(text.lines(), name)))?;
+    Some((value, directory))
 }
 
-/// What the last `--mtu=BYTES` among the lines says that begin with an option.
-fn mtu<'a>(lines: impl Iterator<Item = &'a str>) -> Option<u16> {
-    let options = lines.map(str::trim).filter(|line| line.starts_with("--"));
-    options
-        .flat_map(str::split_ascii_whitespace)
-        .filter_map(|o| o.strip_prefix("--mtu=")?.parse().ok())
-        .last()
+/// What the last `--name=VALUE` says among the lines that begin with an option.
+fn option<'a>(lines: impl Iterator<Item = &'a str>, name: &str) -> Option<String> {
+    let value = |line: &'a str| line.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=');
+    lines.map(str::trim).filter_map(value).last().map(|value| value.trim_matches('"').to_string())
 }
 
 #[cfg(test)]
@@ -79,10 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_mtu_that_options_name_counts() {
-        let script = "// text\n--ip_version=ipv6 --mtu=1500\n--mtu=1300\n0 socket(..., SOCK_STREAM, 0) = 3\n";
-        assert_eq!(mtu(script.lines()), Some(1300));
-        assert_eq!(mtu("0 close(3) = 0".lines()), None);
+    fn the_last_option_of_a_name_counts() {
+        let script = "// text\n--mtu=1500\n--mtu=1300\n--init_scripts=\"./a.sh\"\n0 close(3) = 0\n";
+        assert_eq!(option(script.lines(), "mtu").as_deref(), Some("1300"));
+        assert_eq!(option(script.lines(), "init_scripts").as_deref(), Some("./a.sh"));
+        assert_eq!(option(script.lines(), "init"), None);
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! and the waiting call itself moves time to the next timer.
 
 use super::asserts;
-use super::flags::{Flags, told_mtu};
+use super::flags::{Flags, told};
 use super::sysctls::Sysctls;
 use crate::net::clock::Clock;
+use crate::script::commands;
 use crate::script::errqueue::Notice;
 use crate::script::info;
 use crate::script::kernel::{Kernel, Progress};
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::IntoRawFd;
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
@@ -114,7 +116,7 @@ impl Machine {
     /// If the trace cannot be written.
     pub fn new(flags: &Flags) -> Result<Machine, String> {
         let ip_version = flags.local.filter(IpAddr::is_ipv6).map(|_| IpVersion::Ipv6);
-        let mtu = flags.mtu.or_else(|| told_mtu().filter(|mtu| *mtu >= 576));
+        let mtu = flags.mtu.or_else(|| told("mtu")?.0.parse().ok().filter(|mtu| *mtu >= 576));
         let options =
             Options { tcp: flags.tcp.clone(), mtu, local_ip: flags.local, ip_version, ..Options::default() };
         let settings =
@@ -141,6 +143,8 @@ impl Machine {
             mtu,
             sysctls: Sysctls::now(),
         };
+        let mut inner = inner;
+        inner.init_scripts();
         Ok(Machine { inner: Mutex::new(inner), changed: Condvar::new() })
     }
 
@@ -494,6 +498,19 @@ fn refused(result: Result<Step, String>) -> Result<Step, Trouble> {
 }
 
 impl Inner {
+    /// Takes over what packetdrill's init scripts have changed: they ran before anybody here could look.
+    fn init_scripts(&mut self) {
+        let Some((files, directory)) = told("init_scripts") else { return };
+        for file in files.split([',', ' ']).filter(|f| !f.is_empty()) {
+            // It executes them where it was started itself.
+            let place = if Path::new(file).exists() { Path::new(".") } else { directory.as_path() };
+            let changes = commands::parse(file, 1, Some(place)).map_err(|trouble| trouble.what().to_string());
+            if let Err(what) = changes.and_then(|changes| self.sockets.change(&mut self.stack, &changes)) {
+                eprintln!("UNSUPPORTED by tcpglass: in {file}: {what}");
+            }
+        }
+    }
+
     fn kernel(&mut self) -> Kernel<'_> {
         Kernel { sockets: &mut self.sockets, stack: &mut self.stack, settings: &self.settings, now: self.now }
     }

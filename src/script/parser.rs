@@ -371,7 +371,7 @@ impl Parser {
                     let count = letter as u8 - b'0';
                     accurate |= count & 4 != 0;
                     counts += 1;
-                    Flags((count >> 1 & 1) * Flags::CWR.0 | (count & 1) * Flags::ECE.0)
+                    Flags(((count >> 1 & 1) * Flags::CWR.0) | ((count & 1) * Flags::ECE.0))
                 }
                 _ => {
                     counts = 2;
