@@ -1,6 +1,6 @@
 //! Does a host keep TCP's promises? What must hold for every segment it sends, whatever the network did.
 
-use super::world::HostId;
+use super::node::HostId;
 use crate::segment::{Flags, Segment};
 use crate::seq::Seq;
 use crate::wire::{self, Decoded};

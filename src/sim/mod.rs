@@ -1,6 +1,7 @@
 //! How does TCP behave on a network that can be repeated? Hosts and links in virtual time.
 //!
-//! A [`World`] has hosts, each a stack with its services, and a [`Link`] in each direction between them; `sockets.rs`
+//! A [`World`] has hosts, each a stack with its services, perhaps a [`NameServer`], and a [`Link`] in each direction between
+//! them; `sockets.rs`
 //! adds calls that let it go on until they are done. `invariants.rs` watches that hosts keep TCP's promises. The same
 //! links lie around a real device in an [`Impaired`]. Nothing here reads a clock, and all chance comes from one seed.
 //!
@@ -38,11 +39,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod hash;
 mod host;
 mod impaired;
 mod incident;
 mod invariants;
 pub mod link;
+mod name_server;
+mod node;
 mod recording;
 mod reference;
 mod rng;
@@ -56,10 +60,12 @@ pub use host::{Host, host_config};
 pub use impaired::Impaired;
 pub use incident::Incident;
 pub use link::{Link, LinkConfig};
+pub use name_server::NameServer;
+pub use node::{HostId, NameServerId, NodeId, ReferenceId};
 pub use recording::{Recorded, Recording};
 pub use reference::{Reference, ReferenceState};
 pub use rng::Rng;
 pub use rule::{Action, Passing, Rule};
 pub use sockets::{Listener, SimError, Socket};
 pub use task::{Net, Task, TcpListener, TcpStream};
-pub use world::{HostId, NodeId, ReferenceId, World};
+pub use world::World;

@@ -1,12 +1,13 @@
 //! How does a program use a simulated network without events? Calls that let the world go on until they are done.
 
-use super::world::{HostId, World};
+use super::node::HostId;
+use super::world::World;
 use crate::stack::{ConnId, ListenerId, Owner, StackError};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp::{Info, Shutdown, State};
 use crate::time::{Duration, Instant};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Whose sockets the calls here make.
 const OWNER: Owner = Owner(u16::MAX);
@@ -104,6 +105,21 @@ impl World {
     pub fn start_connect(&mut self, host: HostId, remote: impl Into<SocketAddr>) -> Result<Socket, SimError> {
         let now = self.now();
         let id = self.stack(host).connect(now, remote.into(), None, None, OWNER)?;
+        Ok(Socket { host, id })
+    }
+
+    /// Sends a SYN from one of the host's addresses, which need not be its first.
+    ///
+    /// # Errors
+    /// [`SimError::Address`], also when `local` is not an address of the host.
+    pub fn start_connect_from(
+        &mut self,
+        host: HostId,
+        local: IpAddr,
+        remote: impl Into<SocketAddr>,
+    ) -> Result<Socket, SimError> {
+        let (now, local) = (self.now(), Some(SocketAddr::new(local, 0)));
+        let id = self.stack(host).connect(now, remote.into(), local, None, OWNER)?;
         Ok(Socket { host, id })
     }
 

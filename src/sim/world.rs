@@ -1,16 +1,18 @@
 //! What happens next? Hosts on links in virtual time, one event after the other, the same each time.
 
+use super::hash::Hash;
 use super::host::{Host, host_config};
 use super::incident::Incident;
 use super::invariants::Monitor;
 use super::link::{Dropped, Link, LinkConfig, Totals};
+use super::name_server::NameServer;
+use super::node::{HostId, NameServerId, Node, NodeId, ReferenceId, Slot};
 use super::reference::Reference;
 use super::rng::Rng;
 use super::sockets::{PATIENCE, SimError};
 use super::too_big;
 use crate::segment::{Flags, Segment};
 use crate::service::Service;
-use crate::stack::queue_device::QueueDevice;
 use crate::stack::{self, Owner, Stack};
 use crate::tcp;
 use crate::time::{Duration, Instant};
@@ -20,14 +22,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-
-/// A host in a [`World`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct HostId(pub(super) u16);
-
-/// A reference host in a [`World`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ReferenceId(u16);
 
 /// A network in virtual time.
 ///
@@ -63,9 +57,6 @@ pub struct World {
 /// Tasks of one world.
 const TASKS_MAX: u16 = 30_000;
 
-/// Packets that a host can send at one time; beyond it waits for its next turn.
-const DEVICE_QUEUE: usize = 1 << 16;
-
 /// So many events at one time are no coincidence: time will never go on.
 const STANDSTILL_MAX: u32 = 20_000_000;
 
@@ -76,20 +67,6 @@ type Path = (u16, u16);
 enum Due {
     Link(Path),
     Node(u16),
-}
-
-struct Slot {
-    node: Node,
-    device: QueueDevice,
-    /// When the agenda has it.
-    arranged: Option<Instant>,
-    /// It stands in the world's list of that name.
-    touched: bool,
-}
-
-enum Node {
-    Host(Box<Host>),
-    Reference(Box<Reference>),
 }
 
 struct LinkSlot {
@@ -158,18 +135,22 @@ impl World {
         ReferenceId(self.add_node(Node::Reference(Box::new(reference)), vec![addr], mtu))
     }
 
+    /// Adds a name server, for the hosts whose [`stack::Config::dns`] has its address.
+    ///
+    /// # Panics
+    /// When another host has its address.
+    pub fn add_name_server(&mut self, server: NameServer) -> NameServerId {
+        let addr = server.addr();
+        NameServerId(self.add_node(Node::NameServer(Box::new(server)), vec![addr], 1500))
+    }
+
     fn add_node(&mut self, node: Node, addrs: Vec<IpAddr>, mtu: u16) -> u16 {
         let number = u16::try_from(self.nodes.len()).expect("at most 65,536 hosts");
         for addr in addrs {
             let before = self.routes.insert(addr, number);
             assert!(before.is_none_or(|n| n == number), "two hosts have the address {addr}");
         }
-        self.nodes.push(Slot {
-            node,
-            device: QueueDevice::new(mtu, DEVICE_QUEUE),
-            arranged: None,
-            touched: false,
-        });
+        self.nodes.push(Slot::new(node, mtu));
         self.touch(number);
         number
     }
@@ -191,15 +172,14 @@ impl World {
     /// before they reach a link.
     pub fn set_offload(&mut self, host: HostId, on: bool) {
         let mtu = self.stack(host).config().mtu;
-        let plain = QueueDevice::new(mtu, DEVICE_QUEUE);
-        self.nodes[usize::from(host.0)].device = if on { plain.with_offload(65_535) } else { plain };
+        self.nodes[usize::from(host.0)].set_offload(mtu, on);
     }
 
     /// The host, whose stack can be used directly. What is done to it takes effect when the world goes on.
     pub fn host(&mut self, id: HostId) -> &mut Host {
         match &mut self.touch(id.0).node {
             Node::Host(host) => host,
-            Node::Reference(_) => unreachable!("a HostId is only given to hosts"),
+            _ => unreachable!("a HostId is only given to hosts"),
         }
     }
 
@@ -212,7 +192,15 @@ impl World {
     pub fn reference(&mut self, id: ReferenceId) -> &mut Reference {
         match &mut self.touch(id.0).node {
             Node::Reference(reference) => reference,
-            Node::Host(_) => unreachable!("a ReferenceId is only given to reference hosts"),
+            _ => unreachable!("a ReferenceId is only given to reference hosts"),
+        }
+    }
+
+    /// The name server.
+    pub fn name_server(&mut self, id: NameServerId) -> &mut NameServer {
+        match &mut self.touch(id.0).node {
+            Node::NameServer(server) => server,
+            _ => unreachable!("a NameServerId is only given to name servers"),
         }
     }
 
@@ -306,7 +294,7 @@ impl World {
     /// A number that depends on every packet sent and received, its time, its way and their order. Two runs of the
     /// same program with the same seed have the same.
     pub fn hash(&self) -> u64 {
-        self.hash.0
+        self.hash.value()
     }
 
     /// Hands `frame` to a host as if it had just come from the network: what a forger would send.
@@ -362,7 +350,7 @@ impl World {
             let now = world.now;
             let mut done = true;
             for number in 0..world.nodes.len() as u16 {
-                if let Node::Host(host) = &mut world.touch(number).node {
+                if let Some(host) = world.touch(number).host() {
                     done &= host.drain(now);
                 }
             }
@@ -395,7 +383,7 @@ impl World {
     /// Empties the ready queues of an owner that looks for itself.
     pub(super) fn forget_events(&mut self, owner: Owner) {
         for slot in &mut self.nodes {
-            if let Node::Host(host) = &mut slot.node {
+            if let Some(host) = slot.host() {
                 while host.stack().ready(owner).is_some() {}
             }
         }
@@ -428,10 +416,7 @@ impl World {
             Due::Node(number) => {
                 let slot = &mut self.nodes[usize::from(number)];
                 slot.arranged = None;
-                match &mut slot.node {
-                    Node::Host(host) => host.on_timeout(self.now),
-                    Node::Reference(_) => {}
-                }
+                slot.on_timeout(self.now);
                 self.turn(number);
             }
         }
@@ -471,25 +456,16 @@ impl World {
     fn deliver(&mut self, from: u16, to: u16, frame: &[u8]) {
         self.hash.packet(self.now, (from, to), frame);
         let slot = &mut self.nodes[usize::from(to)];
-        match &mut slot.node {
-            Node::Host(host) => {
-                if let Some(monitor) = &mut self.monitor {
-                    monitor.received(HostId(to), frame);
-                }
-                host.on_frame(self.now, frame);
-            }
-            Node::Reference(_) => drop(slot.device.push(frame)),
+        if let (Some(monitor), Node::Host(_)) = (&mut self.monitor, &slot.node) {
+            monitor.received(HostId(to), frame);
         }
+        slot.on_frame(self.now, frame);
         self.turn(to);
     }
 
     /// A node works and sends.
     fn turn(&mut self, number: u16) {
-        let slot = &mut self.nodes[usize::from(number)];
-        match &mut slot.node {
-            Node::Host(host) => host.turn(self.now, &mut slot.device),
-            Node::Reference(reference) => reference.turn(self.now, &mut slot.device),
-        }
+        self.nodes[usize::from(number)].turn(self.now);
         let mut frame = std::mem::take(&mut self.outgoing);
         while let Some(popped) = self.nodes[usize::from(number)].device.pop(&mut frame) {
             match popped.gso_size {
@@ -505,10 +481,7 @@ impl World {
         }
         self.outgoing = frame;
         let slot = &mut self.nodes[usize::from(number)];
-        let deadline = match &slot.node {
-            Node::Host(host) => host.next_deadline(),
-            Node::Reference(reference) => reference.next_deadline(),
-        };
+        let deadline = slot.next_deadline();
         // An earlier entry of the agenda does no harm: it finds nothing to do and looks again.
         if let Some(at) = deadline.filter(|&at| slot.arranged.is_none_or(|old| at < old)) {
             slot.arranged = Some(at);
@@ -538,7 +511,7 @@ impl World {
         }
         if let Some(incident) = Incident::new(now, frame, fate) {
             for (number, direction) in [(from, Direction::Out), (to, Direction::In)] {
-                if let Node::Host(host) = &mut self.nodes[usize::from(number)].node {
+                if let Some(host) = self.nodes[usize::from(number)].host() {
                     incident.record(host.stack().tracer(), direction);
                 }
             }
@@ -574,7 +547,7 @@ impl World {
     }
 
     fn note_unroutable(&mut self, from: u16) {
-        if let Node::Host(host) = &mut self.nodes[usize::from(from)].node {
+        if let Some(host) = self.nodes[usize::from(from)].host() {
             let kind = EventKind::Link {
                 action: "unroutable",
                 text: "no host has the packet's destination address",
@@ -610,51 +583,11 @@ impl World {
     }
 }
 
-/// Any node of a [`World`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NodeId(u16);
-
-impl From<HostId> for NodeId {
-    fn from(id: HostId) -> NodeId {
-        NodeId(id.0)
-    }
-}
-
-impl From<ReferenceId> for NodeId {
-    fn from(id: ReferenceId) -> NodeId {
-        NodeId(id.0)
-    }
-}
-
 /// The destination address of an IP packet.
 fn destination(frame: &[u8]) -> Option<IpAddr> {
     match frame.first()? >> 4 {
         4 => Some(IpAddr::from(<[u8; 4]>::try_from(frame.get(16..20)?).ok()?)),
         6 => Some(IpAddr::from(<[u8; 16]>::try_from(frame.get(24..40)?).ok()?)),
         _ => None,
-    }
-}
-
-/// FNV-1a over words: order matters, every bit counts, and it is the same everywhere.
-struct Hash(u64);
-
-impl Hash {
-    fn new() -> Hash {
-        Hash(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn word(&mut self, word: u64) {
-        // The rotation brings the high bits, where multiplication leaves its mark, back to the low ones.
-        self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
-    }
-
-    fn packet(&mut self, at: Instant, path: Path, frame: &[u8]) {
-        self.word(at.as_nanos());
-        self.word(u64::from(path.0) << 48 | u64::from(path.1) << 32 | frame.len() as u64);
-        for chunk in frame.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.word(u64::from_le_bytes(word));
-        }
     }
 }

@@ -4,6 +4,7 @@ mod authors;
 mod congestion;
 mod differential;
 mod mtu;
+mod names;
 mod soak;
 
 use std::io;

@@ -1,0 +1,67 @@
+//! Are names found in the simulated network, over both families and bad links?
+
+use std::net::IpAddr;
+use tcpglass::service::{ClientOptions, FetchError, Fetched, HttpClient, HttpServer, RequestPlan, Site};
+use tcpglass::sim::{NameServer, NameServerId, World, host_config};
+use tcpglass::stack::{Owner, ResolveError};
+use tcpglass::tcp::Config;
+use tcpglass::time::Duration;
+use tcpglass::trace::Tracer;
+
+/// Fetches `url` with a name server that knows `glass.test`, over `link`.
+fn fetch(addrs: [&str; 3], link: &str, url: &str) -> (Fetched, World, NameServerId) {
+    let [client, server, names]: [IpAddr; 3] = addrs.map(|addr| addr.parse().unwrap());
+    let mut world = World::new(5, link.parse().unwrap());
+    let mut config = host_config(client, Config::linux());
+    config.dns = vec![names];
+    let client = world.add_host("client", config, Tracer::default());
+    let host = world.add(server);
+    let names = NameServer::new(names).name("glass.test", server).takes(Duration::from_millis(7));
+    let names = world.add_name_server(names);
+    let http = HttpServer::new(Owner(1), vec![(server, 80).into()], Site { root: None }, Default::default());
+    world.add_service(host, Box::new(http));
+    let plans = vec![RequestPlan::get(url).unwrap()];
+    let service = HttpClient::new(Owner(2), plans, ClientOptions::default());
+    let results = service.results();
+    world.add_service(client, Box::new(service));
+    world.run_for(Duration::from_secs(60));
+    (results.try_recv().unwrap(), world, names)
+}
+
+const FOUR: [&str; 3] = ["10.0.0.1", "10.0.0.2", "10.0.0.53"];
+const SIX: [&str; 3] = ["fd77::1", "fd77::2", "fd77::53"];
+
+#[test]
+fn a_name_is_found_after_a_round_trip_and_what_the_server_takes() {
+    for addrs in [FOUR, SIX] {
+        let (fetched, mut world, names) = fetch(addrs, "rtt=20ms", "http://Glass.test/bytes/10");
+        assert_eq!((fetched.status().map(|s| s.as_u16()), &fetched.error), (Some(200), &None), "{addrs:?}");
+        let timings = fetched.timings;
+        assert_eq!(timings.name.unwrap().since(timings.start.unwrap()), Duration::from_millis(27));
+        let names = world.name_server(names);
+        assert_eq!((names.answered(), names.ignored()), (2, 0), "one question for each family");
+    }
+}
+
+#[test]
+fn a_name_that_nobody_has_is_not_found_and_nobody_connects() {
+    let (fetched, mut world, names) = fetch(FOUR, "rtt=20ms", "http://elsewhere.test/");
+    assert_eq!(fetched.error, Some(FetchError::Resolve(ResolveError::NotFound)));
+    assert_eq!((world.name_server(names).answered(), world.packets()), (2, 4));
+}
+
+#[test]
+fn questions_and_answers_that_are_lost_are_asked_again() {
+    let (fetched, mut world, names) = fetch(SIX, "rtt=20ms,loss=40%", "http://glass.test/status/204");
+    assert_eq!(fetched.status().map(|s| s.as_u16()), Some(204), "{:?}", fetched.error);
+    assert!(fetched.timings.name.unwrap().since(fetched.timings.start.unwrap()) > Duration::from_millis(27));
+    assert!(world.name_server(names).answered() > 0);
+}
+
+#[test]
+fn damaged_questions_are_ignored() {
+    let (fetched, mut world, names) = fetch(FOUR, "rtt=20ms,corrupt=100%", "http://glass.test/");
+    assert_eq!(fetched.error, Some(FetchError::Resolve(ResolveError::TimedOut)));
+    let names = world.name_server(names);
+    assert!(names.answered() == 0 && names.ignored() > 2, "{names:?}");
+}
