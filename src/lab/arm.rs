@@ -13,6 +13,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 pub(super) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
+/// Where the hosts look for a name server; an experiment that uses names puts one there.
+pub(super) const NAMES: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 53));
+/// The client's other address.
+pub(super) const CLIENT_TOO: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 9));
 /// Where servers listen.
 pub(super) const WEB: SocketAddr = SocketAddr::new(SERVER, 80);
 
@@ -45,7 +49,9 @@ impl Arm {
         let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(tally.clone())];
         let (capture, sink) = capture.unzip();
         sinks.extend(sink);
-        let client = world.add_host("client", config(settings, CLIENT, seed), Tracer::new(sinks));
+        let mut here = config(settings, CLIENT, seed);
+        here.addrs.push((CLIENT_TOO, 24));
+        let client = world.add_host("client", here, Tracer::new(sinks));
         let server = world.add_host("server", config(settings, SERVER, seed), Tracer::default());
         let (settings, capture) = (settings.clone(), capture.unwrap_or_default());
         Arm {
@@ -183,14 +189,20 @@ impl Arm {
         self.cells.push(Cell { name, value, expected: Expected::Between(low, high) });
     }
 
-    /// Ends the world, which completes the capture.
-    pub fn finish(self) -> Result<Row, LabError> {
-        self.world.finish()?;
+    /// Ends the world, which completes the captures; only numbers can be added now.
+    pub fn end(&mut self) -> Result<(), LabError> {
+        let empty = World::new(self.seed, self.settings.link.clone());
+        Ok(std::mem::replace(&mut self.world, empty).finish()?)
+    }
+
+    /// Ends the arm.
+    pub fn finish(mut self) -> Result<Row, LabError> {
+        self.end()?;
         let from = self.from.since(Instant::ZERO);
         Ok(Row { varied: self.varied, from, cells: self.cells, capture: self.capture })
     }
 }
 
 fn config(settings: &Settings, addr: IpAddr, seed: u64) -> stack::Config {
-    stack::Config { seed, ..crate::sim::host_config(addr, settings.tcp.clone()) }
+    stack::Config { seed, dns: vec![NAMES], ..crate::sim::host_config(addr, settings.tcp.clone()) }
 }

@@ -29,6 +29,7 @@ mod pipelining;
 mod reordering;
 mod slow_start;
 mod time_wait;
+mod transaction;
 mod web;
 
 pub use figure::{Figure, Kind};
@@ -105,6 +106,7 @@ impl Plot {
 /// All experiments, in the order in which they are listed.
 pub static EXPERIMENTS: &[Experiment] = &[
     handshake::EXPERIMENT,
+    transaction::EXPERIMENT,
     delayed_ack::EXPERIMENT,
     slow_start::EXPERIMENT,
     nagle::EXPERIMENT,

@@ -23,6 +23,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "the chapter on connections in the HTTP literature",
         },
         Claim {
+            name: "can-be-slower",
+            says: "too many connections make a page slower than few",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
             name: "unfair",
             says: "several connections take the share of several users",
             source: "RFC 2616 §8.1.4, RFC 2914 §3",
@@ -52,11 +57,16 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 
 const OBJECTS: u32 = 16;
 const SIZE: u64 = 10_000;
+/// Segments of an object, its head included.
+const SEGMENTS: u64 = 8;
 const RTT: Duration = Duration::from_millis(100);
+/// The shortest retransmission time-out after one sample of the round trip: the sample and the floor of its variation.
+const TIME_OUT: Duration = Duration::from_millis(300);
 
 /// Each object fits into the initial window. What cannot be undercut is the handshake and a round trip for each turn of
 /// the connections, and the bits over the bandwidth; both together, one after the other, are the most (a tenth more for
-/// headers, acknowledgments and requests).
+/// headers, acknowledgments and requests), as long as nothing is sent in vain. On a link where the first object of each
+/// connection alone takes longer than a time-out, which nobody has measured yet, each segment can go out once more.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let mut times = Vec::new();
     let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
@@ -84,8 +94,14 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let used = connections.min(OBJECTS);
             let trips = RTT * (1 + OBJECTS.div_ceil(used));
             let bits = Duration::from_secs_f64(8.0 * (u64::from(OBJECTS) * SIZE) as f64 / rate as f64);
-            let (low, high) = (trips.max(bits + RTT * 2), (trips + bits) * 11 / 10);
+            let object = bits / OBJECTS;
+            let slow = object * used > TIME_OUT;
+            let sent = if slow { bits * 2 } else { bits };
+            let (low, high) = (trips.max(bits + RTT * 2), (trips + sent) * 11 / 10);
             arm.between("time", Quantity::Time(time), Quantity::Time(low), Quantity::Time(high));
+            let again = arm.received(arm.client, "duplicate") + arm.received(arm.client, "old");
+            let most = if slow { u64::from(OBJECTS) * SEGMENTS } else { 0 };
+            arm.between("in vain", Quantity::Count(again), Quantity::Count(0), Quantity::Count(most));
             arm.count("opened", arm.ways().0.syns, used.into());
             times.push((rate, connections, time));
             let share = match shares.get(&connections) {
@@ -119,6 +135,22 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let slow = gains(false);
     let numbers = format!("on the slow link {} times as fast", told(&slow));
     lab.judge("not-always-faster", slow.iter().map(|g| *g < 1.5), numbers);
+    let slower = |fast: bool| {
+        let gains = gains(fast);
+        let best = gains.iter().copied().fold(1.0, f64::max);
+        gains.last().is_some_and(|_| gains.iter().skip_while(|g| **g < best).any(|g| *g < best))
+    };
+    let numbers = format!(
+        "on the slow link the gain falls again, from {:.2} to {:.2}: the first windows of all connections wait in one queue for \
+         longer than a time-out, and what waits is sent again in vain",
+        slow.iter().copied().fold(1.0, f64::max),
+        slow.iter().copied().fold(f64::MAX, f64::min)
+    );
+    if slow.len() > 1 {
+        lab.judge("can-be-slower", [slower(false), slower(true)], numbers);
+    } else {
+        lab.judge("can-be-slower", [], "needs more numbers of connections".to_owned());
+    }
     let numbers: Vec<_> = shares.iter().map(|(n, s)| format!("{n}: {:.0} %", 100.0 * s)).collect();
     let cases: Vec<bool> = shares.iter().filter(|s| *s.0 > 1).map(|s| *s.1 > 0.6).collect();
     lab.judge(

@@ -10,6 +10,7 @@ fn setup(experiment: &Experiment, profile: Profile, seed: u64) -> Setup {
     let few = [
         ("size", "1KiB,100KiB"),
         ("rtt", "20ms,100ms"),
+        ("thinks", "10ms,500ms"),
         ("iw", "1,10"),
         ("ports", "100"),
         ("buffer", "16KiB,512KiB"),

@@ -20,10 +20,19 @@ pub(super) fn serve(arm: &mut Arm) {
 /// Fetches pages (`GET /bytes/100`) with the arm's settings: results in the order in which they came, and the time until
 /// the last one was complete.
 pub(super) fn fetch(arm: &mut Arm, requests: &[String]) -> Result<(Vec<Fetched>, Duration), LabError> {
+    fetch_from(arm, &format!("http://{SERVER}"), requests)
+}
+
+/// The same from an origin that is given.
+pub(super) fn fetch_from(
+    arm: &mut Arm,
+    origin: &str,
+    requests: &[String],
+) -> Result<(Vec<Fetched>, Duration), LabError> {
     let mut plans = Vec::new();
     for request in requests {
         let (method, path) = request.split_once(' ').unwrap_or(("GET", request));
-        let plan = RequestPlan::get(&format!("http://{SERVER}{path}"));
+        let plan = RequestPlan::get(&format!("{origin}{path}"));
         let plan = plan.and_then(|plan| plan.method(method)).map_err(|e| LabError(e.to_string()))?;
         plans.push(plan);
     }

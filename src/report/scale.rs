@@ -47,7 +47,11 @@ impl Scale {
             let every = ((last - first) / most.max(1) as i32 + 1).max(1);
             ticks.extend((first..=last).step_by(every as usize).map(|n| 10f64.powi(n)));
             if ticks.len() < 2 {
-                ticks = vec![self.low, self.high];
+                // The ends, and the one power of ten between them if it has room there.
+                let between = |tick: &f64| (0.1..=0.9).contains(&self.place(*tick));
+                ticks.retain(between);
+                ticks.insert(0, self.low);
+                ticks.push(self.high);
             }
             return ticks;
         }

@@ -60,6 +60,14 @@ fn tables_say_what_their_captures_show() {
     agree("persistent", &[("rtt", "20ms")], &[("connections", &syns)]);
     let resets = format!("tcp.flags.reset == 1 && {SERVER}");
     agree("closing", &[("server", "full,abort")], &[("RSTs", &resets)]);
+    let dns = [("asked", "dns.flags.response == 0"), ("told", "dns.flags.response == 1")];
+    agree("transaction", &[("rtt", "20ms"), ("size", "1KiB"), ("thinks", "10ms")], &dns);
+    agree(
+        "handshake",
+        &[("rtt", "20ms"), ("size", "1KiB,100KiB")],
+        &[("SYNs", &format!("{syns} && tcp.stream == 0"))],
+    );
+    agree("parallel", &[("bandwidth", "1gbit"), ("connections", "1,4")], &[("opened", &syns)]);
     let caught = "frame.comment contains \"drop-checksum\"";
     agree("loss", &[("recovery", "sack")], &[("bad checksums", caught)]);
 }

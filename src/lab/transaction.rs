@@ -1,0 +1,287 @@
+//! Where does the time of one exchange go, from the name to the close?
+
+use super::arm::{Arm, CLIENT, NAMES, SERVER, WEB};
+use super::notebook::Notebook;
+use super::slow_start::{MSS, clean, flights};
+use super::web::fetch_from;
+use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::explain::{self, Options, Part};
+use crate::segment::Flags;
+use crate::sim::{NameServer, Net, Recording, TcpStream};
+use crate::time::{Duration, Instant};
+use crate::trace::{Direction, Format, TraceOptions, to_writer};
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    name: "transaction",
+    question: "Where does the time of one exchange go, from the look-up of the name to the close?",
+    claims: &[
+        Claim {
+            name: "parts",
+            says: "a transaction is delayed by looking up the name, connecting, sending the request, the server's work, the \
+                   response and the close",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "mostly-network",
+            says: "unless the server is busy, the network takes most of the time and the server's work little",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "names-are-kept",
+            says: "a client that keeps the names it has looked up asks only the first time",
+            source: "the chapter on connections in the HTTP literature, RFC 1035 §7.2",
+        },
+        Claim {
+            name: "capture-tells",
+            says: "a capture made at the client tells connection, way, server and response apart, with the reasons in it or without",
+            source: "tcpglass explain",
+        },
+    ],
+    axes: &[
+        Axis { name: "rtt", values: "20ms,100ms" },
+        Axis { name: "size", values: "1KiB,100KiB" },
+        Axis { name: "thinks", values: "0,10ms,500ms" },
+        Axis { name: "lookup", values: "30ms" },
+    ],
+    turns: TURNS,
+    plot: Plot::over("rtt", "whole", (false, false)),
+    run,
+};
+
+const TURNS: &[&str] = &[
+    "tcp.init_cwnd",
+    "tcp.mss",
+    "tcp.timestamps",
+    "tcp.ack_every",
+    "tcp.ack_delay",
+    "tcp.congestion",
+    "tcp.hystart",
+    "tcp.slow_start_limit",
+    "tcp.slow_start_after_idle",
+    "tcp.recv_buffer",
+    "tcp.send_buffer",
+    "tcp.window_scale",
+    "tcp.nagle",
+    "http.keepalive",
+    "http.parallel",
+    "link.rtt",
+];
+
+/// The server's name.
+const NAME: &str = "glass.test";
+
+/// From first principles, with a round trip R to the name server and to the server alike: the name takes R and what the
+/// name server takes, the connection R, the request R/2, the response R/2 and R for each flight of slow start but the
+/// first, the client's FIN and its acknowledgment R. The second exchange has the name already. In the capture, request
+/// and first flight are one way there and back.
+fn run(lab: &mut Notebook) -> Result<(), LabError> {
+    let (mut sums, mut network, mut kept, mut told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (rtt, rtt_text) in lab.durations("rtt")? {
+        for (size, size_text) in lab.sizes("size")? {
+            if size < HEAD_MAX {
+                return Err(LabError(format!("size {size_text} leaves no room for a response's head")));
+            }
+            for (thinks, thinks_text) in lab.durations("thinks")? {
+                for (lookup, lookup_text) in lab.durations("lookup")? {
+                    let own = [
+                        ("tcp.nagle", "off"),
+                        ("http.keepalive", "off"),
+                        ("http.parallel", "1"),
+                        ("link.rtt", rtt_text.as_str()),
+                    ];
+                    let varied = [
+                        ("rtt", rtt_text.as_str()),
+                        ("size", &size_text),
+                        ("thinks", &thinks_text),
+                        ("lookup", &lookup_text),
+                    ];
+                    let mut arm = lab.arm(&varied, &[&clean("10")[..], &own].concat())?;
+                    let capture = Capture::of(&mut arm);
+                    let found = exchange(&mut arm, size, thinks, lookup)?;
+                    arm.end()?;
+                    let more = rtt * (flights(size.div_ceil(MSS), 10) - 1);
+                    let whole = rtt * 3 + lookup + thinks + more;
+                    arm.time("name", found.name, rtt + lookup);
+                    arm.time("connection", found.connection, rtt);
+                    arm.time("request", found.request, rtt / 2);
+                    arm.time("server", found.server, thinks);
+                    arm.time("response", found.response, rtt / 2 + more);
+                    arm.time("whole", found.whole, whole);
+                    arm.time("close", found.close, rtt);
+                    arm.time("second", found.second, whole - rtt - lookup);
+                    // One for each family of addresses.
+                    arm.count("asked", found.asked, 2);
+                    arm.count("told", found.told, 2);
+                    let parts = found.name + found.connection + found.request + found.server + found.response;
+                    sums.push(parts.abs_diff(found.whole) <= super::TOLERANCE);
+                    let server = found.server.as_secs_f64() / found.whole.as_secs_f64();
+                    network.push((thinks_text.clone(), server));
+                    kept.push(found.second + found.name == found.whole);
+                    let mut agree = |column, infer| {
+                        let agrees = capture.tells(infer, [rtt, rtt, thinks, more])?;
+                        let word = |agrees| Quantity::Word(if agrees { "agrees" } else { "differs" });
+                        arm.exactly(column, word(agrees), word(true));
+                        told.push(agrees);
+                        Ok::<(), LabError>(())
+                    };
+                    agree("stated", false)?;
+                    agree("inferred", true)?;
+                    lab.record(arm)?;
+                }
+            }
+        }
+    }
+    let held = sums.iter().filter(|s| **s).count();
+    let numbers =
+        format!("five parts, which make up the whole time in {held} of {} cases, and the close", sums.len());
+    lab.judge("parts", sums, numbers);
+    let most = network.iter().map(|n| n.1).fold(0.0, f64::max);
+    let mut busy: Vec<&str> = network.iter().filter(|n| n.1 >= 0.5).map(|n| n.0.as_str()).collect();
+    busy.dedup();
+    let busy = if busy.is_empty() { "never".into() } else { format!("only if it takes {}", busy.join(", ")) };
+    let numbers = format!("the server has half of the time or more {busy}; up to {:.0} %", 100.0 * most);
+    lab.judge("mostly-network", network.iter().map(|n| n.1 < 0.5), numbers);
+    let held = kept.iter().filter(|k| **k).count();
+    let numbers =
+        format!("the second exchange is shorter by the whole look-up in {held} of {} cases", kept.len());
+    lab.judge("names-are-kept", kept, numbers);
+    let held = told.iter().filter(|t| **t).count();
+    let numbers = format!("to the microsecond in {held} of {} readings", told.len());
+    lab.judge("capture-tells", told, numbers);
+    Ok(())
+}
+
+struct Found {
+    name: Duration,
+    connection: Duration,
+    request: Duration,
+    server: Duration,
+    response: Duration,
+    whole: Duration,
+    /// From the last byte to the acknowledgment of the client's FIN.
+    close: Duration,
+    /// All of the second exchange.
+    second: Duration,
+    /// Questions to the name server, and its answers.
+    asked: u64,
+    told: u64,
+}
+
+/// Two exchanges one after the other, each with a connection of its own.
+fn exchange(arm: &mut Arm, size: usize, thinks: Duration, lookup: Duration) -> Result<Found, LabError> {
+    arm.world.add_name_server(NameServer::new(NAMES).name(NAME, SERVER).takes(lookup));
+    let packets = arm.world.record(arm.client);
+    let server = arm.server;
+    let served = arm.world.spawn(server, move |net| serve(net, size, thinks));
+    arm.pass(Duration::ZERO);
+    let (fetched, _) = fetch_from(arm, &format!("http://{NAME}"), &["GET /".into(), "GET /".into()])?;
+    arm.quiet();
+    let served = arm.world.join(served)??;
+    let missing = || LabError("a request has no times".into());
+    let (timings, &(asked, answered)) = (fetched[0].timings, served.first().ok_or_else(missing)?);
+    let marks = (timings.start, timings.name, timings.established, timings.last_byte);
+    let (Some(start), Some(name), Some(established), Some(last)) = marks else { return Err(missing()) };
+    let second = fetched[1].timings;
+    let (Some(again), Some(end)) = (second.start, second.last_byte) else { return Err(missing()) };
+    Ok(Found {
+        name: name.since(start),
+        connection: established.since(name),
+        request: asked.since(established),
+        server: answered.since(asked),
+        response: last.since(answered),
+        whole: last.since(start),
+        close: closed(&packets).ok_or_else(missing)?.since(last),
+        second: end.since(again),
+        asked: arm.sent(arm.client, "dns"),
+        told: arm.received(arm.client, "dns"),
+    })
+}
+
+/// When the first connection's FIN was acknowledged.
+fn closed(packets: &Recording) -> Option<Instant> {
+    let packets = packets.packets();
+    let first = packets.iter().find_map(|p| p.conn)?;
+    let of_first = || packets.iter().filter(|p| p.conn == Some(first));
+    let fin = of_first().find(|p| p.direction == Direction::Out && p.seg.has(Flags::FIN))?;
+    let acknowledges = |p: &&crate::sim::Recorded| p.direction == Direction::In && p.seg.ack == fin.seg.end();
+    of_first().find(acknowledges).map(|p| p.at)
+}
+
+/// The head of a response, with room for the largest length.
+const HEAD_MAX: usize = 100;
+
+/// Two connections with a request each: when it was there, and when the answer was written. Head and body are `size`
+/// bytes together.
+fn serve(net: &Net, size: usize, thinks: Duration) -> io::Result<Vec<(Instant, Instant)>> {
+    let listener = net.listen(WEB.port())?;
+    let mut times = Vec::new();
+    for _ in 0..2 {
+        let (mut stream, _) = listener.accept()?;
+        read_head(&mut stream)?;
+        let asked = net.now();
+        net.sleep(thinks);
+        times.push((asked, net.now()));
+        let head = |body: usize| {
+            format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {body:010}\r\n\r\n")
+        };
+        let body = size - head(0).len();
+        stream.write_all(&[head(body).as_bytes(), &vec![b'x'; body]].concat())?;
+    }
+    Ok(times)
+}
+
+fn read_head(stream: &mut TcpStream) -> io::Result<()> {
+    let (mut head, mut buf) = (Vec::new(), [0; 1024]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buf)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => head.extend_from_slice(&buf[..n]),
+        }
+    }
+    Ok(())
+}
+
+/// A capture in memory, made at the client.
+#[derive(Clone, Default)]
+struct Capture(Arc<Mutex<Vec<u8>>>);
+
+impl Capture {
+    fn of(arm: &mut Arm) -> Capture {
+        let capture = Capture::default();
+        let options = TraceOptions {
+            names: vec![(CLIENT, "client".into()), (SERVER, "server".into())],
+            portable: true,
+            ..TraceOptions::default()
+        };
+        let sink = to_writer(capture.clone(), Format::Pcapng, &options);
+        arm.world.stack(arm.client).tracer().add(sink);
+        capture
+    }
+
+    /// Whether its first exchange has these times: handshake, way, server, and the response behind its first flight.
+    fn tells(&self, infer: bool, expected: [Duration; 4]) -> Result<bool, LabError> {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let options = Options { infer, connection: None };
+        let summary = explain::explain(bytes.as_slice(), options).map_err(|e| LabError(e.to_string()))?;
+        let first = summary.connections.first().and_then(|c| c.exchanges.first());
+        let first = first.ok_or_else(|| LabError("the capture has no exchange".into()))?;
+        let named = [Part::Handshake, Part::Link, Part::Server].map(|part| first.parts.of(part));
+        let rest = first.parts.total().saturating_sub(named.iter().sum());
+        let [handshake, way, server] = named;
+        let agrees = |(a, b): (Duration, Duration)| a.abs_diff(b) <= super::TOLERANCE;
+        Ok([handshake, way, server, rest].into_iter().zip(expected).all(agrees))
+    }
+}
+
+impl Write for Capture {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
