@@ -117,14 +117,15 @@ impl Connections {
         }
     }
 
-    /// Adds a segment; false if it belongs to a connection beyond the limit.
+    /// Adds a segment: the number of its connection and in a word why it was sent; `None` if it belongs to a connection
+    /// beyond the limit.
     pub(super) fn add(
         &mut self,
         at: Duration,
         frame: u64,
         segment: &Segment<'_>,
         stated: Option<Stated<'_>>,
-    ) -> bool {
+    ) -> Option<(usize, &'static str)> {
         let mut ignored = Findings::default();
         let (a, b) = (segment.source, segment.destination);
         let key = if a <= b { (a, b) } else { (b, a) };
@@ -132,7 +133,7 @@ impl Connections {
         let mut reused = false;
         let index = match known.filter(|&i| !self.list[i].is_succeeded_by(segment)) {
             Some(index) => index,
-            None if self.list.len() >= MAX_CONNECTIONS => return false,
+            None if self.list.len() >= MAX_CONNECTIONS => return None,
             None => {
                 let index = self.list.len();
                 reused = known.is_some_and(|n| at.saturating_sub(self.list[n].end) < TIME_WAIT);
@@ -158,8 +159,7 @@ impl Connections {
         }
         let from_client = segment.source == connection.client;
         let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
-        self.flows[index].add(&packet, index + 1, findings);
-        true
+        Some((index + 1, self.flows[index].add(&packet, index + 1, findings)))
     }
 
     /// All connections in the order of their first packets, and what cost time.

@@ -8,7 +8,7 @@ use super::decode::Segment;
 use super::exchange::Exchanges;
 use super::finding::{Confidence, Findings, What};
 use super::half::Half;
-use super::judge::{AckKind, Again, Kind, View, round_trip};
+use super::judge::{AckKind, Again, Kind, PROMPT, View, round_trip};
 use super::part::{Part, Parts};
 use super::read::Stated;
 use super::stream::Stream;
@@ -20,8 +20,6 @@ use std::collections::VecDeque;
 
 /// Acknowledgments of which any may be what set the next data free.
 const RELEASES: usize = 64;
-/// How soon an end answers, at the least that is asked of it.
-const PROMPT: Duration = Duration::from_millis(1);
 /// What takes less is no finding.
 pub(super) const WORTH: Duration = Duration::from_millis(1);
 
@@ -83,12 +81,17 @@ impl Flow {
         Flow { mark: at, mark_frame: frame, ..Flow::default() }
     }
 
-    /// Takes a packet of connection number `connection`, counted from 1.
-    pub(super) fn add(&mut self, p: &Packet<'_>, connection: usize, findings: &mut Findings) {
+    /// Takes a packet of connection number `connection`, counted from 1, and says in a word why it was sent.
+    pub(super) fn add(&mut self, p: &Packet<'_>, connection: usize, findings: &mut Findings) -> &'static str {
         let (s, o) = if p.from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         let kind = match p.stated {
-            Some(stated) if stated.sent => self.view(s).judge(p.at, p.seg).stated(stated.why),
-            _ => self.view(s).judge(p.at, p.seg),
+            Some(stated) if stated.sent => self.view(s, p.at).judge(p.at, p.seg).stated(stated.why),
+            _ => self.view(s, p.at).judge(p.at, p.seg),
+        };
+        let word = match kind {
+            Kind::Data if p.seg.has(Flags::FIN) => "fin",
+            Kind::Data if self.is_nagle_release(s, p) => "nagle-release",
+            kind => kind.word(),
         };
         if let Some(Stated { sent: true, .. }) = p.stated {
             self.own = Some(s);
@@ -107,15 +110,32 @@ impl Flow {
                 _ => None,
             };
         }
+        word
     }
 
-    fn view(&self, s: usize) -> View<'_> {
+    fn is_nagle_release(&self, s: usize, p: &Packet<'_>) -> bool {
+        let full = self.halves[s].full(&self.halves[1 - s]);
+        !self.opening && self.release_of(s, p, full).is_some_and(|(part, _)| part == Part::Nagle)
+    }
+
+    /// Whether an acknowledgment came so that the end `s` could send something again because of it. A reordering window
+    /// may have had to pass (RFC 8985 §6.2), and the way may be longer than it was at the least.
+    fn answers(&self, s: usize, at: Duration) -> bool {
+        let path = self.halves[s].path.unwrap_or_default();
+        let rtt = round_trip(&self.halves[0], &self.halves[1]);
+        let slack = rtt.max(2 * PROMPT);
+        let near = |r: &Release| r.at + path <= at + PROMPT.max(path / 8) && at <= r.at + path + slack;
+        self.releases[s].iter().rev().any(near)
+    }
+
+    fn view(&self, s: usize, at: Duration) -> View<'_> {
         let o = 1 - s;
         View {
             sender: &self.halves[s],
             receiver: &self.halves[o],
             gap: self.streams[o].has_gap(),
             provoked: self.provoked[o],
+            answers: self.answers(s, at),
             opening: self.opening,
         }
     }
@@ -145,6 +165,7 @@ impl Flow {
             // The acknowledgment alone doesn't show what was waited for; what comes next does.
             Kind::Ack(AckKind::Handshake) => self.charge(Part::Handshake, p.at),
             Kind::Ack(_) | Kind::Again(Again::Copy) => return,
+            Kind::Again(Again::Late) => self.charge(Part::Transfer, p.at),
             Kind::Syn => self.charge(Part::App, p.at),
             Kind::SynAck => self.charge(Part::Handshake, p.at),
             Kind::SynRetransmit => {

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 const SENT_LIMIT: usize = 8192;
 /// The payload of a full segment until one was announced or seen.
 const USUAL_MSS: u32 = 1460;
+/// Acknowledged segments that are remembered: one of them may come again.
+const GONE: usize = 64;
 
 /// Something with data, SYN or FIN that was not acknowledged yet.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +20,7 @@ pub(super) struct Sent {
     pub end: Seq,
     /// When it last passed by.
     pub at: Duration,
-    /// How often.
+    /// How often; not at all, if only what comes behind it did.
     pub times: u8,
     pub frame: u64,
     pub fin: bool,
@@ -49,6 +51,8 @@ pub(super) struct Half {
     pub path: Option<Duration>,
     /// What it sent and the other end did not acknowledge, in the order of the numbers.
     pub sent: VecDeque<Sent>,
+    /// The last of what was acknowledged.
+    gone: VecDeque<Sent>,
     /// Duplicate ACKs in a row that it got.
     pub duplicate_acks: u32,
     /// The highest number that was acknowledged selectively.
@@ -99,7 +103,8 @@ impl Half {
     /// The record that holds `seq`.
     pub fn record(&self, seq: Seq) -> Option<&Sent> {
         let n = self.sent.partition_point(|s| s.end.le(seq));
-        self.sent.get(n).filter(|s| s.start.le(seq))
+        let sent = self.sent.get(n).filter(|s| s.start.le(seq));
+        sent.or_else(|| self.gone.iter().rev().find(|s| s.start.le(seq) && s.end.gt(seq)))
     }
 
     /// Takes what the segment says of the end that sent it; the acknowledgment is the other's business.
@@ -125,10 +130,12 @@ impl Half {
                 Some(nxt) => {
                     if seg.seq.lt(nxt) {
                         self.again(at, seg.seq, nxt);
+                    } else if seg.seq.gt(nxt) {
+                        self.push(Sent { start: nxt, end: seg.seq, at, times: 0, frame, fin: false });
                     }
-                    self.push(at, frame, seg, seg.seq.max(nxt), end);
+                    self.push(Sent { start: seg.seq.max(nxt), end, at, times: 1, frame, fin: seg.has(Flags::FIN) });
                 }
-                None => self.push(at, frame, seg, seg.seq, end),
+                None => self.push(Sent { start: seg.seq, end, at, times: 1, frame, fin: seg.has(Flags::FIN) }),
             }
             self.largest = self.largest.max(seg.len.min(65_535));
         }
@@ -139,22 +146,33 @@ impl Half {
         self.peak_flight = self.peak_flight.max(self.flight());
     }
 
-    fn push(&mut self, at: Duration, frame: u64, seg: &Segment<'_>, start: Seq, end: Seq) {
-        let fin = seg.has(Flags::FIN);
-        if self.sent.len() >= SENT_LIMIT
-            && let Some(last) = self.sent.back_mut()
-        {
-            (last.end, last.at, last.frame) = (end, at, frame);
-            last.fin |= fin;
-            return;
+    fn push(&mut self, new: Sent) {
+        let full = self.sent.len() >= SENT_LIMIT;
+        match self.sent.back_mut().filter(|_| full) {
+            Some(last) => {
+                *last = Sent { start: last.start, times: last.times, fin: last.fin | new.fin, ..new };
+            }
+            None => self.sent.push_back(new),
         }
-        self.sent.push_back(Sent { start, end, at, times: 1, frame, fin });
     }
 
     fn again(&mut self, at: Duration, start: Seq, end: Seq) {
+        self.cut_gap(start);
+        self.cut_gap(end);
         let first = self.sent.partition_point(|s| s.end.le(start));
         for sent in self.sent.range_mut(first..).take_while(|s| s.start.lt(end)) {
             (sent.at, sent.times) = (at, sent.times.saturating_add(1));
+        }
+    }
+
+    /// A gap that is filled in part is two gaps from then on.
+    fn cut_gap(&mut self, at: Seq) {
+        let n = self.sent.partition_point(|s| s.end.le(at));
+        let room = self.sent.len() < SENT_LIMIT;
+        if let Some(gap) = self.sent.get_mut(n).filter(|s| room && s.times == 0 && s.start.lt(at)) {
+            let before = Sent { end: at, ..*gap };
+            gap.start = at;
+            self.sent.insert(n, before);
         }
     }
 
@@ -181,7 +199,10 @@ impl Half {
                 break;
             }
             acked.fin |= first.fin;
-            self.sent.pop_front();
+            if self.gone.len() == GONE {
+                self.gone.pop_front();
+            }
+            self.gone.extend(self.sent.pop_front());
         }
         self.duplicate_acks = 0;
         for mark in [&mut self.sacked_to, &mut self.rto_until, &mut self.recovery_until] {

@@ -23,6 +23,36 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The word of the trace's vocabulary; for new data, whether it was held or not is not decided here.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Kind::Syn => "syn",
+            Kind::SynRetransmit => "syn-retransmit",
+            Kind::SynAck | Kind::SynAckRetransmit => "syn-ack",
+            Kind::Data | Kind::Again(Again::Late | Again::Copy) => "data",
+            Kind::Fin => "fin",
+            Kind::Rst => "rst",
+            Kind::WindowProbe => "window-probe",
+            Kind::KeepAlive => "keep-alive",
+            Kind::Again(Again::Rto) => "rto",
+            Kind::Again(Again::TailLossProbe) => "tail-loss-probe",
+            Kind::Again(Again::Fast) => "fast-retransmit",
+            Kind::Again(Again::Sack) => "sack-retransmit",
+            Kind::Ack(ack) => match ack {
+                AckKind::Handshake => "ack-now(handshake)",
+                AckKind::Every => "ack-every",
+                AckKind::Delayed(_) => "ack-delayed",
+                AckKind::Quick => "ack-now(quick)",
+                AckKind::OutOfOrder => "ack-now(out-of-order)",
+                AckKind::GapFilled => "ack-now(gap-filled)",
+                AckKind::Fin => "ack-now(fin)",
+                AckKind::WindowUpdate => "ack-now(window-update)",
+                AckKind::Duplicate => "ack-now(duplicate)",
+                AckKind::Probe => "ack-now(probe)",
+            },
+        }
+    }
+
     /// The same, corrected by the word of the stack that sent it.
     pub(super) fn stated(self, why: &str) -> Kind {
         match (self, why) {
@@ -71,6 +101,8 @@ pub(super) enum AckKind {
 const LEAST_DELAY: Duration = Duration::from_millis(4);
 /// What a probe of a single segment may take longer than of several: 200 ms and its timer's jitter.
 const ALONE: Duration = Duration::from_millis(250);
+/// How soon an end answers, at the least that is asked of it.
+pub(super) const PROMPT: Duration = Duration::from_millis(1);
 /// A timer's jitter.
 const SLACK: Duration = Duration::from_millis(20);
 
@@ -84,6 +116,8 @@ pub(super) struct View<'a> {
     pub gap: bool,
     /// What the receiver sent last was there already.
     pub provoked: bool,
+    /// An acknowledgment reached the sender just before it sent this.
+    pub answers: bool,
     /// Both handshake segments have passed by and nothing else has.
     pub opening: bool,
 }
@@ -138,17 +172,25 @@ impl View<'_> {
             return Kind::Again(if acked { Again::Rto } else { Again::Late });
         };
         let since = at.saturating_sub(before);
-        if since < (rtt / 4).min(Duration::from_millis(2)) {
+        // What leaves a gap is asked for, and comes after a round trip; what is overtaken comes sooner.
+        if times == 0 && since + PROMPT.min(rtt / 8) < sender.path.unwrap_or_default() {
+            return Kind::Again(Again::Late);
+        }
+        if times > 0 && since < (rtt / 4).min(Duration::from_millis(2)) {
             return Kind::Again(Again::Copy);
         }
         if sender.rto_until.is_some() {
             return Kind::Again(Again::Rto);
         }
-        if sender.sacked_to.is_some_and(|to| to.gt(seg.seq)) {
-            return Kind::Again(Again::Sack);
-        }
-        if sender.duplicate_acks >= 3 || sender.recovery_until.is_some() {
-            return Kind::Again(Again::Fast);
+        // What acknowledgments ask for leaves when they come; a timer expires while none comes.
+        if self.answers {
+            let sacks = sender.sack && self.receiver.sack;
+            if sacks && (acked || sender.sacked_to.is_some() || sender.recovery_until.is_some()) {
+                return Kind::Again(Again::Sack);
+            }
+            if acked || sender.duplicate_acks > 0 || sender.recovery_until.is_some() {
+                return Kind::Again(Again::Fast);
+            }
         }
         let tail = sender.nxt == Some(seg.end());
         if tail && times == 1 && sender.sack && self.receiver.sack {
@@ -203,25 +245,28 @@ impl View<'_> {
     fn advancing(&self, at: Duration, seg: &Segment<'_>) -> AckKind {
         let receiver = self.receiver;
         let covered = receiver.sent.iter().take_while(|s| s.start.lt(seg.ack));
-        let (mut full, mut fin, mut newest) = (0, false, None);
+        let (mut bytes, mut fin, mut oldest, mut newest) = (0, false, None, None);
         let mss = receiver.full(self.sender).max(1);
         for sent in covered {
-            full += sent.end.since(sent.start).div_ceil(mss);
+            bytes += sent.end.since(sent.start);
             fin |= sent.fin && sent.end.le(seg.ack);
+            oldest.get_or_insert(sent);
             newest = Some(sent);
         }
         if fin {
             return AckKind::Fin;
         }
-        if self.gap {
+        // Its earlier acknowledgments told of something beyond a gap.
+        if self.gap || receiver.sacked_to.is_some() || receiver.duplicate_acks > 0 {
             return AckKind::GapFilled;
         }
-        let Some(newest) = newest else { return AckKind::Quick };
+        let (Some(newest), Some(oldest)) = (newest, oldest) else { return AckKind::Quick };
         let path = self.sender.path.unwrap_or_default();
-        let delay = at.saturating_sub(newest.at).saturating_sub(path);
-        if newest.times == 1 && delay > LEAST_DELAY.max(path / 4) {
+        let least = LEAST_DELAY.max(path / 4);
+        let [delay, waited] = [newest, oldest].map(|s| at.saturating_sub(s.at).saturating_sub(path));
+        if newest.times == 1 && (delay > least || (bytes <= mss && waited > least)) {
             AckKind::Delayed(delay)
-        } else if full >= 2 {
+        } else if bytes > mss {
             AckKind::Every
         } else {
             AckKind::Quick

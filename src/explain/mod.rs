@@ -91,6 +91,37 @@ pub struct Options {
 /// # Errors
 /// The input is no capture at all, or its first block cannot be read.
 pub fn explain(input: impl Read, options: Options) -> Result<Summary, ReadError> {
+    causes(input, options, &mut |_| {})
+}
+
+/// Why a TCP packet was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Caused<'a> {
+    /// The packet's number, as Wireshark counts.
+    pub frame: u64,
+    /// Since the capture's first packet.
+    pub at: Duration,
+    /// The number of its connection in the capture, from 1.
+    pub connection: usize,
+    /// What was captured of it, with the header of its link.
+    pub data: &'a [u8],
+    /// The word of the stack that made the capture: for a packet that it received, what it took it for.
+    pub stated: Option<&'a str>,
+    /// Whether that stack sent it.
+    pub sent: bool,
+    /// The word of the trace's vocabulary that follows from what passed by.
+    pub inferred: &'static str,
+}
+
+/// The same as [`explain`]; each TCP packet goes to `each` with the reason why it was sent.
+///
+/// # Errors
+/// Those of [`explain`].
+pub fn causes(
+    input: impl Read,
+    options: Options,
+    each: &mut dyn FnMut(&Caused<'_>),
+) -> Result<Summary, ReadError> {
     let mut summary = Summary::default();
     let mut connections = Connections::new(options.connection);
     let mut first = None;
@@ -113,8 +144,18 @@ pub fn explain(input: impl Read, options: Options) -> Result<Summary, ReadError>
             }
             match decode::tcp(packet.link, packet.data, packet.length) {
                 decode::Decoded::Tcp(segment) => {
-                    if !connections.add(at, frame, &segment, packet.stated.filter(|_| !options.infer)) {
-                        summary.beyond += 1;
+                    let stated = packet.stated.filter(|_| !options.infer);
+                    match connections.add(at, frame, &segment, stated) {
+                        Some((connection, inferred)) => each(&Caused {
+                            frame,
+                            at,
+                            connection,
+                            data: packet.data,
+                            stated: packet.stated.map(|s| s.why),
+                            sent: packet.stated.is_some_and(|s| s.sent),
+                            inferred,
+                        }),
+                        None => summary.beyond += 1,
                     }
                 }
                 decode::Decoded::Other => summary.not_tcp += 1,

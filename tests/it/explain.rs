@@ -1,5 +1,7 @@
 //! Does `explain` find in a capture what the simulator did, with the stack's own words and without, from either end?
 
+pub mod accuracy;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -39,7 +41,11 @@ struct Scene {
 
 impl Scene {
     fn new(link: &str, client: &Config, server: &Config) -> Scene {
-        let mut world = World::new(1, link.parse().unwrap());
+        Scene::seeded(1, link, client, server)
+    }
+
+    fn seeded(seed: u64, link: &str, client: &Config, server: &Config) -> Scene {
+        let mut world = World::new(seed, link.parse().unwrap());
         world.check_invariants(true);
         let files = [Memory::default(), Memory::default()];
         let mut host = |name, addr, cfg: &Config, file: &Memory| {

@@ -1,0 +1,205 @@
+//! How often does the analyser say of a capture without words what the words of the stack would have said?
+//!
+//! Seeds draw settings, networks and conversations. Each end's capture is explained without its words; what is said of
+//! the packets that this end sent is held against its own words, what is said of those that it received against the
+//! other end's.
+
+use super::*;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt::Write;
+use std::ops::Range;
+use tcpglass::explain::causes;
+use tcpglass::settings::{Profile, Settings};
+use tcpglass::sim::Rng;
+
+const LINK: [(&str, &[&str]); 6] = [
+    ("rtt", &["1ms", "5ms", "20ms", "80ms", "200ms"]),
+    ("bandwidth", &["unlimited", "unlimited", "100mbit", "10mbit"]),
+    ("queue", &["100", "30"]),
+    ("loss", &["0", "0", "0", "1%", "3%"]),
+    ("reorder", &["0", "0", "0", "1%"]),
+    ("duplicate", &["0", "0", "0", "1%"]),
+];
+const KNOBS: [(&str, &[&str]); 8] = [
+    ("tcp.nagle", &["off", "on"]),
+    ("tcp.ack_delay", &["40ms", "200ms"]),
+    ("tcp.quickack", &["0", "16"]),
+    ("tcp.sack", &["on", "off"]),
+    ("tcp.timestamps", &["on", "off"]),
+    ("tcp.init_cwnd", &["2", "10"]),
+    ("tcp.recv_buffer", &["16KiB", "1MiB"]),
+    ("tcp.congestion", &["cubic", "newreno"]),
+];
+
+/// Words that nothing tells apart from outside.
+fn class(word: &str) -> &str {
+    match word {
+        // Which rule of the sender's counted the same acknowledgments.
+        "fast-retransmit" | "sack-retransmit" | "rack" => "repair",
+        "ack-now(no-delay)" => "ack-now(quick)",
+        word => word,
+    }
+}
+
+/// Both ends' captures of what `seed` stands for.
+fn capture(seed: u64) -> [Vec<u8>; 2] {
+    let mut rng = Rng::new(seed, 5);
+    let mut dice = move |n: usize| rng.below(n as u64) as usize;
+    let link = LINK.map(|(name, values)| format!("{name}={}", values[dice(values.len())])).join(",");
+    let [client, server] = [(); 2].map(|()| {
+        let mut settings = Settings::new(Profile::ALL[[0, 0, 0, 1, 2][dice(5)] % Profile::ALL.len()]);
+        for (name, values) in KNOBS {
+            if dice(3) == 0 {
+                settings.set_value(name, values[dice(values.len())]).unwrap();
+            }
+        }
+        settings.tcp
+    });
+    let mut scene = Scene::seeded(seed, &link, &client, &server);
+    for _ in 0..1 + dice(2) {
+        let Ok(socket) = scene.world.connect(scene.hosts[0], SocketAddr::new(SERVER, 80)) else { continue };
+        for _ in 0..1 + dice(4) {
+            scene.world.run_for([0, 0, 5, 300, 2000][dice(5)] * MS);
+            let len = match dice(4) {
+                0 | 1 => {
+                    let len = [0, 100, 5000, 30_000, 150_000][dice(5)];
+                    scene.write(socket, &format!("GET /bytes/{len} HTTP/1.1\r\nHost: x\r\n\r\n"));
+                    len
+                }
+                2 => {
+                    let len = [50, 900, 3000, 20_000][dice(4)];
+                    scene.write(socket, &format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n"));
+                    let cut = dice(len);
+                    scene.write(socket, &"b".repeat(cut));
+                    scene.world.run_for([0, 0, 3][dice(3)] * MS);
+                    scene.write(socket, &"b".repeat(len - cut));
+                    len
+                }
+                _ => {
+                    let wait = [1, 30, 400][dice(3)];
+                    scene.write(socket, &format!("GET /delay/{wait} HTTP/1.1\r\nHost: x\r\n\r\n"));
+                    0
+                }
+            };
+            scene.read(socket, len);
+        }
+        scene.world.close(socket);
+    }
+    scene.world.run_for(2000 * MS);
+    scene.world.finish().unwrap();
+    scene.files.map(|file| std::mem::take(&mut *file.0.lock().unwrap()))
+}
+
+/// What was said, from one vantage point.
+#[derive(Default)]
+struct Score {
+    /// By cause: said rightly, said, and true.
+    causes: BTreeMap<String, [u64; 3]>,
+    /// What was said instead: `(true, said)`.
+    wrong: BTreeMap<(String, String), (u64, String)>,
+}
+
+impl Score {
+    fn add(&mut self, was: &str, said: &str, place: impl Fn() -> String) {
+        let (was, said) = (class(was), class(said));
+        self.causes.entry(said.into()).or_default()[1] += 1;
+        self.causes.entry(was.into()).or_default()[2] += 1;
+        if was == said {
+            self.causes.entry(said.into()).or_default()[0] += 1;
+        } else {
+            self.wrong.entry((was.into(), said.into())).or_insert_with(|| (0, place())).0 += 1;
+        }
+    }
+
+    fn print(&self, name: &str) -> String {
+        let percent = |n: u64, of: u64| if of == 0 { "-".into() } else { format!("{:.1}", 100.0 * n as f64 / of as f64) };
+        let mut out = format!("{name:<24} {:>10} {:>10} {:>8}\n", "precision", "recall", "packets");
+        for (word, [right, said, was]) in &self.causes {
+            let _ = writeln!(out, "{word:<24} {:>10} {:>10} {was:>8}", percent(*right, *said), percent(*right, *was));
+        }
+        let mut wrong: Vec<_> = self.wrong.iter().collect();
+        wrong.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
+        for ((was, said), (n, place)) in wrong.into_iter().take(16) {
+            let _ = writeln!(out, "  {n} times {was} was called {said}, as in {place}");
+        }
+        out
+    }
+}
+
+/// All that is counted.
+#[derive(Default)]
+pub struct Accuracy {
+    /// Of packets that the capturing end sent, and of those that it received.
+    own: Score,
+    far: Score,
+    /// Time of exchanges charged alike with the stack's words and without, and all of it.
+    alike: Duration,
+    whole: Duration,
+    /// By part: with words, without.
+    parts: BTreeMap<&'static str, [Duration; 2]>,
+}
+
+impl Accuracy {
+    pub fn of(seeds: Range<u64>) -> Accuracy {
+        let mut all = Accuracy::default();
+        for seed in seeds {
+            let files = capture(seed);
+            for end in [0, 1] {
+                all.add(&files[end], &files[1 - end], &format!("seed {seed}, {}", ["client", "server"][end]));
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, here: &[u8], there: &[u8], name: &str) {
+        let infer = Options { infer: true, ..Options::default() };
+        let mut sent: HashMap<Vec<u8>, VecDeque<String>> = HashMap::new();
+        causes(there, infer, &mut |c| {
+            if let Some(word) = c.stated.filter(|_| c.sent) {
+                sent.entry(c.data.to_vec()).or_default().push_back(word.to_owned());
+            }
+        })
+        .unwrap();
+        let without = causes(here, infer, &mut |c| {
+            let place = || format!("{name}, frame {}", c.frame);
+            match c.stated {
+                Some(word) if c.sent => self.own.add(word, c.inferred, place),
+                // A copy that the network made has no cause.
+                _ => {
+                    if let Some(word) = sent.get_mut(c.data).and_then(VecDeque::pop_front) {
+                        self.far.add(&word, c.inferred, place);
+                    }
+                }
+            }
+        })
+        .unwrap();
+        let with = explain(here, Options::default()).unwrap();
+        for (with, without) in with.connections.iter().zip(&without.connections) {
+            for (with, without) in with.exchanges.iter().zip(&without.exchanges) {
+                for part in Part::ALL {
+                    let times = [with, without].map(|e| e.parts.of(part));
+                    self.alike += times[0].min(times[1]);
+                    let sums = self.parts.entry(part.word()).or_default();
+                    sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+                }
+                self.whole += with.parts.total();
+            }
+        }
+    }
+
+    /// The share of the time that is charged alike, in percent.
+    pub fn time(&self) -> f64 {
+        100.0 * self.alike.as_secs_f64() / self.whole.as_secs_f64()
+    }
+
+    pub fn print(&self) -> String {
+        let mut out = self.own.print("sent by this end");
+        out += "\n";
+        out += &self.far.print("sent by the other end");
+        let _ = writeln!(out, "\n{:.1} % of the exchanges' time is charged alike; seconds with words, without:", self.time());
+        for (part, [with, without]) in self.parts.iter().filter(|(_, t)| t[0] + t[1] > Duration::ZERO) {
+            let _ = writeln!(out, "  {part:<16} {:>10.3} {:>10.3}", with.as_secs_f64(), without.as_secs_f64());
+        }
+        out
+    }
+}
