@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test soak packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
+.PHONY: help run test tun-test soak accuracy packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,10 @@ packetdrill: ## libtcpglass.so, with which the original packetdrill drives this 
 SOAK ?= 0..10000
 soak: ## the conversations drawn by lot of SOAK=FIRST..LAST, with ourselves and with smoltcp
 	TCPGLASS_SEEDS=$(SOAK) $(CARGO) test --release --test it -- sim::differential --nocapture
+
+LOTS ?= 0..1000
+accuracy: ## how often explain infers what the stack's words say, over the lots LOTS=FIRST..LAST
+	TCPGLASS_SEEDS=$(LOTS) $(CARGO) test --release --test it -- explain::what_is_inferred --nocapture
 
 conformance: ## what the RFCs ask, where it is done, which test shows it
 	@$(CARGO) test -q --test it spec::the_conformance_record -- --nocapture

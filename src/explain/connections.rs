@@ -11,7 +11,7 @@ use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::time::Duration;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A pair of ports that is used again sooner met the other end's TIME-WAIT, as most systems have it.
 const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -92,6 +92,8 @@ pub struct Connection {
     pub more_exchanges: u64,
     syn: Option<Seq>,
     answered: bool,
+    /// There was one to the same server without anything to do.
+    could_reuse: bool,
 }
 
 /// All connections of a capture. A pair of addresses may be used again after it was closed.
@@ -103,6 +105,8 @@ pub(super) struct Connections {
     pub findings: Findings,
     /// The last connection of each pair of addresses, the smaller address first.
     last: HashMap<(SocketAddr, SocketAddr), usize>,
+    /// The last connection of each client's host to each server.
+    to_server: HashMap<(IpAddr, SocketAddr), usize>,
 }
 
 impl Connections {
@@ -114,6 +118,7 @@ impl Connections {
             flows: Vec::new(),
             findings: Findings::default(),
             last: HashMap::new(),
+            to_server: HashMap::new(),
         }
     }
 
@@ -140,6 +145,15 @@ impl Connections {
                 self.list.push(Connection::new(index + 1, at, segment));
                 self.flows.push(Flow::new(at, frame));
                 self.last.insert(key, index);
+                let to = (self.list[index].client.ip(), self.list[index].server);
+                let before = self.to_server.insert(to, index);
+                // One that had answered, and could have been kept until now.
+                self.list[index].could_reuse = before.is_some_and(|n| {
+                    let idle = &self.flows[n].exchanges;
+                    idle.has_answered()
+                        && !idle.in_progress()
+                        && at.saturating_sub(self.list[n].end) < TIME_WAIT
+                });
                 index
             }
         };
@@ -152,7 +166,11 @@ impl Connections {
             findings.add(What::PortReuse, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
         }
         let refused = connection.ending == Ending::Refused;
+        let opened = connection.handshake.is_some();
         connection.add(at, segment);
+        if let Some(cost) = connection.handshake.filter(|_| !opened && connection.could_reuse) {
+            findings.add(What::NotReused, index + 1, (frame, frame), cost, Confidence::Inferred);
+        }
         if connection.ending == Ending::Refused && !refused {
             let cost = at.saturating_sub(connection.start);
             findings.add(What::Refused, index + 1, (frame, frame), cost, Confidence::Certain);
@@ -200,6 +218,7 @@ impl Connection {
             more_exchanges: 0,
             syn: None,
             answered: false,
+            could_reuse: false,
         }
     }
 

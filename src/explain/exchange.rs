@@ -101,6 +101,20 @@ impl Exchanges {
         self.open.front().is_some_and(|e| e.request_end.is_some() || self.opaque)
     }
 
+    /// Whether an end has begun to say something, and has not finished.
+    pub(super) fn midway(&self, client: bool) -> bool {
+        match client {
+            _ if self.opaque => false,
+            true => self.open.back().is_some_and(|e| e.request_end.is_none()),
+            false => self.open.front().is_some_and(|e| e.first_byte.is_some()),
+        }
+    }
+
+    /// Whether an exchange was completed.
+    pub(super) fn has_answered(&self) -> bool {
+        !self.opaque && self.done.last().is_some_and(|e| e.progress == Progress::Complete)
+    }
+
     /// Whether anything was asked that is not answered.
     pub(super) fn in_progress(&self) -> bool {
         !self.open.is_empty()

@@ -18,18 +18,24 @@ pub enum What {
     DelayedAck,
     /// The congestion window grew from its start.
     SlowStart,
+    /// The congestion window began with less than ten segments.
+    InitialWindow,
     /// The congestion window had to grow again after a pause.
     SlowStartAfterIdle,
     /// The congestion window was small after losses.
     Congestion,
     /// The receiver's window was full.
     ReceiveWindow,
+    /// The receiver's window cannot exceed 64 KiB: window scaling was not agreed upon.
+    WindowScaling,
     /// The receiver's window was closed.
     ZeroWindow,
     /// Lost data was sent again after a time-out.
     Rto,
     /// Nothing had been lost when the timer expired.
     SpuriousRto,
+    /// Segments came in another order, which was taken for a loss.
+    Reordering,
     /// The last segment of a flight was lost.
     TailLoss,
     /// Lost data was sent again because of acknowledgments.
@@ -164,6 +170,24 @@ impl What {
                 "time-outs although nothing was lost",
                 "a longer least time-out, time stamps, F-RTO",
                 &["tcp.rto_min", "tcp.timestamps", "tcp.undo"],
+            ),
+            What::Reordering => (
+                "reordering",
+                "segments out of order, taken for lost",
+                "look for what reorders packets: paths or queues in parallel; RACK and time stamps on the sender",
+                &["tcp.rack", "tcp.undo"],
+            ),
+            What::InitialWindow => (
+                "initial-window",
+                "a small initial window",
+                "an initial window of ten segments on the sender (RFC 6928)",
+                &["tcp.init_cwnd"],
+            ),
+            What::WindowScaling => (
+                "window-scaling",
+                "a window without scaling",
+                "window scaling on both ends (RFC 7323); look for a device on the way that removes the option",
+                &["tcp.window_scale"],
             ),
             What::TailLoss => (
                 "tail-loss",

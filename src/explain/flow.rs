@@ -20,6 +20,13 @@ use std::collections::VecDeque;
 
 /// Acknowledgments of which any may be what set the next data free.
 const RELEASES: usize = 64;
+/// A window that would be larger still if it could be said.
+const LARGE_WINDOW: u32 = 48 << 10;
+/// A pause after which the congestion window is no longer trusted, at the least (RFC 9293 §3.8.1's least time-out, as
+/// most systems have it).
+const REST: Duration = Duration::from_millis(200);
+/// Segments that may be sent before the first acknowledgment (RFC 6928 §2).
+const INITIAL_WINDOW: u32 = 10;
 /// What takes less is no finding.
 pub(super) const WORTH: Duration = Duration::from_millis(1);
 
@@ -30,6 +37,9 @@ const SERVER: usize = 1;
 #[derive(Clone, Copy, Debug)]
 struct Release {
     at: Duration,
+    ack: Seq,
+    /// It carries data, in the middle of what the end that got it had begun to say.
+    midway: bool,
     frame: u64,
     flight: u32,
     /// The end of the window before it.
@@ -40,6 +50,17 @@ struct Release {
     delayed: Duration,
     /// Whether there was no window at all before.
     was_closed: bool,
+}
+
+/// Something that was sent again.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    start: Seq,
+    end: Seq,
+    at: Duration,
+    what: What,
+    frames: (u64, u64),
+    cost: Duration,
 }
 
 /// One connection.
@@ -61,8 +82,20 @@ pub(super) struct Flow {
     /// What limits that end.
     limit: Option<Part>,
     /// The last data of the end was here already.
-    provoked: [bool; 2],
+    twice: [bool; 2],
+    /// The last segment of the end asks for an answer.
+    probed: [bool; 2],
     lost: [bool; 2],
+    /// Bytes that each end sent since it last waited, and the most so far.
+    burst: [(u32, u32); 2],
+    /// The most that it had sent at once before it was idle.
+    rested: [Option<u32>; 2],
+    /// It waited for its congestion window before.
+    grown: [bool; 2],
+    /// What was sent again last, of which it may still turn out that nothing was lost.
+    doubt: [Option<Doubt>; 2],
+    /// The most that the congestion window of each end let out, since it was seen to hold something.
+    window: [Option<u32>; 2],
     reset: bool,
     pub exchanges: Exchanges,
 }
@@ -85,12 +118,13 @@ impl Flow {
     pub(super) fn add(&mut self, p: &Packet<'_>, connection: usize, findings: &mut Findings) -> &'static str {
         let (s, o) = if p.from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         let kind = match p.stated {
-            Some(stated) if stated.sent => self.view(s, p.at).judge(p.at, p.seg).stated(stated.why),
-            _ => self.view(s, p.at).judge(p.at, p.seg),
+            Some(stated) if stated.sent => self.view(s, p.at, p.seg).judge(p.at, p.seg).stated(stated.why),
+            _ => self.view(s, p.at, p.seg).judge(p.at, p.seg),
         };
         let word = match kind {
             Kind::Data if p.seg.has(Flags::FIN) => "fin",
             Kind::Data if self.is_nagle_release(s, p) => "nagle-release",
+            Kind::Data if self.is_probe(s, p.at) => "tail-loss-probe",
             kind => kind.word(),
         };
         if let Some(Stated { sent: true, .. }) = p.stated {
@@ -99,6 +133,9 @@ impl Flow {
             self.own = Some(o);
         }
         self.settle(p, s, kind, connection, findings);
+        if let Some(doubt) = self.dispel(p, o) {
+            findings.add(doubt.what, connection, doubt.frames, doubt.cost, Confidence::Certain);
+        }
         self.follow(p, s, kind);
         self.read(p, s, kind, connection, findings);
         if let Some(Stated { limit: Some(limit), .. }) = p.stated {
@@ -113,6 +150,28 @@ impl Flow {
         word
     }
 
+    /// The congestion window of the end `s`, if it can be known: from afar its flight is not seen.
+    fn window(&self, s: usize) -> Option<u32> {
+        if self.own() == s { self.window[s] } else { Some(u32::MAX) }
+    }
+
+    /// Whether new data leaves because nothing was heard for too long (RFC 8985 §7.3), as far as it shows.
+    fn is_probe(&self, s: usize, at: Duration) -> bool {
+        let half = &self.halves[s];
+        let quiet =
+            |since: Option<Duration>| since.is_none_or(|t| at.saturating_sub(t) >= self.round_trip() * 3 / 2);
+        half.sack
+            && self.halves[1 - s].sack
+            && half.flight() > 0
+            && half.sent.front().is_some_and(|first| quiet(Some(first.at)))
+            && quiet(half.last_data.map(|(at, _)| at))
+            && quiet(self.releases[s].back().map(|r| r.at))
+    }
+
+    fn round_trip(&self) -> Duration {
+        round_trip(&self.halves[CLIENT], &self.halves[SERVER])
+    }
+
     fn is_nagle_release(&self, s: usize, p: &Packet<'_>) -> bool {
         let full = self.halves[s].full(&self.halves[1 - s]);
         !self.opening && self.release_of(s, p, full).is_some_and(|(part, _)| part == Part::Nagle)
@@ -120,22 +179,24 @@ impl Flow {
 
     /// Whether an acknowledgment came so that the end `s` could send something again because of it. A reordering window
     /// may have had to pass (RFC 8985 §6.2), and the way may be longer than it was at the least.
-    fn answers(&self, s: usize, at: Duration) -> bool {
+    fn answers(&self, s: usize, at: Duration, seg: &Segment<'_>) -> bool {
         let path = self.halves[s].path.unwrap_or_default();
-        let rtt = round_trip(&self.halves[0], &self.halves[1]);
-        let slack = rtt.max(2 * PROMPT);
-        let near = |r: &Release| r.at + path <= at + PROMPT.max(path / 8) && at <= r.at + path + slack;
+        let slack = self.round_trip().max(2 * PROMPT);
+        let near = |r: &Release| {
+            r.ack.le(seg.seq) && r.at + path <= at + PROMPT.max(path / 8) && at <= r.at + path + slack
+        };
         self.releases[s].iter().rev().any(near)
     }
 
-    fn view(&self, s: usize, at: Duration) -> View<'_> {
+    fn view(&self, s: usize, at: Duration, seg: &Segment<'_>) -> View<'_> {
         let o = 1 - s;
         View {
             sender: &self.halves[s],
             receiver: &self.halves[o],
             gap: self.streams[o].has_gap(),
-            provoked: self.provoked[o],
-            answers: self.answers(s, at),
+            twice: self.twice[o].then_some(self.halves[o].last_data.map_or(at, |(at, _)| at)),
+            probed: self.probed[o],
+            answers: self.answers(s, at, seg),
             opening: self.opening,
         }
     }
@@ -188,6 +249,15 @@ impl Flow {
                 };
                 let stated = p.stated.is_some_and(|stated| stated.sent);
                 find(what, gap, if stated { Confidence::Stated } else { Confidence::Inferred });
+                let wrong = if again == Again::Rto { What::SpuriousRto } else { What::Reordering };
+                self.doubt[s] = Some(Doubt {
+                    start: p.seg.seq,
+                    end: p.seg.end(),
+                    at: p.at,
+                    what: wrong,
+                    frames,
+                    cost: gap,
+                });
                 self.charge(Part::Recovery, p.at);
             }
             Kind::Rst => {
@@ -236,6 +306,7 @@ impl Flow {
             // Segments that come one after the other are under way, not waiting.
             Some((Part::Cwnd, ..)) if gap < rtt / 4 => self.charge(Part::Transfer, p.at),
             Some((part, release, confidence)) => {
+                let burst = std::mem::take(&mut self.burst[s].0);
                 let mut delayed = Duration::ZERO;
                 if let Some(r) = release.filter(|r| r.at > start) {
                     delayed = r.delayed.min(r.at - start);
@@ -244,7 +315,7 @@ impl Flow {
                 }
                 self.charge(part, p.at);
                 if gap >= WORTH {
-                    let what = self.what_held(s, part, delayed, release);
+                    let what = self.what_held(s, part, delayed, release, burst);
                     findings.add(what, connection, frames, gap, confidence);
                     if !delayed.is_zero() && what != What::NagleDelayedAck && delayed >= WORTH {
                         findings.add(What::DelayedAck, connection, frames, delayed, confidence);
@@ -258,6 +329,7 @@ impl Flow {
                 if by_itself && gap <= PROMPT.max(rtt / 8) && !idle {
                     return self.charge(Part::Transfer, p.at);
                 }
+                self.burst[s].0 = 0;
                 let before = self.parts.of(part);
                 self.waited(s, part, p.at);
                 let cost = self.parts.of(part) - before;
@@ -270,11 +342,29 @@ impl Flow {
         }
     }
 
-    fn what_held(&self, s: usize, part: Part, delayed: Duration, release: Option<Release>) -> What {
+    /// What a wait of the end `s` is called; it had sent `burst` bytes since the one before.
+    fn what_held(
+        &mut self,
+        s: usize,
+        part: Part,
+        delayed: Duration,
+        release: Option<Release>,
+        burst: u32,
+    ) -> What {
+        let (own, other) = (&self.halves[s], &self.halves[1 - s]);
+        let first = part == Part::Cwnd && !std::mem::replace(&mut self.grown[s], true);
+        let scaled = own.shift.is_some() && other.shift.is_some();
         match part {
             Part::Nagle if !delayed.is_zero() => What::NagleDelayedAck,
+            Part::Cwnd if self.rested[s].is_some_and(|most| burst < most) => What::SlowStartAfterIdle,
             Part::Cwnd if self.lost[s] => What::Congestion,
+            Part::Cwnd if first && burst < (INITIAL_WINDOW - 1).saturating_mul(own.full(other)) => {
+                What::InitialWindow
+            }
             Part::Rwnd if release.is_some_and(|r| r.was_closed) => What::ZeroWindow,
+            Part::Rwnd if !scaled && own.syn.and(other.syn).is_some() && other.window >= LARGE_WINDOW => {
+                What::WindowScaling
+            }
             part => What::of(part).unwrap_or(What::Congestion),
         }
     }
@@ -284,16 +374,37 @@ impl Flow {
         let path = self.halves[s].path.unwrap_or_default();
         let slack = PROMPT.max(path / 4);
         // Data that came after the acknowledgment asks for an answer: that is no release.
-        let since = if self.mark_by == Some(1 - s) { self.mark_frame } else { 0 };
-        let near = self.releases[s]
-            .iter()
-            .rev()
-            .filter(|r| r.frame > since && r.at + path <= p.at + slack && p.at <= r.at + path + slack);
+        let since = self.halves[1 - s].last_data.map_or(0, |(_, frame)| frame);
+        let near = self.releases[s].iter().rev().filter(|r| {
+            (r.frame > since || r.midway) && r.at + path <= p.at + slack && p.at <= r.at + path + slack
+        });
         let window = near.clone().find(|r| r.edge.is_some_and(|edge| p.seg.end().gt(edge)));
         match window {
             Some(r) => Some((Part::Rwnd, *r)),
-            None => near.copied().next().and_then(|r| Some((r.held(p.seg.len, full)?, r))),
+            None => near.copied().next().and_then(|r| {
+                let alone = self.halves[s]
+                    .last_data
+                    .is_none_or(|(at, frame)| frame < r.frame || (path > PROMPT && at + slack < r.at + path));
+                Some((r.held(p.seg.len, full, alone, self.window(s))?, r))
+            }),
         }
+    }
+
+    /// What the end `o` had sent again although it was not lost, as this packet shows: its receiver had it twice
+    /// (RFC 2883), or acknowledges more sooner than the repetition can have come there (RFC 5682).
+    fn dispel(&mut self, p: &Packet<'_>, o: usize) -> Option<Doubt> {
+        let doubt = self.doubt[o]?;
+        let (ack, sack) = (p.seg.ack, p.seg.options.sack.as_slice());
+        if !p.seg.has(Flags::ACK) {
+            return None;
+        }
+        let twice = |b: &(Seq, Seq)| b.0.lt(ack) && b.0.le(doubt.start) && b.1.ge(doubt.end);
+        let path = self.halves[1 - o].path.unwrap_or_default();
+        let early = ack.ge(doubt.end) && p.at.saturating_sub(doubt.at) < path / 2;
+        if sack.first().is_some_and(twice) || early {
+            return self.doubt[o].take();
+        }
+        None
     }
 
     /// Brings what is known of both ends up to date.
@@ -302,6 +413,7 @@ impl Flow {
         if let Kind::Again(again) = kind {
             let until = self.halves[s].nxt;
             self.lost[s] |= !matches!(again, Again::Copy | Again::Late);
+            self.halves[s].last_again = Some((again, p.at));
             match again {
                 Again::Rto => self.halves[s].rto_until = until,
                 Again::Fast | Again::Sack => self.halves[s].recovery_until = until,
@@ -310,9 +422,24 @@ impl Flow {
         }
         if kind == Kind::Data {
             let full = self.halves[s].full(&self.halves[o]);
+            let rested = self.halves[s]
+                .last_data
+                .is_some_and(|(at, _)| p.at.saturating_sub(at) > REST + self.round_trip());
+            if rested && self.halves[s].flight() == 0 && self.burst[s].1 > 0 {
+                self.rested[s] = Some(self.burst[s].1);
+            }
+            self.burst[s].0 = self.burst[s].0.saturating_add(seg.len);
+            self.burst[s].1 = self.burst[s].1.max(self.burst[s].0);
             self.halves[s].last_small = seg.len < full;
         }
-        self.provoked[s] = matches!(kind, Kind::Again(_) | Kind::WindowProbe | Kind::KeepAlive);
+        if seg.seq_len() > 0 || matches!(kind, Kind::WindowProbe | Kind::KeepAlive) {
+            // Far away, what is sent again may still be new.
+            let here = self.own() == o || self.halves[s].una.is_some_and(|una| seg.end().le(una));
+            let known = matches!(kind, Kind::Again(again) if again != Again::Late)
+                && here
+                && !self.view(s, p.at, seg).fills_gap(seg);
+            (self.twice[s], self.probed[s]) = (known, matches!(kind, Kind::WindowProbe | Kind::KeepAlive));
+        }
         if kind == Kind::SynAck || kind == Kind::SynAckRetransmit {
             self.opening = true;
         } else if kind == Kind::Ack(AckKind::Handshake) || kind == Kind::Data {
@@ -322,7 +449,14 @@ impl Flow {
         if seg.has(Flags::ACK) && !seg.has(Flags::RST) {
             self.acknowledge(p, s, kind);
         }
+        let full = self.halves[s].full(&self.halves[o]);
+        if kind == Kind::Data && seg.len >= full && self.window[s].is_none() {
+            let cwnd = self.release_of(s, p, full).is_some_and(|(part, _)| part == Part::Cwnd);
+            self.window[s] = cwnd.then_some(0);
+        }
         self.halves[s].sends(p.at, p.frame, seg);
+        let flight = self.halves[s].flight();
+        self.window[s] = self.window[s].map(|most| most.max(flight));
         let (first, second) = self.halves.split_at_mut(1);
         let (sender, receiver) =
             if s == CLIENT { (&mut first[0], &second[0]) } else { (&mut second[0], &first[0]) };
@@ -359,6 +493,8 @@ impl Flow {
         }
         let release = Release {
             at: p.at,
+            ack: seg.ack,
+            midway: seg.len > 0,
             frame: p.frame,
             flight,
             edge,
@@ -372,8 +508,12 @@ impl Flow {
         };
         if let Some(time) = acked.newest {
             self.halves[s].sample(time);
+            if !matches!(kind, Kind::Ack(AckKind::Delayed(_))) {
+                self.halves[s].recent = time;
+            }
         }
-        if seg.seq_len() == 0 && kind != Kind::Ack(AckKind::Handshake) {
+        let midway = seg.len > 0 && acked.bytes > 0 && self.exchanges.midway(o == CLIENT);
+        if (seg.seq_len() == 0 || midway) && kind != Kind::Ack(AckKind::Handshake) {
             let ring = &mut self.releases[o];
             if ring.len() == RELEASES {
                 ring.pop_front();
@@ -419,12 +559,15 @@ impl Flow {
 
 impl Release {
     /// What had held a segment of `len` bytes until this acknowledgment, if not the window; `None` if nothing did.
-    fn held(&self, len: u32, full: u32) -> Option<Part> {
+    ///
+    /// `alone`: nothing else was sent since it came. `window`: the congestion window, if it was seen to be full.
+    fn held(&self, len: u32, full: u32, alone: bool, window: Option<u32>) -> Option<Part> {
         if self.flight == 0 {
             return None;
         }
         let small = len < full;
-        if small && self.acked_all && (self.last_small || self.flight >= 2 * full) {
+        let room = window.unwrap_or(INITIAL_WINDOW.saturating_mul(full)) >= self.flight.saturating_add(len);
+        if small && alone && self.acked_all && room {
             return Some(Part::Nagle);
         }
         // Small segments in flight do not fill a congestion window.

@@ -1,6 +1,7 @@
 //! What is known of one end of a connection, from what passed by?
 
 use super::decode::Segment;
+use super::judge::Again;
 use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::time::Duration;
@@ -49,6 +50,8 @@ pub(super) struct Half {
     pub edge: Option<Seq>,
     /// The least time from here to it and back.
     pub path: Option<Duration>,
+    /// The last time from here to it and back, for what it did not wait with.
+    pub recent: Duration,
     /// What it sent and the other end did not acknowledge, in the order of the numbers.
     pub sent: VecDeque<Sent>,
     /// The last of what was acknowledged.
@@ -61,12 +64,14 @@ pub(super) struct Half {
     pub rto_until: Option<Seq>,
     /// Fast recovery goes on until this is acknowledged.
     pub recovery_until: Option<Seq>,
+    /// What it last sent again, and when.
+    pub last_again: Option<(Again, Duration)>,
     /// The last new segment was less than a full one.
     pub last_small: bool,
     /// Bytes in flight, at the most, ever.
     pub peak_flight: u32,
-    /// When it last sent data.
-    pub last_data: Option<Duration>,
+    /// When it last sent data, and in which frame.
+    pub last_data: Option<(Duration, u64)>,
     /// Duplicates that the other end reported (RFC 2883).
     pub dsacks: u64,
 }
@@ -133,15 +138,24 @@ impl Half {
                     } else if seg.seq.gt(nxt) {
                         self.push(Sent { start: nxt, end: seg.seq, at, times: 0, frame, fin: false });
                     }
-                    self.push(Sent { start: seg.seq.max(nxt), end, at, times: 1, frame, fin: seg.has(Flags::FIN) });
+                    self.push(Sent {
+                        start: seg.seq.max(nxt),
+                        end,
+                        at,
+                        times: 1,
+                        frame,
+                        fin: seg.has(Flags::FIN),
+                    });
                 }
-                None => self.push(Sent { start: seg.seq, end, at, times: 1, frame, fin: seg.has(Flags::FIN) }),
+                None => {
+                    self.push(Sent { start: seg.seq, end, at, times: 1, frame, fin: seg.has(Flags::FIN) })
+                }
             }
             self.largest = self.largest.max(seg.len.min(65_535));
         }
         self.nxt = Some(self.nxt.map_or(end, |nxt| nxt.max(end)));
         if seg.len > 0 {
-            self.last_data = Some(at);
+            self.last_data = Some((at, frame));
         }
         self.peak_flight = self.peak_flight.max(self.flight());
     }

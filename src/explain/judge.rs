@@ -100,7 +100,7 @@ pub(super) enum AckKind {
 /// The least delay of an acknowledgment that is taken for one.
 const LEAST_DELAY: Duration = Duration::from_millis(4);
 /// What a probe of a single segment may take longer than of several: 200 ms and its timer's jitter.
-const ALONE: Duration = Duration::from_millis(250);
+const ALONE: Duration = Duration::from_millis(280);
 /// How soon an end answers, at the least that is asked of it.
 pub(super) const PROMPT: Duration = Duration::from_millis(1);
 /// A timer's jitter.
@@ -114,8 +114,10 @@ pub(super) struct View<'a> {
     pub receiver: &'a Half,
     /// Whether something of the receiver's is missing at the sender, or was until now.
     pub gap: bool,
-    /// What the receiver sent last was there already.
-    pub provoked: bool,
+    /// What the receiver sent last was there already, and passed by then.
+    pub twice: Option<Duration>,
+    /// What the receiver sent last asked for an answer.
+    pub probed: bool,
     /// An acknowledgment reached the sender just before it sent this.
     pub answers: bool,
     /// Both handshake segments have passed by and nothing else has.
@@ -179,7 +181,8 @@ impl View<'_> {
         if times > 0 && since < (rtt / 4).min(Duration::from_millis(2)) {
             return Kind::Again(Again::Copy);
         }
-        if sender.rto_until.is_some() {
+        let lately = |(what, when): (Again, Duration)| what == Again::Rto && at.saturating_sub(when) < rtt;
+        if sender.rto_until.is_some() || (acked && sender.last_again.is_some_and(lately)) {
             return Kind::Again(Again::Rto);
         }
         // What acknowledgments ask for leaves when they come; a timer expires while none comes.
@@ -219,19 +222,30 @@ impl View<'_> {
         if seg.ack.gt(una) {
             return Kind::Ack(self.advancing(at, seg));
         }
+        let path = sender.path.unwrap_or_default();
+        let dsack = seg.options.sack.as_slice().first().is_some_and(|b| b.0.lt(seg.ack));
+        if dsack {
+            return Kind::Ack(AckKind::Duplicate);
+        }
+        // Without selective acknowledgments: something beyond what is missing has had the time to come there.
+        let beyond = || receiver.sent.iter().nth(1).is_some_and(|s| s.at + path <= at + PROMPT.min(path / 8));
+        if self.gap || !seg.options.sack.is_empty() || beyond() {
+            let news =
+                seg.options.sack.as_slice().iter().any(|b| receiver.sacked_to.is_none_or(|to| b.1.gt(to)));
+            let twice = !news && self.twice.is_some_and(|came| came + path <= at + PROMPT.min(path / 8));
+            return Kind::Ack(if twice { AckKind::Duplicate } else { AckKind::OutOfOrder });
+        }
         let edge = sender.edge;
         let now = seg.ack + (u32::from(seg.window) << self.shift());
-        if edge.is_some_and(|edge| now.gt(edge)) && seg.options.sack.is_empty() && !self.gap {
+        if edge.is_some_and(|edge| now.gt(edge)) && !self.probed {
             return Kind::Ack(AckKind::WindowUpdate);
         }
-        if self.provoked {
-            return Kind::Ack(AckKind::Probe);
-        }
-        if self.gap || !seg.options.sack.is_empty() {
-            let dsack = seg.options.sack.as_slice().first().is_some_and(|b| b.0.lt(seg.ack));
-            return Kind::Ack(if dsack { AckKind::Duplicate } else { AckKind::OutOfOrder });
-        }
-        Kind::Ack(AckKind::Duplicate)
+        Kind::Ack(if self.probed { AckKind::Probe } else { AckKind::Duplicate })
+    }
+
+    /// Whether the segment brings what had not passed by before.
+    pub(super) fn fills_gap(&self, seg: &Segment<'_>) -> bool {
+        self.sender.record(seg.seq).is_some_and(|s| s.times == 0)
     }
 
     fn shift(&self) -> u8 {
@@ -256,20 +270,21 @@ impl View<'_> {
         if fin {
             return AckKind::Fin;
         }
-        // Its earlier acknowledgments told of something beyond a gap.
-        if self.gap || receiver.sacked_to.is_some() || receiver.duplicate_acks > 0 {
+        // Its earlier acknowledgments told of something beyond a gap, or this is the first that does.
+        if receiver.sacked_to.is_some() || receiver.duplicate_acks > 0 {
             return AckKind::GapFilled;
         }
-        let (Some(newest), Some(oldest)) = (newest, oldest) else { return AckKind::Quick };
-        let path = self.sender.path.unwrap_or_default();
-        let least = LEAST_DELAY.max(path / 4);
-        let [delay, waited] = [newest, oldest].map(|s| at.saturating_sub(s.at).saturating_sub(path));
-        if newest.times == 1 && (delay > least || (bytes <= mss && waited > least)) {
-            AckKind::Delayed(delay)
-        } else if bytes > mss {
-            AckKind::Every
-        } else {
-            AckKind::Quick
+        if self.gap || seg.options.sack.as_slice().iter().any(|b| b.0.gt(seg.ack)) {
+            return AckKind::OutOfOrder;
         }
+        let (Some(newest), Some(oldest)) = (newest, oldest) else { return AckKind::Quick };
+        // More than one full segment is not waited with: what delays its acknowledgment is the way.
+        if bytes > mss {
+            return AckKind::Every;
+        }
+        let path = self.sender.recent.max(self.sender.path.unwrap_or_default());
+        let least = LEAST_DELAY.max(path / 16);
+        let [delay, waited] = [newest, oldest].map(|s| at.saturating_sub(s.at).saturating_sub(path));
+        if newest.times == 1 && waited > least { AckKind::Delayed(delay) } else { AckKind::Quick }
     }
 }

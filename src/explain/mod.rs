@@ -107,6 +107,8 @@ pub struct Caused<'a> {
     pub data: &'a [u8],
     /// The word of the stack that made the capture: for a packet that it received, what it took it for.
     pub stated: Option<&'a str>,
+    /// What it says behind this word.
+    pub sentence: &'a str,
     /// Whether that stack sent it.
     pub sent: bool,
     /// The word of the trace's vocabulary that follows from what passed by.
@@ -152,6 +154,7 @@ pub fn causes(
                             connection,
                             data: packet.data,
                             stated: packet.stated.map(|s| s.why),
+                            sentence: packet.stated.map_or("", |s| s.sentence),
                             sent: packet.stated.is_some_and(|s| s.sent),
                             inferred,
                         }),

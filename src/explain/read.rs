@@ -58,6 +58,8 @@ pub(super) struct Packet<'a> {
 pub(super) struct Stated<'a> {
     /// The word of its reason.
     pub why: &'a str,
+    /// What stands behind it.
+    pub sentence: &'a str,
     /// Whether that stack sent it.
     pub sent: bool,
     /// The word behind `limit=`: what keeps more from being sent, after this packet.
@@ -181,12 +183,13 @@ fn stated<'a>(packet: &'a EnhancedPacketBlock<'_>) -> Option<Stated<'a>> {
         _ => None,
     });
     let why = comments.find_map(|text| text.strip_prefix("why="))?;
-    let why = why.split([':', ' ']).next().filter(|w| !w.is_empty() && w.len() <= 40)?;
+    let (why, sentence) = why.split_once([':', ' ']).unwrap_or((why, ""));
+    let (why, sentence) = (Some(why).filter(|w| !w.is_empty() && w.len() <= 40)?, sentence.trim_start());
     let limit = comments.find_map(|text| text.split(' ').find_map(|pair| pair.strip_prefix("limit=")));
     // Bits 0 and 1 of the flags: 1 inbound, 2 outbound.
     let sent =
         packet.options.iter().any(|o| matches!(o, EnhancedPacketOption::Flags(flags) if flags & 3 == 2));
-    Some(Stated { why, sent, limit })
+    Some(Stated { why, sentence, sent, limit })
 }
 
 fn pcap(input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {

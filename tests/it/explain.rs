@@ -1,15 +1,19 @@
 //! Does `explain` find in a capture what the simulator did, with the stack's own words and without, from either end?
 
-pub mod accuracy;
+mod accuracy;
 
+use crate::judge;
+use crate::sim::soak;
+use accuracy::Accuracy;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use tcpglass::explain::{Confidence, Finding, Options, Part, Progress, Summary, What, explain};
+use tcpglass::explain::{Confidence, Finding, Options, Part, Progress, Summary, What, causes, explain};
 use tcpglass::service::{HttpServer, Site};
 use tcpglass::sim::{HostId, Socket, World, host_config};
 use tcpglass::stack::Owner;
-use tcpglass::tcp::{Config, IdleRestart, Nagle};
+use tcpglass::tcp::{Config, IdleRestart, Nagle, WindowScale};
 use tcpglass::time::Duration;
 use tcpglass::trace::{Format, TraceOptions, Tracer, to_writer};
 use tcpglass::{http, tcp};
@@ -325,6 +329,138 @@ fn a_refused_connection_is_named() {
     assert!(scene.world.connect(scene.hosts[0], SocketAddr::new(SERVER, 81)).is_err());
     for (view, summary) in views(scene) {
         assert_eq!(finding(&summary, What::Refused).times, 1, "{view}");
+    }
+}
+
+#[test]
+fn a_pause_costs_the_congestion_window_that_had_grown() {
+    let cfg = Config { slow_start_after_idle: true, ..linux() };
+    let mut scene = Scene::new("rtt=100ms", &cfg, &cfg);
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/400000", 400_000);
+    scene.world.run_for(20_000 * MS);
+    scene.get(socket, "/bytes/100000", 100_000);
+    for (view, summary) in views(scene) {
+        assert_eq!(
+            finding(&summary, What::SlowStartAfterIdle).cost.as_millis(),
+            200,
+            "{view}: {:?}",
+            found(&summary)
+        );
+    }
+}
+
+#[test]
+fn a_time_out_without_a_loss_is_called_spurious() {
+    let cfg = Config { tail_loss_probe: false, ..linux() };
+    let mut scene = Scene::new("rtt=20ms", &cfg, &cfg);
+    let [client, server] = scene.hosts;
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/10000", 10_000);
+    let slow = "rtt=700ms".parse().unwrap();
+    scene.world.set_link(server, client, &slow);
+    scene.get(socket, "/bytes/1000", 1000);
+    for (view, summary) in views(scene) {
+        let wrong = finding(&summary, What::SpuriousRto);
+        assert_eq!(wrong.confidence, Confidence::Certain, "{view}");
+        assert!(wrong.cost.as_millis() >= 220, "{view}: {:#?}", summary.findings);
+    }
+}
+
+#[test]
+fn a_small_initial_window_is_told_from_slow_start() {
+    let small = Config { init_cwnd: 2, ..linux() };
+    let mut scene = Scene::new("rtt=100ms", &linux(), &small);
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/20000", 20_000);
+    for (view, summary) in views(scene) {
+        // 14 segments: 2, 4, 8.
+        assert_eq!(
+            finding(&summary, What::InitialWindow).cost.as_millis(),
+            100,
+            "{view}: {:#?}",
+            summary.findings
+        );
+        assert_eq!(finding(&summary, What::SlowStart).cost.as_millis(), 100, "{view}");
+    }
+}
+
+#[test]
+fn a_window_that_cannot_be_scaled_is_named() {
+    let old = Config { window_scale: WindowScale::Off, ..linux() };
+    let mut scene = Scene::new("rtt=100ms", &old, &linux());
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/1000000", 1_000_000);
+    for (view, summary) in views(scene) {
+        let scaling = finding(&summary, What::WindowScaling);
+        assert!(scaling.cost.as_millis() >= 900, "{view}: {:#?}", summary.findings);
+    }
+}
+
+#[test]
+fn a_second_connection_to_the_same_server_is_named() {
+    let mut scene = Scene::new("rtt=30ms", &linux(), &linux());
+    for _ in 0..3 {
+        let socket = scene.connect();
+        scene.get(socket, "/bytes/10", 10);
+        scene.world.close(socket);
+        scene.world.run_for(100 * MS);
+    }
+    for (view, summary) in views(scene) {
+        let seen = finding(&summary, What::NotReused);
+        assert_eq!((seen.times, seen.cost.as_millis()), (2, 60), "{view}: {:#?}", summary.findings);
+    }
+}
+
+#[test]
+fn what_is_said_of_losses_agrees_with_tshark() {
+    const TEST: &str = "what_is_said_of_losses_agrees_with_tshark";
+    if !judge::have("tshark", TEST) {
+        return;
+    }
+    const AGAIN: &str = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission || \
+                         tcp.analysis.spurious_retransmission || tcp.analysis.out_of_order";
+    let file = std::env::temp_dir().join(format!("tcpglass-agree-{}.pcapng", std::process::id()));
+    let mut said = 0;
+    for seed in 0..24 {
+        for capture in accuracy::capture(seed) {
+            std::fs::write(&file, &capture).unwrap();
+            let frames = |filter: &str| -> BTreeSet<u64> {
+                judge::fields(&file, filter, &["frame.number"]).iter().map(|n| n.parse().unwrap()).collect()
+            };
+            let (again, duplicate) = (frames(AGAIN), frames("tcp.analysis.duplicate_ack"));
+            let options = Options { infer: true, ..Options::default() };
+            causes(capture.as_slice(), options, &mut |c| match c.inferred {
+                "rto" | "fast-retransmit" | "sack-retransmit" => {
+                    said += 1;
+                    assert!(again.contains(&c.frame), "seed {seed}, frame {}: {}", c.frame, c.inferred);
+                }
+                word if duplicate.contains(&c.frame) => {
+                    let never = ["ack-every", "ack-delayed", "ack-now(quick)", "ack-now(gap-filled)"];
+                    assert!(!never.contains(&word), "seed {seed}, frame {}: {word}", c.frame);
+                }
+                _ => {}
+            })
+            .unwrap();
+        }
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert!(said > 20, "{said}");
+}
+
+/// 60 lots, or those of `TCPGLASS_SEEDS=FIRST..LAST`: `make accuracy`.
+#[test]
+fn what_is_inferred_is_what_the_stack_says() {
+    let all = Accuracy::of(soak::seeds(60));
+    println!("{}", all.print());
+    let [own, far] = all.packets();
+    assert!(own >= 99.0 && far >= 95.0, "{own} % and {far} % of the packets");
+    assert!(all.time() >= 95.0, "{} % of the time", all.time());
+    for word in
+        ["data", "ack-every", "ack-delayed", "ack-now(out-of-order)", "ack-now(quick)", "repair", "rto"]
+    {
+        let (precision, recall) = all.own(word);
+        assert!(precision >= 95.0 && recall >= 95.0, "{word}: {precision} %, {recall} %");
     }
 }
 

@@ -5,7 +5,7 @@ mod congestion;
 mod differential;
 mod mtu;
 mod names;
-mod soak;
+pub mod soak;
 
 use std::io;
 use std::net::SocketAddr;

@@ -8,7 +8,6 @@ use super::*;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write;
 use std::ops::Range;
-use tcpglass::explain::causes;
 use tcpglass::settings::{Profile, Settings};
 use tcpglass::sim::Rng;
 
@@ -31,9 +30,11 @@ const KNOBS: [(&str, &[&str]); 8] = [
     ("tcp.congestion", &["cubic", "newreno"]),
 ];
 
-/// Words that nothing tells apart from outside.
-fn class(word: &str) -> &str {
+/// What nothing tells apart from outside is one.
+fn class<'a>(word: &'a str, sentence: &str) -> &'a str {
     match word {
+        // A full segment does not show that its application wrote it in pieces.
+        "nagle-release" if sentence.contains("more data filled") => "data",
         // Which rule of the sender's counted the same acknowledgments.
         "fast-retransmit" | "sack-retransmit" | "rack" => "repair",
         "ack-now(no-delay)" => "ack-now(quick)",
@@ -42,7 +43,7 @@ fn class(word: &str) -> &str {
 }
 
 /// Both ends' captures of what `seed` stands for.
-fn capture(seed: u64) -> [Vec<u8>; 2] {
+pub(super) fn capture(seed: u64) -> [Vec<u8>; 2] {
     let mut rng = Rng::new(seed, 5);
     let mut dice = move |n: usize| rng.below(n as u64) as usize;
     let link = LINK.map(|(name, values)| format!("{name}={}", values[dice(values.len())])).join(",");
@@ -68,7 +69,10 @@ fn capture(seed: u64) -> [Vec<u8>; 2] {
                 }
                 2 => {
                     let len = [50, 900, 3000, 20_000][dice(4)];
-                    scene.write(socket, &format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n"));
+                    scene.write(
+                        socket,
+                        &format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {len}\r\n\r\n"),
+                    );
                     let cut = dice(len);
                     scene.write(socket, &"b".repeat(cut));
                     scene.world.run_for([0, 0, 3][dice(3)] * MS);
@@ -101,21 +105,29 @@ struct Score {
 
 impl Score {
     fn add(&mut self, was: &str, said: &str, place: impl Fn() -> String) {
-        let (was, said) = (class(was), class(said));
+        let said = class(said, "");
         self.causes.entry(said.into()).or_default()[1] += 1;
         self.causes.entry(was.into()).or_default()[2] += 1;
         if was == said {
             self.causes.entry(said.into()).or_default()[0] += 1;
         } else {
-            self.wrong.entry((was.into(), said.into())).or_insert_with(|| (0, place())).0 += 1;
+            let wrong = self.wrong.entry((was.into(), said.into())).or_default();
+            *wrong = (wrong.0 + 1, place());
         }
     }
 
     fn print(&self, name: &str) -> String {
-        let percent = |n: u64, of: u64| if of == 0 { "-".into() } else { format!("{:.1}", 100.0 * n as f64 / of as f64) };
+        let percent = |n: u64, of: u64| {
+            if of == 0 { "-".into() } else { format!("{:.1}", 100.0 * n as f64 / of as f64) }
+        };
         let mut out = format!("{name:<24} {:>10} {:>10} {:>8}\n", "precision", "recall", "packets");
         for (word, [right, said, was]) in &self.causes {
-            let _ = writeln!(out, "{word:<24} {:>10} {:>10} {was:>8}", percent(*right, *said), percent(*right, *was));
+            let _ = writeln!(
+                out,
+                "{word:<24} {:>10} {:>10} {was:>8}",
+                percent(*right, *said),
+                percent(*right, *was)
+            );
         }
         let mut wrong: Vec<_> = self.wrong.iter().collect();
         wrong.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
@@ -128,7 +140,7 @@ impl Score {
 
 /// All that is counted.
 #[derive(Default)]
-pub struct Accuracy {
+pub(super) struct Accuracy {
     /// Of packets that the capturing end sent, and of those that it received.
     own: Score,
     far: Score,
@@ -156,14 +168,14 @@ impl Accuracy {
         let mut sent: HashMap<Vec<u8>, VecDeque<String>> = HashMap::new();
         causes(there, infer, &mut |c| {
             if let Some(word) = c.stated.filter(|_| c.sent) {
-                sent.entry(c.data.to_vec()).or_default().push_back(word.to_owned());
+                sent.entry(c.data.to_vec()).or_default().push_back(class(word, c.sentence).to_owned());
             }
         })
         .unwrap();
         let without = causes(here, infer, &mut |c| {
             let place = || format!("{name}, frame {}", c.frame);
             match c.stated {
-                Some(word) if c.sent => self.own.add(word, c.inferred, place),
+                Some(word) if c.sent => self.own.add(class(word, c.sentence), c.inferred, place),
                 // A copy that the network made has no cause.
                 _ => {
                     if let Some(word) = sent.get_mut(c.data).and_then(VecDeque::pop_front) {
@@ -187,6 +199,20 @@ impl Accuracy {
         }
     }
 
+    /// The packets of which the right cause was said, in percent: sent by the capturing end, by the other.
+    pub fn packets(&self) -> [f64; 2] {
+        [&self.own, &self.far].map(|score| {
+            let sum = |n: usize| score.causes.values().map(|count| count[n]).sum::<u64>() as f64;
+            100.0 * sum(0) / sum(2)
+        })
+    }
+
+    /// Precision and recall of a cause at the end that sent it, in percent.
+    pub fn own(&self, word: &str) -> (f64, f64) {
+        let [right, said, was] = self.own.causes[word].map(|n| n as f64);
+        (100.0 * right / said, 100.0 * right / was)
+    }
+
     /// The share of the time that is charged alike, in percent.
     pub fn time(&self) -> f64 {
         100.0 * self.alike.as_secs_f64() / self.whole.as_secs_f64()
@@ -196,9 +222,14 @@ impl Accuracy {
         let mut out = self.own.print("sent by this end");
         out += "\n";
         out += &self.far.print("sent by the other end");
-        let _ = writeln!(out, "\n{:.1} % of the exchanges' time is charged alike; seconds with words, without:", self.time());
+        let _ = writeln!(
+            out,
+            "\n{:.1} % of the exchanges' time is charged alike; seconds with words, without:",
+            self.time()
+        );
         for (part, [with, without]) in self.parts.iter().filter(|(_, t)| t[0] + t[1] > Duration::ZERO) {
-            let _ = writeln!(out, "  {part:<16} {:>10.3} {:>10.3}", with.as_secs_f64(), without.as_secs_f64());
+            let _ =
+                writeln!(out, "  {part:<16} {:>10.3} {:>10.3}", with.as_secs_f64(), without.as_secs_f64());
         }
         out
     }
