@@ -228,7 +228,7 @@ impl View<'_> {
             return Kind::Ack(AckKind::Duplicate);
         }
         // Without selective acknowledgments: something beyond what is missing has had the time to come there.
-        let beyond = || receiver.sent.iter().nth(1).is_some_and(|s| s.at + path <= at + PROMPT.min(path / 8));
+        let beyond = || receiver.sent.get(1).is_some_and(|s| s.at + path <= at + PROMPT.min(path / 8));
         if self.gap || !seg.options.sack.is_empty() || beyond() {
             let news =
                 seg.options.sack.as_slice().iter().any(|b| receiver.sacked_to.is_none_or(|to| b.1.gt(to)));

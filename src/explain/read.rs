@@ -1,12 +1,14 @@
-//! Which packets does a capture file hold? pcap and pcapng, up to the first damage.
+//! Which packets does a capture file hold? pcap and pcapng, compressed or not, up to the first damage.
 
 use crate::time::Duration;
+use flate2::read::MultiGzDecoder;
 use pcap_file::DataLink;
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_statistics::InterfaceStatisticsOption;
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{Block, PcapNgReadError, PcapNgReader};
+use ruzstd::decoding::StreamingDecoder;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
@@ -83,15 +85,29 @@ pub(super) fn packets(mut input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> R
         Ok(()) => {}
     }
     let input = magic.as_slice().chain(input);
+    let mut unpacked: Box<dyn Read + '_> = match magic {
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(input)),
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            let decoder = StreamingDecoder::new(input);
+            Box::new(decoder.map_err(|e| ReadError::NotACapture(format!("it cannot be unpacked: {e}")))?)
+        }
+        _ => return plain(magic, input, take),
+    };
+    let mut inner = [0; 4];
+    match unpacked.read_exact(&mut inner) {
+        Ok(()) => plain(inner, inner.as_slice().chain(unpacked), take),
+        Err(e) => Err(ReadError::NotACapture(format!("it cannot be unpacked: {e}"))),
+    }
+}
+
+/// What is not compressed, or no longer; it begins with `magic`.
+fn plain(magic: [u8; 4], input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {
     match magic {
         [0x0a, 0x0d, 0x0d, 0x0a] => pcapng(input, take),
         [0xa1, 0xb2, 0xc3, 0xd4]
         | [0xd4, 0xc3, 0xb2, 0xa1]
         | [0xa1, 0xb2, 0x3c, 0x4d]
         | [0x4d, 0x3c, 0xb2, 0xa1] => pcap(input, take),
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] => Err(ReadError::NotACapture(
-            "it is compressed: unpack it and pipe it in, with - as its name".into(),
-        )),
         _ => Err(ReadError::NotACapture("it is neither pcap nor pcapng".into())),
     }
 }

@@ -149,7 +149,8 @@ fn what_is_no_capture_is_refused_with_a_reason() {
         (&b""[..], "empty"),
         (b"ab", "empty"),
         (b"GET / HTTP/1.1\r\n", "neither pcap nor pcapng"),
-        (b"\x1f\x8b\x08\x00", "compressed"),
+        (b"\x1f\x8b\x08\x00", "unpacked"),
+        (b"\x28\xb5\x2f\xfd\x00", "unpacked"),
         (b"\x0a\x0d\x0d\x0a\x00", "section header cannot be read"),
         (b"\xd4\xc3\xb2\xa1\x02\x00", "header cannot be read"),
     ] {
@@ -184,5 +185,27 @@ proptest! {
     fn no_packet_makes_it_panic(link in prop::sample::select(vec![0, 1, 12, 101, 108, 113, 228, 229, 276]),
                                 data in prop::collection::vec(any::<u8>(), 0..120), length in any::<u32>()) {
         decode::tcp(link, &data, length);
+    }
+}
+
+#[test]
+fn a_compressed_capture_is_read_like_the_plain_one_and_up_to_its_damage() {
+    let plain = capture(DataLink::RAW, 65_535, &exchange());
+    let expected = explain(plain.as_slice(), Options::default()).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, &plain).unwrap();
+    let gz = gz.finish().unwrap();
+    let zst =
+        ruzstd::encoding::compress_to_vec(plain.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
+    for (name, packed) in [("gz", &gz), ("zst", &zst)] {
+        assert_eq!(explain(packed.as_slice(), Options::default()).unwrap(), expected, "{name}");
+        // Wherever it is cut, there is an error or a word on the damage; nothing panics.
+        for cut in 4..packed.len() - 8 {
+            match explain(&packed[..cut], Options::default()) {
+                Ok(summary) => assert!(summary.damage.is_some(), "{name} cut at {cut}"),
+                Err(ReadError::NotACapture(why)) => assert!(!why.is_empty()),
+                Err(error) => panic!("{name} cut at {cut}: {error}"),
+            }
+        }
     }
 }
