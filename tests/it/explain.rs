@@ -334,7 +334,7 @@ fn a_refused_connection_is_named() {
 
 #[test]
 fn a_pause_costs_the_congestion_window_that_had_grown() {
-    let cfg = Config { slow_start_after_idle: true, ..linux() };
+    let cfg = Config { slow_start_after_idle: IdleRestart::Initial, ..linux() };
     let mut scene = Scene::new("rtt=100ms", &cfg, &cfg);
     let socket = scene.connect();
     scene.get(socket, "/bytes/400000", 400_000);
