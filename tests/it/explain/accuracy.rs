@@ -106,6 +106,12 @@ struct Score {
 impl Score {
     fn add(&mut self, was: &str, said: &str, place: impl Fn() -> String) {
         let said = class(said, "");
+        let was = match was {
+            // Whether the application read at that moment does not show: it is one of those that leave at once, or the
+            // one that the count of segments was waiting for.
+            "ack-now(read)" if matches!(said, "ack-now(quick)" | "ack-every") => said,
+            was => was,
+        };
         self.causes.entry(said.into()).or_default()[1] += 1;
         self.causes.entry(was.into()).or_default()[2] += 1;
         if was == said {
