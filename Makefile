@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test soak accuracy packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
+.PHONY: help run test tun-test soak differential accuracy packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ soak: ## the conversations drawn by lot of SOAK=FIRST..LAST, with ourselves and 
 LOTS ?= 0..1000
 accuracy: ## how often explain infers what the stack's words say, over the lots LOTS=FIRST..LAST
 	TCPGLASS_SEEDS=$(LOTS) $(CARGO) test --release --test it -- explain::what_is_inferred --nocapture
+
+ROUNDS ?= 10
+differential: ## our speed under loss against Linux's own TCP on the same path, in ROUNDS of 40 s
+	TCPGLASS_DIFFERENTIAL=$(ROUNDS) $(CARGO) test --release --test it -- peers::path::goodput --nocapture
 
 conformance: ## what the RFCs ask, where it is done, which test shows it
 	@$(CARGO) test -q --test it spec::the_conformance_record -- --nocapture

@@ -197,7 +197,7 @@ impl<D: Device> Driver<D> {
     }
 }
 
-fn timespec(d: Duration) -> Timespec {
+pub(super) fn timespec(d: Duration) -> Timespec {
     Timespec { tv_sec: d.as_secs().min(1 << 30) as i64, tv_nsec: d.subsec_nanos().into() }
 }
 

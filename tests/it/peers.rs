@@ -4,6 +4,7 @@
 
 mod http;
 mod many;
+mod path;
 mod raw;
 
 use crate::judge;
@@ -81,6 +82,8 @@ fn inside(test: &str, options: &[&str], body: fn()) {
     let script = "exec \"$TCPGLASS_TEST_EXE\" \"$TCPGLASS_TEST_PEER\" --exact --nocapture";
     let mut command = place.start(options, script);
     command.env("TCPGLASS_TEST_EXE", std::env::current_exe().unwrap()).env(INSIDE, test);
+    // What is told on the way is told at once.
+    command.stderr(Stdio::inherit());
     let out = succeeded(command.output().unwrap(), test);
     assert!(out.contains("1 passed"), "{out}");
 }
