@@ -16,6 +16,7 @@ use std::{fs, thread};
 use tcpglass::net::{Path, PipeDevice, Runtime, pipe};
 use tcpglass::sim::{LinkConfig, link::Totals};
 use tcpglass::tcp::{self, Congestion};
+use tcpglass::trace::{self, TraceOptions, Tracer};
 use tcpglass::tun::{Tun, TunOptions, enter_private_namespace};
 use tcpglass::{net, stack};
 
@@ -131,9 +132,17 @@ fn linux(n: u8) -> Tun {
     Tun::open(&TunOptions { mtu: MTU, host_addrs: addrs(n), ..TunOptions::default() }).unwrap()
 }
 
+/// Records what our host does on the path `name`, with its reasons, in the directory that `TCPGLASS_TRACES` names.
+fn tracer(name: &str, n: u8) -> Tracer {
+    let Some(directory) = std::env::var_os("TCPGLASS_TRACES") else { return Tracer::default() };
+    let file = std::path::Path::new(&directory).join(format!("{name},host={n}.pcapng"));
+    let options = TraceOptions { snaplen: 100, ..TraceOptions::default() };
+    Tracer::new(vec![trace::open(&file, &options).unwrap()])
+}
+
 /// Lets host `n` be there for as long as `app` takes. Its end of the path goes to `end` when it is ready for connections.
 /// The first host connects to the second one.
-fn host<T>(host: Host, n: u8, end: &Sender<Device>, app: impl FnOnce(&Stream) -> T) -> T {
+fn host<T>(host: Host, n: u8, name: &str, end: &Sender<Device>, app: impl FnOnce(&Stream) -> T) -> T {
     let other = SocketAddr::from(([10, 77, 0, 2], PORT));
     let (device, runtime, listener) = match host {
         Host::Linux => {
@@ -151,7 +160,7 @@ fn host<T>(host: Host, n: u8, end: &Sender<Device>, app: impl FnOnce(&Stream) ->
                 seed: n.into(),
                 dns: vec![],
             };
-            let runtime = Runtime::builder(config).start(here).unwrap();
+            let runtime = Runtime::builder(config).tracer(tracer(name, n)).start(here).unwrap();
             let listener = net::TcpListener::bind(&runtime.handle(), ("0.0.0.0", PORT)).unwrap();
             (Device::Pipe(there), Some(runtime), Listener::Ours(listener))
         }
@@ -179,11 +188,12 @@ fn between<A: Send, B: Send>(
     one: impl FnOnce(&Stream) -> A + Send,
     two: impl FnOnce(&Stream) -> B + Send,
 ) -> (A, B, (Totals, Totals)) {
+    let name = &format!("{link},seed={seed}");
     thread::scope(|scope| {
         let (a_end, a) = channel();
         let (b_end, b) = channel();
-        let first = scope.spawn(move || host(pair[0], 1, &a_end, one));
-        let second = scope.spawn(move || host(pair[1], 2, &b_end, two));
+        let first = scope.spawn(move || host(pair[0], 1, name, &a_end, one));
+        let second = scope.spawn(move || host(pair[1], 2, name, &b_end, two));
         let path = match (a.recv().unwrap(), b.recv().unwrap()) {
             (Device::Tun(a), Device::Tun(b)) => Path::start(a, b, link, seed),
             (Device::Tun(a), Device::Pipe(b)) => Path::start(a, b, link, seed),
