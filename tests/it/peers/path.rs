@@ -79,6 +79,13 @@ impl Stream {
         }
     }
 
+    fn limit_writes(&self, limit: Duration) {
+        match self {
+            Stream::Linux(stream) => stream.set_write_timeout(Some(limit)).unwrap(),
+            Stream::Ours(stream) => stream.set_write_timeout(Some(limit)).unwrap(),
+        }
+    }
+
     fn impatient(self) -> Stream {
         match &self {
             Stream::Linux(stream) => stream.set_read_timeout(Some(PATIENCE)).unwrap(),
