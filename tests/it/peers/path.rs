@@ -179,7 +179,12 @@ fn host<T>(host: Host, n: u8, name: &str, end: &Sender<Device>, app: impl FnOnce
         (_, Listener::Linux(listener)) => Stream::Linux(listener.accept().unwrap().0),
         (_, Listener::Ours(listener)) => Stream::Ours(listener.accept().unwrap().0),
     };
-    let result = app(&stream.impatient());
+    let stream = stream.impatient();
+    let result = app(&stream);
+    if let Stream::Ours(stream) = &stream {
+        // What ends with the runtime is not delivered any more.
+        stream.wait_acked(Some(PATIENCE)).unwrap();
+    }
     if let Some(runtime) = runtime {
         runtime.shutdown(Duration::ZERO).unwrap().finish().unwrap();
     }
