@@ -45,7 +45,7 @@ struct Print {
     hash: u64,
     end: Instant,
     packets: u64,
-    /// It ended early: smoltcp stood still.
+    /// It ended early: smoltcp stood still, or did not stop talking.
     stranded: bool,
 }
 
@@ -128,7 +128,7 @@ fn run(lot: &Lot, pair: Pair) -> Print {
 }
 
 /// Lets all sides talk until each has heard everything and the end of it. False if what is left waits for a smoltcp
-/// that stands still by a known defect of its own, [`is_stranded`].
+/// that stands still or does not stop talking by a known defect of its own, [`is_stranded`] and [`babbles`].
 ///
 /// # Panics
 /// When for `patience` nobody hears anything new: a deadlock.
@@ -143,8 +143,11 @@ fn converse(world: &mut World, sides: &mut [Side], patience: Duration) -> bool {
         let wait = until.since(world.now());
         world.run_until(wait, |world| {
             sides.iter_mut().for_each(|side| side.act(world));
-            progress(sides) > heard || wake(sides, world.now()) < first
+            progress(sides) > heard || wake(sides, world.now()) < first || babbles(world, sides)
         });
+        if babbles(world, sides) {
+            return false;
+        }
         // What they did last may have been read at once, without an event.
         world.run_for(Duration::ZERO);
         sides.iter_mut().for_each(|side| side.act(world));
@@ -166,6 +169,28 @@ fn converse(world: &mut World, sides: &mut [Side], patience: Duration) -> bool {
             }
         }
     }
+}
+
+/// Whether a smoltcp that has said all it had to say sends empty segments without end.
+///
+/// When its data and its FIN are acknowledged with a closed window, its timer for window probes still goes off. There is
+/// nothing left to probe with, and what it sends instead does not set the timer anew: it sends the same again at once.
+fn babbles(world: &mut World, sides: &[Side]) -> bool {
+    const MORE_THAN_ANY_TALK: u64 = 100_000;
+    world.packets() > MORE_THAN_ANY_TALK
+        && sides.chunks(2).any(|ends| {
+            let mut theirs = ends.iter().filter_map(|side| match side.end() {
+                End::Theirs(id) => Some(id),
+                _ => None,
+            });
+            let mut ours = ends.iter().filter_map(|side| match side.end() {
+                End::Ours(socket) => Some(socket.host),
+                _ => None,
+            });
+            let (Some(reference), Some(host)) = (theirs.next(), ours.next()) else { return false };
+            let said_all = world.reference(reference).state() == ReferenceState::FinWait2;
+            said_all && world.link_totals(reference, host).packets > MORE_THAN_ANY_TALK
+        })
 }
 
 /// Whether of two ends smoltcp is the one to act: it has something to send, our window is open, and we have nothing
