@@ -179,7 +179,7 @@ impl Driver {
             }
             Step::Read(n) => {
                 let mut buf = vec![0; usize::from(n)];
-                if let Ok(n) = self.conn.read(&mut buf) {
+                if let Ok(n) = self.with(|conn, cx| conn.read(cx, &mut buf)) {
                     assert!(buf[..n].iter().all(|b| *b == b'p'), "bytes that nobody sent");
                     self.read += n as u64;
                     assert!(self.read <= self.arrived);
