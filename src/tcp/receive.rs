@@ -127,9 +127,10 @@ impl Receive {
     pub(super) fn place(&mut self, mut seq: Seq, mut data: &[u8], fin: bool) -> Placed {
         let end = seq + data.len() as u32;
         if fin {
-            // The first FIN counts: a later one at another place is a liar's.
+            // The first FIN counts: a later one at another place is a liar's, and has no number.
             self.fin.get_or_insert(end);
         }
+        let fin = fin && self.fin == Some(end);
         if seq.lt(self.nxt) {
             let old = self.nxt.since(seq).min(data.len() as u32);
             data = &data[old as usize..];

@@ -324,6 +324,19 @@ fn a_fin_out_of_order_is_remembered() {
     assert_eq!(glass.conn.state(), State::CloseWait);
 }
 
+/// Found by fuzzing: the number of a second FIN before the first one passed for a byte, which nobody had sent.
+#[test]
+fn a_second_fin_before_the_first_stands_for_no_byte() {
+    let mut glass = Glass::established(plain());
+    glass.gets(Flags::ACK | Flags::FIN, 300, &bytes(300..400));
+    glass.gets(Flags::ACK | Flags::FIN, 100, &bytes(100..200));
+    glass.gets(Flags::ACK, 0, &bytes(0..100));
+    assert_eq!(glass.sends().last().map(Sent::acked), Some(200), "up to the byte that is missing");
+    glass.gets(Flags::ACK, 200, &bytes(200..300));
+    assert_eq!(glass.sends().last().map(Sent::acked), Some(401), "the first FIN ends the stream");
+    assert_eq!(glass.reads(), (bytes(0..400), Ok(0)));
+}
+
 #[test]
 fn a_bare_fin_out_of_order_is_remembered() {
     let mut glass = Glass::established(plain());
