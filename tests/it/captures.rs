@@ -1,10 +1,8 @@
 //! Are the captures in `captures/` what the simulator makes of their scenarios, to the byte?
 
-use crate::judge;
-use std::io;
+use crate::judge::{self, Memory};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use tcpglass::http;
 use tcpglass::service::{ClientOptions, HttpClient, HttpServer, RequestPlan, Site};
 use tcpglass::sim::{HostId, Socket, World, host_config};
@@ -19,20 +17,6 @@ const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(60);
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
-
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Whose view is captured.
 #[derive(PartialEq)]
@@ -97,7 +81,7 @@ impl Scene {
     fn end(mut self) -> Vec<u8> {
         self.world.run_for(1000 * MS);
         self.world.finish().unwrap();
-        std::mem::take(&mut *self.file.0.lock().unwrap())
+        self.file.take()
     }
 }
 

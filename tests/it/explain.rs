@@ -2,13 +2,11 @@
 
 mod accuracy;
 
-use crate::judge;
+use crate::judge::{self, Memory};
 use crate::sim::soak;
 use accuracy::Accuracy;
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
 use tcpglass::explain::{Confidence, Finding, Options, Part, Progress, Summary, What, causes, explain};
 use tcpglass::service::{HttpServer, Site};
 use tcpglass::sim::{HostId, Socket, World, host_config};
@@ -21,20 +19,6 @@ use tcpglass::{http, tcp};
 const MS: Duration = Duration::from_millis(1);
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
-
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A client that the test speaks for, and our HTTP server; both ends are captured.
 struct Scene {
@@ -93,7 +77,7 @@ impl Scene {
     fn end(mut self) -> [Summary; 4] {
         self.world.run_for(2000 * MS);
         self.world.finish().unwrap();
-        let [client, server] = self.files.map(|file| std::mem::take(&mut *file.0.lock().unwrap()));
+        let [client, server] = self.files.map(|file| file.take());
         [(&client, false), (&client, true), (&server, false), (&server, true)].map(|(file, infer)| {
             let summary = explain(file.as_slice(), Options { infer, ..Options::default() }).unwrap();
             for c in &summary.connections {

@@ -1,7 +1,31 @@
 //! What does tshark say about a capture? The judge that has no part in the program.
 
+use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+/// A file in memory, for a recording that a test reads afterwards.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Memory {
+    /// What was written so far.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl io::Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Whether `tool` is there; says by name what is skipped if not.
 pub fn have(tool: &str, test: &str) -> bool {

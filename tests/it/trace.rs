@@ -1,15 +1,14 @@
 //! Captures as others read them: tshark and capinfos, and a reader that meets a file cut short.
 
-use crate::judge;
+use crate::judge::{self, Memory};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use proptest::prelude::*;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use tcpglass::segment::{Ecn, Flags, Segment};
 use tcpglass::seq::Seq;
 use tcpglass::tcp::{
@@ -24,20 +23,6 @@ use tcpglass::wire::{self, Envelope};
 
 const ISS: Seq = Seq(1_000);
 const IRS: Seq = Seq(77_000);
-
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn snapshot() -> Snapshot {
     Snapshot {
@@ -129,7 +114,7 @@ fn written(format: Format) -> Vec<u8> {
     let mut sink = to_writer(memory.clone(), format, &options());
     a_connection(&mut *sink);
     sink.finish().unwrap();
-    memory.0.lock().unwrap().clone()
+    memory.take()
 }
 
 /// A directory of its own that goes away with the test.
@@ -308,7 +293,7 @@ fn ipv6_and_what_belongs_to_no_connection_are_shown_too() {
         state: None,
     }));
     sink.finish().unwrap();
-    let file = memory.0.lock().unwrap().clone();
+    let file = memory.take();
     assert_eq!(ends(&file).len(), 1 + 3 + 1 + 1);
     if have("tshark", "ipv6_and_what_belongs_to_no_connection_are_shown_too") {
         let fields = ["-T", "fields", "-E", "aggregator=|", "-e", "ipv6.src", "-e", "frame.comment"];
@@ -435,7 +420,7 @@ fn a_snapshot_length_cuts_what_is_kept_not_what_is_said() {
             to_writer(memory.clone(), format, &TraceOptions { snaplen: 64, ..TraceOptions::default() });
         a_connection(&mut *sink);
         sink.finish().unwrap();
-        let file = memory.0.lock().unwrap().clone();
+        let file = memory.take();
         let lengths: Vec<(usize, u32)> = if format == Format::Pcap {
             let mut reader = pcap_file::pcap::PcapReader::new(&file[..]).unwrap();
             std::iter::from_fn(|| {
@@ -530,7 +515,7 @@ proptest! {
                 }));
             }
             sink.finish().unwrap();
-            memory.0.lock().unwrap().clone()
+            memory.take()
         });
         let mut reader = PcapNgReader::new(&outputs[0][..]).unwrap();
         let mut packets = rows.iter().filter(|r| !r.4);
@@ -681,7 +666,7 @@ fn with_sum(field: u16) -> Vec<u8> {
         state: Some(snapshot()),
     }));
     sink.finish().unwrap();
-    memory.0.lock().unwrap().clone()
+    memory.take()
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) fn capture(seed: u64) -> [Vec<u8>; 2] {
     }
     scene.world.run_for(2000 * MS);
     scene.world.finish().unwrap();
-    scene.files.map(|file| std::mem::take(&mut *file.0.lock().unwrap()))
+    scene.files.map(|file| file.take())
 }
 
 /// What was said, from one vantage point.
