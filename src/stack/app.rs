@@ -165,7 +165,7 @@ impl Stack {
     fn pick_port(&mut self, now: Instant, ip: IpAddr, remote: SocketAddr) -> Result<u16, StackError> {
         let range = (self.tcp.ports_first, self.tcp.ports_last);
         // A TIME-WAIT may be over for us with each second that passes.
-        let changes = self.flows.changes() ^ (now.as_millis() / 1000) << 40;
+        let changes = self.flows.changes(ip, remote) ^ (now.as_millis() / 1000) << 40;
         let occupied = occupied!(self, now);
         let pick = self
             .ports

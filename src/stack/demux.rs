@@ -3,6 +3,7 @@
 use super::addrs::Flow;
 use super::isn::TableHasher;
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a flow leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,12 +21,12 @@ pub(super) struct FlowTable {
     /// Apart, because most are: an IPv4 flow takes 20 bytes of a table instead of 48.
     v4: HashMap<[u8; 12], Slot, TableHasher>,
     v6: HashMap<Flow, Slot, TableHasher>,
-    changes: u64,
+    changes: [u64; LANES],
 }
 
 impl FlowTable {
     pub fn new(hasher: TableHasher) -> FlowTable {
-        FlowTable { v4: HashMap::with_hasher(hasher), v6: HashMap::with_hasher(hasher), changes: 0 }
+        FlowTable { v4: HashMap::with_hasher(hasher), v6: HashMap::with_hasher(hasher), changes: [0; LANES] }
     }
 
     pub fn find(&self, flow: &Flow) -> Option<Slot> {
@@ -41,7 +42,7 @@ impl FlowTable {
             None => self.v6.insert(flow, slot),
         };
         if old.is_some() {
-            self.changes += 1;
+            self.changes[lane(flow.local().ip(), flow.remote())] += 1;
         }
     }
 
@@ -50,12 +51,24 @@ impl FlowTable {
             Some(short) => self.v4.remove(&short),
             None => self.v6.remove(flow),
         };
-        self.changes += 1;
+        self.changes[lane(flow.local().ip(), flow.remote())] += 1;
     }
 
-    /// How often a flow has ended or come to wait: while it stays the same, no port becomes free, and those in use
+    /// How often a flow between these addresses (or others that share their count) has ended or come to wait: while it stays the same, no port becomes free, and those in use
     /// are in use for the same reasons.
-    pub fn changes(&self) -> u64 {
-        self.changes
+    pub fn changes(&self, local: IpAddr, remote: SocketAddr) -> u64 {
+        self.changes[lane(local, remote)]
     }
+}
+
+/// Pairs of addresses count apart, so that what goes on between one does not make another search again for what it did
+/// not find.
+const LANES: usize = 64;
+
+fn lane(local: IpAddr, remote: SocketAddr) -> usize {
+    let last = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets()[3],
+        IpAddr::V6(ip) => ip.octets()[15],
+    };
+    usize::from(last(local).wrapping_mul(7) ^ last(remote.ip()).rotate_left(3) ^ remote.port() as u8) % LANES
 }
