@@ -549,7 +549,7 @@ impl Sockets {
 /// # Errors
 /// If there is no such knob or it refuses the value.
 pub fn set(config: &mut tcp::Config, name: &str, value: &str) -> Result<(), ValueError> {
-    match tcp::KNOBS.iter().find(|knob| knob.name == name) {
+    match tcp::knobs().find(|knob| knob.name == name) {
         Some(knob) => (knob.set)(config, value),
         None => Err(ValueError(format!("there is no knob {name}"))),
     }

@@ -245,7 +245,8 @@ impl Row {
 
 /// All knobs, in the order in which they are documented.
 pub fn table() -> impl Iterator<Item = Row> {
-    (tcp::KNOBS.iter().map(Row::Tcp))
+    tcp::knobs()
+        .map(Row::Tcp)
         .chain(http::KNOBS.iter().map(Row::Http))
         .chain(link::KNOBS.iter().map(Row::Link))
 }

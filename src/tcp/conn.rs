@@ -1,8 +1,8 @@
-//! What is one connection, and what can its owner do with it?
+//! What is one connection? Its parts, how it begins and how it ends.
 
 use super::ack::Ack;
 use super::burst::Burst;
-use super::cause::{AckNowWhy, Blocked, RstWhy, Snapshot};
+use super::cause::{Blocked, RstWhy};
 use super::config::{Config, Congestion, Nagle, WindowScale};
 use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
@@ -20,7 +20,7 @@ use super::scoreboard::Scoreboard;
 use super::send::{Fin, Send};
 use super::spare::Spare;
 use super::state::{CloseReason, State};
-use super::surroundings::{Pressure, Surroundings};
+use super::surroundings::Surroundings;
 use super::timers::{Timer, Timers};
 use super::window::Window;
 use crate::segment::{Options, Segment};
@@ -38,9 +38,6 @@ pub(super) fn default_mss(ip_header: u16) -> u16 {
 
 /// No segment is made smaller than this, whatever the peer or a router asks for.
 const LEAST_MSS: u16 = 48;
-
-/// A buffer that holds nothing can take so much whatever the memory, bytes.
-const LEAST_BUFFER: usize = 4096;
 
 /// What a handler may use besides the connection.
 pub struct Cx<'a> {
@@ -115,33 +112,6 @@ impl Opts {
             dscp: cfg.dscp,
         }
     }
-}
-
-/// Something the owner of the connection wants to know; each is reported once per change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// The handshake is complete.
-    Established,
-    /// Bytes, or the peer's FIN, can be read.
-    Readable,
-    /// There is room in the send buffer again after a write that found too little.
-    Writable,
-    /// Everything written, and the FIN if this side closed, is acknowledged.
-    AllAcked,
-    /// The connection is over: CLOSED or TIME-WAIT. What was received can still be read.
-    Closed(CloseReason),
-}
-
-/// Which sides `shutdown` closes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shutdown {
-    /// Reads return 0 once nothing is left. What still comes is kept and can be read, as with Linux; behind a FIN of
-    /// our own it is answered with a RST.
-    Read,
-    /// A FIN follows the queued data.
-    Write,
-    /// Both.
-    Both,
 }
 
 /// What the stack must remember of a connection in TIME-WAIT.
@@ -426,7 +396,7 @@ impl Conn {
         self.arm_keepalive(cx.now);
     }
 
-    fn start_congestion(&mut self, cx: &Cx, cwnd: u32, ssthresh: u32) {
+    pub(super) fn start_congestion(&mut self, cx: &Cx, cwnd: u32, ssthresh: u32) {
         let start = Start { cwnd, ssthresh, mss: self.mss(), config: cx.cfg };
         self.cc = congestion::new(self.opts.congestion, &start);
     }
@@ -533,287 +503,6 @@ impl Conn {
     pub fn set_surroundings(&mut self, surroundings: Surroundings) {
         self.surroundings = surroundings;
         self.rcv.pressure = surroundings.pressure;
-    }
-
-    // What the owner does.
-
-    /// Queues bytes for sending; see [`crate::stream::ByteStream::write`].
-    ///
-    /// # Errors
-    /// `WouldBlock` without room, `BrokenPipe` after closing, else what ended the connection.
-    pub fn write(&mut self, data: &[u8]) -> Result<usize, StreamError> {
-        if let Some(e) = self.error {
-            return Err(e);
-        }
-        if self.snd.fin != Fin::Open || self.state.is_over() {
-            return Err(StreamError::BrokenPipe);
-        }
-        let n = data.len().min(self.room());
-        self.wants_room = n < data.len();
-        if n == 0 && !data.is_empty() {
-            return Err(StreamError::WouldBlock);
-        }
-        let mss = self.mss();
-        if self.snd.unsent() < mss && self.pipe() < self.send_limit() && self.board.first_lost().is_none() {
-            self.rate.too_little(self.pipe().div_ceil(mss));
-        }
-        self.snd.append(&data[..n]);
-        Ok(n)
-    }
-
-    /// Room for written bytes: without memory no more than what is held has, or the least that an empty buffer takes.
-    fn room(&self) -> usize {
-        let held = self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued();
-        match self.surroundings.pressure {
-            Pressure::Spent => self.snd.room().min(held),
-            _ => self.snd.room(),
-        }
-    }
-
-    /// Takes received bytes; see [`crate::stream::ByteStream::read`].
-    ///
-    /// # Errors
-    /// `WouldBlock` when nothing is there yet, else what ended the connection.
-    pub fn read(&mut self, cx: &Cx, buf: &mut [u8]) -> Result<usize, StreamError> {
-        let n = self.peek(buf)?;
-        if n == 0 {
-            return Ok(0);
-        }
-        self.rcv.consume(cx.now, n);
-        if !self.state.is_opening() && !self.state.is_over() {
-            if self.rcv.wants_update() {
-                self.ack.at_once(AckNowWhy::WindowUpdate);
-            } else if self.ack.is_due_after_read(self.rcv.readable() == 0) {
-                self.ack.at_once(AckNowWhy::Read);
-            }
-        }
-        Ok(n)
-    }
-
-    /// Copies received bytes and leaves them there.
-    ///
-    /// # Errors
-    /// Those of [`read`](Conn::read).
-    pub fn peek(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
-        if self.rcv.readable() > 0 {
-            return Ok(self.rcv.peek(buf));
-        }
-        if self.rcv.finished || (self.rcv.shut && self.error.is_none()) {
-            return Ok(0);
-        }
-        match self.error {
-            Some(e) => Err(e),
-            None if self.state.is_over() => Ok(0),
-            None => Err(StreamError::WouldBlock),
-        }
-    }
-
-    /// Closes one side or both (RFC 9293 §3.6: half-close).
-    pub fn shutdown(&mut self, cx: &mut Cx, how: Shutdown) {
-        if how != Shutdown::Write {
-            self.rcv.shut = true;
-            self.events.readable = true;
-        }
-        if how != Shutdown::Read {
-            self.close_write(cx);
-        }
-    }
-
-    fn close_write(&mut self, cx: &mut Cx) {
-        if self.snd.fin != Fin::Open {
-            return;
-        }
-        match self.state {
-            // RFC 9293 §3.10.4: nothing was sent that the peer would have to be told about.
-            State::SynSent => return self.close_as(cx, CloseReason::Aborted),
-            State::SynReceived => {}
-            State::Established => self.set_state(cx, State::FinWait1),
-            State::CloseWait => self.set_state(cx, State::LastAck),
-            _ => return,
-        }
-        self.snd.fin = Fin::Queued;
-    }
-
-    /// Ends the connection with a RST.
-    pub fn abort(&mut self, cx: &mut Cx) {
-        self.reset(cx, RstWhy::Abort, CloseReason::Aborted);
-    }
-
-    /// The owner lets go of the handle (`close(2)`).
-    ///
-    /// Unread data or a linger time of zero makes it a RST (RFC 9293 §3.6.1, SHLD-3; RFC 2525 §2.17); else a FIN follows
-    /// the queued data, and data that still arrives is answered with a RST (MAY-1).
-    pub fn release(&mut self, cx: &mut Cx) {
-        if self.released {
-            return;
-        }
-        self.released = true;
-        if self.state.is_over() {
-            return;
-        }
-        if self.rcv.readable() > 0 {
-            return self.reset(cx, RstWhy::UnreadData, CloseReason::Aborted);
-        }
-        // How long to linger otherwise is the caller's business; the connection goes on in the background.
-        if self.opts.linger == Some(Duration::ZERO) {
-            return self.abort(cx);
-        }
-        self.close_write(cx);
-        if self.state == State::FinWait2 {
-            self.start_farewell(cx);
-        }
-    }
-
-    /// FIN-WAIT-2 without an owner does not last for ever.
-    pub(super) fn start_farewell(&mut self, cx: &Cx) {
-        if self.released {
-            self.timers.set(Timer::Farewell, cx.now + cx.cfg.fin_timeout);
-        }
-    }
-
-    /// Changes socket options. What Nagle or a cork held back may leave with the next
-    /// [`poll_transmit`](Conn::poll_transmit).
-    pub fn set_opts(&mut self, cx: &mut Cx, opts: Opts) {
-        let keepalive_changed =
-            (opts.keepalive, opts.keepalive_idle) != (self.opts.keepalive, self.opts.keepalive_idle);
-        // Uncorking, and switching Nagle's algorithm off (RFC 9293 §3.7.4, MUST-17), push out what is held, as TCP_CORK
-        // and TCP_NODELAY do.
-        if (self.opts.cork && !opts.cork) || (self.opts.nagle != opts.nagle && opts.nagle == Nagle::Off) {
-            self.timers.clear(Timer::Cork);
-        }
-        let algorithm_changed = opts.congestion != self.opts.congestion;
-        self.opts = Arc::new(opts);
-        if algorithm_changed {
-            self.start_congestion(cx, self.cc.cwnd(), self.cc.ssthresh());
-        }
-        self.snd.fix(opts.send_buffer_initial, opts.send_buffer);
-        self.rcv.buffer.fix(&opts);
-        if keepalive_changed {
-            self.keepalives = 0;
-            self.arm_keepalive(self.last_received.max(cx.now - opts.keepalive_idle));
-        }
-        self.arm_user_timeout();
-    }
-
-    /// The options as they are.
-    pub fn opts(&self) -> &Opts {
-        &self.opts
-    }
-
-    /// `TCP_QUICKACK`: on sends a waiting acknowledgment and acknowledges at once from now on; off ends that.
-    pub fn set_quickack(&mut self, on: bool) {
-        self.ack.set_quick(on, self.rcv.readable() == 0);
-    }
-
-    // What others may know.
-
-    /// When [`on_timeout`](Conn::on_timeout) is due.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.timers.next()
-    }
-
-    /// The next event for the owner.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        let events = &mut self.events;
-        let take = |flag: &mut bool| std::mem::take(flag);
-        if take(&mut events.established) {
-            Some(Event::Established)
-        } else if take(&mut events.readable) {
-            Some(Event::Readable)
-        } else if take(&mut events.writable) {
-            Some(Event::Writable)
-        } else if take(&mut events.all_acked) {
-            Some(Event::AllAcked)
-        } else {
-            events.closed.take().map(Event::Closed)
-        }
-    }
-
-    /// The state.
-    pub fn state(&self) -> State {
-        self.state
-    }
-
-    /// The numbers for the trace.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            state: self.state,
-            iss: self.snd.iss,
-            irs: self.rcv.irs,
-            cwnd: self.cc.cwnd(),
-            ssthresh: self.cc.ssthresh(),
-            flight: self.snd.flight(),
-            srtt: self.rtt.srtt(),
-            rto: self.rtt.rto(),
-            rwnd: self.snd.wnd,
-            unsent: self.snd.unsent(),
-            limit: self.blocked,
-            ecn: self.marks(),
-        }
-    }
-
-    /// In TIME-WAIT: what has to be remembered of the connection.
-    pub fn time_wait(&self) -> Option<TimeWait> {
-        (self.state == State::TimeWait).then(|| TimeWait {
-            snd_nxt: self.snd.nxt,
-            rcv_nxt: self.rcv.nxt,
-            window: self.rcv.current_field(),
-            timestamps: self.ts.on.then_some((self.ts.recent, self.ts.offset)),
-            iss: self.snd.iss,
-            irs: self.rcv.irs,
-        })
-    }
-
-    /// Why the connection ended; `None` while it lives and after a normal end (`SO_ERROR`).
-    pub fn error(&self) -> Option<StreamError> {
-        self.error
-    }
-
-    /// The last ICMP error about what is in flight, until something is acknowledged. It ends no connection: RFC 9293
-    /// §3.9.1.8 (MUST-47), §3.9.2.2 (SHLD-25).
-    pub fn soft_error(&self) -> Option<StreamError> {
-        self.soft_error
-    }
-
-    /// Bytes that can be read now.
-    pub fn readable(&self) -> usize {
-        self.rcv.readable()
-    }
-
-    /// Whether all that the peer sent has been read and nothing more can come.
-    pub fn read_done(&self) -> bool {
-        self.rcv.readable() == 0 && (self.rcv.finished || self.rcv.shut || self.state.is_over())
-    }
-
-    /// Room for `write`, bytes.
-    pub fn writable(&self) -> usize {
-        if self.snd.fin == Fin::Open && !self.state.is_over() { self.room() } else { 0 }
-    }
-
-    /// Bytes written and not acknowledged (`SIOCOUTQ`).
-    pub fn unacked(&self) -> usize {
-        self.snd.queued()
-    }
-
-    /// Whether a segment may have to be sent although the state is CLOSED: the RST.
-    pub fn has_last_word(&self) -> bool {
-        self.intents.rst.is_some() || (self.state == State::TimeWait && self.ack.due())
-    }
-
-    /// The sizes of the receive and of the send buffer now, in bytes as [`Config::recv_buffer`] and [`Config::send_buffer`]
-    /// count them.
-    pub fn buffers(&self) -> (u32, u32) {
-        (self.rcv.buffer.buffer(), self.snd.buffer)
-    }
-
-    /// RCV.WND: how many bytes the peer may send beyond what has come in order, by the last window that it was told.
-    pub fn receive_window(&self) -> u32 {
-        self.rcv.window()
-    }
-
-    /// Bytes of buffer memory held now.
-    pub fn memory(&self) -> usize {
-        self.snd.capacity() + self.rcv.capacity()
     }
 }
 

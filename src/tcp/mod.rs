@@ -24,6 +24,7 @@ mod knobs;
 mod log;
 mod mtu_search;
 mod output;
+mod owner;
 mod pacing;
 mod rack;
 mod ranges;
@@ -51,11 +52,12 @@ pub use config::{
     Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SynCookies, TimeWaitReuse,
     WindowScale,
 };
-pub use conn::{Conn, Cx, Event, Opts, Shutdown, TimeWait};
+pub use conn::{Conn, Cx, Opts, TimeWait};
 pub use half_open::{HalfOpen, Step};
 pub use info::Info;
-pub use knobs::KNOBS;
+pub use knobs::knobs;
 pub use log::{CwndWhy, Log, Note};
 pub use output::{Payload, Room, Transmit};
+pub use owner::{Event, Shutdown};
 pub use state::{CloseReason, State};
 pub use surroundings::{Pressure, Surroundings};

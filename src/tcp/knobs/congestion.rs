@@ -1,0 +1,157 @@
+//! Which settings say how fast data may go?
+
+use super::*;
+
+pub(super) static KNOBS: &[Knob<Config>] = &[
+    Knob {
+        name: "tcp.init_cwnd",
+        values: "segments 1..65535",
+        meaning: "the initial congestion window",
+        linux: "ip route … initcwnd",
+        rfc: "RFC 6928",
+        get: |c| c.init_cwnd.to_string(),
+        set: |c, v| Ok(c.init_cwnd = number(v, 1, 65_535)?),
+    },
+    Knob {
+        name: "tcp.congestion",
+        values: "cubic|newreno|fixed:SEGMENTS",
+        meaning: "the algorithm that chooses the congestion window",
+        linux: "TCP_CONGESTION, net.ipv4.tcp_congestion_control",
+        rfc: "RFC 9438, RFC 5681, RFC 6582",
+        get: |c| match c.congestion {
+            Congestion::Cubic => "cubic".into(),
+            Congestion::NewReno => "newreno".into(),
+            Congestion::Fixed(n) => format!("fixed:{n}"),
+            Congestion::Custom(custom) => custom.name.into(),
+        },
+        set: |c, v| {
+            c.congestion = match v.trim().split_once(':') {
+                None if v.trim() == "cubic" => Congestion::Cubic,
+                None if v.trim() == "newreno" => Congestion::NewReno,
+                Some(("fixed", n)) => Congestion::Fixed(number(n, 1, 65_535)?),
+                _ => return Err(ValueError(format!("{v:?} is none of cubic, newreno, fixed:SEGMENTS"))),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.hystart",
+        values: "on|off",
+        meaning: "HyStart++: leave the first slow start when the round trips grow, before the queue overflows",
+        linux: "tcp_cubic.hystart (HyStart)",
+        rfc: "RFC 9406",
+        get: |c| show_switch(c.hystart),
+        set: |c, v| Ok(c.hystart = switch(v)?),
+    },
+    Knob {
+        name: "tcp.fast_convergence",
+        values: "on|off",
+        meaning: "cubic leaves more room after a loss at a smaller window than the last; off where no other flow is",
+        linux: "tcp_cubic.fast_convergence",
+        rfc: "RFC 9438 §4.7",
+        get: |c| show_switch(c.fast_convergence),
+        set: |c, v| Ok(c.fast_convergence = switch(v)?),
+    },
+    Knob {
+        name: "tcp.reno_catch_up",
+        values: "on|off",
+        meaning: "cubic in its Reno-friendly region, above its last peak: a segment a round trip; off: 9/17 of one",
+        linux: "off",
+        rfc: "RFC 9438 §4.3",
+        get: |c| show_switch(c.reno_catch_up),
+        set: |c, v| Ok(c.reno_catch_up = switch(v)?),
+    },
+    Knob {
+        name: "tcp.cwnd_validation",
+        values: "on|off",
+        meaning: "the congestion window grows only while it is filled; off: with every acknowledgment",
+        linux: "on (tcp_is_cwnd_limited)",
+        rfc: "RFC 7661 §3",
+        get: |c| show_switch(c.cwnd_validation),
+        set: |c, v| Ok(c.cwnd_validation = switch(v)?),
+    },
+    Knob {
+        name: "tcp.pacing",
+        values: "on|off",
+        meaning: "spread what the window allows: twice the window per round trip in slow start, 1.2 times after it",
+        linux: "SO_MAX_PACING_RATE, tc fq; net.ipv4.tcp_pacing_ss_ratio, tcp_pacing_ca_ratio",
+        rfc: "",
+        get: |c| show_switch(c.pacing),
+        set: |c, v| Ok(c.pacing = switch(v)?),
+    },
+    Knob {
+        name: "tcp.bursts",
+        values: "on|off",
+        meaning: "send in bursts of about a millisecond of the flow's rate, two segments at least, and push the last \
+                  of each; off: only what a write ends with is pushed",
+        linux: "on (segmentation offload), net.ipv4.tcp_min_tso_segs, tcp_tso_rtt_log",
+        rfc: "",
+        get: |c| show_switch(c.bursts),
+        set: |c, v| Ok(c.bursts = switch(v)?),
+    },
+    Knob {
+        name: "tcp.ecn",
+        values: "off|on|passive",
+        meaning: "explicit congestion notification: never, asked for and granted, granted to who asks",
+        linux: "net.ipv4.tcp_ecn 0, 1, 2",
+        rfc: "RFC 3168, RFC 8311",
+        get: |c| match c.ecn {
+            EcnMode::Off => "off".into(),
+            EcnMode::On => "on".into(),
+            EcnMode::Passive => "passive".into(),
+        },
+        set: |c, v| {
+            c.ecn = match v.trim() {
+                "passive" => EcnMode::Passive,
+                _ => match switch(v) {
+                    Ok(true) => EcnMode::On,
+                    Ok(false) => EcnMode::Off,
+                    Err(_) => return Err(ValueError(format!("{v:?} is none of off, on, passive"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.abe",
+        values: "on|off",
+        meaning: "a congestion mark leaves more of the window than a loss: 85 % (cubic) or 80 % (newreno)",
+        linux: "",
+        rfc: "RFC 8511",
+        get: |c| show_switch(c.abe),
+        set: |c, v| Ok(c.abe = switch(v)?),
+    },
+    Knob {
+        name: "tcp.slow_start_limit",
+        values: "off|segments 1..255",
+        meaning: "by how many segments one ACK may open the window in slow start; off: by all it acknowledged",
+        linux: "off",
+        rfc: "RFC 5681 §3.1, RFC 3465, L of RFC 9406",
+        get: |c| c.slow_start_limit.map_or_else(|| "off".into(), |n| n.to_string()),
+        set: |c, v| {
+            c.slow_start_limit = if v.trim() == "off" { None } else { Some(number(v, 1, 255)?) };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.slow_start_after_idle",
+        values: "off|halve|on",
+        meaning: "after an idle period longer than the RTO: keep the window, halve it for each RTO, or begin anew",
+        linux: "net.ipv4.tcp_slow_start_after_idle (halve)",
+        rfc: "RFC 5681 §4.1, RFC 2861",
+        get: |c| match c.slow_start_after_idle {
+            IdleRestart::Off => "off".into(),
+            IdleRestart::Halve => "halve".into(),
+            IdleRestart::Initial => "on".into(),
+        },
+        set: |c, v| {
+            c.slow_start_after_idle = match v.trim() {
+                "off" => IdleRestart::Off,
+                "halve" => IdleRestart::Halve,
+                "on" => IdleRestart::Initial,
+                _ => return Err(ValueError(format!("{v:?} is none of off, halve, on"))),
+            };
+            Ok(())
+        },
+    },
+];

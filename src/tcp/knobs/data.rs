@@ -1,0 +1,157 @@
+//! Which settings are about writing, acknowledging and buffering data?
+
+use super::*;
+
+pub(super) static KNOBS: &[Knob<Config>] = &[
+    Knob {
+        name: "tcp.nagle",
+        values: "off|on|minshall",
+        meaning: "what a small segment waits for: nothing, any unacknowledged data, another small segment",
+        linux: "TCP_NODELAY turns it off",
+        rfc: "RFC 896, RFC 9293 §3.7.4",
+        get: |c| match c.nagle {
+            Nagle::Off => "off".into(),
+            Nagle::On => "on".into(),
+            Nagle::Minshall => "minshall".into(),
+        },
+        set: |c, v| {
+            c.nagle = match v.trim() {
+                "minshall" => Nagle::Minshall,
+                _ => match switch(v) {
+                    Ok(true) => Nagle::On,
+                    Ok(false) => Nagle::Off,
+                    Err(_) => return Err(ValueError(format!("{v:?} is none of off, on, minshall"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.cork",
+        values: "on|off",
+        meaning: "hold every partial segment back, at most 200 ms",
+        linux: "TCP_CORK",
+        rfc: "",
+        get: |c| show_switch(c.cork),
+        set: |c, v| Ok(c.cork = switch(v)?),
+    },
+    Knob {
+        name: "tcp.ack_delay",
+        values: "duration 0..499ms",
+        meaning: "how long an acknowledgment may wait for company; 0 acknowledges every segment",
+        linux: "40..200 ms, adaptive",
+        rfc: "RFC 9293 §3.8.6.3",
+        get: |c| show_duration(c.ack_delay),
+        // RFC 9293 §3.8.6.3 (MUST-40), RFC 5681 §4.2: less than half a second.
+        set: |c, v| Ok(c.ack_delay = duration_in(v, Duration::ZERO, 499 * MILLI)?),
+    },
+    Knob {
+        name: "tcp.ack_every",
+        values: "segments 1..255",
+        meaning: "acknowledge at the latest every so many full-sized segments",
+        linux: "2",
+        rfc: "RFC 9293 §3.8.6.3",
+        get: |c| c.ack_every.to_string(),
+        set: |c, v| Ok(c.ack_every = number(v, 1, 255)?),
+    },
+    Knob {
+        name: "tcp.quickack",
+        values: "segments 0..255",
+        meaning: "acknowledge the first so many segments of a connection at once",
+        linux: "16 (TCP_QUICKACK)",
+        rfc: "",
+        get: |c| c.quickack.to_string(),
+        set: |c, v| Ok(c.quickack = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.ack_adaptive",
+        values: "on|off",
+        meaning: "the delay follows the gaps between segments, up to 200 ms; a FIN's acknowledgment waits, too; \
+                  a read that empties the buffer acknowledges",
+        linux: "always on",
+        rfc: "RFC 9293 §3.8.6.3",
+        get: |c| show_switch(c.ack_adaptive),
+        set: |c, v| Ok(c.ack_adaptive = switch(v)?),
+    },
+    Knob {
+        name: "tcp.compressed_acks",
+        values: "acks 0..255",
+        meaning: "beyond three in a row, gather up to so many acknowledgments of data beyond a gap, 1 ms at most; 0: none",
+        linux: "net.ipv4.tcp_comp_sack_nr, tcp_comp_sack_delay_ns",
+        rfc: "",
+        get: |c| c.compressed_acks.to_string(),
+        set: |c, v| Ok(c.compressed_acks = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.recv_buffer",
+        values: "size 256..1GiB",
+        meaning: "the receive buffer's limit: what the advertised window can grow to",
+        linux: "SO_RCVBUF, net.ipv4.tcp_rmem",
+        rfc: "",
+        get: |c| show_size(u64::from(c.recv_buffer)),
+        set: |c, v| Ok(c.recv_buffer = buffer(v)?),
+    },
+    Knob {
+        name: "tcp.recv_buffer_initial",
+        values: "size 256..1GiB",
+        meaning: "the size of the receive buffer at first; not below tcp.recv_buffer, it is fixed",
+        linux: "the second of net.ipv4.tcp_rmem",
+        rfc: "RFC 9293 §3.8.6",
+        get: |c| show_size(u64::from(c.recv_buffer_initial)),
+        set: |c, v| Ok(c.recv_buffer_initial = buffer(v)?),
+    },
+    Knob {
+        name: "tcp.recv_tuning",
+        values: "on|off",
+        meaning: "the receive buffer grows with what the application reads in a round trip",
+        linux: "net.ipv4.tcp_moderate_rcvbuf",
+        rfc: "",
+        get: |c| show_switch(c.recv_tuning),
+        set: |c, v| Ok(c.recv_tuning = switch(v)?),
+    },
+    Knob {
+        name: "tcp.send_buffer",
+        values: "size 256..1GiB",
+        meaning: "the send buffer's limit",
+        linux: "SO_SNDBUF, net.ipv4.tcp_wmem",
+        rfc: "",
+        get: |c| show_size(u64::from(c.send_buffer)),
+        set: |c, v| Ok(c.send_buffer = buffer(v)?),
+    },
+    Knob {
+        name: "tcp.send_buffer_initial",
+        values: "size 256..1GiB",
+        meaning: "the size of the send buffer until the connection is there; not below tcp.send_buffer, it is fixed",
+        linux: "the second of net.ipv4.tcp_wmem",
+        rfc: "",
+        get: |c| show_size(u64::from(c.send_buffer_initial)),
+        set: |c, v| Ok(c.send_buffer_initial = buffer(v)?),
+    },
+    Knob {
+        name: "tcp.memory",
+        values: "off|size 64KiB..1024GiB",
+        meaning: "buffers of all connections together; from two thirds on no window grows and nothing new is kept beyond a gap",
+        linux: "net.ipv4.tcp_mem, the last of the three",
+        rfc: "",
+        get: |c| c.memory.map_or_else(|| "off".into(), show_size),
+        set: |c, v| {
+            c.memory = match v.trim() {
+                "off" => None,
+                _ => match size(v)? {
+                    n @ 0x1_0000..=0x100_0000_0000 => Some(n),
+                    _ => return Err(ValueError(format!("{v} is out of range: 64KiB to 1024GiB"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.keep_data_on_reset",
+        values: "on|off",
+        meaning: "after a RST what was received can still be read; off throws it away",
+        linux: "always on",
+        rfc: "RFC 9293 §3.10.7.4",
+        get: |c| show_switch(c.keep_data_on_reset),
+        set: |c, v| Ok(c.keep_data_on_reset = switch(v)?),
+    },
+];
