@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::{error::Error, net::IpAddr, thread};
 use tcpglass::net::Path;
 use tcpglass::sim::LinkConfig;
-use tcpglass::tun::{Tun, TunOptions, enter_private_namespace};
+use tcpglass::tun::{Offload, Tun, TunOptions, enter_private_namespace};
 
 const USAGE: &str =
     "usage: impaired_path [--link rtt=50ms,loss=1%] [--seed N] -- COMMAND-ON-A… -- COMMAND-ON-B…";
@@ -20,7 +20,11 @@ fn addrs(host: u8) -> [IpAddr; 2] {
 /// A TUN device in this thread's network, whose kernel is host number `host`.
 fn device(host: u8) -> Result<Tun, Box<dyn Error + Send + Sync>> {
     let [v4, v6] = addrs(host);
-    Ok(Tun::open(&TunOptions { host_addrs: vec![(v4, 24), (v6, 64)], ..TunOptions::default() })?)
+    Ok(Tun::open(&TunOptions {
+        host_addrs: vec![(v4, 24), (v6, 64)],
+        offload: Offload::Off,
+        ..TunOptions::default()
+    })?)
 }
 
 fn start(words: &[String]) -> Result<Child, String> {

@@ -3,6 +3,7 @@
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
+use tcpglass::tun::Offload;
 
 /// A TCP/IP and HTTP/1.1 stack in user space that says why it sent each segment
 #[derive(Parser, Debug)]
@@ -87,6 +88,9 @@ pub struct NetArgs {
     /// Largest packet in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1280..))]
     pub mtu: u16,
+    /// Whether the kernel hands over up to 64 KiB in one piece, with checksums left out: auto means if it can, and no link is set
+    #[arg(long, value_name = "on|off|auto", default_value = "auto", hide_default_value = true)]
+    pub offload: Offload,
 }
 
 /// How results are shown

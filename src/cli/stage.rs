@@ -12,7 +12,7 @@ use tcpglass::service::{HttpServer, Listening, Service, Site};
 use tcpglass::settings::Settings;
 use tcpglass::stack::{self, Owner};
 use tcpglass::trace::Counts;
-use tcpglass::tun::{self, Tun, TunError, TunErrorKind, TunOptions};
+use tcpglass::tun::{self, Offload, Tun, TunError, TunErrorKind, TunOptions};
 
 /// What the server is called in captures and in a private /etc/hosts.
 pub const NAME: &str = "glass";
@@ -55,12 +55,18 @@ impl Stage {
 
     /// Opens the device. Its kernel's side is up; nothing answers yet.
     pub fn open(&self, name: Option<&str>) -> Result<Opened<'_>, Failure> {
+        let offload = match self.network.offload {
+            // What crosses a link crosses it packet by packet.
+            Offload::Auto if !self.settings.link.is_ideal() => Offload::Off,
+            chosen => chosen,
+        };
         let tun = Tun::open(&TunOptions {
             name: name.map(str::to_owned),
             mtu: self.network.mtu,
             host_addrs: self.network.peers.clone(),
             queue_len: QUEUE,
             configure: true,
+            offload,
         })?;
         Ok(Opened { stage: self, tun })
     }

@@ -36,12 +36,17 @@ impl Path {
     /// same ones whoever sends it. An ideal link carries packets at once.
     ///
     /// # Errors
-    /// The system has no descriptors or threads left.
+    /// `InvalidInput` if a device hands over more than packets of the wire (offload); the system has no descriptors or
+    /// threads left.
     pub fn start<A, B>(a: A, b: B, link: &LinkConfig, seed: u64) -> io::Result<Path>
     where
         A: Device + AsFd + Send + 'static,
         B: Device + AsFd + Send + 'static,
     {
+        if offloads(&a) || offloads(&b) {
+            let text = "a path carries packets of the wire: open its devices without offload";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let (fds, rung, link) = ([watch(&a)?, watch(&b)?], bell.clone(), link.clone());
         let thread = thread::Builder::new().name("path".into()).spawn(move || {
@@ -152,6 +157,10 @@ impl<A: Device, B: Device> Carrier<A, B> {
         let [a, b, bell] = fds.map(|fd| fd.revents());
         Ok((!bell.is_empty(), (a | b).intersects(failed)))
     }
+}
+
+fn offloads(device: &impl Device) -> bool {
+    device.capabilities().segmentation.tcpv4.is_some()
 }
 
 /// Hands on what has arrived, as far as there is room. Returns how many packets that were.

@@ -19,6 +19,7 @@ mod input;
 mod isn;
 mod limits;
 mod listeners;
+mod meta;
 mod output;
 mod owners;
 mod path_mtu;
@@ -30,6 +31,7 @@ mod syn_queue;
 mod time_wait;
 mod timers;
 
+pub use meta::meta;
 pub use stream::Stream;
 
 use crate::tcp::{self, Log};
@@ -44,6 +46,7 @@ use icmp::ErrorLimit;
 use isn::Secrets;
 use limits::Limits;
 use listeners::Listeners;
+use meta::is_vouched;
 use output::{Looped, Reply};
 use owners::Owners;
 use path_mtu::PathMtus;
@@ -337,7 +340,8 @@ impl Stack {
         for _ in 0..budget {
             let Some((rx, _)) = device.receive(now.into()) else { break };
             now = clock();
-            let gso_size = rx.meta().segmentation_offload_size;
+            let meta = rx.meta();
+            let (gso_size, verified) = (meta.segmentation_offload_size, verified || is_vouched(&meta));
             rx.consume(|frame| self.on_offloaded_frame(now, frame, gso_size, verified));
             sent += self.transmit(now, device, budget - sent);
             busy = true;

@@ -4,7 +4,8 @@ use super::Stack;
 use super::addrs::Flow;
 use super::conns::write_notes;
 use super::icmp;
-use super::queue_device::{QueueDevice, meta};
+use super::meta::meta;
+use super::queue_device::QueueDevice;
 use crate::segment::{Ecn, Segment};
 use crate::tcp::{AckNowWhy, Cause, Cx, Opts, Payload, Room, Snapshot};
 use crate::time::Instant;
@@ -34,6 +35,8 @@ struct Outgoing<'a> {
     seg: Segment,
     payload: Payload<'a>,
     gso_size: Option<NonZeroU16>,
+    /// Whether the device computes the TCP checksum.
+    partial: bool,
 }
 
 impl Stack {
@@ -67,7 +70,7 @@ impl Stack {
                 self.replies.push_front(reply);
                 return false;
             }
-            self.send_reply(now, token, reply, looped);
+            self.send_reply(now, token, reply, (looped, offloads_checksum(caps) && !looped));
             return true;
         }
         if self.host.has_output() {
@@ -82,7 +85,7 @@ impl Stack {
             }
             let reply = self.syn_ack(now, index);
             let (flow, about) = (reply.flow, reply.about);
-            self.send_reply(now, token, reply, looped);
+            self.send_reply(now, token, reply, (looped, offloads_checksum(caps) && !looped));
             if let Some((number, _)) = about {
                 write_notes(&mut self.log, &mut self.tracer, now, number, &flow);
             }
@@ -91,12 +94,19 @@ impl Stack {
         self.send_segment(now, token, caps)
     }
 
-    fn send_reply<T: TxToken>(&mut self, now: Instant, token: T, reply: Reply, looped: bool) {
+    fn send_reply<T: TxToken>(
+        &mut self,
+        now: Instant,
+        token: T,
+        reply: Reply,
+        (looped, partial): (bool, bool),
+    ) {
         let out = Outgoing {
             envelope: envelope(&reply.flow, self.take_ident(1), self.tcp.ttl, self.tcp.dscp, Ecn::NotEct),
             seg: reply.seg,
             payload: Payload::default(),
             gso_size: None,
+            partial,
         };
         let (cause, about) = (reply.cause, reply.about);
         match looped {
@@ -151,7 +161,8 @@ impl Stack {
             // A super-segment takes as many identifications as packets it becomes.
             let packets = gso_size.map_or(1, |size| seg.len.div_ceil(size.get().into()).max(1));
             self.ident = self.ident.wrapping_add(packets as u16);
-            let out = Outgoing { envelope, seg, payload: transmit.payload, gso_size };
+            let partial = offloads_checksum(caps) && !looped;
+            let out = Outgoing { envelope, seg, payload: transmit.payload, gso_size, partial };
             let about = Some((entry.number, transmit.state));
             match looped {
                 true => self.looped.loop_back(now, &out, cause, about, &mut self.tracer),
@@ -184,9 +195,15 @@ impl Outgoing<'_> {
         about: Option<(u32, Snapshot)>,
         tracer: &mut Tracer,
     ) {
-        token.set_meta(meta(self.gso_size));
+        token.set_meta(meta(self.gso_size, false));
         token.consume(wire::encoded_len(&self.envelope, &self.seg), |buf| {
-            wire::encode(buf, &self.envelope, &self.seg, [self.payload.0, self.payload.1]);
+            let payload = [self.payload.0, self.payload.1];
+            // What is recorded as it is must be complete; the pieces of a super-segment become so when it is cut.
+            if self.partial && (self.gso_size.is_some() || !tracer.wants_packets()) {
+                wire::encode_partial(buf, &self.envelope, &self.seg, payload);
+            } else {
+                wire::encode(buf, &self.envelope, &self.seg, payload);
+            }
             tracer.record(&Record::Packet(PacketRecord {
                 at: now,
                 direction: Direction::Out,
@@ -249,6 +266,11 @@ impl Looped {
 /// set reaches the IP header as it is: §3.9.1.9 (SHLD-22).
 fn envelope(flow: &Flow, ident: u16, hops: u8, dscp: u8, ecn: Ecn) -> Envelope {
     Envelope { src: flow.local(), dst: flow.remote(), ecn, dscp, ident, hops }
+}
+
+/// Whether the device computes the TCP checksums of what is sent.
+fn offloads_checksum(caps: &DeviceCapabilities) -> bool {
+    !caps.checksum.tcp.tx()
 }
 
 /// How much a connection may send at once.

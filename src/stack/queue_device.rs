@@ -1,6 +1,7 @@
 //! How does a stack run without a network? On a device that is two queues.
 
-use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
+use super::meta::meta;
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 use std::collections::VecDeque;
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -116,7 +117,7 @@ impl RxToken for QueueRx<'_> {
     }
 
     fn meta(&self) -> PacketMeta {
-        meta(self.0.frames.front().and_then(|&(_, gso_size)| gso_size))
+        meta(self.0.frames.front().and_then(|&(_, gso_size)| gso_size), false)
     }
 }
 
@@ -141,13 +142,6 @@ impl TxToken for QueueTx<'_> {
     }
 }
 
-/// The metadata of a packet that is a super-segment if there is a size.
-pub(super) fn meta(gso_size: Option<NonZeroU16>) -> PacketMeta {
-    let mut meta = PacketMeta::default();
-    meta.segmentation_offload_size = gso_size;
-    meta
-}
-
 impl Device for QueueDevice {
     type RxToken<'a> = QueueRx<'a>;
     type TxToken<'a> = QueueTx<'a>;
@@ -169,8 +163,6 @@ impl Device for QueueDevice {
         if self.offload.is_some() {
             caps.segmentation.tcpv4 = self.offload;
             caps.segmentation.tcpv6 = self.offload;
-            // What may leave as one super-segment has its checksum filled in per wire segment, later.
-            caps.checksum.tcp = Checksum::Rx;
         }
         caps
     }

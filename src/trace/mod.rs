@@ -46,6 +46,11 @@ impl Tracer {
         self.sinks.iter().any(|sink| sink.wants_events())
     }
 
+    /// Whether anybody gets the packets, beside being counted.
+    pub fn wants_packets(&self) -> bool {
+        !self.sinks.is_empty()
+    }
+
     /// Adds a sink that gets the records from now on.
     pub fn add(&mut self, sink: Box<dyn Sink>) {
         self.sinks.push(sink);

@@ -1,19 +1,25 @@
 //! How does one packet get in or out? A TUN device as a smoltcp `phy::Device`, without blocking and without allocating.
 
-use super::error::{TunError, TunErrorKind, open_error, privilege_remedy};
+use super::error::{TunError, TunErrorKind};
 use super::ifconfig::{Interface, NAME_MAX, is_permission};
-use super::sys;
+use super::line::{Line, Offload};
+use super::status::Status;
+use super::vnet;
+use crate::stack::meta;
 use rustix::io::Errno;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io;
 use std::net::IpAddr;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use tun_tap::{Iface, Mode};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The largest packet with its headers, and the largest super-segment.
+const MOST: usize = 65_535;
+
+/// Packets that are dropped in one call because their header lies; then others get their turn.
+const MALFORMED_MAX: usize = 64;
 
 /// How to make or take a TUN device.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,10 +36,13 @@ pub struct TunOptions {
     /// Whether the interface must be set up. `false`: it was prepared for this user (`ip tuntap add … user U`); what
     /// the user may not set stays as it is.
     pub configure: bool,
+    /// Whether segments of up to 64 KiB pass in one piece. Who reads packets of the wire from the device, not with a
+    /// stack, wants it off.
+    pub offload: Offload,
 }
 
 impl Default for TunOptions {
-    /// 10.77.0.1/24 and fd77::1/64 on the kernel's side, MTU 1500.
+    /// 10.77.0.1/24 and fd77::1/64 on the kernel's side, MTU 1500, offloads if the kernel has them.
     fn default() -> TunOptions {
         TunOptions {
             name: None,
@@ -44,60 +53,13 @@ impl Default for TunOptions {
             ],
             queue_len: 5000,
             configure: true,
+            offload: Offload::Auto,
         }
     }
 }
 
-/// How a device fares; shared with whoever wants to tell the user, while the device itself serves the stack.
-#[derive(Clone, Default, Debug)]
-pub struct Status(Arc<Counters>);
-
-#[derive(Default, Debug)]
-struct Counters {
-    down: AtomicBool,
-    lost_down: AtomicU64,
-    lost_full: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Status {
-    /// Whether the interface was down or gone when it was last used.
-    pub fn is_down(&self) -> bool {
-        self.0.down.load(Relaxed)
-    }
-
-    /// Packets that could not be sent because the interface was down.
-    pub fn lost_down(&self) -> u64 {
-        self.0.lost_down.load(Relaxed)
-    }
-
-    /// Packets that found no room although their sender had not asked for it (answers to received packets).
-    pub fn lost_full(&self) -> u64 {
-        self.0.lost_full.load(Relaxed)
-    }
-
-    /// Packets that the kernel would not take, for instance because they are no IP.
-    pub fn refused(&self) -> u64 {
-        self.0.refused.load(Relaxed)
-    }
-
-    /// The error to show when [`is_down`](Self::is_down).
-    pub fn error(&self, name: &str) -> Option<TunError> {
-        self.is_down().then(|| {
-            TunError::new(
-                TunErrorKind::Down,
-                format!("sending through {name}"),
-                Errno::IO,
-                format!(
-                    "the interface is down or gone ({} packets lost): `sudo ip link set {name} up`",
-                    self.lost_down()
-                ),
-            )
-        })
-    }
-}
-
-/// A TUN device: whole IP packets, no link layer, no offloads.
+/// A TUN device: whole IP packets, no link layer. With offloads, super-segments in both directions, and TCP checksums
+/// that nobody computes as long as the packets stay in this host.
 ///
 /// Neither direction blocks. A packet that the kernel has no room for is kept, and the device takes no other before
 /// it is gone: [`Device::transmit`] answers `None` in the meantime.
@@ -108,8 +70,9 @@ pub struct Tun {
 }
 
 struct Port {
-    iface: Iface,
+    line: Line,
     mtu: u16,
+    /// A packet to write, behind the room that the line asks for.
     frame: Vec<u8>,
     /// Whether `frame` still has to be written.
     held: bool,
@@ -126,25 +89,13 @@ impl Tun {
             None => "glass%d",
             Some(name) => checked(name)?,
         };
-        // Opened once without a name, so that a missing driver and a missing privilege are told apart.
-        OpenOptions::new().read(true).write(true).open("/dev/net/tun").map_err(open_error)?;
-        let iface = Iface::without_packet_info(wanted, Mode::Tun).map_err(|e| attach_error(wanted, e))?;
-        let name = iface.name().to_owned();
-        let failed = |what: &str, e: io::Error| {
-            TunError::new(
-                TunErrorKind::Other,
-                format!("{what} of {name}"),
-                e,
-                "this needs a Linux with TUN, 2.6.27 or later",
-            )
-        };
-        iface.set_non_blocking().map_err(|e| failed("switching off blocking reads", e))?;
-        sys::no_offload(sys::fd(&iface)).map_err(|e| failed("switching off offloads", e))?;
+        let (line, name) = Line::open(wanted, options.offload)?;
         let mtu = set_up(&name, options)?;
+        let frame = vec![0; line.headroom() + usize::from(mtu)];
         Ok(Tun {
             name,
-            received: vec![0; 1 << 16].into(),
-            port: Port { iface, mtu, frame: vec![0; mtu.into()], held: false, status: Status::default() },
+            received: vec![0; line.headroom() + MOST].into(),
+            port: Port { line, mtu, frame, held: false, status: Status::default() },
         })
     }
 
@@ -156,6 +107,11 @@ impl Tun {
     /// The MTU in bytes, as the interface has it.
     pub fn mtu(&self) -> u16 {
         self.port.mtu
+    }
+
+    /// Whether super-segments pass in one piece.
+    pub fn offloads(&self) -> bool {
+        self.port.line.offloads()
     }
 
     /// How it fares, also after the device was given away.
@@ -179,24 +135,6 @@ fn checked(name: &str) -> Result<&str, TunError> {
             format!("a name has 1 to {NAME_MAX} bytes without spaces and without / : %"),
         )
     })
-}
-
-fn attach_error(name: &str, cause: io::Error) -> TunError {
-    let (kind, remedy) = match Errno::from_io_error(&cause) {
-        Some(Errno::PERM | Errno::ACCESS) => (TunErrorKind::Permission, privilege_remedy()),
-        Some(Errno::BUSY | Errno::EXIST) => (
-            TunErrorKind::NameTaken,
-            format!(
-                "another process uses it: choose another name, or see who with `ip -d tuntap show dev {name}`"
-            ),
-        ),
-        Some(Errno::INVAL) => (
-            TunErrorKind::BadName,
-            "an interface of that name exists and is no plain TUN device: choose another name".into(),
-        ),
-        _ => (TunErrorKind::Other, "`tcpglass doctor` looks at what is needed".into()),
-    };
-    TunError::new(kind, format!("making the TUN device {name}"), cause, remedy)
 }
 
 /// Sets the interface up and returns the MTU that it has then.
@@ -239,7 +177,7 @@ impl fmt::Debug for Tun {
 
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        sys::fd(&self.port.iface)
+        self.port.line.as_fd()
     }
 }
 
@@ -249,18 +187,18 @@ impl Port {
         self.held = false;
         let status = &self.status.0;
         loop {
-            let Err(e) = self.iface.send(&self.frame[..len]) else {
+            let Err(e) = self.line.write(&self.frame[..len]) else {
                 status.down.store(false, Relaxed);
                 return true;
             };
-            match Errno::from_io_error(&e) {
-                Some(Errno::INTR) => {}
-                Some(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => {
+            match e {
+                Errno::INTR => {}
+                Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM => {
                     self.frame.truncate(len);
                     self.held = true;
                     return false;
                 }
-                Some(Errno::IO | Errno::BADFD | Errno::NETDOWN) => {
+                Errno::IO | Errno::BADFD | Errno::NETDOWN => {
                     status.down.store(true, Relaxed);
                     status.lost_down.fetch_add(1, Relaxed);
                     return true;
@@ -283,61 +221,95 @@ impl Device for Tun {
     type TxToken<'a> = TunTx<'a>;
 
     fn receive(&mut self, _: Instant) -> Option<(TunRx<'_>, TunTx<'_>)> {
-        let len = loop {
-            match self.port.iface.recv(&mut self.received) {
-                Ok(0) => return None,
-                Ok(len) => break len,
-                Err(e) => match Errno::from_io_error(&e) {
-                    Some(Errno::INTR) => {}
-                    Some(Errno::AGAIN) => return None,
-                    _ => {
-                        self.port.status.0.down.store(true, Relaxed);
-                        return None;
+        let headroom = self.port.line.headroom();
+        for _ in 0..MALFORMED_MAX {
+            let len = match self.port.line.read(&mut self.received) {
+                Ok(0) | Err(Errno::AGAIN) => return None,
+                Ok(len) => len,
+                Err(Errno::INTR) => continue,
+                Err(_) => {
+                    self.port.status.0.down.store(true, Relaxed);
+                    return None;
+                }
+            };
+            let meta = match headroom {
+                0 => PacketMeta::default(),
+                _ => match vnet::read(&mut self.received[..len]) {
+                    Ok(inbound) => meta(inbound.gso_size, inbound.vouched),
+                    Err(vnet::Malformed) => {
+                        self.port.status.0.malformed.fetch_add(1, Relaxed);
+                        continue;
                     }
                 },
-            }
-        };
-        Some((TunRx(&self.received[..len]), TunTx(&mut self.port)))
+            };
+            let frame = &self.received[headroom..len];
+            return Some((TunRx { frame, meta }, TunTx { port: &mut self.port, gso_size: None }));
+        }
+        None
     }
 
     fn transmit(&mut self, _: Instant) -> Option<TunTx<'_>> {
-        self.port.has_room().then_some(TunTx(&mut self.port))
+        self.port.has_room().then_some(TunTx { port: &mut self.port, gso_size: None })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.port.mtu.into();
+        if self.offloads() {
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(MOST);
+            capabilities.segmentation.tcpv6 = NonZeroUsize::new(MOST);
+            capabilities.checksum.tcp = Checksum::Rx;
+        }
         capabilities
     }
 }
 
 /// A packet that was read.
-pub struct TunRx<'a>(&'a [u8]);
+pub struct TunRx<'a> {
+    frame: &'a [u8],
+    meta: PacketMeta,
+}
 
 impl RxToken for TunRx<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
+        f(self.frame)
+    }
+
+    fn meta(&self) -> PacketMeta {
+        self.meta
     }
 }
 
 /// Room for a packet to write.
-pub struct TunTx<'a>(&'a mut Port);
+pub struct TunTx<'a> {
+    port: &'a mut Port,
+    gso_size: Option<NonZeroU16>,
+}
 
 impl TxToken for TunTx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let port = self.0;
+        let TunTx { port, gso_size } = self;
         if !port.has_room() {
             // The room that came with a received packet was not there.
             port.status.0.lost_full.fetch_add(1, Relaxed);
             return f(&mut vec![0; len]);
         }
-        if port.frame.len() < len {
-            port.frame.resize(len, 0);
+        let headroom = port.line.headroom();
+        let whole = headroom + len;
+        if port.frame.len() < whole {
+            port.frame.resize(whole, 0);
         }
-        let result = f(&mut port.frame[..len]);
-        port.write(len);
+        let result = f(&mut port.frame[headroom..whole]);
+        if headroom > 0 {
+            vnet::write(&mut port.frame[..whole], gso_size);
+        }
+        port.write(whole);
         result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.gso_size = meta.segmentation_offload_size;
     }
 }
 
@@ -353,21 +325,5 @@ mod tests {
             assert_eq!(error.kind(), TunErrorKind::BadName, "{name:?}");
             assert!(error.to_string().contains("1 to 15 bytes"), "{error}");
         }
-    }
-
-    #[test]
-    fn errors_of_the_kernel_come_with_what_to_do() {
-        for (errno, kind, remedy) in [
-            (Errno::PERM, TunErrorKind::Permission, "setcap cap_net_admin"),
-            (Errno::BUSY, TunErrorKind::NameTaken, "another process"),
-            (Errno::INVAL, TunErrorKind::BadName, "no plain TUN device"),
-        ] {
-            let error = attach_error("glass0", errno.into());
-            assert_eq!(error.kind(), kind);
-            assert!(error.to_string().starts_with("making the TUN device glass0: "), "{error}");
-            assert!(error.remedy().contains(remedy), "{error}");
-        }
-        assert_eq!(open_error(Errno::ACCESS.into()).kind(), TunErrorKind::Permission);
-        assert_eq!(open_error(Errno::NOENT.into()).kind(), TunErrorKind::NoTun);
     }
 }

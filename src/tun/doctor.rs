@@ -1,6 +1,7 @@
 //! Is everything here that the TUN device and private namespaces need, and if not, what to do?
 
 use super::error::{open_error, privilege_remedy};
+use super::line::try_offload;
 use super::namespace::{Restrictions, refused, separate};
 use super::sys;
 use rustix::io::Errno;
@@ -39,7 +40,8 @@ impl Check {
 pub fn doctor() -> Vec<Check> {
     let restrictions = Restrictions::read();
     let (namespace, device) = namespaces(&restrictions);
-    let mut checks = vec![tun_node(), switches(&restrictions), namespace, device, device_on_host()];
+    let mut checks =
+        vec![tun_node(), switches(&restrictions), namespace, device, offload(), device_on_host()];
     checks.extend(
         [("curl", "any HTTP client does"), ("tshark", "to read captures: or Wireshark")].map(optional_tool),
     );
@@ -142,6 +144,23 @@ fn namespaces(restrictions: &Restrictions) -> (Check, Check) {
             Check::bad(DEVICE, cause.to_string(), "a security module forbids it: see the kernel's log"),
         ),
     }
+}
+
+/// Whether segments of 64 KiB can pass in one piece, tried where `run` would have its device.
+fn offload() -> Check {
+    const NAME: &str = "segmentation offload";
+    let probe = || {
+        let number = |e: io::Error| e.raw_os_error().filter(|n| (1..4096).contains(n)).unwrap_or(5) as u16;
+        separate().map(drop).and_then(|()| try_offload()).map_or_else(number, |()| 0)
+    };
+    let check = match sys::in_forked_child(probe) {
+        Ok(0) => Check::good(NAME, "the kernel has it: --offload auto uses it"),
+        answer => {
+            let cause = answer.map(|errno| io::Error::from_raw_os_error(errno.into())).unwrap_or_else(|e| e);
+            Check::bad(NAME, cause.to_string(), "--offload auto does without it: bulk transfers are slower")
+        }
+    };
+    Check { optional: true, ..check }
 }
 
 /// `serve` and `get` put their device into the host's own network; `run` does not need that.

@@ -4,10 +4,15 @@ mod device;
 mod doctor;
 mod error;
 mod ifconfig;
+mod line;
 mod namespace;
+mod status;
 mod sys;
+mod vnet;
 
-pub use device::{Status, Tun, TunOptions, TunRx, TunTx};
+pub use device::{Tun, TunOptions, TunRx, TunTx};
 pub use doctor::{Check, doctor};
 pub use error::{TunError, TunErrorKind};
+pub use line::Offload;
 pub use namespace::{Entered, enter_private_namespace};
+pub use status::Status;

@@ -69,11 +69,20 @@ pub(super) fn fd(iface: &tun_tap::Iface) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(iface.as_raw_fd()) }
 }
 
-/// Says that the device does no offloads (`TUNSETOFFLOAD`): the mask belongs to the device and outlives its last user.
-pub(super) fn no_offload(tun: impl AsFd) -> io::Result<()> {
+/// Attaches a descriptor of /dev/net/tun to the interface in `req.name`, with the flags in `req.value` (`TUNSETIFF`); the
+/// kernel answers with the name.
+pub(super) fn attach(tun: impl AsFd, req: &mut InterfaceRequest) -> io::Result<()> {
+    const TUNSETIFF: Opcode = opcode::write::<i32>(b'T', 202);
+    // SAFETY: TUNSETIFF takes a `struct ifreq`, which InterfaceRequest has the size and alignment of, and writes it back.
+    Ok(unsafe { ioctl(tun, Updater::<TUNSETIFF, _>::new(req)) }?)
+}
+
+/// Says which offloads the program does (`TUNSETOFFLOAD`, bits of `linux/if_tun.h`): the mask belongs to the device and
+/// outlives its last user.
+pub(super) fn set_offload(tun: impl AsFd, mask: u32) -> io::Result<()> {
     const TUNSETOFFLOAD: Opcode = opcode::write::<u32>(b'T', 208);
-    // SAFETY: TUNSETOFFLOAD takes a bit mask by value; 0 is the empty one.
-    Ok(unsafe { ioctl(tun, IntegerSetter::<TUNSETOFFLOAD>::new_usize(0)) }?)
+    // SAFETY: TUNSETOFFLOAD takes a bit mask by value.
+    Ok(unsafe { ioctl(tun, IntegerSetter::<TUNSETOFFLOAD>::new_usize(mask as usize)) }?)
 }
 
 /// Moves this thread (for user namespaces: this process, which then must have one thread) into new namespaces.

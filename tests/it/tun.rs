@@ -1,5 +1,7 @@
 //! Does a TUN device carry packets between the kernel and a program, in a private namespace?
 
+mod offload;
+
 use crate::net::{config, pattern};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smoltcp::phy::{Device, RxToken, TxToken};
@@ -11,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 use tcpglass::net::{Runtime, TcpListener, TcpStream};
 use tcpglass::sim::LinkConfig;
-use tcpglass::tun::{Tun, TunErrorKind, TunOptions, doctor, enter_private_namespace};
+use tcpglass::tun::{Offload, Tun, TunErrorKind, TunOptions, doctor, enter_private_namespace};
 
 /// Runs the test `name` of this file again in a child that may make namespaces, and there `body`.
 ///
@@ -104,6 +106,7 @@ fn the_interface_has_the_settings_that_were_asked_for() {
             ],
             queue_len: 1234,
             configure: true,
+            offload: Offload::Auto,
         };
         // The alias for the second IPv4 address has no room behind fifteen letters: an error, not a wrong address.
         let error = Tun::open(&options).expect_err("the alias has no room");
@@ -165,32 +168,37 @@ fn an_interface_that_is_down_or_gone_is_reported_and_harmless() {
 }
 
 /// A stack behind a new device; the kernel's side of it is 10.77.0.1 and fd77::1.
-fn stack_on_tun(link: LinkConfig) -> Runtime {
+fn stack_on_tun(link: LinkConfig, offload: Offload) -> Runtime {
     enter_private_namespace(&[]).unwrap();
-    let tun = Tun::open(&TunOptions::default()).unwrap();
+    let tun = Tun::open(&TunOptions { offload, ..TunOptions::default() }).unwrap();
     Runtime::builder(config(2)).link(link).start(tun).unwrap()
 }
 
-const BAD: LinkConfig = LinkConfig {
-    rtt: Duration::from_millis(4),
-    bandwidth: None,
-    queue: 0,
-    loss: 20_000_000,
-    reorder: 10_000_000,
-    duplicate: 10_000_000,
-    corrupt: 10_000_000,
-    ecn_threshold: 0,
-    ecn_mark: 0,
-    mtu: 0,
-    mtu_icmp: true,
-    drop_nth: Vec::new(),
-};
+/// What lies before the device, whether it offloads, and how much is said. Behind a link super-segments are cut.
+fn conversations() -> [(LinkConfig, Offload, usize); 4] {
+    let good = LinkConfig::default();
+    let bad = LinkConfig {
+        rtt: Duration::from_millis(4),
+        queue: 0,
+        loss: 20_000_000,
+        reorder: 10_000_000,
+        duplicate: 10_000_000,
+        corrupt: 10_000_000,
+        ..good.clone()
+    };
+    [
+        (good.clone(), Offload::Off, 2_000_000),
+        (good, Offload::On, 2_000_000),
+        (bad.clone(), Offload::Off, 100_000),
+        (bad, Offload::On, 100_000),
+    ]
+}
 
 #[test]
 fn the_kernels_clients_are_served_by_our_listener() {
     in_namespace("tun::the_kernels_clients_are_served_by_our_listener", || {
-        for (link, len) in [(LinkConfig::default(), 2_000_000), (BAD, 100_000)] {
-            let runtime = stack_on_tun(link);
+        for (link, offload, len) in conversations() {
+            let runtime = stack_on_tun(link, offload);
             for addr in ["10.77.0.2:7", "[fd77::2]:7"] {
                 let listener = TcpListener::bind(&runtime.handle(), addr).unwrap();
                 let echo = thread::spawn(move || {
@@ -221,8 +229,8 @@ fn the_kernels_clients_are_served_by_our_listener() {
 #[test]
 fn our_clients_are_served_by_the_kernels_listener() {
     in_namespace("tun::our_clients_are_served_by_the_kernels_listener", || {
-        for (link, len) in [(LinkConfig::default(), 2_000_000), (BAD, 100_000)] {
-            let runtime = stack_on_tun(link);
+        for (link, offload, len) in conversations() {
+            let runtime = stack_on_tun(link, offload);
             for addr in ["10.77.0.1:0", "[fd77::1]:0"] {
                 let listener = std::net::TcpListener::bind(addr).unwrap();
                 let addr = listener.local_addr().unwrap();
@@ -257,7 +265,7 @@ fn our_clients_are_served_by_the_kernels_listener() {
 fn pings_are_answered() {
     const NAME: &str = "tun::pings_are_answered";
     in_namespace(NAME, || {
-        let runtime = stack_on_tun(LinkConfig::default());
+        let runtime = stack_on_tun(LinkConfig::default(), Offload::Auto);
         if !tool("ping", NAME) {
             return;
         }
@@ -274,7 +282,7 @@ fn pings_are_answered() {
 fn a_deleted_interface_ends_the_stack_with_a_reason() {
     const NAME: &str = "tun::a_deleted_interface_ends_the_stack_with_a_reason";
     in_namespace(NAME, || {
-        let runtime = stack_on_tun(LinkConfig::default());
+        let runtime = stack_on_tun(LinkConfig::default(), Offload::Auto);
         let listener = TcpListener::bind(&runtime.handle(), "10.77.0.2:7").unwrap();
         if !tool("ip", NAME) {
             return;

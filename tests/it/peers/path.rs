@@ -17,7 +17,7 @@ use tcpglass::net::{Path, PipeDevice, Runtime, pipe};
 use tcpglass::sim::{LinkConfig, link::Totals};
 use tcpglass::tcp::{self, Congestion};
 use tcpglass::trace::{self, TraceOptions, Tracer};
-use tcpglass::tun::{Tun, TunOptions, enter_private_namespace};
+use tcpglass::tun::{Offload, Tun, TunOptions, enter_private_namespace};
 use tcpglass::{net, stack};
 
 /// Whose TCP.
@@ -136,7 +136,8 @@ fn linux(n: u8) -> Tun {
     ] {
         fs::write(format!("/proc/sys/net/ipv4/{knob}"), value).unwrap();
     }
-    Tun::open(&TunOptions { mtu: MTU, host_addrs: addrs(n), ..TunOptions::default() }).unwrap()
+    Tun::open(&TunOptions { mtu: MTU, host_addrs: addrs(n), offload: Offload::Off, ..TunOptions::default() })
+        .unwrap()
 }
 
 /// Records what our host does on the path `name`, with its reasons, in the directory that `TCPGLASS_TRACES` names.
