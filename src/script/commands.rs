@@ -292,7 +292,6 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_limit_output_bytes",
     "net.ipv4.tcp_autocorking",
     "net.ipv4.tcp_max_orphans",
-    "net.ipv4.tcp_max_tw_buckets",
     "net.ipv4.tcp_max_syn_backlog",
     "net.ipv4.tcp_allowed_congestion_control",
     "net.ipv4.tcp_available_congestion_control",
@@ -455,6 +454,9 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             Ok(vec![Change::Knob("tcp.orphan_retries", times.to_string())])
         }
         "net.ipv4.tcp_rfc1337" => switch("tcp.rfc1337"),
+        "net.ipv4.tcp_max_tw_buckets" => {
+            Ok(vec![Change::Knob("tcp.time_wait_limit", number(0, i64::from(i32::MAX))?.to_string())])
+        }
         "net.ipv4.tcp_tw_reuse" => {
             let when = ["off", "on", "loopback"][number(0, 2)? as usize];
             Ok(vec![Change::Knob("tcp.time_wait_reuse", when.to_string())])

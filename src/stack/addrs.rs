@@ -1,6 +1,5 @@
 //! Which addresses are ours, and what tells one flow from another?
 
-use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The two ends of a TCP flow, seen from here. Half the size of two `SocketAddr`s: there may be many.
@@ -57,9 +56,19 @@ impl Flow {
     }
 }
 
-impl Hash for Flow {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.bytes());
+impl From<[u8; 12]> for Flow {
+    fn from(bytes: [u8; 12]) -> Flow {
+        let ip = |at: usize| IpAddr::from([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        Flow { local_ip: ip(0), remote_ip: ip(4), local_port: port(8), remote_port: port(10) }
+    }
+}
+
+impl From<[u8; 36]> for Flow {
+    fn from(bytes: [u8; 36]) -> Flow {
+        let ip = |at: usize| IpAddr::from(std::array::from_fn::<u8, 16, _>(|n| bytes[at + n]));
+        let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+        Flow { local_ip: ip(0), remote_ip: ip(16), local_port: port(32), remote_port: port(34) }
     }
 }
 

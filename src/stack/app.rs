@@ -1,10 +1,12 @@
 //! What can an application do with the stack? Nothing here blocks.
 
 use super::addrs::{Addrs, Flow};
-use super::conns::Home;
-use super::demux::{FlowTable, Slot};
+use super::conns::{Entry, Home};
+use super::demux::{self, FlowMap, Slot};
+use super::isn::TableHasher;
 use super::listeners::Listeners;
 use super::ports::{Taken, Tried};
+use super::syn_queue::SynQueue;
 use super::time_wait::TimeWaits;
 use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
 use crate::tcp::{self, Conn, Info, Opts, Shutdown, TimeWaitReuse};
@@ -21,7 +23,9 @@ macro_rules! occupied {
             tcp: &$stack.config.tcp,
             own: &$stack.own,
             listeners: &$stack.listeners,
-            flows: &$stack.flows,
+            hasher: $stack.hasher,
+            conns: &$stack.conns,
+            syn_queue: &$stack.syn_queue,
             time_waits: &$stack.time_waits,
         }
     };
@@ -79,16 +83,16 @@ impl Stack {
         // A rare call: looking at every connection here saves keeping lists elsewhere.
         for index in self.syn_queue.of(id) {
             let opening = self.syn_queue.remove(index);
-            self.flows.remove(&opening.flow);
+            self.changes.note(&opening.flow);
         }
         let orphans: Vec<u32> = self
             .conns
             .iter()
             .filter(|(_, entry)| entry.home == Home::Waiting(id))
-            .map(|(index, _)| index as u32)
+            .map(|(index, _)| index)
             .collect();
         for index in orphans {
-            self.conns[index as usize].home = Home::Released;
+            self.conns[index].home = Home::Released;
             self.with_conn(now, index, |conn, cx| conn.abort(cx));
         }
     }
@@ -101,7 +105,7 @@ impl Stack {
         if listener.is_waiting() && !std::mem::replace(&mut listener.told, true) {
             self.owners.push(listener.owner, Ready::Accept(id));
         }
-        let entry = &mut *self.conns[index as usize];
+        let entry = &mut self.conns[index];
         entry.home = Home::Owned(owner);
         for event in entry.missed() {
             if entry.enqueue(event) {
@@ -149,8 +153,9 @@ impl Stack {
         };
         let flow = Flow::new(SocketAddr::new(ip, port), remote);
         let (mut iss, ts_offset) = (self.secrets.isn(now, &flow), self.secrets.timestamp_offset(&flow));
-        if let Some(Slot::TimeWait(index)) = self.flows.find(&flow) {
-            iss = iss.max(self.time_waits.remove(index).floor());
+        if let Some(index) = self.time_waits.find(self.hasher.hash(&flow), &flow) {
+            iss = iss.max(self.time_waits.remove(index).1.floor());
+            self.changes.note(&flow);
         }
         let opts = opts.map_or_else(|| self.opts.clone(), Arc::new);
         let mtu = self.path_mtus.towards(now, remote.ip(), self.config.mtu);
@@ -159,13 +164,13 @@ impl Stack {
             Conn::connect(cx, iss, ts_offset, flow.ip_header(), mtu, opts)
         });
         self.settle(now, index);
-        Ok(self.conns[index as usize].id(index))
+        Ok(self.conns[index].id(index))
     }
 
     fn pick_port(&mut self, now: Instant, ip: IpAddr, remote: SocketAddr) -> Result<u16, StackError> {
         let range = (self.tcp.ports_first, self.tcp.ports_last);
         // A TIME-WAIT may be over for us with each second that passes.
-        let changes = self.flows.changes(ip, remote) ^ (now.as_millis() / 1000) << 40;
+        let changes = self.changes.count(ip, remote) ^ (now.as_millis() / 1000) << 40;
         let occupied = occupied!(self, now);
         let pick = self
             .ports
@@ -222,7 +227,7 @@ impl Stack {
 
     /// Read-only access; None after it is gone.
     pub fn conn(&self, id: ConnId) -> Option<&Conn> {
-        self.index_of(id).map(|index| &self.conns[index as usize].conn)
+        self.index_of(id).map(|index| &self.conns[index].conn)
     }
 
     /// How a connection is doing (`TCP_INFO`); None after it is gone.
@@ -232,13 +237,13 @@ impl Stack {
 
     /// The local and the remote address; None after the connection is gone.
     pub fn addrs_of(&self, id: ConnId) -> Option<(SocketAddr, SocketAddr)> {
-        let flow = self.conns[self.index_of(id)? as usize].flow;
+        let flow = self.conns[self.index_of(id)?].flow;
         Some((flow.local(), flow.remote()))
     }
 
     /// The connection's number in the trace, from 1; None after it is gone.
     pub fn number_of(&self, id: ConnId) -> Option<u32> {
-        self.index_of(id).map(|index| self.conns[index as usize].number)
+        self.index_of(id).map(|index| self.conns[index].number)
     }
 
     /// Changes socket options of one connection.
@@ -266,7 +271,7 @@ impl Stack {
     /// Lets go of the handle: graceful close in the background (see [`Conn::release`]). The id is invalid afterwards.
     pub fn release(&mut self, now: Instant, id: ConnId) {
         let Some(index) = self.index_of(id) else { return };
-        let entry = &mut *self.conns[index as usize];
+        let entry = &mut self.conns[index];
         let queued = entry.queued();
         if let Home::Owned(owner) = std::mem::replace(&mut entry.home, Home::Released) {
             self.sweep(owner, queued);
@@ -279,7 +284,7 @@ impl Stack {
         let (conns, listeners) = (&self.conns, &self.listeners);
         self.owners.gone(owner, count, |ready| match *ready {
             Ready::Conn(id, _) => conns
-                .get(id.index as usize)
+                .get(id.index)
                 .is_some_and(|entry| entry.number == id.generation && entry.home == Home::Owned(owner)),
             Ready::Accept(id) => listeners.get(id).is_some(),
             Ready::Resolved(_) => true,
@@ -294,7 +299,7 @@ impl Stack {
             match ready {
                 Ready::Conn(id, event) => {
                     if let Some(index) = self.index_of(id) {
-                        self.conns[index as usize].dequeue(event);
+                        self.conns[index].dequeue(event);
                         return Some(ready);
                     }
                     self.owners.skipped(owner);
@@ -354,7 +359,7 @@ impl Stack {
             self.close_listener(now, id);
         }
         let open = self.conns.iter().filter(|(_, entry)| entry.is_open());
-        let all: Vec<u32> = open.map(|(index, _)| index as u32).collect();
+        let all: Vec<u32> = open.map(|(index, _)| index).collect();
         for index in all {
             self.with_conn(now, index, |conn, cx| conn.abort(cx));
         }
@@ -369,7 +374,9 @@ struct Occupied<'a> {
     tcp: &'a tcp::Config,
     own: &'a Addrs,
     listeners: &'a Listeners,
-    flows: &'a FlowTable,
+    hasher: TableHasher,
+    conns: &'a FlowMap<Entry>,
+    syn_queue: &'a SynQueue,
     time_waits: &'a TimeWaits,
 }
 
@@ -384,7 +391,9 @@ impl Occupied<'_> {
             TimeWaitReuse::Loopback => self.own.contains(remote.ip()),
             TimeWaitReuse::On => true,
         };
-        match self.flows.find(&Flow::new(local, remote)) {
+        let flow = Flow::new(local, remote);
+        let hash = self.hasher.hash(&flow);
+        match demux::find(hash, &flow, self.conns, self.syn_queue, self.time_waits) {
             Some(Slot::Conn(_) | Slot::HalfOpen(_)) => Some(Taken::Connection),
             Some(Slot::TimeWait(index)) => {
                 let reusable = may_reuse && self.time_waits.get(index).is_reusable(self.now, self.tcp);

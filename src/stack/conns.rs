@@ -1,7 +1,7 @@
 //! What is known of a connection beside its TCP state, and what follows when that changes?
 
 use super::addrs::Flow;
-use super::demux::Slot;
+use super::demux::Belongs;
 use super::{ConnId, ListenerId, Owner, Ready, Stack};
 use crate::segment::Segment;
 use crate::tcp::{self, CloseReason, Conn, Cx, Event, Log, State};
@@ -37,6 +37,12 @@ pub(super) enum Home {
     Waiting(ListenerId),
     /// Nobody: it goes away when it has nothing more to send.
     Released,
+}
+
+impl Belongs for Entry {
+    fn flow(&self) -> Flow {
+        self.flow
+    }
 }
 
 impl Entry {
@@ -95,7 +101,7 @@ fn bit(event: Event) -> u8 {
 impl Stack {
     /// The index behind a handle, while the handle is valid.
     pub(super) fn index_of(&self, id: ConnId) -> Option<u32> {
-        let entry = self.conns.get(id.index as usize)?;
+        let entry = self.conns.get(id.index)?;
         (entry.number == id.generation && entry.home != Home::Released).then_some(id.index)
     }
 
@@ -116,10 +122,8 @@ impl Stack {
     ) -> u32 {
         let conn = make(&mut Cx { now, cfg: &cfg, log: &mut self.log });
         let entry = Entry::new(conn, cfg, flow, number, home);
-        let index = self.conns.insert(Box::new(entry)) as u32;
-        self.flows.insert(flow, Slot::Conn(index));
         self.open += 1;
-        index
+        self.conns.insert(entry)
     }
 
     /// Calls into a connection and does what follows.
@@ -130,7 +134,7 @@ impl Stack {
         f: impl FnOnce(&mut Conn, &mut Cx) -> R,
     ) -> R {
         let surroundings = self.surroundings(now);
-        let entry = &mut *self.conns[index as usize];
+        let entry = &mut self.conns[index];
         entry.conn.set_surroundings(surroundings);
         let result = f(&mut entry.conn, &mut Cx { now, cfg: &entry.cfg, log: &mut self.log });
         self.settle(now, index);
@@ -150,7 +154,7 @@ impl Stack {
 
     /// Notes to the trace, events to the owner, the state to the tables, the deadline to the timers.
     pub(super) fn follow(&mut self, now: Instant, index: u32) {
-        let entry = &mut *self.conns[index as usize];
+        let entry = &mut self.conns[index];
         write_notes(&mut self.log, &mut self.tracer, now, entry.number, &entry.flow);
         while let Some(event) = entry.conn.poll_event() {
             match entry.home {
@@ -182,24 +186,19 @@ impl Stack {
 
     /// The flow of a connection that has ended is free, or waits.
     fn unlink(&mut self, now: Instant, index: u32) {
-        let entry = &*self.conns[index as usize];
-        let (flow, number) = (entry.flow, entry.number);
-        let length = self.config.tcp.time_wait;
-        let waiting = match entry.conn.time_wait() {
-            Some(wait) if !length.is_zero() => self.time_waits.add(flow, number, wait, now + length),
-            _ => None,
-        };
-        match waiting {
-            Some(at) => self.flows.insert(flow, Slot::TimeWait(at)),
-            None => self.flows.remove(&flow),
+        self.conns.unlink(index);
+        let entry = &self.conns[index];
+        if let Some(wait) = entry.conn.time_wait() {
+            self.time_waits.add(now, &entry.flow, entry.number, wait, &self.config.tcp);
         }
+        self.changes.note(&entry.flow);
     }
 
     /// Forgets a connection that nobody looks after, that has ended and that has nothing to send.
     pub(super) fn reap(&mut self, index: u32) {
-        if self.conns[index as usize].is_over() {
+        if self.conns[index].is_over() {
             self.timers.remove(index);
-            let entry = self.conns.remove(index as usize);
+            let entry = self.conns.remove(index);
             self.limits.account(entry.memory, 0, self.config.tcp.memory);
         }
     }
@@ -319,7 +318,7 @@ mod tests {
             settle(now, &mut stacks, &mut devices);
         }
         for stack in &mut stacks {
-            assert!(stack.conns.is_empty() && stack.dirty.is_empty());
+            assert!(stack.conns.len() == 0 && stack.dirty.is_empty());
             assert_eq!((stack.open_connections(), stack.time_waits()), (0, 0));
             assert!(std::iter::from_fn(|| stack.ready(owner)).all(|r| matches!(r, super::Ready::Accept(_))));
         }

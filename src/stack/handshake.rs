@@ -2,7 +2,6 @@
 
 use super::addrs::Flow;
 use super::conns::{About, Frame, Home, write_notes};
-use super::demux::Slot;
 use super::icmp::{Problem, Quoted};
 use super::output::Reply;
 use super::syn_queue::Opening;
@@ -72,6 +71,7 @@ impl Stack {
         let mut iss = self.secrets.isn(now, &flow);
         if let Some((index, floor)) = succeeds {
             self.time_waits.remove(index);
+            self.changes.note(&flow);
             iss = iss.max(floor);
         }
         if let Some(listener) = self.listeners.get_mut(id) {
@@ -82,7 +82,6 @@ impl Stack {
         let opening = Opening { half, cfg, flow, number, listener: id };
         let state = Some(opening.snapshot(now, &mut self.log));
         let index = self.syn_queue.insert(opening);
-        self.flows.insert(flow, Slot::HalfOpen(index));
         let about = About { conn: Some(number), state, ..about };
         self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
         self.syn_queue.settle(now, index, &mut self.log);
@@ -202,7 +201,7 @@ impl Stack {
     fn forget_opening(&mut self, now: Instant, index: u32) {
         let opening = self.end_opening(index);
         write_notes(&mut self.log, &mut self.tracer, now, opening.number, &opening.flow);
-        self.flows.remove(&opening.flow);
+        self.changes.note(&opening.flow);
     }
 
     /// The timer of a half-open connection may have expired.

@@ -2,7 +2,7 @@
 
 use super::addrs::Flow;
 use super::conns::{About, Frame};
-use super::demux::Slot;
+use super::demux::{self, Slot};
 use super::icmp::{self, Problem, Quoted};
 use super::output::Reply;
 use super::{Stack, host, rst};
@@ -37,12 +37,17 @@ impl Stack {
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::Malformed));
         }
         let flow = Flow::new(local, remote);
-        match self.flows.find(&flow) {
+        match self.find(&flow) {
             Some(Slot::Conn(index)) => self.on_segment(now, frame, packet, index),
             Some(Slot::HalfOpen(index)) => self.on_handshake(now, frame, packet, index),
-            Some(Slot::TimeWait(index)) => self.on_late_segment(now, frame, packet, index),
+            Some(Slot::TimeWait(index)) => self.on_late_segment(now, frame, packet, flow, index),
             None => self.on_stranger(now, frame, packet, flow, None),
         }
+    }
+
+    /// What a flow leads to.
+    fn find(&self, flow: &Flow) -> Option<Slot> {
+        demux::find(self.hasher.hash(flow), flow, &self.conns, &self.syn_queue, &self.time_waits)
     }
 
     /// Whether a packet can honestly come from `src`: a host's address, and none of ours unless we sent it to ourselves.
@@ -56,7 +61,7 @@ impl Stack {
     /// A segment for a connection.
     pub(super) fn on_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
         let surroundings = self.surroundings(now);
-        let entry = &mut *self.conns[index as usize];
+        let entry = &mut self.conns[index];
         entry.conn.set_surroundings(surroundings);
         let segments = match frame.gso_size {
             Some(size) => packet.seg.len.div_ceil(size.get().into()).clamp(1, u16::MAX.into()) as u16,
@@ -72,9 +77,9 @@ impl Stack {
     }
 
     /// A segment for a flow in TIME-WAIT.
-    fn on_late_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
+    fn on_late_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, flow: Flow, index: u32) {
         let waiting = self.time_waits.get(index);
-        let (flow, number, state) = (waiting.flow, waiting.number, waiting.snapshot());
+        let (number, state) = (waiting.number, waiting.snapshot());
         if waiting.allows(&packet.seg) && self.listeners.find(flow.local()).is_some() {
             let floor = waiting.floor();
             return self.on_stranger(now, frame, packet, flow, Some((index, floor)));
@@ -82,9 +87,15 @@ impl Stack {
         let answer = self.time_waits.on_segment(index, now, &packet.seg, &self.config.tcp);
         let about = About { conn: Some(number), seg: Some(&packet.seg), state: Some(state) };
         self.trace_in(now, frame, about, answer.why);
-        if let Some((seg, cause)) = answer.reply
+        if answer.ends() {
+            self.changes.note(&flow);
+        }
+        if let Some((mut seg, cause)) = answer.reply
             && self.may_answer(now, cause)
         {
+            if let Some(stamps) = &mut seg.options.timestamps {
+                stamps.value = stamps.value.wrapping_add(self.secrets.timestamp_offset(&flow));
+            }
             self.reply(flow, seg, cause, Some((number, state)));
         }
     }
@@ -182,7 +193,7 @@ impl Stack {
                 format!("packet too big: the path carries {mtu} bytes, about {}", quoted.seq)
             }
         };
-        let index = match self.flows.find(&quoted.flow) {
+        let index = match self.find(&quoted.flow) {
             Some(Slot::Conn(index)) => index,
             Some(Slot::HalfOpen(index)) => {
                 return self.on_icmp_error_half_open(now, frame, quoted, index, &said);
@@ -192,7 +203,7 @@ impl Stack {
                 return self.trace_in(now, frame, About::default(), Why::Host { word: "icmp", text: &text });
             }
         };
-        let entry = &mut *self.conns[index as usize];
+        let entry = &mut self.conns[index];
         let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
         match quoted.problem {
             Problem::Unreachable { error, hard } => {

@@ -4,7 +4,6 @@ use super::addrs::{Flow, octets};
 use crate::seq::Seq;
 use crate::time::Instant;
 use siphasher::sip::{SipHasher13, SipHasher24};
-use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 /// Keyed hashes, one per purpose, all from the stack's seed.
@@ -95,23 +94,13 @@ pub(super) struct TableHasher {
     seed: u64,
 }
 
-impl BuildHasher for TableHasher {
-    type Hasher = Sip;
-
-    fn build_hasher(&self) -> Sip {
-        Sip(SipHasher13::new_with_keys(self.seed, Purpose::Table as u64))
-    }
-}
-
-pub(super) struct Sip(SipHasher13);
-
-impl Hasher for Sip {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.write(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.finish()
+impl TableHasher {
+    pub fn hash(&self, flow: &Flow) -> u64 {
+        let hasher = SipHasher13::new_with_keys(self.seed, Purpose::Table as u64);
+        match flow.short() {
+            Some(short) => hasher.hash(&short),
+            None => hasher.hash(&flow.bytes()),
+        }
     }
 }
 

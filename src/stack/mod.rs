@@ -22,6 +22,7 @@ mod listeners;
 mod meta;
 mod output;
 mod owners;
+mod paged;
 mod path_mtu;
 mod ports;
 pub mod queue_device;
@@ -39,11 +40,11 @@ use crate::time::Instant;
 use crate::trace::Tracer;
 use addrs::Addrs;
 use conns::{Entry, Frame};
-use demux::FlowTable;
+use demux::{Changes, FlowMap};
 use dirty::Dirty;
 use host::Host;
 use icmp::ErrorLimit;
-use isn::Secrets;
+use isn::{Secrets, TableHasher};
 use limits::Limits;
 use listeners::Listeners;
 use meta::is_vouched;
@@ -51,7 +52,6 @@ use output::{Looped, Reply};
 use owners::Owners;
 use path_mtu::PathMtus;
 use ports::Ports;
-use slab::Slab;
 use smoltcp::phy::{Device, RxToken};
 use std::collections::VecDeque;
 use std::fmt;
@@ -192,8 +192,8 @@ pub struct Stack {
     opts: Arc<tcp::Opts>,
     own: Addrs,
     secrets: Secrets,
-    flows: FlowTable,
-    conns: Slab<Box<Entry>>,
+    hasher: TableHasher,
+    conns: FlowMap<Entry>,
     /// The number of the latest connection.
     next_number: u32,
     /// Connections that the flow table leads to.
@@ -202,6 +202,7 @@ pub struct Stack {
     time_waits: TimeWaits,
     listeners: Listeners,
     ports: Ports,
+    changes: Changes,
     owners: Owners,
     timers: Timers,
     dirty: Dirty,
@@ -229,14 +230,15 @@ impl Stack {
             tcp: Arc::new(config.tcp.clone()),
             opts: Arc::new(tcp::Opts::new(&config.tcp)),
             own: Addrs::new(&config.addrs),
-            flows: FlowTable::new(secrets.table()),
-            conns: Slab::new(),
+            hasher: secrets.table(),
+            conns: FlowMap::new(secrets.table()),
             next_number: 0,
             open: 0,
-            syn_queue: SynQueue::default(),
-            time_waits: TimeWaits::default(),
+            syn_queue: SynQueue::new(secrets.table()),
+            time_waits: TimeWaits::new(secrets.table()),
             listeners: Listeners::default(),
             ports: Ports::new(secrets),
+            changes: Changes::default(),
             owners: Owners::default(),
             timers: Timers::default(),
             dirty: Dirty::default(),
@@ -296,7 +298,7 @@ impl Stack {
         }
         self.scratch = frame;
         while let Some(index) = self.timers.pop_due(now) {
-            let entry = &*self.conns[index as usize];
+            let entry = &self.conns[index];
             if entry.conn.next_deadline().is_some_and(|at| at <= now) {
                 self.with_conn(now, index, |conn, cx| conn.on_timeout(cx));
             } else {
@@ -306,8 +308,8 @@ impl Stack {
         while let Some(index) = self.syn_queue.pop_due(now) {
             self.on_syn_ack_due(now, index);
         }
-        while let Some(waiting) = self.time_waits.expire(now) {
-            self.flows.remove(&waiting.flow);
+        while let Some((flow, _)) = self.time_waits.expire(now) {
+            self.changes.note(&flow);
         }
         self.host.on_timeout(now);
         self.tell_resolved();

@@ -141,7 +141,7 @@ impl Stack {
     fn send_segment<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> bool {
         while let Some(index) = self.dirty.pop() {
             let surroundings = self.surroundings(now);
-            let entry = &mut *self.conns[index as usize];
+            let entry = &mut self.conns[index];
             let looped = self.own.contains(entry.flow.remote().ip());
             if looped && self.looped.is_full() {
                 self.dirty.put_back(index);

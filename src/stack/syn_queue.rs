@@ -2,11 +2,12 @@
 
 use super::ListenerId;
 use super::addrs::Flow;
+use super::demux::{Belongs, FlowMap};
 use super::dirty::Dirty;
+use super::isn::TableHasher;
 use super::timers::Timers;
 use crate::tcp::{self, Cx, HalfOpen, Log, Snapshot};
 use crate::time::Instant;
-use slab::Slab;
 use std::sync::Arc;
 
 /// A half-open connection of a listener's and its place in the stack: there may be a backlog's worth for each listener,
@@ -23,6 +24,12 @@ pub(super) struct Opening {
 
 const _: () = assert!(size_of::<Opening>() <= 160);
 
+impl Belongs for Opening {
+    fn flow(&self) -> Flow {
+        self.flow
+    }
+}
+
 impl Opening {
     /// Calls into it.
     pub fn with<R>(&mut self, now: Instant, log: &mut Log, f: impl FnOnce(&mut HalfOpen, &mut Cx) -> R) -> R {
@@ -35,29 +42,37 @@ impl Opening {
 }
 
 /// All of them, their timers and who waits to send its SYN-ACK.
-#[derive(Default)]
 pub(super) struct SynQueue {
-    openings: Slab<Opening>,
+    openings: FlowMap<Opening>,
     timers: Timers,
     dirty: Dirty,
 }
 
 impl SynQueue {
+    pub fn new(hasher: TableHasher) -> SynQueue {
+        SynQueue { openings: FlowMap::new(hasher), timers: Timers::default(), dirty: Dirty::default() }
+    }
+
     pub fn insert(&mut self, opening: Opening) -> u32 {
-        self.openings.insert(opening) as u32
+        self.openings.insert(opening)
+    }
+
+    /// The one of a flow, whose hash is `hash`.
+    pub fn find(&self, hash: u64, flow: &Flow) -> Option<u32> {
+        self.openings.find(hash, flow)
     }
 
     pub fn get(&self, index: u32) -> &Opening {
-        &self.openings[index as usize]
+        &self.openings[index]
     }
 
     pub fn get_mut(&mut self, index: u32) -> &mut Opening {
-        &mut self.openings[index as usize]
+        &mut self.openings[index]
     }
 
     /// What follows every call into one: its timer, and its turn to send.
     pub fn settle(&mut self, now: Instant, index: u32, log: &mut Log) {
-        let opening = &self.openings[index as usize];
+        let opening = &self.openings[index];
         let at = opening.half.next_deadline(&Cx { now, cfg: &opening.cfg, log });
         self.timers.set(index, at);
         if opening.half.wants_syn_ack() {
@@ -67,7 +82,7 @@ impl SynQueue {
 
     pub fn remove(&mut self, index: u32) -> Opening {
         self.timers.remove(index);
-        self.openings.remove(index as usize)
+        self.openings.remove(index)
     }
 
     /// Takes the first whose timer may be due.
@@ -86,7 +101,7 @@ impl SynQueue {
     /// Takes the next that has a SYN-ACK to send; what ended meanwhile has none.
     pub fn pop_sender(&mut self) -> Option<u32> {
         while let Some(index) = self.dirty.pop() {
-            if self.openings.get(index as usize).is_some_and(|opening| opening.half.wants_syn_ack()) {
+            if self.openings.get(index).is_some_and(|opening| opening.half.wants_syn_ack()) {
                 return Some(index);
             }
         }
@@ -105,6 +120,6 @@ impl SynQueue {
     /// Those of a listener that ends: a rare call that looks at all.
     pub fn of(&self, id: ListenerId) -> Vec<u32> {
         let theirs = self.openings.iter().filter(|(_, opening)| opening.listener == id);
-        theirs.map(|(index, _)| index as u32).collect()
+        theirs.map(|(index, _)| index).collect()
     }
 }

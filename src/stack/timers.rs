@@ -1,5 +1,6 @@
 //! Whose timer is due next?
 
+use super::paged::Paged;
 use crate::time::Instant;
 
 const NOWHERE: u32 = u32::MAX;
@@ -11,18 +12,16 @@ const NOWHERE: u32 = u32::MAX;
 /// acknowledgment and hardly ever fires. Whoever takes a due key asks its owner whether it really is.
 #[derive(Default)]
 pub(super) struct Timers {
-    heap: Vec<(Instant, u32)>,
+    heap: Paged<(Instant, u32)>,
     /// By key: its place in the heap.
-    places: Vec<u32>,
+    places: Paged<u32>,
 }
 
 impl Timers {
     /// `key` is due at `at` at the latest.
     pub fn set(&mut self, key: u32, at: Option<Instant>) {
         let Some(at) = at else { return };
-        if self.places.len() <= key as usize {
-            self.places.resize(key as usize + 1, NOWHERE);
-        }
+        self.places.extend_to(key as usize + 1, NOWHERE);
         let place = match self.places[key as usize] {
             NOWHERE => {
                 self.heap.push((at, key));
@@ -40,12 +39,12 @@ impl Timers {
 
     /// The earliest deadline; that of a key whose owner has put it off since may come too early.
     pub fn first(&self) -> Option<Instant> {
-        self.heap.first().map(|&(at, _)| at)
+        self.heap.get(0).map(|&(at, _)| at)
     }
 
     /// Takes the first key that is due at `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        let &(at, key) = self.heap.first()?;
+        let &(at, key) = self.heap.get(0)?;
         if at > now {
             return None;
         }
@@ -55,23 +54,22 @@ impl Timers {
 
     /// Forgets `key`.
     pub fn remove(&mut self, key: u32) {
-        let Some(place) = self.places.get_mut(key as usize).filter(|place| **place != NOWHERE) else {
-            return;
-        };
-        let at = *place as usize;
-        *place = NOWHERE;
-        self.heap.swap_remove(at);
-        if let Some(&(_, moved)) = self.heap.get(at) {
-            self.places[moved as usize] = at as u32;
-            self.up(at);
-            self.down(self.places[moved as usize] as usize);
+        let Some(&at) = self.places.get(key as usize).filter(|&&place| place != NOWHERE) else { return };
+        self.places[key as usize] = NOWHERE;
+        let Some(last) = self.heap.pop() else { return };
+        if (at as usize) < self.heap.len() {
+            self.heap[at as usize] = last;
+            self.places[last.1 as usize] = at;
+            self.up(at as usize);
+            self.down(self.places[last.1 as usize] as usize);
         }
     }
 
     fn swap(&mut self, a: usize, b: usize) {
-        self.heap.swap(a, b);
-        self.places[self.heap[a].1 as usize] = a as u32;
-        self.places[self.heap[b].1 as usize] = b as u32;
+        let (one, other) = (self.heap[a], self.heap[b]);
+        (self.heap[a], self.heap[b]) = (other, one);
+        self.places[one.1 as usize] = b as u32;
+        self.places[other.1 as usize] = a as u32;
     }
 
     fn up(&mut self, mut place: usize) {

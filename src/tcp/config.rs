@@ -212,6 +212,8 @@ pub struct Config {
     pub challenge_limit: Option<u32>,
     /// How long TIME-WAIT lasts (2 MSL, RFC 9293 §3.6.1, MUST-13).
     pub time_wait: Duration,
+    /// How many connections may be in TIME-WAIT; beyond it they end without.
+    pub time_wait_limit: u32,
     /// A RST does not end TIME-WAIT (RFC 1337 §3).
     pub rfc1337: bool,
     /// Whether `connect` may take a flow that waits in TIME-WAIT.
@@ -306,6 +308,7 @@ impl Config {
             challenge_interval: Duration::from_millis(500),
             challenge_limit: None,
             time_wait: Duration::from_secs(60),
+            time_wait_limit: 262_144,
             rfc1337: false,
             time_wait_reuse: TimeWaitReuse::Loopback,
             fin_timeout: Duration::from_secs(60),

@@ -190,6 +190,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.time_wait = duration_in(v, Duration::ZERO, 3600 * SECOND)?),
     },
     Knob {
+        name: "tcp.time_wait_limit",
+        values: "connections 0..2147483647",
+        meaning: "how many connections may be in TIME-WAIT; what closes beyond it ends at once",
+        linux: "net.ipv4.tcp_max_tw_buckets",
+        rfc: "RFC 9293 §3.6.1",
+        get: |c| c.time_wait_limit.to_string(),
+        set: |c, v| Ok(c.time_wait_limit = number(v, 0, 2_147_483_647)?),
+    },
+    Knob {
         name: "tcp.rfc1337",
         values: "on|off",
         meaning: "a RST does not end TIME-WAIT",
