@@ -367,6 +367,9 @@ pub struct Explain {
     /// Infer the causes although the capture states them
     #[arg(long)]
     pub infer: bool,
+    /// Write one page for a browser, which needs nothing else: findings, a bar for each exchange, graphs of the segments
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -2,18 +2,24 @@
 
 use super::args::Explain;
 use super::failure::{Failure, say};
-use super::{Outcome, output};
+use super::{Outcome, options, output, page};
 use serde_json::json;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use tcpglass::explain::{Connection, Exchange, Finding, Options, Parts, ReadError, Summary, explain};
+use tcpglass::explain::{Connection, Exchange, Finding, Options, Parts, ReadError, Summary, Trail, causes};
 use tcpglass::report;
 
 /// Reads the capture and prints its summary. A damaged file is an error after all that could be read.
 pub fn run(args: Explain) -> Outcome {
     let shown = args.capture.display();
+    if let Some(path) = &args.html {
+        page::writable(path)?;
+        if args.output.json && options::is_stdout(path) {
+            return Err(Failure::usage("--json and --html - would mix on standard output: name a file"));
+        }
+    }
     let input: Box<dyn Read> = if args.capture == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
@@ -21,7 +27,15 @@ pub fn run(args: Explain) -> Outcome {
         Box::new(file.map_err(|e| Failure::usage(format_args!("cannot open capture {shown}: {e}")))?)
     };
     let options = Options { infer: args.infer, connection: args.connection.map(|n| n as usize) };
-    let mut summary = explain(input, options).map_err(|e| match e {
+    let mut trail = args.html.is_some().then(Trail::default);
+    let mut summary = causes(input, options, &mut |caused| {
+        if let Some(trail) =
+            trail.as_mut().filter(|_| options.connection.is_none_or(|n| n == caused.connection))
+        {
+            trail.add(caused);
+        }
+    })
+    .map_err(|e| match e {
         ReadError::Io(e) => Failure::failed(format_args!("cannot read capture {shown}: {e}")),
         ReadError::NotACapture(why) => Failure::usage(format_args!("{shown} is no capture: {why}")),
     })?;
@@ -34,9 +48,13 @@ pub fn run(args: Explain) -> Outcome {
         }
         summary.keep(n as usize);
     }
+    if let (Some(path), Some(trail)) = (&args.html, &trail) {
+        let name = args.capture.file_name().unwrap_or_default().to_string_lossy();
+        page::write(path, &report::page(&name, &summary, trail))?;
+    }
     if args.output.json {
         output::json(&object(&summary))?;
-    } else {
+    } else if !args.html.as_deref().is_some_and(options::is_stdout) {
         output::result(&report::capture(&summary, output::stdout_style(&args.output)))?;
     }
     match &summary.damage {

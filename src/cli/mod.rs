@@ -14,6 +14,7 @@ mod lab;
 mod load;
 mod options;
 mod output;
+mod page;
 mod plan;
 mod proxy;
 mod run;

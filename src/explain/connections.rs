@@ -122,15 +122,15 @@ impl Connections {
         }
     }
 
-    /// Adds a segment: the number of its connection and in a word why it was sent; `None` if it belongs to a connection
-    /// beyond the limit.
+    /// Adds a segment: the number of its connection, whether its client sent it, and in a word why; `None` if it belongs
+    /// to a connection beyond the limit.
     pub(super) fn add(
         &mut self,
         at: Duration,
         frame: u64,
         segment: &Segment<'_>,
         stated: Option<Stated<'_>>,
-    ) -> Option<(usize, &'static str)> {
+    ) -> Option<(usize, bool, &'static str)> {
         let mut ignored = Findings::default();
         let (a, b) = (segment.source, segment.destination);
         let key = if a <= b { (a, b) } else { (b, a) };
@@ -177,7 +177,7 @@ impl Connections {
         }
         let from_client = segment.source == connection.client;
         let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
-        Some((index + 1, self.flows[index].add(&packet, index + 1, findings)))
+        Some((index + 1, from_client, self.flows[index].add(&packet, index + 1, findings)))
     }
 
     /// All connections in the order of their first packets, and what cost time.

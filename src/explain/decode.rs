@@ -7,15 +7,21 @@ use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use std::net::{IpAddr, SocketAddr};
 
 /// What connections are made of.
-pub(super) struct Segment<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// Who sent it.
     pub source: SocketAddr,
+    /// Whom it is for.
     pub destination: SocketAddr,
+    /// Its first number.
     pub seq: Seq,
     /// Meaningful only with [`Flags::ACK`].
     pub ack: Seq,
+    /// The control bits.
     pub flags: Flags,
     /// The window field, not scaled.
     pub window: u16,
+    /// The options that are understood.
     pub options: Options,
     /// Payload bytes on the wire, whether captured or not.
     pub len: u32,
@@ -24,17 +30,18 @@ pub(super) struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    pub(super) fn has(&self, flag: Flags) -> bool {
+    /// Whether the control bit is set.
+    pub fn has(&self, flag: Flags) -> bool {
         self.flags.contains(flag)
     }
 
     /// What it occupies in sequence space.
-    pub(super) fn seq_len(&self) -> u32 {
+    pub fn seq_len(&self) -> u32 {
         self.len.saturating_add(u32::from(self.has(Flags::SYN)) + u32::from(self.has(Flags::FIN)))
     }
 
     /// The number behind it.
-    pub(super) fn end(&self) -> Seq {
+    pub fn end(&self) -> Seq {
         self.seq + self.seq_len()
     }
 }

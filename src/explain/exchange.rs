@@ -1,5 +1,6 @@
 //! What was asked and answered on a connection, and how long did each of it take?
 
+use super::course::Course;
 use super::finding::What;
 use super::part::{Part, Parts};
 use super::stream::Piece;
@@ -64,6 +65,9 @@ pub struct Exchange {
     pub reused: bool,
     /// Where the time went; the sum is `end` − `start` exactly.
     pub parts: Parts,
+    /// The same in the order in which it went there: parts that follow each other. Of a long exchange the shortest are
+    /// added to their neighbours.
+    pub course: Vec<(Part, Duration)>,
     /// The sums since when it is charged.
     before: Parts,
 }
@@ -76,6 +80,7 @@ pub(super) struct Exchanges {
     now: Duration,
     frame: u64,
     parts: Parts,
+    course: Course,
     opened: Option<(Duration, u64)>,
     /// Not complete, the oldest first.
     open: VecDeque<Exchange>,
@@ -91,6 +96,7 @@ pub(super) struct Exchanges {
 impl Exchanges {
     /// What follows happens now, in this packet, with time charged so far.
     pub(super) fn at(&mut self, now: Duration, frame: u64, parts: Parts) {
+        self.course.add(parts - self.parts);
         (self.now, self.frame, self.parts) = (now, frame, parts);
         let opened = (now.saturating_sub(parts.total()), frame);
         self.opened.get_or_insert(opened);
@@ -193,6 +199,7 @@ impl Exchanges {
             last.frames.1 = self.frame;
             last.parts = self.parts - last.before;
             last.parts.add(Part::Queue, queue);
+            last.course = self.course.since(last.before.total(), queue);
             self.last_end = Some((self.now, self.parts));
         }
     }
@@ -250,6 +257,9 @@ impl Exchanges {
     fn begin(&mut self) {
         let reused = self.begun > 0;
         self.begun += 1;
+        if reused && self.open.is_empty() {
+            self.course.forget(self.parts.total());
+        }
         let (start, frame, before) = match self.opened {
             Some((opened, frame)) if !reused => (opened, frame, Parts::default()),
             _ => (self.now, self.frame, self.parts),
@@ -268,6 +278,7 @@ impl Exchanges {
             progress: Progress::Asked,
             reused,
             parts: Parts::default(),
+            course: Vec::new(),
             before,
         });
     }
@@ -286,6 +297,7 @@ impl Exchanges {
         exchange.before = since;
         exchange.parts = self.parts - since;
         exchange.parts.add(Part::Queue, queue);
+        exchange.course = self.course.since(since.total(), queue);
         self.last_end = Some((self.now, self.parts));
         let whole = exchange.end - exchange.start;
         if queue > super::flow::WORTH {
@@ -341,6 +353,8 @@ impl Exchanges {
             } else {
                 last.progress = Progress::Complete;
             }
+            let until = (last.before.total() + last.parts.total(), self.parts.total());
+            last.course = self.course.between(last.before.total(), until.0.min(until.1));
             if self.done.len() < KEPT { self.done.push(last) } else { self.beyond += 1 }
         }
     }

@@ -1,6 +1,7 @@
 //! What is in a capture? Connections and, in captures of our own, the reasons for each packet.
 
 mod connections;
+mod course;
 mod decode;
 mod exchange;
 mod finding;
@@ -13,10 +14,12 @@ mod read;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use crate::time::Duration;
 use connections::Connections;
 pub use connections::{Connection, Ending, Side};
+pub use decode::Segment;
 pub use exchange::{Exchange, Progress};
 pub use finding::{Confidence, Finding, What};
 pub use ledger::{Charge, Ledger, ledger};
@@ -24,6 +27,7 @@ pub use part::{Part, Parts};
 pub use read::ReadError;
 use std::collections::BTreeMap;
 use std::io::Read;
+pub use trail::{Line, Numbers, Step, Trail};
 
 /// Connections that are told apart; what belongs to later ones is only counted.
 pub const MAX_CONNECTIONS: usize = 65_536;
@@ -111,6 +115,12 @@ pub struct Caused<'a> {
     pub sentence: &'a str,
     /// Whether that stack sent it.
     pub sent: bool,
+    /// The connection's numbers after it, as that stack writes them: `conn=1 state=ESTABLISHED cwnd=14480 …`.
+    pub numbers: Option<&'a str>,
+    /// What it holds.
+    pub segment: &'a Segment<'a>,
+    /// Whether the connection's client sent it.
+    pub from_client: bool,
     /// The word of the trace's vocabulary that follows from what passed by.
     pub inferred: &'static str,
 }
@@ -148,7 +158,7 @@ pub fn causes(
                 decode::Decoded::Tcp(segment) => {
                     let stated = packet.stated.filter(|_| !options.infer);
                     match connections.add(at, frame, &segment, stated) {
-                        Some((connection, inferred)) => each(&Caused {
+                        Some((connection, from_client, inferred)) => each(&Caused {
                             frame,
                             at,
                             connection,
@@ -156,6 +166,9 @@ pub fn causes(
                             stated: packet.stated.map(|s| s.why),
                             sentence: packet.stated.map_or("", |s| s.sentence),
                             sent: packet.stated.is_some_and(|s| s.sent),
+                            numbers: packet.stated.and_then(|s| s.numbers),
+                            segment: &segment,
+                            from_client,
                             inferred,
                         }),
                         None => summary.beyond += 1,

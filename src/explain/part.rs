@@ -61,6 +61,30 @@ impl Part {
         Part::Close,
     ];
 
+    /// What it is, in a few words.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Part::Name => "looking up the server's name",
+            Part::PortWait => "waiting for a local port",
+            Part::Queue => {
+                "waiting for a connection, or for the responses before this one on the same connection"
+            }
+            Part::Handshake => "opening the connection",
+            Part::App => "the client's application had not written yet",
+            Part::Nagle => "Nagle's algorithm or a cork held data that was written",
+            Part::Cwnd => "the congestion window was full",
+            Part::Rwnd => "the receiver's window was full or closed",
+            Part::Pacing => "segments were spaced out",
+            Part::Recovery => "something was lost, or taken for lost, and sent again",
+            Part::OwnAckDelay => "the end where the capture was made held an acknowledgment back",
+            Part::PeerAckDelay => "the other end held an acknowledgment back",
+            Part::Server => "the server had the request, or a part of it, and had not written yet",
+            Part::Link => "the way through the network",
+            Part::Transfer => "bytes arrived, or left, one after the other",
+            Part::Close => "closing the connection",
+        }
+    }
+
     /// The stable word.
     pub fn word(self) -> &'static str {
         match self {

@@ -66,6 +66,8 @@ pub(super) struct Stated<'a> {
     pub sent: bool,
     /// The word behind `limit=`: what keeps more from being sent, after this packet.
     pub limit: Option<&'a str>,
+    /// The whole comment that it stands in: the connection's numbers after this packet.
+    pub numbers: Option<&'a str>,
 }
 
 /// How reading ended.
@@ -201,11 +203,12 @@ fn stated<'a>(packet: &'a EnhancedPacketBlock<'_>) -> Option<Stated<'a>> {
     let why = comments.find_map(|text| text.strip_prefix("why="))?;
     let (why, sentence) = why.split_once([':', ' ']).unwrap_or((why, ""));
     let (why, sentence) = (Some(why).filter(|w| !w.is_empty() && w.len() <= 40)?, sentence.trim_start());
-    let limit = comments.find_map(|text| text.split(' ').find_map(|pair| pair.strip_prefix("limit=")));
+    let numbers = comments.find(|text| text.starts_with("conn="));
+    let limit = numbers.and_then(|text| text.split(' ').find_map(|pair| pair.strip_prefix("limit=")));
     // Bits 0 and 1 of the flags: 1 inbound, 2 outbound.
     let sent =
         packet.options.iter().any(|o| matches!(o, EnhancedPacketOption::Flags(flags) if flags & 3 == 2));
-    Some(Stated { why, sentence, sent, limit })
+    Some(Stated { why, sentence, sent, limit, numbers })
 }
 
 fn pcap(input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {

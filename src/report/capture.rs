@@ -69,14 +69,14 @@ fn parts(parts: &Parts) -> String {
     each.join(" + ")
 }
 
-fn name(exchange: &Exchange) -> String {
+pub(super) fn name(exchange: &Exchange) -> String {
     if exchange.method.is_empty() {
         return "(not HTTP)".into();
     }
     printable(&format!("{} {}", exchange.method, exchange.target))
 }
 
-fn outcome(exchange: &Exchange) -> String {
+pub(super) fn outcome(exchange: &Exchange) -> String {
     match (exchange.status, exchange.progress) {
         (_, Progress::Asked) => "no answer".to_owned(),
         (Some(status), Progress::Answering) => format!("{status}, cut off"),

@@ -1,5 +1,6 @@
 //! How does a drawing look as SVG?
 
+use super::page::escaped;
 use super::scale::{Scale, label};
 use crate::lab::{Figure, Kind};
 use std::fmt::Write;
@@ -110,10 +111,6 @@ fn bars(figure: &Figure) -> (String, f64) {
 fn text(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
     let _ =
         writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod lab;
 mod memory;
 mod net;
 mod packetdrill;
+mod page;
 mod peers;
 mod ranks;
 mod regressions;

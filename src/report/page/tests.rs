@@ -1,0 +1,1 @@
+//! Does the page hold what it must, and nothing that it must not?
