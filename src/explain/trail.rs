@@ -6,7 +6,7 @@ use crate::seq::Seq;
 use crate::time::Duration;
 
 /// Packets that are kept, all connections together; beyond them, only some of what is as usual.
-const STEPS: usize = 24_000;
+const STEPS: usize = 40_000;
 /// Connections whose packets are kept.
 const LINES: usize = 400;
 /// Words that are told apart: more than there are. A foreign file may hold any text.
@@ -159,7 +159,7 @@ impl Trail {
         let line = &mut self.lines[n];
         line.passed += 1;
         let usual = step.is_usual() && step.rtt.is_none();
-        if usual && self.every > 1 && line.passed % u64::from(self.every) != 0 {
+        if usual && self.every > 1 && !line.passed.is_multiple_of(u64::from(self.every)) {
             return;
         }
         while self.kept >= STEPS {
