@@ -15,7 +15,7 @@ use crate::script::kernel::{Kernel, Progress};
 use crate::script::settings::{self, Options, Settings};
 use crate::script::sockets::{Data, Made, OWNER, SocketKind, Sockets, Step};
 use crate::script::sockopts::Value;
-use crate::script::{IpVersion, Trouble, symbols};
+use crate::script::{IpVersion, Trouble, errnos};
 use crate::stack::queue_device::QueueDevice;
 use crate::stack::{self, Stack};
 use crate::time::{Duration, Instant};
@@ -212,7 +212,7 @@ impl Machine {
             silent += SILENCE;
             if !inner.step(None) && silent > PATIENCE {
                 inner.waiting.retain(|w| w.number != number);
-                return Err(symbols::errno_number("ETIMEDOUT").unwrap_or(0) as Errno);
+                return Err(errnos::number("ETIMEDOUT").unwrap_or(0) as Errno);
             }
         }
     }
@@ -484,7 +484,7 @@ fn stack(settings: &Settings, tracer: Tracer) -> Stack {
 }
 
 fn number(name: &'static str) -> Errno {
-    symbols::errno_number(name).unwrap_or(0) as Errno
+    errnos::number(name).unwrap_or(0) as Errno
 }
 
 /// Names what is not there; packetdrill shows it with the line that fails.

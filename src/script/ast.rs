@@ -57,6 +57,8 @@ pub enum Action {
     Call(Call),
     /// A shell command between back quotes.
     Command(String),
+    /// One without a time, before the first event or behind the last.
+    Setup(String),
     /// A block of assertions between `%{` and `}%`.
     Code(String),
 }

@@ -77,11 +77,11 @@ impl Kernel<'_> {
                 if let Some(step) = self.read_other(fd()?, args.len(2)?) {
                     return Ok(step);
                 }
-                self.receive(fd()?, args.len(2)?, 0, progress, line)
+                self.read(fd()?, args.len(2)?, progress, line)
             }
             "readv" => {
                 args.count(3)?;
-                self.receive(fd()?, args.iovec(args.expr(1)?)?, 0, progress, line)
+                self.read(fd()?, args.iovec(args.expr(1)?)?, progress, line)
             }
             "recv" => {
                 args.count(4)?;

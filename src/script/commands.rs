@@ -5,6 +5,7 @@ use super::sockets::Sockets;
 use crate::knob::ValueError;
 use crate::stack::Stack;
 use crate::tcp;
+use crate::time::Duration;
 use std::path::Path;
 
 /// One change of the conditions.
@@ -16,6 +17,8 @@ pub enum Change {
     RmemMax(i64),
     /// net.core.wmem_max.
     WmemMax(i64),
+    /// Nothing but time passes.
+    Pause(Duration),
 }
 
 /// A file may name another, but not for ever.
@@ -74,6 +77,15 @@ fn read(
                     return Err(unsupported());
                 }
             }
+            ["sleep", times @ ..] if !times.is_empty() => {
+                for time in times {
+                    out.push(Change::Pause(sleep(time).ok_or_else(unsupported)?));
+                }
+            }
+            ["usleep", micros] => {
+                let micros = micros.parse().ok().filter(|n| *n < 1 << 40).ok_or_else(unsupported)?;
+                out.push(Change::Pause(Duration::from_micros(micros)));
+            }
             ["echo", value @ .., ">", file] if file.starts_with("/proc/sys/") && !value.is_empty() => {
                 out.extend(sysctl(file, &value.join(" "), line)?);
             }
@@ -119,13 +131,28 @@ fn read(
 
 /// Programs that only look, wait or talk: they change nothing that the stack sees.
 const IDLE: &[&str] = &[
-    ":", "true", "sleep", "cat", "echo", "printf", "nstat", "ss", "netstat", "dmesg", "date", "logger",
-    "mkdir", "rm", "touch", "pwd", "ls", "grep", "wc", "uname", "id", "modprobe", "ulimit", "ethtool",
-    "sync", "usleep", "which",
+    ":", "true", "cat", "echo", "printf", "nstat", "ss", "netstat", "dmesg", "date", "logger", "mkdir", "rm",
+    "touch", "pwd", "ls", "grep", "wc", "uname", "id", "modprobe", "ulimit", "ethtool", "sync", "which",
 ];
 
 /// Objects of `ip` that are the kernel's own: devices, addresses, the memory of earlier connections.
 const IDLE_IP: &[&str] = &["tcp_metrics", "link", "addr", "address", "neigh", "neighbour", "netns", "rule"];
+
+/// `1`, `0.5`, `.5s`, `2m`: how long `sleep` sleeps.
+fn sleep(text: &str) -> Option<Duration> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.as_bytes()[number.len()]),
+        None => (text, b's'),
+    };
+    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds: f64 = number.parse().ok().filter(|n: &f64| plain && *n < 1e6)?;
+    let unit = match unit {
+        b'm' => 60.0,
+        b'h' => 3600.0,
+        _ => 1.0,
+    };
+    Some(Duration::from_secs_f64(seconds * unit))
+}
 
 /// What `ip route change DESTINATION … NAME VALUE …` says about connections.
 fn route(words: &[&str]) -> Option<Vec<Change>> {
@@ -537,6 +564,7 @@ impl Sockets {
             match change {
                 Change::RmemMax(n) => self.buffer_max.0 = *n,
                 Change::WmemMax(n) => self.buffer_max.1 = *n,
+                Change::Pause(_) => {}
                 Change::Knob(name, value) => {
                     set(&mut self.base, name, value).map_err(|e| format!("{name}={value}: {e}"))?;
                 }

@@ -5,17 +5,21 @@ use super::flow::Flow;
 use super::render::{self, Sent};
 use crate::segment::Flags;
 
+/// What of time stamps is compared.
+pub struct Stamps {
+    /// Microseconds per tick of TSval; 0: it is not compared.
+    pub tick: u64,
+    /// By how many microseconds TSval may be off.
+    pub tolerance: u64,
+    /// Whether TSecr is compared.
+    pub echoes: bool,
+}
+
 /// Compares everything but the time, and learns from it how the script calls ports, numbers and time stamps.
 ///
 /// # Errors
 /// What differs first, in a few words.
-pub fn compare(
-    line: &Packet,
-    sent: &Sent,
-    flow: &mut Flow,
-    ts_tick: u64,
-    tolerance: u64,
-) -> Result<(), String> {
+pub fn compare(line: &Packet, sent: &Sent, flow: &mut Flow, stamps: &Stamps) -> Result<(), String> {
     let Body::Tcp(want) = &line.body else { return Err("no TCP packet was expected".to_string()) };
     let differ = |what: &str| Err(format!("the packet has {what} than expected"));
 
@@ -70,7 +74,7 @@ pub fn compare(
     }
     if let Some(want) = &want.options {
         let seen = render::in_script_numbers(&sent.tcp, flow);
-        options(want, seen.options.as_deref().unwrap_or(&[]), ts_tick, tolerance)?;
+        options(want, seen.options.as_deref().unwrap_or(&[]), stamps)?;
     }
     match sent.wrong_byte {
         Some(at) => Err(format!("byte {at} of the payload is not what was written")),
@@ -78,12 +82,13 @@ pub fn compare(
     }
 }
 
-fn options(want: &[TcpOption], seen: &[TcpOption], ts_tick: u64, tolerance: u64) -> Result<(), String> {
+fn options(want: &[TcpOption], seen: &[TcpOption], stamps: &Stamps) -> Result<(), String> {
     let same = |(want, seen): (&TcpOption, &TcpOption)| match (want, seen) {
         (TcpOption::Ts { val, ecr }, TcpOption::Ts { val: live, ecr: live_ecr }) => {
             let off = live.wrapping_sub(*val) as i32;
             // Clocks of time stamps tick as they like; only a script that says how is taken at its word.
-            ecr == live_ecr && (ts_tick == 0 || u64::from(off.unsigned_abs()) * ts_tick <= tolerance)
+            let off = u64::from(off.unsigned_abs()) * stamps.tick;
+            (ecr == live_ecr || !stamps.echoes) && (stamps.tick == 0 || off <= stamps.tolerance)
         }
         (want, seen) => want == seen,
     };

@@ -15,6 +15,7 @@ mod calls;
 mod code;
 pub(crate) mod commands;
 mod compare;
+pub(crate) mod errnos;
 pub(crate) mod errqueue;
 mod files;
 mod flow;
@@ -34,7 +35,7 @@ mod run;
 pub(crate) mod settings;
 pub(crate) mod sockets;
 pub(crate) mod sockopts;
-pub(crate) mod symbols;
+mod symbols;
 #[cfg(test)]
 mod tests;
 

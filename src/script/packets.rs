@@ -30,10 +30,17 @@ pub struct Wire {
     pub flows: Vec<Flow>,
     /// The flow that a line means that names no ports.
     current: Option<usize>,
+    /// The socket that was made last, until a line speaks of its packets.
+    newest: Option<i64>,
     next_port: u16,
 }
 
 impl Wire {
+    /// A socket was made: if it listens, the next line is its first connection's.
+    pub fn socket_made(&mut self, fd: i64) {
+        self.newest = Some(fd);
+    }
+
     /// A wire whose stack is going to have these sinks: one more is added, which listens for causes.
     pub fn new(mtu: u16, sinks: &mut Vec<Box<dyn Sink>>) -> Wire {
         let causes = Causes::default();
@@ -44,6 +51,7 @@ impl Wire {
             queue: VecDeque::new(),
             flows: Vec::new(),
             current: None,
+            newest: None,
             next_port: FIRST_PORT,
         }
     }
@@ -77,6 +85,7 @@ impl Wire {
                 }
                 self.flows.push(flow);
                 self.current = Some(self.flows.len() - 1);
+                self.newest = None;
                 self.flows.len() - 1
             }
         };
@@ -112,17 +121,51 @@ impl Wire {
         self.queue.push_back((Sent { at, src, dst, tos, ttl, tcp, wrong_byte, why }, at_flow));
     }
 
-    /// The packet that was sent first. If `len` is more than it carries, those that continue it and were sent at the
-    /// same time are taken with it: to a script that was written for segmentation offload they are one.
-    pub fn take(&mut self, len: u16) -> Option<(Sent, usize)> {
+    /// Forgets the packets before the first one that `line` can mean: those of its ports or its descriptor, else of the
+    /// connection that was begun last.
+    pub fn pass_over_others(&mut self, line: &ast::Packet, sockets: &Sockets) {
+        let (flows, current) = (&self.flows, self.current);
+        let meant = |at: usize| {
+            let flow = &flows[at];
+            match (line.sock, line.ports) {
+                (Some(fd), _) => {
+                    sockets.conn(fd).is_some_and(|c| (c.local, c.remote) == (flow.local, flow.remote))
+                }
+                (None, Some(ports)) => flow.script_ports.is_none_or(|known| known == ports),
+                (None, None) => current.is_none() || current == Some(at),
+            }
+        };
+        while self.queue.pop_front_if(|(_, at)| !meant(*at)).is_some() {}
+    }
+
+    /// Whether what was sent first is as much as a line of `len` bytes stands for, or can become no more.
+    pub fn is_whole(&self, len: u16, at_once: bool) -> bool {
+        let mut packets = self.queue.iter();
+        let Some((first, flow)) = packets.next() else { return false };
+        let (mut sum, mut last) = (u32::from(first.tcp.len), first);
+        for (next, of) in packets {
+            if sum >= u32::from(len) || of != flow || !continues(last, next, at_once) {
+                return true;
+            }
+            sum += u32::from(next.tcp.len);
+            last = next;
+        }
+        at_once || first.tcp.len == 0 || sum >= u32::from(len)
+    }
+
+    /// The packet that was sent first. If `len` is more than it carries, those that continue it are taken with it: to a
+    /// script that was written for segmentation offload they are one. `at_once`: only those that left together.
+    pub fn take(&mut self, len: u16, at_once: bool) -> Option<(Sent, usize)> {
         let (mut sent, flow) = self.queue.pop_front()?;
         while sent.tcp.len > 0
             && sent.tcp.len < len
             && let Some((next, _)) =
-                self.queue.pop_front_if(|(next, of)| *of == flow && continues(&sent, next))
+                self.queue.pop_front_if(|(next, of)| *of == flow && continues(&sent, next, at_once))
         {
             sent.tcp.len += next.tcp.len;
-            sent.tcp.flags |= next.tcp.flags;
+            let tail = Flags::PSH | Flags::FIN;
+            sent.tcp.flags = Flags(sent.tcp.flags.0 & !tail.0 | next.tcp.flags.0 & tail.0);
+            sent.at = next.at;
             sent.wrong_byte = sent.wrong_byte.or(next.wrong_byte);
         }
         Some((sent, flow))
@@ -162,22 +205,30 @@ impl Wire {
             let found = self.flows.iter().rposition(|f| (f.local, f.remote) == ends);
             return found.ok_or_else(|| format!("the connection of descriptor {fd} has sent nothing yet"));
         }
+        // A new listener takes what comes from now on: as a new connection.
+        let newest = self.newest.and_then(|fd| match &sockets.table.get(&fd)?.kind {
+            SocketKind::Listening { addr, .. } => Some(addr.port()),
+            _ => None,
+        });
         let found = match packet.ports {
             // Inbound lines name the script's port first.
             Some((remote, local)) => self.flows.iter().rposition(|f| {
                 f.script_ports.unwrap_or((f.local.port(), f.remote.port())) == (local, remote)
             }),
+            None if newest.is_some() => None,
             None => self.current,
         };
         if let Some(n) = found {
-            self.current = Some(n);
             return Ok(n);
         }
         // Where does somebody listen?
-        let listening = sockets.table.values().rev().find_map(|socket| match &socket.kind {
-            SocketKind::Listening { addr, .. } => Some(addr.port()),
-            _ => None,
+        let listening = newest.or_else(|| {
+            sockets.table.values().rev().find_map(|socket| match &socket.kind {
+                SocketKind::Listening { addr, .. } => Some(addr.port()),
+                _ => None,
+            })
         });
+        self.newest = None;
         let (remote, local) =
             packet.ports.unwrap_or((self.next_port, listening.unwrap_or(settings.local.port())));
         if packet.ports.is_none() {
@@ -189,25 +240,30 @@ impl Wire {
         );
         flow.script_ports = packet.ports.map(|(remote, local)| (local, remote));
         self.flows.push(flow);
-        self.current = Some(self.flows.len() - 1);
-        Ok(self.flows.len() - 1)
+        let new = self.flows.len() - 1;
+        // Ports of their own are another connection's, which only such lines speak of.
+        if packet.ports.is_none() || self.current.is_none() {
+            self.current = Some(new);
+        }
+        Ok(new)
     }
 }
 
-/// Whether `next` is what segmentation would put behind `sent`: the same header, the next bytes. A push in the middle does
-/// not count: it ends what the host sent together, and the line may stand for more than one such burst.
-fn continues(sent: &Sent, next: &Sent) -> bool {
+/// Whether `next` is what segmentation would put behind `sent`: the same header, the next bytes. To a close listener a
+/// push or a pause in the middle does not count: it ends what the host sent together.
+fn continues(sent: &Sent, next: &Sent, at_once: bool) -> bool {
     let end = sent.tcp.seq.wrapping_add(u32::from(sent.tcp.len));
     let tail = Flags::PSH | Flags::FIN;
     let first = |n: &Tcp| n.flags.0 & !tail.0;
-    next.at == sent.at
+    (!at_once || next.at == sent.at)
         && next.tcp.seq == end
         && next.tcp.len > 0
         && next.tcp.len.checked_add(sent.tcp.len).is_some()
         && !sent.tcp.flags.intersects(Flags::FIN)
         // CWR stays on the first (RFC 3168 §6.1.2).
         && first(&next.tcp) == first(&sent.tcp) & !Flags::CWR.0
-        && (next.tcp.ack, next.tcp.win, &next.tcp.options) == (sent.tcp.ack, sent.tcp.win, &sent.tcp.options)
+        && (next.tcp.ack, next.tcp.win) == (sent.tcp.ack, sent.tcp.win)
+        && (!at_once || next.tcp.options == sent.tcp.options)
 }
 
 /// The frame for an inbound line.

@@ -108,7 +108,7 @@ impl Parser {
 
     fn bare_commands(&mut self, script: &mut Script) {
         while let Some(Token::Command(text)) = self.peek() {
-            let action = Action::Command(text.clone());
+            let action = Action::Setup(text.clone());
             script.events.push(Event { line: self.line(), time: Time::Relative(0), action });
             self.at += 1;
         }

@@ -5,14 +5,14 @@ use super::call_args::{Args, number, text};
 use super::calls;
 use super::code;
 use super::commands::{self, Change};
-use super::compare::compare;
+use super::compare::{Stamps, compare};
+use super::errnos;
 use super::info;
 use super::kernel::{Kernel, Progress};
 use super::packets::{self, Wire};
 use super::render;
 use super::settings::{self, Options, Settings};
-use super::sockets::{OWNER, Sockets, Step};
-use super::symbols;
+use super::sockets::{Made, OWNER, Sockets, Step};
 use super::{Trouble, parser};
 use crate::stack::{self, Stack};
 use crate::time::{Duration, Instant};
@@ -89,6 +89,12 @@ fn prepare(script: Script, settings: &Settings) -> Result<Vec<Prepared>, Trouble
             Action::Command(text) => {
                 What::Changes(commands::parse(&text, line, settings.directory.as_deref())?)
             }
+            // It is over before time begins.
+            Action::Setup(text) => {
+                let mut changes = commands::parse(&text, line, settings.directory.as_deref())?;
+                changes.retain(|change| !matches!(change, Change::Pause(_)));
+                What::Changes(changes)
+            }
             Action::Code(text) => What::Code(code::parse(&text, line, &mut known)?),
         };
         Ok(Prepared { line, time, what })
@@ -101,7 +107,8 @@ struct Pending {
     call: ast::Call,
     line: u32,
     start: Instant,
-    end: Instant,
+    /// When it is to return; none if the script says nothing about it and waits.
+    end: Option<Instant>,
     progress: Progress,
     wake: Option<Instant>,
 }
@@ -149,16 +156,20 @@ impl Runner {
         let mut base = Instant::ZERO;
         // When the event before should have been: what a share of tolerance is counted from.
         let mut last = Instant::ZERO;
+        // When the packet before was to be injected, if that was the event before: a train of them keeps its distances.
+        let mut train = None;
         let mut names = code::Names::new();
         for step in steps {
             self.line = step.line;
-            let after = |usecs: u64| base + Duration::from_micros(usecs);
+            let inbound = matches!(&step.what, What::Packet(p) if p.direction == Direction::Inbound);
+            let start = train.take().filter(|_| inbound).unwrap_or(base);
+            let after = |usecs: u64| start + Duration::from_micros(usecs);
             let (from, to) = match step.time {
                 Time::Absolute(t) => (Instant::from_micros(t), Instant::from_micros(t)),
                 Time::Relative(t) => (after(t), after(t)),
                 Time::AbsoluteRange(a, b) => (Instant::from_micros(a), Instant::from_micros(b)),
                 Time::RelativeRange(a, b) => (after(a), after(b)),
-                Time::Any => (Instant::ZERO, self.now + ANY_TIME),
+                Time::Any => (self.now, self.now + ANY_TIME),
             };
             let tolerance = self.tolerance(from.since(last));
             match &step.what {
@@ -171,6 +182,7 @@ impl Runner {
                 What::Packet(packet) => {
                     self.go_to(from, step.line, tolerance)?;
                     self.inject(packet, step.line)?;
+                    train = Some(from);
                 }
                 What::Call(call) => {
                     self.join()?;
@@ -183,9 +195,15 @@ impl Runner {
                 }
                 What::Changes(changes) => {
                     self.go_to(from, step.line, tolerance)?;
-                    self.sockets
-                        .change(&mut self.stack, changes)
-                        .map_err(|what| Trouble::unsupported(step.line, what))?;
+                    for change in changes {
+                        match change {
+                            Change::Pause(time) => self.pass(*time)?,
+                            change => self
+                                .sockets
+                                .change(&mut self.stack, std::slice::from_ref(change))
+                                .map_err(|what| Trouble::unsupported(step.line, what))?,
+                        }
+                    }
                 }
                 What::Code(statements) => {
                     self.go_to(from, step.line, tolerance)?;
@@ -206,6 +224,14 @@ impl Runner {
     }
 
     // --- time
+
+    /// Lets the stack run for a while.
+    fn pass(&mut self, time: Duration) -> Result<(), Trouble> {
+        let until = self.now + time;
+        while self.step(until)? {}
+        self.now = until;
+        Ok(())
+    }
 
     /// Lets the stack run until `to`; complains if that is past.
     fn go_to(&mut self, to: Instant, line: u32, tolerance: Duration) -> Result<(), Trouble> {
@@ -274,20 +300,35 @@ impl Runner {
         let any = step.time == Time::Any;
         let limit = if any { to } else { to + tolerance.max(LOOK_AHEAD) };
         self.flush()?;
-        while self.wire.queue.is_empty() && self.step(limit)? {}
+        let drift = self.tolerance(self.now.max(from).since(Instant::ZERO));
+        let len = if self.settings.whole_segments { 0 } else { tcp.len };
+        loop {
+            // Other connections are nobody's concern here, unless every packet is to be accounted for.
+            if !self.settings.strict {
+                self.wire.pass_over_others(line, &self.sockets);
+            }
+            if self.wire.is_whole(len, self.settings.strict) || !self.step(limit)? {
+                break;
+            }
+        }
         let when = match step.time {
             Time::Any => "at any time".to_string(),
             _ if from == to => format!("at {}", render::at(from)),
             _ => format!("from {} to {}", render::at(from), render::at(to)),
         };
         let expected = format!("{when}  {}", render::expected(line));
-        let Some((sent, at)) = self.wire.take(if self.settings.whole_segments { 0 } else { tcp.len }) else {
+        let Some((sent, at)) = self.wire.take(len, self.settings.strict) else {
             let seen = format!("nothing until {}", render::at(limit));
             return Err(Trouble::failed(step.line, "the packet was not sent", expected, seen));
         };
         let flow = &mut self.wire.flows[at];
-        let (ts, tolerance_usecs) = (self.settings.ts_tick, self.settings.tolerance);
-        let same = compare(line, &sent, flow, ts, tolerance_usecs);
+        // Clocks drift: their tolerance is a share of the whole time.
+        let stamps = Stamps {
+            tick: self.settings.ts_tick,
+            tolerance: drift.as_micros() as u64,
+            echoes: self.settings.strict,
+        };
+        let same = compare(line, &sent, flow, &stamps);
         let seen = format!("at {}  {}", render::at(sent.at), render::seen(&sent, flow, line));
         let wrong_socket = line.sock.is_some_and(|fd| {
             self.sockets.conn(fd).is_none_or(|c| (c.local, c.remote) != (sent.src, sent.dst))
@@ -350,20 +391,15 @@ impl Runner {
     fn start(&mut self, call: &ast::Call, line: u32, end: Option<Instant>) -> Result<(), Trouble> {
         let mut progress = Progress::default();
         let step = self.attempt(call, line, &mut progress)?;
-        match (step, end) {
-            (Step::Block(wake), Some(end)) => {
+        match step {
+            Step::Block(wake) => {
                 let (call, start) = (call.clone(), self.now);
                 self.pending = Some(Pending { call, line, start, end, progress, wake });
+                if end.is_none() {
+                    self.wait_for_it(line)?;
+                }
             }
-            (Step::Block(_), None) => {
-                return Err(Trouble::failed(
-                    line,
-                    "the call blocks",
-                    format!("that {} returns {} at once", call.name, text(&call.result)),
-                    "nothing to return yet; a call that may block is written with its end: `+0...0.2 name(…)`",
-                ));
-            }
-            (step, end) => self.returned(call, line, step, self.now, end.map(|end| (self.now, end)))?,
+            step => self.returned(call, line, step, self.now, end.map(|end| (self.now, end)))?,
         }
         self.flush()?;
         Ok(())
@@ -389,16 +425,31 @@ impl Runner {
                 Ok(false)
             }
             step => {
-                let times = (pending.start, pending.end);
-                self.returned(&pending.call, pending.line, step, self.now, Some(times))?;
+                let times = pending.end.map(|end| (pending.start, end));
+                self.returned(&pending.call, pending.line, step, self.now, times)?;
                 Ok(true)
             }
         }
     }
 
+    /// Lets time pass until a call without an end returns: only a timer can bring that about.
+    fn wait_for_it(&mut self, line: u32) -> Result<(), Trouble> {
+        let limit = self.now + ANY_TIME;
+        while self.pending.is_some() && self.step(limit)? {}
+        match self.pending.take() {
+            None => Ok(()),
+            Some(p) => Err(Trouble::failed(
+                line,
+                "the call blocks",
+                format!("that {} returns {} at once", p.call.name, text(&p.call.result)),
+                "nothing to return yet; a call that may block is written with its end: `+0...0.2 name(…)`",
+            )),
+        }
+    }
+
     /// Waits for the call that blocks: there is only one at a time.
     fn join(&mut self) -> Result<(), Trouble> {
-        let Some(end) = self.pending.as_ref().map(|p| p.end) else { return Ok(()) };
+        let Some(end) = self.pending.as_ref().and_then(|p| p.end) else { return Ok(()) };
         let limit = end + self.tolerance(Duration::ZERO);
         while self.pending.is_some() && self.step(limit)? {}
         match self.pending.take() {
@@ -406,7 +457,7 @@ impl Runner {
             Some(p) => Err(Trouble::failed(
                 p.line,
                 "the call still blocks",
-                format!("that {} returns {} at {}", p.call.name, text(&p.call.result), render::at(p.end)),
+                format!("that {} returns {} at {}", p.call.name, text(&p.call.result), render::at(end)),
                 format!("at {} it has not returned", render::at(limit)),
             )),
         }
@@ -436,6 +487,9 @@ impl Runner {
                     return Err(Trouble::syntax(line, format!("the descriptor {fd} is in use")));
                 }
                 if wanted.is_none_or(|wanted| wanted >= 0) {
+                    if matches!(made, Made::Socket { .. }) {
+                        self.wire.socket_made(fd);
+                    }
                     self.sockets.insert(fd, made);
                 }
                 (fd, None)
@@ -443,12 +497,12 @@ impl Runner {
             Step::Block(_) => return Ok(()),
         };
         let written = |value: i64, errno: Option<&str>| match errno {
-            Some(name) => format!("{value} {name} ({})", symbols::strerror(name)),
+            Some(name) => format!("{value} {name} ({})", errnos::text(name)),
             None => value.to_string(),
         };
         let same = wanted.is_none_or(|w| w == value)
             && match (&call.errno, errno) {
-                (Some(wanted), Some(seen)) => symbols::same_errno(wanted, seen),
+                (Some(wanted), Some(seen)) => errnos::same(wanted, seen),
                 (Some(_), None) => false,
                 (None, _) => true,
             };

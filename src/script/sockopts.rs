@@ -1,8 +1,8 @@
 //! What do socket options do? `setsockopt` and `getsockopt` as Linux has them.
 
+use super::errnos;
 use super::errqueue::stamping;
 use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
-use super::symbols;
 use crate::stack::Stack;
 use crate::tcp::{self, Congestion, Nagle, Opts};
 use crate::time::{Duration, Instant};
@@ -341,9 +341,7 @@ impl Sockets {
             Name::Type => 1,
             Name::Error => match &mut socket.kind {
                 SocketKind::Conn(conn) => match stack.conn(conn.id).and_then(|c| c.error()) {
-                    Some(error) => {
-                        conn.fail(error).map_or(0, |_| symbols::errno_number(errno(error)).unwrap_or(0))
-                    }
+                    Some(error) => conn.fail(error).map_or(0, |_| errnos::number(errno(error)).unwrap_or(0)),
                     None => 0,
                 },
                 _ => 0,

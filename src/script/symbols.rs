@@ -1,5 +1,7 @@
 //! Which number does a symbolic constant of Linux stand for?
 
+use super::errnos;
+
 /// The constants that calls may use.
 const SYMBOLS: &[(&str, i64)] = &[
     ("AF_UNSPEC", 0),
@@ -240,6 +242,99 @@ const SYMBOLS: &[(&str, i64)] = &[
     ("EPOLL_CTL_DEL", 2),
     ("EPOLL_CTL_MOD", 3),
     ("EPOLL_CLOEXEC", 0o2000000),
+    ("SOL_UDP", 17),
+    ("SO_PEERSEC", 31),
+    ("SO_SECURITY_AUTHENTICATION", 22),
+    ("SO_SECURITY_ENCRYPTION_NETWORK", 24),
+    ("SO_SECURITY_ENCRYPTION_TRANSPORT", 23),
+    ("SCM_TIMESTAMPING_OPT_STATS", 54),
+    ("TCP_NLA_BUSY", 1),
+    ("TCP_NLA_RWND_LIMITED", 2),
+    ("TCP_NLA_SNDBUF_LIMITED", 3),
+    ("TCP_NLA_DATA_SEGS_OUT", 4),
+    ("TCP_NLA_TOTAL_RETRANS", 5),
+    ("TCP_NLA_PACING_RATE", 6),
+    ("TCP_NLA_DELIVERY_RATE", 7),
+    ("TCP_NLA_SND_CWND", 8),
+    ("TCP_NLA_REORDERING", 9),
+    ("TCP_NLA_MIN_RTT", 10),
+    ("TCP_NLA_RECUR_RETRANS", 11),
+    ("TCP_NLA_DELIVERY_RATE_APP_LMT", 12),
+    ("TCP_NLA_SNDQ_SIZE", 13),
+    ("TCP_NLA_CA_STATE", 14),
+    ("TCP_NLA_SND_SSTHRESH", 15),
+    ("TCP_NLA_DELIVERED", 16),
+    ("TCP_NLA_DELIVERED_CE", 17),
+    ("TCP_NLA_BYTES_SENT", 18),
+    ("TCP_NLA_BYTES_RETRANS", 19),
+    ("TCP_NLA_DSACK_DUPS", 20),
+    ("TCP_NLA_REORD_SEEN", 21),
+    ("TCP_NLA_SRTT", 22),
+    ("F_GETLK", 5),
+    ("F_SETLK", 6),
+    ("F_SETLKW", 7),
+    ("F_SETLK64", 6),
+    ("F_SETLKW64", 7),
+    ("F_GETLK64", 5),
+    ("F_SETLEASE", 1024),
+    ("F_GETLEASE", 1025),
+    ("F_NOTIFY", 1026),
+    ("LOCK_SH", 1),
+    ("LOCK_EX", 2),
+    ("LOCK_NB", 4),
+    ("LOCK_UN", 8),
+    ("F_RDLCK", 0),
+    ("F_WRLCK", 1),
+    ("F_UNLCK", 2),
+    ("F_EXLCK", 4),
+    ("F_SHLCK", 8),
+    ("SEEK_SET", 0),
+    ("SEEK_CUR", 1),
+    ("SEEK_END", 2),
+    ("CAP_PERMITTED", 1),
+    ("CAP_INHERITABLE", 2),
+    ("CAP_SET", 1),
+    ("CAP_CLEAR", 0),
+    ("CAP_CHOWN", 0),
+    ("CAP_DAC_OVERRIDE", 1),
+    ("CAP_DAC_READ_SEARCH", 2),
+    ("CAP_FOWNER", 3),
+    ("CAP_FSETID", 4),
+    ("CAP_KILL", 5),
+    ("CAP_SETGID", 6),
+    ("CAP_SETUID", 7),
+    ("CAP_SETPCAP", 8),
+    ("CAP_LINUX_IMMUTABLE", 9),
+    ("CAP_NET_BIND_SERVICE", 10),
+    ("CAP_NET_BROADCAST", 11),
+    ("CAP_IPC_LOCK", 14),
+    ("CAP_IPC_OWNER", 15),
+    ("CAP_SYS_MODULE", 16),
+    ("CAP_SYS_RAWIO", 17),
+    ("CAP_SYS_CHROOT", 18),
+    ("CAP_SYS_PTRACE", 19),
+    ("CAP_SYS_PACCT", 20),
+    ("CAP_SYS_ADMIN", 21),
+    ("CAP_SYS_BOOT", 22),
+    ("CAP_SYS_NICE", 23),
+    ("CAP_SYS_RESOURCE", 24),
+    ("CAP_SYS_TIME", 25),
+    ("CAP_SYS_TTY_CONFIG", 26),
+    ("CAP_MKNOD", 27),
+    ("CAP_LEASE", 28),
+    ("CAP_AUDIT_WRITE", 29),
+    ("CAP_AUDIT_CONTROL", 30),
+    ("CAP_SETFCAP", 31),
+    ("CAP_MAC_OVERRIDE", 32),
+    ("CAP_MAC_ADMIN", 33),
+    ("CAP_SYSLOG", 34),
+    ("CAP_WAKE_ALARM", 35),
+    ("CAP_BLOCK_SUSPEND", 36),
+    ("AF_PACKET", 17),
+    ("IPPROTO_RAW", 255),
+    ("IPPROTO_ICMP", 1),
+    ("IPPROTO_ICMPV6", 58),
+    ("NULL", 0),
     // States and phases, for assertions.
     ("TCP_ESTABLISHED", 1),
     ("TCP_SYN_SENT", 2),
@@ -269,54 +364,7 @@ const SYMBOLS: &[(&str, i64)] = &[
     ("False", 0),
 ];
 
-/// Errnos with their numbers and what the C library says about them.
-const ERRNOS: &[(&str, i64, &str)] = &[
-    ("ENOENT", 2, "No such file or directory"),
-    ("EBADF", 9, "Bad file descriptor"),
-    ("EAGAIN", 11, "Resource temporarily unavailable"),
-    ("EWOULDBLOCK", 11, "Resource temporarily unavailable"),
-    ("EEXIST", 17, "File exists"),
-    ("EINVAL", 22, "Invalid argument"),
-    ("ENOMSG", 42, "No message of desired type"),
-    ("ENOBUFS", 105, "No buffer space available"),
-    ("ENOTTY", 25, "Inappropriate ioctl for device"),
-    ("EPIPE", 32, "Broken pipe"),
-    ("ENOSYS", 38, "Function not implemented"),
-    ("ENOTSOCK", 88, "Socket operation on non-socket"),
-    ("ENOPROTOOPT", 92, "Protocol not available"),
-    ("EOPNOTSUPP", 95, "Operation not supported"),
-    ("EADDRINUSE", 98, "Address already in use"),
-    ("EADDRNOTAVAIL", 99, "Cannot assign requested address"),
-    ("EMSGSIZE", 90, "Message too long"),
-    ("EAFNOSUPPORT", 97, "Address family not supported by protocol"),
-    ("ENETUNREACH", 101, "Network is unreachable"),
-    ("ECONNABORTED", 103, "Software caused connection abort"),
-    ("ECONNRESET", 104, "Connection reset by peer"),
-    ("EISCONN", 106, "Transport endpoint is already connected"),
-    ("ENOTCONN", 107, "Transport endpoint is not connected"),
-    ("ETIMEDOUT", 110, "Connection timed out"),
-    ("ECONNREFUSED", 111, "Connection refused"),
-    ("EHOSTUNREACH", 113, "No route to host"),
-    ("EALREADY", 114, "Operation already in progress"),
-    ("EINPROGRESS", 115, "Operation now in progress"),
-];
-
 /// The value of a constant.
 pub fn value(name: &str) -> Option<i64> {
-    SYMBOLS.iter().find(|(n, _)| *n == name).map(|(_, v)| *v).or_else(|| errno_number(name))
-}
-
-/// Whether the two are names of the same errno.
-pub fn same_errno(a: &str, b: &str) -> bool {
-    a == b || errno_number(a).is_some() && errno_number(a) == errno_number(b)
-}
-
-/// What the C library says about an errno.
-pub fn strerror(name: &str) -> &'static str {
-    ERRNOS.iter().find(|(n, ..)| *n == name).map_or("Unknown error", |(_, _, text)| text)
-}
-
-/// The number of an errno.
-pub fn errno_number(name: &str) -> Option<i64> {
-    ERRNOS.iter().find(|(n, ..)| *n == name).map(|(_, number, _)| *number)
+    SYMBOLS.iter().find(|(n, _)| *n == name).map(|(_, v)| *v).or_else(|| errnos::number(name))
 }

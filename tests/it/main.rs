@@ -16,6 +16,7 @@ mod peers;
 mod ranks;
 mod regressions;
 mod script;
+mod script_judging;
 mod sim;
 mod spec;
 mod stack;

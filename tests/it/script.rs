@@ -166,7 +166,7 @@ fn a_wrong_expectation_in_any_field_fails_and_says_which() {
             "the call still blocks",
         ),
         ("a call that returns too soon", "+0...0.2 read", "+0...0.3 read", "returned at another time"),
-        ("a call that blocks unannounced", "+0...0.2 read", "+0 read", "the call blocks"),
+        ("a call that blocks unannounced", "+0...0.2 read", "+0 read", "read returned something else"),
         ("an assertion", "== TCP_CLOSE_WAIT", "== TCP_ESTABLISHED", "the assertion does not hold"),
     ];
     for (name, from, to, what) in table {
