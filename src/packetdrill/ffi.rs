@@ -452,6 +452,8 @@ unsafe fn explain(msg: &mut msghdr, notice: &Notice, v6: bool) -> Result<i64, Er
 }
 
 const TCP_CM_INQ: c_int = 36;
+const TCP_ULP: c_int = 31;
+const TCP_FASTOPEN_KEY: c_int = 33;
 
 unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: see above.
@@ -557,9 +559,8 @@ unsafe extern "C" fn getsockopt(
                 [c_int::from(on).to_ne_bytes(), (seconds as c_int).to_ne_bytes()].concat()
             }
             // The names of algorithms fill sixteen bytes.
-            Value::Text(text) => {
-                let mut data = text.into_bytes();
-                data.resize(16, 0);
+            Value::Bytes(mut data) => {
+                data.resize(data.len().max(16), 0);
                 data
             }
         };
@@ -590,10 +591,8 @@ unsafe extern "C" fn setsockopt(
             data.get(at..at + 4).and_then(|b| b.try_into().ok()).map(|b| i64::from(c_int::from_ne_bytes(b)))
         };
         let value = match (level, name) {
-            (libc::SOL_TCP, libc::TCP_CONGESTION) => {
-                let end = data.iter().position(|b| *b == 0).unwrap_or(data.len());
-                Value::Text(String::from_utf8_lossy(&data[..end]).into_owned())
-            }
+            (libc::SOL_TCP, libc::TCP_CONGESTION | libc::TCP_MD5SIG | TCP_ULP | TCP_FASTOPEN_KEY)
+            | (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => Value::Bytes(data.to_vec()),
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
                 Value::Linger { on: int(0).ok_or(EINVAL)? != 0, seconds: int(4).ok_or(EINVAL)? }
             }

@@ -204,8 +204,8 @@ pub enum Expr {
     Int(i64),
     /// A symbolic constant.
     Word(String),
-    /// A string; `"abc"...` too.
-    Str(String),
+    /// A string, its escapes replaced; `"abc"...` too.
+    Str(Vec<u8>),
     /// `A | B`.
     Or(Box<Expr>, Box<Expr>),
     /// `[…]`.

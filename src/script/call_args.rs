@@ -60,6 +60,23 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// Whether an argument that is a buffer is NULL, or `...`.
+    pub fn is_null(&self, n: usize) -> Result<bool, Trouble> {
+        match self.expr(n)? {
+            Expr::Ellipsis | Expr::Str(_) => Ok(false),
+            expr if number(expr, self.line) == Ok(0) => Ok(true),
+            _ => Err(Trouble::syntax(
+                self.line,
+                format!("argument {} of {} is neither `...` nor NULL", n + 1, self.call.name),
+            )),
+        }
+    }
+
+    /// Whether an address is AF_UNSPEC alone: nobody.
+    pub fn is_nobody(&self, n: usize) -> Result<bool, Trouble> {
+        Ok(matches!(self.expr(n)?, expr @ (Expr::Word(_) | Expr::Int(_)) if number(expr, self.line)? == 0))
+    }
+
     /// An address: `...` is the default, else a `sockaddr`.
     pub fn address(&self, n: usize, default: SocketAddr) -> Result<SocketAddr, Trouble> {
         let fields = match self.expr(n)? {
@@ -78,7 +95,7 @@ impl<'a> Args<'a> {
                 }
                 ("sin_addr" | "sin6_addr", Expr::Apply(f, arg)) if f == "inet_addr" || f == "inet6_addr" => {
                     if let Expr::Str(text) = arg.as_ref() {
-                        ip = text.parse::<IpAddr>().ok();
+                        ip = String::from_utf8_lossy(text).parse::<IpAddr>().ok();
                     }
                 }
                 _ => return Err(bad()),
@@ -137,7 +154,7 @@ pub fn text(expr: &Expr) -> String {
         Expr::Ellipsis => "...".to_string(),
         Expr::Int(n) => n.to_string(),
         Expr::Word(word) => word.clone(),
-        Expr::Str(s) => format!("\"{s}\""),
+        Expr::Str(s) => format!("\"{}\"", s.escape_ascii()),
         Expr::Or(a, b) => format!("{}|{}", text(a), text(b)),
         Expr::List(list) => format!("[{}]", join(list)),
         Expr::Braces(list) => format!("{{{}}}", join(list)),

@@ -8,6 +8,8 @@ use super::settings::IpVersion;
 use super::sockets::{Data, Made, Step};
 use super::sockopts::{self, Value};
 
+const MSG_TRUNC: i64 = 0x20;
+
 /// The calls there are.
 pub const NAMES: &[&str] = &[
     "socket",
@@ -69,6 +71,9 @@ impl Kernel<'_> {
             }
             "connect" => {
                 args.count(3)?;
+                if args.is_nobody(1)? {
+                    return self.disconnect(fd()?, line);
+                }
                 let remote = args.address(1, self.settings.remote)?;
                 self.connect(fd()?, remote, progress)
             }
@@ -76,6 +81,9 @@ impl Kernel<'_> {
                 args.count(3)?;
                 if let Some(step) = self.read_other(fd()?, args.len(2)?) {
                     return Ok(step);
+                }
+                if args.is_null(1)? && self.would_fault(fd()?, false) {
+                    return Ok(Step::Errno("EFAULT"));
                 }
                 self.read(fd()?, args.len(2)?, progress, line)
             }
@@ -85,10 +93,16 @@ impl Kernel<'_> {
             }
             "recv" => {
                 args.count(4)?;
+                if args.is_null(1)? && args.int(3)? & MSG_TRUNC == 0 && self.would_fault(fd()?, false) {
+                    return Ok(Step::Errno("EFAULT"));
+                }
                 self.receive(fd()?, args.len(2)?, args.int(3)?, progress, line)
             }
             "recvfrom" => {
                 args.count(6)?;
+                if args.is_null(1)? && args.int(3)? & MSG_TRUNC == 0 && self.would_fault(fd()?, false) {
+                    return Ok(Step::Errno("EFAULT"));
+                }
                 self.receive(fd()?, args.len(2)?, args.int(3)?, progress, line)
             }
             "recvmsg" => self.recvmsg_line(args, progress),
@@ -96,6 +110,9 @@ impl Kernel<'_> {
                 args.count(3)?;
                 if let Some(step) = self.write_other(fd()?, args.len(2)?) {
                     return Ok(step);
+                }
+                if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
+                    return Ok(Step::Errno("EFAULT"));
                 }
                 self.send(fd()?, Data::Pattern(args.len(2)?), 0, progress, line)
             }
@@ -105,10 +122,16 @@ impl Kernel<'_> {
             }
             "send" => {
                 args.count(4)?;
+                if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
+                    return Ok(Step::Errno("EFAULT"));
+                }
                 self.send(fd()?, Data::Pattern(args.len(2)?), args.int(3)?, progress, line)
             }
             "sendto" => {
                 args.count(6)?;
+                if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
+                    return Ok(Step::Errno("EFAULT"));
+                }
                 self.send(fd()?, Data::Pattern(args.len(2)?), args.int(3)?, progress, line)
             }
             "sendmsg" => self.sendmsg_line(args, progress),
@@ -141,6 +164,12 @@ impl Kernel<'_> {
         }
     }
 
+    /// Whether a buffer at NULL is touched: to write when the connection takes bytes, to read when there are any.
+    fn would_fault(&self, fd: i64, write: bool) -> bool {
+        let live = self.sockets.conn(fd).and_then(|conn| self.stack.conn(conn.id));
+        live.is_some_and(|live| if write { live.writable() > 0 } else { live.readable() > 0 })
+    }
+
     fn socket_line(&mut self, args: &Args) -> Result<Step, Trouble> {
         args.count(3)?;
         let kind = args.int(1)?;
@@ -171,6 +200,11 @@ impl Kernel<'_> {
     }
 
     fn ioctl_line(&mut self, args: &Args) -> Result<Step, Trouble> {
+        // Without a third argument there is nowhere to write to.
+        if args.call.args.len() == 2 {
+            let known = self.sockets.table.contains_key(&args.int(0)?);
+            return Ok(Step::Errno(if known { "EFAULT" } else { "EBADF" }));
+        }
         args.count(3)?;
         let wanted = args.boxed(2)?.map(|e| number(e, args.line)).transpose()?;
         let seen = self
@@ -203,7 +237,16 @@ impl Kernel<'_> {
     fn setsockopt_line(&mut self, args: &Args) -> Result<Step, Trouble> {
         let (line, fd, option) = (args.line, args.int(0)?, self.option_of(args)?);
         let value = args.boxed(3)?.ok_or_else(|| Trouble::syntax(line, "setsockopt needs a value"))?;
-        let value = option_value(value, line)?;
+        let mut value = option_value(value, line)?;
+        let len = args.int(4)?;
+        // Those of IP take a byte, too.
+        let least = if matches!(option.0, 0 | 41) { 1 } else { 4 };
+        match &mut value {
+            Value::Int(_) if len < least => return Ok(Step::Errno("EINVAL")),
+            Value::Bytes(bytes) if len < 1 && !bytes.is_empty() => return Ok(Step::Errno("EINVAL")),
+            Value::Bytes(bytes) => bytes.truncate(len.max(0) as usize),
+            _ => {}
+        }
         self.sockets
             .set_option(self.stack, self.now, fd, option, &value)
             .map_err(|what| Trouble::unsupported(line, what))
@@ -230,7 +273,10 @@ impl Kernel<'_> {
         let Some(wanted) = wanted else { return Ok(Step::Done(0)) };
         // Text is compared as far as the script asks for it.
         let same = match (&seen, option_value(wanted, line)?) {
-            (Value::Text(seen), Value::Text(wanted)) => seen.starts_with(wanted.trim_end_matches("\\0")),
+            (Value::Bytes(seen), Value::Bytes(wanted)) => {
+                let end = wanted.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+                seen.starts_with(&wanted[..end])
+            }
             (Value::Int(seen), Value::Int(wanted)) => *seen as i32 == wanted as i32,
             (seen, wanted) => *seen == wanted,
         };
@@ -239,7 +285,7 @@ impl Kernel<'_> {
         }
         let seen = match seen {
             Value::Int(n) => format!("[{n}]"),
-            Value::Text(text) => format!("\"{text}\""),
+            Value::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
             Value::Linger { on, seconds } => format!("{{onoff={}, linger={seconds}}}", i64::from(on)),
         };
         Err(Trouble::failed(line, "the option has another value", args.name(3), seen))
@@ -248,7 +294,7 @@ impl Kernel<'_> {
 
 fn option_value(expr: &Expr, line: u32) -> Result<Value, Trouble> {
     Ok(match expr {
-        Expr::Str(text) => Value::Text(text.clone()),
+        Expr::Str(text) => Value::Bytes(text.clone()),
         Expr::Braces(fields) => Value::Linger {
             on: field(fields, "onoff", line)?.unwrap_or(0) != 0,
             seconds: field(fields, "linger", line)?.unwrap_or(0),

@@ -41,6 +41,7 @@ impl Kernel<'_> {
         let Expr::Str(name) = args.expr(0)? else {
             return Err(Trouble::syntax(args.line, "open needs a file's name"));
         };
+        let name = &String::from_utf8_lossy(name).into_owned();
         if args.int(1)? & 3 != 0 {
             return Err(Trouble::unsupported(args.line, "files that are opened for writing"));
         }

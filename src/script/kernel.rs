@@ -135,6 +135,7 @@ impl Kernel<'_> {
                 };
                 let (local, remote) = self.stack.addrs_of(id).unwrap_or((self.settings.local, remote));
                 socket.kind = SocketKind::Conn(Connection::new(id, local, remote, false));
+                socket.lost = None;
                 self.sockets.under_test = Some(fd);
                 progress.begun = true;
                 return Ok(if nonblock { Step::Errno("EINPROGRESS") } else { Step::Block(None) });
@@ -156,6 +157,36 @@ impl Kernel<'_> {
             }
             _ => Ok(Step::Errno("EISCONN")),
         }
+    }
+
+    /// `connect` to AF_UNSPEC: the socket is as new again, whatever it was connected to.
+    pub fn disconnect(&mut self, fd: i64, line: u32) -> Result<Step, Trouble> {
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
+        let fresh = SocketKind::Fresh { bound: None };
+        match std::mem::replace(&mut socket.kind, fresh) {
+            SocketKind::Conn(conn) => {
+                use State::{CloseWait, Established, FinWait1, FinWait2, SynReceived, SynSent};
+                let state = self.stack.conn(conn.id).map(|live| live.state());
+                let open = matches!(
+                    state,
+                    Some(SynSent | SynReceived | Established | FinWait1 | FinWait2 | CloseWait)
+                );
+                socket.lost = open.then_some("ECONNRESET");
+                self.stack.stream(self.now, conn.id).abort();
+                self.stack.release(self.now, conn.id);
+            }
+            SocketKind::Listening { id, waiting, addr, .. } => {
+                socket.kind = SocketKind::Fresh { bound: Some(addr) };
+                self.stop_listening(id, waiting);
+            }
+            other => {
+                let socket_at_all = matches!(other, SocketKind::Fresh { .. });
+                socket.kind = other;
+                return Ok(if socket_at_all { Step::Done(0) } else { Step::Errno("ENOTSOCK") });
+            }
+        }
+        self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
+        Ok(Step::Done(0))
     }
 
     /// Whether a call on this descriptor may wait.
@@ -229,7 +260,7 @@ impl Kernel<'_> {
         line: u32,
     ) -> Result<Step, Trouble> {
         let len = data.len();
-        for (flag, name) in [(MSG_OOB, "MSG_OOB"), (MSG_EOR, "MSG_EOR"), (MSG_FASTOPEN, "MSG_FASTOPEN")] {
+        for (flag, name) in [(MSG_OOB, "MSG_OOB"), (MSG_FASTOPEN, "MSG_FASTOPEN")] {
             if flags & flag != 0 {
                 return Err(Trouble::unsupported(line, format!("the send flag {name}")));
             }
@@ -269,6 +300,13 @@ impl Kernel<'_> {
                 }
             }
         };
+        // Only what ends a message ends a record.
+        if flags & MSG_EOR != 0
+            && progress.done == len
+            && let Some(conn) = self.sockets.conn(fd)
+        {
+            self.stack.end_record(self.now, conn.id);
+        }
         if matches!(step, Step::Done(n) if n > 0) {
             self.sockets.wrote(fd, sent, flags & MSG_ZEROCOPY != 0, progress.record);
         }
@@ -368,6 +406,8 @@ impl Kernel<'_> {
                 socket.nonblock = value & NONBLOCK != 0;
                 Ok(Step::Done(0))
             }
+            // F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG: nobody is ever signalled.
+            8..=11 => Ok(Step::Done(0)),
             other => Err(format!("fcntl {other}")),
         }
     }

@@ -94,9 +94,12 @@ impl Parser {
                 Ok(Expr::Int(n))
             }
             Some(Token::Str(_)) => {
-                let mut text = String::new();
+                let mut text = Vec::new();
                 while let Some(Token::Str(part)) = self.peek() {
-                    text.push_str(part);
+                    let Some(part) = unescape(part) else {
+                        return Err(Trouble::syntax(self.line(), "an escape in the string is not known"));
+                    };
+                    text.extend(part);
                     self.next();
                 }
                 if self.peek() == Some(&Token::Ellipsis) {
@@ -136,4 +139,30 @@ impl Parser {
             None => Expr::Word(name),
         })
     }
+}
+
+/// The bytes of a string with C's escapes.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'\\' => match bytes.next()? {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'f' => 12,
+                b'v' => 11,
+                b'0' => 0,
+                b'x' => {
+                    let digit = |b: Option<u8>| char::from(b?).to_digit(16);
+                    (digit(bytes.next())? << 4 | digit(bytes.next())?) as u8
+                }
+                same @ (b'\\' | b'"') => same,
+                _ => return None,
+            },
+            byte => byte,
+        });
+    }
+    Some(out)
 }

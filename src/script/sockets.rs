@@ -68,6 +68,8 @@ pub struct Socket {
     pub inq: bool,
     /// TCP_NOTSENT_LOWAT, in bytes.
     pub notsent_lowat: Option<u32>,
+    /// What became of the connection that `connect` to nobody ended: told once.
+    pub lost: Option<&'static str>,
     /// Options without effect here, by level and name: what was set can be read again.
     pub others: BTreeMap<(i64, i64), i64>,
 }
@@ -224,6 +226,7 @@ impl Sockets {
             rcv_lowat: 1,
             inq: false,
             notsent_lowat: None,
+            lost: None,
             others,
         };
         self.table.insert(fd, socket);
@@ -423,8 +426,8 @@ impl Sockets {
     pub fn read(&mut self, stack: &mut Stack, now: Instant, fd: i64, len: usize, peek: bool) -> Read {
         let Some(socket) = self.table.get_mut(&fd) else { return Read::Error("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
-            let socket = !matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
-            return Read::Error(if socket { "ENOTCONN" } else { "EINVAL" });
+            let no_socket = matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
+            return Read::Error(if no_socket { "EINVAL" } else { socket.lost.take().unwrap_or("ENOTCONN") });
         };
         let there = stack.conn(conn.id).map_or(0, |c| c.readable());
         let mut buf = vec![0; len.min(there.max(1))];
@@ -459,8 +462,8 @@ impl Sockets {
     ) -> Result<usize, &'static str> {
         let Some(socket) = self.table.get_mut(&fd) else { return Err("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
-            let socket = !matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
-            return Err(if socket { "EPIPE" } else { "EINVAL" });
+            let no_socket = matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
+            return Err(if no_socket { "EINVAL" } else { socket.lost.take().unwrap_or("EPIPE") });
         };
         if conn.shut_write {
             return Err("EPIPE");
@@ -567,6 +570,8 @@ fn with_opts(base: &tcp::Config, opts: &Opts) -> tcp::Config {
         congestion: opts.congestion,
         ack_delay: opts.ack_delay,
         mss: opts.mss,
+        window_clamp: opts.window_clamp,
+        max_pacing_rate: opts.max_pacing_rate,
         keepalive: opts.keepalive,
         keepalive_idle: opts.keepalive_idle,
         keepalive_interval: opts.keepalive_interval,

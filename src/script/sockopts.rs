@@ -33,6 +33,8 @@ enum Name {
     SynCnt,
     Linger2,
     DeferAccept,
+    WindowClamp,
+    MaxPacingRate,
     QuickAck,
     Congestion,
     UserTimeout,
@@ -49,6 +51,10 @@ enum Name {
     Mtu,
     /// Accepted and without any effect on what is sent here, beginning with this value.
     Inert(i64),
+    /// SO_BINDTODEVICE.
+    Device,
+    /// Refused with this errno.
+    Gone(&'static str),
     /// Only these values, the first being the default, have no effect on what is sent here.
     OneOf(&'static [i64]),
 }
@@ -58,8 +64,8 @@ enum Name {
 pub enum Value {
     /// An `int`.
     Int(i64),
-    /// Text, without a zero behind it.
-    Text(String),
+    /// Bytes; a text without the zero behind it.
+    Bytes(Vec<u8>),
     /// `struct linger`.
     Linger {
         /// Whether it lingers at all.
@@ -87,7 +93,8 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (1, 1 | 6 | 11 | 12 | 29 | 36 | 46 | 60) => Name::Inert(0),
         // SO_RCVLOWAT, SO_MAX_PACING_RATE, SO_TIMESTAMPING, SO_DONTROUTE
         (1, 18) => Name::RcvLowat,
-        (1, 47) => Name::OneOf(&[-1, 0xffff_ffff]),
+        (1, 25) => Name::Device,
+        (1, 47) => Name::MaxPacingRate,
         (1, 37) => Name::Stamping,
         (1, 5) => Name::OneOf(&[0]),
         // SO_PROTOCOL
@@ -101,6 +108,7 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (6, 7) => Name::SynCnt,
         (6, 8) => Name::Linger2,
         (6, 9) => Name::DeferAccept,
+        (6, 10) => Name::WindowClamp,
         (6, 12) => Name::QuickAck,
         (6, 13) => Name::Congestion,
         (6, 18) => Name::UserTimeout,
@@ -122,6 +130,9 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (0, 14) | (41, 24) => Name::Mtu,
         // What comes as control messages of datagrams only, and what is for other hosts' credentials, processors and queues.
         (1, 10 | 14 | 16 | 49 | 57 | 74) | (0, 8 | 12 | 13) | (41, 49 | 51 | 66) => Name::Inert(0),
+        // TCP_COOKIE_TRANSACTIONS, TCP_TIMESTAMP (outside of TCP_REPAIR), IPV6_HOPLIMIT: nothing that can be set.
+        (6, 15) | (41, 52) => Name::Gone("ENOPROTOOPT"),
+        (6, 24) => Name::Gone("EPERM"),
         // TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_TX_DELAY
         (6, 23 | 30 | 37) => Name::OneOf(&[0]),
         _ => return None,
@@ -174,15 +185,22 @@ impl Sockets {
         }
         let name =
             name(level, option).ok_or_else(|| format!("the socket option {option} of level {level}"))?;
+        if let Name::Gone(errno) = name {
+            return Ok(Step::Errno(errno));
+        }
         let value = match (name, value) {
-            (Name::Congestion, Value::Text(algorithm)) => {
-                socket.opts.congestion = match algorithm.as_str() {
-                    "cubic" => Congestion::Cubic,
-                    "reno" => Congestion::NewReno,
-                    other if OF_LINUX.contains(&other) => {
-                        return Err(format!("the congestion control {other}"));
-                    }
-                    _ => return Ok(Step::Errno("ENOENT")),
+            // There is one device.
+            (Name::Device, Value::Bytes(_)) => return Ok(Step::Done(0)),
+            (Name::Congestion, Value::Bytes(algorithm)) => {
+                // A zero ends the name, and so does the sixteenth byte.
+                let name: Vec<u8> = algorithm.iter().copied().take(15).take_while(|b| *b != 0).collect();
+                socket.opts.congestion = match name.as_slice() {
+                    b"cubic" => Congestion::Cubic,
+                    b"reno" => Congestion::NewReno,
+                    other => match OF_LINUX.iter().find(|known| known.as_bytes() == other) {
+                        Some(known) => return Err(format!("the congestion control {known}")),
+                        None => return Ok(Step::Errno("ENOENT")),
+                    },
                 };
                 return self.changed(stack, now, fd);
             }
@@ -191,7 +209,8 @@ impl Sockets {
                 socket.opts.linger = on.then_some(time);
                 return self.changed(stack, now, fd);
             }
-            (Name::Congestion | Name::Linger, _) | (_, Value::Text(_) | Value::Linger { .. }) => {
+            (Name::Congestion | Name::Linger | Name::Device, _)
+            | (_, Value::Bytes(_) | Value::Linger { .. }) => {
                 return Ok(Step::Errno("EINVAL"));
             }
             (_, Value::Int(value)) => *value,
@@ -276,6 +295,17 @@ impl Sockets {
                 _ => return Err("TCP_LINGER2 below 0".to_string()),
             },
             Name::DeferAccept => socket.defer_accept = value.max(0),
+            Name::WindowClamp => match (value, &socket.kind) {
+                (0, SocketKind::Fresh { .. }) => opts.window_clamp = None,
+                (0, _) => return Ok(Step::Errno("EINVAL")),
+                // Of a negative number Linux makes the greatest.
+                _ => opts.window_clamp = Some(u32::try_from(value).unwrap_or(u32::MAX).max(1152)),
+            },
+            Name::MaxPacingRate => {
+                // All ones are no limit.
+                let rate = value as u32;
+                opts.max_pacing_rate = (rate != u32::MAX).then_some(rate.into());
+            }
             Name::QuickAck => match &socket.kind {
                 SocketKind::Conn(conn) => stack.set_quickack(now, conn.id, on),
                 _ => return Err("TCP_QUICKACK before the connection is there".to_string()),
@@ -295,7 +325,9 @@ impl Sockets {
                 0..=255 => opts.dscp = (value >> 2) as u8,
                 _ => return Ok(Step::Errno("EINVAL")),
             },
-            Name::Congestion | Name::Linger | Name::Stamping => unreachable!("handled above"),
+            Name::Congestion | Name::Linger | Name::Stamping | Name::Gone(_) | Name::Device => {
+                unreachable!("handled above")
+            }
         }
         self.changed(stack, now, fd)
     }
@@ -344,7 +376,7 @@ impl Sockets {
                     Some(error) => conn.fail(error).map_or(0, |_| errnos::number(errno(error)).unwrap_or(0)),
                     None => 0,
                 },
-                _ => 0,
+                _ => socket.lost.take().and_then(errnos::number).unwrap_or(0),
             },
             Name::SndBuf { .. } => i64::from(buffers.1),
             Name::RcvBuf { .. } => i64::from(buffers.0),
@@ -358,6 +390,8 @@ impl Sockets {
             Name::SynCnt => i64::from(self.base.syn_retries),
             Name::Linger2 => whole(self.base.fin_timeout),
             Name::DeferAccept => socket.defer_accept,
+            Name::WindowClamp => opts.window_clamp.map_or(0, i64::from),
+            Name::MaxPacingRate => opts.max_pacing_rate.map_or(-1, |rate| rate as i64),
             Name::UserTimeout => opts.user_timeout.map_or(0, |d| d.as_millis() as i64),
             Name::Ttl => i64::from(opts.ttl),
             Name::TrafficClass => i64::from(opts.dscp) << 2,
@@ -366,7 +400,10 @@ impl Sockets {
             Name::NotsentLowat => socket.notsent_lowat.map_or(0, i64::from),
             Name::RcvLowat => socket.rcv_lowat as i64,
             Name::Mtu => match &socket.kind {
-                SocketKind::Conn(_) => return Err("reading IP_MTU".to_string()),
+                SocketKind::Conn(conn) => match stack.conn(conn.id) {
+                    Some(live) => live.path_mtu().into(),
+                    None => return Ok(Err("ENOTCONN")),
+                },
                 _ => return Ok(Err("ENOTCONN")),
             },
             Name::Stamping => socket.others.get(&(level, option)).copied().unwrap_or(0),
@@ -377,14 +414,16 @@ impl Sockets {
                 return Ok(Ok(Value::Linger { on, seconds }));
             }
             Name::Congestion => match opts.congestion {
-                Congestion::Cubic => return Ok(Ok(Value::Text("cubic".to_string()))),
-                Congestion::NewReno => return Ok(Ok(Value::Text("reno".to_string()))),
+                Congestion::Cubic => return Ok(Ok(Value::Bytes(b"cubic".to_vec()))),
+                Congestion::NewReno => return Ok(Ok(Value::Bytes(b"reno".to_vec()))),
                 _ => return Err("the name of this congestion control".to_string()),
             },
             Name::MaxSeg => match &socket.kind {
-                SocketKind::Conn(_) => return Err("reading TCP_MAXSEG of a connection".to_string()),
+                SocketKind::Conn(conn) => stack.conn(conn.id).map_or(536, |live| live.mss().into()),
                 _ => opts.mss.map_or(536, i64::from),
             },
+            Name::Gone(errno) => return Ok(Err(errno)),
+            Name::Device => return Ok(Ok(Value::Bytes(Vec::new()))),
             Name::QuickAck => return Err("reading TCP_QUICKACK".to_string()),
         };
         Ok(Ok(Value::Int(value)))

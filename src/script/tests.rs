@@ -134,7 +134,7 @@ fn sysctls_become_knobs() {
             "sysctl -q net.ipv4.tcp_wmem=\"4096 $((16*1024)) $((2 * 1024 * 1024))\"",
             vec![Knob("tcp.send_buffer", "2097152".into()), Knob("tcp.send_buffer_initial", "16384".into())],
         ),
-        ("nstat -n; sleep 1; ip tcp_metrics flush all; tc qdisc add dev tun0 root pfifo", vec![]),
+        ("nstat -n; ip tcp_metrics flush all; tc qdisc add dev tun0 root pfifo", vec![]),
         ("/tmp/sysctl_restore_${PPID}.sh", vec![]),
         ("# nothing\n:\nsysctl -q net.ipv4.tcp_fack=0", vec![]),
     ] {

@@ -256,6 +256,12 @@ impl Stack {
         });
     }
 
+    /// `MSG_EOR`: see [`Conn::end_record`].
+    pub fn end_record(&mut self, now: Instant, id: ConnId) {
+        let Some(index) = self.index_of(id) else { return };
+        self.with_conn(now, index, |conn, _| conn.end_record());
+    }
+
     /// `TCP_QUICKACK`: see [`Conn::set_quickack`].
     pub fn set_quickack(&mut self, now: Instant, id: ConnId, on: bool) {
         let Some(index) = self.index_of(id) else { return };

@@ -119,6 +119,8 @@ pub enum DataWhy {
     OnlySmall,
     /// It is more than half of the largest window that the peer ever offered (RFC 9293 §3.8.6.2.1).
     HalfWindow,
+    /// It ends a record, and nothing joins it (`MSG_EOR`).
+    Record,
     /// It is the last before a FIN.
     Last,
     /// The sender-side silly-window timer expired (RFC 9293 §3.8.6.2.1).

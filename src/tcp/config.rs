@@ -164,6 +164,10 @@ pub struct Config {
     pub window_scale: WindowScale,
     /// The largest MSS to announce and to send, in bytes; `None` follows the MTU.
     pub mss: Option<u16>,
+    /// No window beyond so many bytes is offered; 1,152 at the least.
+    pub window_clamp: Option<u32>,
+    /// Spread what is sent over time, at no more than so many bytes per second.
+    pub max_pacing_rate: Option<u64>,
     /// Whether the path's MTU is searched with probes (RFC 4821).
     pub mtu_probing: MtuProbing,
     /// The MSS that a search begins with, bytes (RFC 4821 §7.2).
@@ -284,6 +288,8 @@ impl Config {
             timestamps: true,
             window_scale: WindowScale::Auto,
             mss: None,
+            window_clamp: None,
+            max_pacing_rate: None,
             mtu_probing: MtuProbing::Off,
             mtu_base_mss: 1024,
             mtu_probe_floor: 48,

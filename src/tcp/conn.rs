@@ -62,6 +62,10 @@ pub struct Opts {
     pub ack_delay: Duration,
     /// The largest MSS to announce and to send, in bytes (`TCP_MAXSEG`).
     pub mss: Option<u16>,
+    /// No window beyond so many bytes is offered (`TCP_WINDOW_CLAMP`); as on Linux no less than 1,152.
+    pub window_clamp: Option<u32>,
+    /// Spread what is sent, at no more than so many bytes per second (`SO_MAX_PACING_RATE`).
+    pub max_pacing_rate: Option<u64>,
     /// `SO_KEEPALIVE`.
     pub keepalive: bool,
     /// Idle time before the first keep-alive probe (`TCP_KEEPIDLE`; RFC 9293 §3.8.4, MUST-27).
@@ -98,6 +102,8 @@ impl Opts {
             congestion: cfg.congestion,
             ack_delay: cfg.ack_delay,
             mss: cfg.mss,
+            window_clamp: cfg.window_clamp,
+            max_pacing_rate: cfg.max_pacing_rate,
             keepalive: cfg.keepalive,
             keepalive_idle: cfg.keepalive_idle,
             keepalive_interval: cfg.keepalive_interval,

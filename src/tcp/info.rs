@@ -99,7 +99,7 @@ info! {
     /// What pacing would send, bytes per second: twice the window per round trip in slow start, 1.2 times after it.
     /// All ones before the first round-trip time.
     pacing_rate: u64,
-    /// All ones: nothing sets a limit.
+    /// The limit that `SO_MAX_PACING_RATE` sets; all ones if it does not.
     max_pacing_rate: u64,
     /// Bytes of ours that the peer has acknowledged; SYN (when this side opened) and FIN count as one each.
     bytes_acked: u64,
@@ -214,6 +214,7 @@ impl Conn {
             None => u64::MAX,
             Some(srtt) => pacing::rate(cwnd.max(unacked).saturating_mul(mss), ssthresh, srtt),
         };
+        let pacing_rate = pacing_rate.min(self.opts.max_pacing_rate.unwrap_or(u64::MAX));
         let [busy_time, rwnd_limited, sndbuf_limited] = counters.busy_times(now);
         let min_rtt = self.rack.min_rtt();
         Info {
@@ -251,7 +252,7 @@ impl Conn {
             rcv_space,
             total_retrans: rare.total_retrans,
             pacing_rate,
-            max_pacing_rate: u64::MAX,
+            max_pacing_rate: self.opts.max_pacing_rate.unwrap_or(u64::MAX),
             bytes_acked: counters.bytes_acked,
             bytes_received: counters.bytes_received,
             segs_out: counters.segs_out,

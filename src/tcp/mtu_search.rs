@@ -110,6 +110,7 @@ impl Conn {
             || !self.sack
             || self.board.sacked() > 0
             || self.is_repairing()
+            || self.snd.record_end(self.snd.nxt).is_some()
             || self.cc.cwnd() < LEAST_WINDOW * mss
         {
             return None;

@@ -179,7 +179,7 @@ impl Conn {
     fn decide_again(&self, cx: &Cx, options: &Options) -> Option<Plan> {
         let lost = self.board.first_lost()?;
         let full = self.full_payload(options);
-        let end = self.board.repeatable(full, self.snd.data_end())?;
+        let end = self.board.repeatable(full, self.snd.data_end(), self.snd.record_end(lost.start))?;
         let len = end.since(lost.start);
         let paced = self.paced(cx).is_ok();
         let allowed = self.intents.resend || (paced && self.pipe() + len <= self.send_limit());
@@ -226,6 +226,9 @@ impl Conn {
                 Decision::Send(Plan { kind, cause: Cause::Fin { piggyback } })
             };
         }
+        // A record is sent as if nothing were behind it, but waits for nothing if something is.
+        let end = self.snd.record_end(self.snd.nxt).unwrap_or(self.snd.data_end());
+        let (behind, unsent) = (end.lt(self.snd.data_end()), end.since(self.snd.nxt));
         if let Some((len, mtu)) = self.mtu_probe(cx, options.encoded_len()) {
             let kind = Kind::New { len, fin: false, small: false, burst: 0 };
             return Decision::Send(Plan { kind, cause: Cause::MtuProbe { mtu } });
@@ -257,8 +260,11 @@ impl Conn {
         let tail = len % full;
         let mut why = DataWhy::Full;
         if tail > 0 {
-            let verdict =
-                if len == unsent { self.may_send_small(len > full) } else { Ok(DataWhy::HalfWindow) };
+            let verdict = match len == unsent {
+                true if behind => Ok(DataWhy::Record),
+                true => self.may_send_small(len > full),
+                false => Ok(DataWhy::HalfWindow),
+            };
             match verdict {
                 Ok(reason) if len < full => why = reason,
                 Ok(_) if len == unsent => {}
@@ -272,7 +278,7 @@ impl Conn {
         if len > most {
             (len, why) = (most - most % full, DataWhy::Full);
         }
-        let fin = fin && len == unsent && len < usable;
+        let fin = fin && len == unsent && len < usable && !behind;
         let small = !len.is_multiple_of(full) && len == unsent;
         let cause = match self.held_since {
             _ if self.intents.probe => Cause::TailLossProbe,
@@ -378,7 +384,8 @@ impl Conn {
                 }
                 let burst_ends = self.burst.left(seg.seq) == Some(len);
                 // RFC 9293 §3.9.1.2 (MUST-61): the last buffered byte is pushed, and is when it is sent again.
-                let last = len > 0 && (seg.seq + len) == self.snd.data_end();
+                let stop = self.snd.record_end(seg.seq).unwrap_or(self.snd.data_end());
+                let last = len > 0 && (seg.seq + len) == stop;
                 // What is forced into a small window is pushed, too, as Linux does.
                 if last || burst_ends || self.intents.override_hold {
                     seg.flags |= Flags::PSH;
@@ -558,7 +565,7 @@ impl Conn {
 /// What set held data free, seen from why it may go now.
 fn release(why: DataWhy) -> Release {
     match why {
-        DataWhy::Full | DataWhy::HalfWindow => Release::Filled,
+        DataWhy::Full | DataWhy::HalfWindow | DataWhy::Record => Release::Filled,
         DataWhy::Idle | DataWhy::OnlySmall => Release::Ack,
         DataWhy::NoDelay => Release::Option,
         DataWhy::Last => Release::Close,

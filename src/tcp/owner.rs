@@ -66,6 +66,14 @@ impl Conn {
         Ok(n)
     }
 
+    /// No segment holds both what was written so far and what is written later (`MSG_EOR`). So many records fit into the
+    /// buffer that 1,024 are unacknowledged.
+    pub fn end_record(&mut self) {
+        if self.snd.fin == Fin::Open && self.snd.queued() > 0 {
+            self.snd.end_record();
+        }
+    }
+
     /// Room for written bytes: without memory no more than what is held has, or the least that an empty buffer takes.
     fn room(&self) -> usize {
         let held = self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued();
@@ -185,7 +193,10 @@ impl Conn {
         // and TCP_NODELAY do.
         if (self.opts.cork && !opts.cork) || (self.opts.nagle != opts.nagle && opts.nagle == Nagle::Off) {
             self.timers.clear(Timer::Cork);
+            // TCP_NODELAY does so even to what a cork holds.
+            self.intents.override_hold |= opts.cork && self.snd.unsent() > 0;
         }
+        let clamp_changed = opts.window_clamp != self.opts.window_clamp;
         let algorithm_changed = opts.congestion != self.opts.congestion;
         self.opts = Arc::new(opts);
         if algorithm_changed {
@@ -193,6 +204,9 @@ impl Conn {
         }
         self.snd.fix(opts.send_buffer_initial, opts.send_buffer);
         self.rcv.buffer.fix(&opts);
+        if clamp_changed && let Some(most) = opts.window_clamp {
+            self.rcv.buffer.limit_to(most, self.rcv.window());
+        }
         if keepalive_changed {
             self.keepalives = 0;
             self.arm_keepalive(self.last_received.max(cx.now - opts.keepalive_idle));

@@ -68,7 +68,13 @@ impl Conn {
     /// Bytes per second, if what is sent is to be spread: what the algorithm says, or what follows from the window.
     fn pacing_rate(&self, cx: &Cx) -> Option<u64> {
         let own = || self.rtt.srtt().map(|srtt| rate(self.cc.cwnd(), self.cc.ssthresh(), srtt));
-        self.cc.pacing_rate().or_else(|| if cx.cfg.pacing { own() } else { None })
+        let most = self.opts.max_pacing_rate;
+        let spread = cx.cfg.pacing || most.is_some();
+        let wanted = self.cc.pacing_rate().or_else(|| if spread { own() } else { None });
+        match (wanted, most) {
+            (Some(wanted), Some(most)) => Some(wanted.min(most)),
+            (wanted, most) => wanted.or(most),
+        }
     }
 
     /// How many bytes may leave now; else when.

@@ -578,12 +578,13 @@ impl Scoreboard {
     }
 
     /// The end of what one segment with `full` bytes of data can repeat from the first lost record on: a part of it, or
-    /// all of it and of those lost behind it (RFC 9293 §3.8 calls it repacketization). `data_end` is where a FIN stands.
-    pub(super) fn repeatable(&self, full: u32, data_end: Seq) -> Option<Seq> {
+    /// all of it and of those lost behind it (RFC 9293 §3.8 calls it repacketization). `data_end` is where a FIN stands;
+    /// nothing joins across `until`.
+    pub(super) fn repeatable(&self, full: u32, data_end: Seq, until: Option<Seq>) -> Option<Seq> {
         let start = self.first_lost?;
         let i = self.records.partition_point(|r| r.start.lt(start));
         let most = start + full;
-        let fits = |end: Seq| end.min(data_end).le(most);
+        let fits = |end: Seq| end.min(data_end).le(most) && until.is_none_or(|until| end.le(until));
         // Like Linux: nothing joins a segment that is full, not even a FIN.
         let joins = |r: &Record| r.start == start || self.records[i].end.min(data_end).lt(most);
         let run = self.records.range(i..).take_while(|r| r.fate == Fate::Lost && fits(r.end) && joins(r));
@@ -803,7 +804,7 @@ mod tests {
                     4 => b.lose_head(len),
                     _ => {
                         if let Some(start) = b.first_lost().map(|r| r.start) {
-                            let end = b.repeatable(len, Seq(nxt)).unwrap();
+                            let end = b.repeatable(len, Seq(nxt), None).unwrap();
                             assert!(end.gt(start) && end.le(start + len));
                             b.resent(start, end, Instant::from_millis(u64::from(at)), Departure::default());
                         }

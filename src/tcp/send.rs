@@ -3,6 +3,7 @@
 use super::ring::Ring;
 use crate::segment::Segment;
 use crate::seq::Seq;
+use std::collections::VecDeque;
 
 /// How far the closing of this side has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +17,10 @@ pub(super) enum Fin {
     /// The peer has it.
     Acked,
 }
+
+/// Where records end, in order. Few connections have any.
+#[derive(Default)]
+struct Records(VecDeque<Seq>);
 
 /// The sending half of a connection.
 ///
@@ -40,6 +45,8 @@ pub(super) struct Send {
     pub(super) small_end: Seq,
     /// Offset 0 is SND.UNA (or the byte behind the SYN).
     ring: Ring,
+    /// Where records end, each behind its last byte, in order and above SND.UNA: no segment reaches across.
+    records: Option<Box<Records>>,
     /// The size of the buffer now; it grows with the congestion window up to `limit`.
     pub(super) buffer: u32,
     limit: u32,
@@ -52,6 +59,9 @@ fn footprint(mss: u32) -> u32 {
 
 /// The buffer holds so many segments at least, once the connection is there: two initial windows (RFC 6928).
 const LEAST_SEGMENTS: u32 = 10;
+
+/// So many records may be in the buffer: each costs more than its bytes.
+const MOST_RECORDS: usize = 1024;
 
 impl Send {
     pub(super) fn new(iss: Seq, initial: u32, limit: u32) -> Send {
@@ -68,6 +78,7 @@ impl Send {
             fin: Fin::Open,
             small_end: iss,
             ring: Ring::default(),
+            records: None,
             buffer: initial.min(limit),
             limit,
         }
@@ -112,7 +123,25 @@ impl Send {
     }
 
     pub(super) fn room(&self) -> usize {
+        if self.records.as_ref().is_some_and(|records| records.0.len() >= MOST_RECORDS) {
+            return 0;
+        }
         (self.buffer as usize).saturating_sub(self.ring.len())
+    }
+
+    /// What was written so far is a record of its own (`MSG_EOR`).
+    pub(super) fn end_record(&mut self) {
+        let end = self.data_end();
+        let records = &mut self.records.get_or_insert_default().0;
+        if records.back() != Some(&end) {
+            records.push_back(end);
+        }
+    }
+
+    /// Where the record ends that holds the byte `at`, if that is marked.
+    pub(super) fn record_end(&self, at: Seq) -> Option<Seq> {
+        let records = &self.records.as_ref()?.0;
+        records.get(records.partition_point(|end| end.le(at))).copied()
     }
 
     /// `setsockopt(SO_SNDBUF)`: with `initial` not below `limit` the buffer has this size, and no other any more.
@@ -154,6 +183,12 @@ impl Send {
         let fin = self.fin == Fin::Sent && ack == self.nxt;
         self.ring.consume((ack.since(self.base()) - u32::from(fin)) as usize);
         self.una = ack;
+        if let Some(records) = &mut self.records {
+            while records.0.pop_front_if(|end| end.le(ack)).is_some() {}
+            if records.0.is_empty() {
+                self.records = None;
+            }
+        }
         if fin {
             self.fin = Fin::Acked;
         }

@@ -66,7 +66,7 @@ impl Window {
             limit: opts.recv_buffer,
             tuned: tuned && buffer < opts.recv_buffer,
             ratio: 128,
-            clamp: u32::MAX,
+            clamp: opts.window_clamp.map_or(u32::MAX, |most| most.max(LEAST_BUFFER / 2)),
             threshold: 0,
             charge: 0,
             tail: 0,
@@ -121,15 +121,16 @@ impl Window {
 
     /// The largest window that can come to be: what the window scale is chosen for (RFC 7323 §2.3).
     pub(super) fn largest(&self) -> u32 {
-        if self.buffer >= self.limit { self.space() } else { self.limit.max(self.space()) }
+        let largest = if self.buffer >= self.limit { self.space() } else { self.limit.max(self.space()) };
+        largest.min(self.clamp)
     }
 
     /// The window for the SYN: whole segments of `mss` bytes; `scaled` if more than 16 bits can ever be told.
     pub(super) fn first(&mut self, mss: u32, shift: u8) -> u32 {
         if self.buffer >= self.limit {
-            self.clamp = self.space();
+            self.clamp = self.clamp.min(self.space());
         }
-        let space = self.space();
+        let space = self.space().min(self.clamp);
         let window = if space > mss { space - space % mss } else { space };
         self.clamp = self.clamp.min(65_535 << shift);
         self.threshold = window;
@@ -139,6 +140,15 @@ impl Window {
     /// No window beyond `most`.
     pub(super) fn cap(&mut self, most: u32) {
         self.clamp = self.clamp.min(most);
+    }
+
+    /// `setsockopt(TCP_WINDOW_CLAMP)`: no window beyond `most`; `offered` stays promised.
+    pub(super) fn limit_to(&mut self, most: u32, offered: u32) {
+        let most = most.max(LEAST_BUFFER / 2);
+        let bound = offered.min(most);
+        self.threshold =
+            if most <= self.clamp { self.threshold.min(bound) } else { self.threshold.max(bound) };
+        self.clamp = most;
     }
 
     /// The handshake is done; `window` was offered in it, and the first byte to read is `nxt`.

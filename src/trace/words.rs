@@ -162,6 +162,7 @@ fn sent(
                 DataWhy::HalfWindow => {
                     out.write_str(", at least half of the largest window the peer ever offered")?
                 }
+                DataWhy::Record => out.write_str(", the end of a record, which nothing joins")?,
                 DataWhy::Last => out.write_str(", the last of the stream")?,
                 DataWhy::Override => out.write_str(", the peer's window stayed too small for more")?,
             }

@@ -24,7 +24,12 @@ scripts! {
         rfc_delay
         small_segments_wait;
     api:
+        bad_arguments
         defer_accept
+        disconnect
+        end_of_record
+        end_of_record_corked
+        end_of_record_lost
         epoll
         epoll_edge
         errors
@@ -44,8 +49,7 @@ scripts! {
         zerocopy
         zerocopy_epoll_edge
         zerocopy_epoll_oneshot
-        zerocopy_reset
-    ;
+        zerocopy_reset;
     close:
         active
         before_accept
@@ -99,11 +103,11 @@ scripts! {
         idle_restart
         idle_restart_can_be_off
         initial_window
+        max_pacing_rate
         not_used_does_not_grow
         rfc_slow_start
         slow_start
-        window_of_the_peer_limits
-    ;
+        window_of_the_peer_limits;
     ecn:
         active_and_reduction
         passive_does_not_ask
@@ -304,6 +308,7 @@ scripts! {
         answers_are_limited
         below_half_waits
         beyond_is_cut
+        clamp
         closes_while_in_flight
         data_beyond_the_window
         data_outside_is_always_answered

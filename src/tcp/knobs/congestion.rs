@@ -80,6 +80,24 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.pacing = switch(v)?),
     },
     Knob {
+        name: "tcp.max_pacing_rate",
+        values: "off|size 1KiB..1024GiB",
+        meaning: "bytes per second that are sent at the most, spread over time",
+        linux: "SO_MAX_PACING_RATE",
+        rfc: "",
+        get: |c| c.max_pacing_rate.map_or_else(|| "off".into(), show_size),
+        set: |c, v| {
+            c.max_pacing_rate = match v.trim() {
+                "off" => None,
+                _ => match size(v)? {
+                    n @ 0x400..=0x100_0000_0000 => Some(n),
+                    _ => return Err(ValueError(format!("{v} is out of range: 1KiB to 1024GiB"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
         name: "tcp.bursts",
         values: "on|off",
         meaning: "send in bursts of about a millisecond of the flow's rate, two segments at least, and push the last \

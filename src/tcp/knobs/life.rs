@@ -48,6 +48,24 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         },
     },
     Knob {
+        name: "tcp.window_clamp",
+        values: "off|size 1152B..1GiB",
+        meaning: "the largest window to offer, whatever the buffer holds",
+        linux: "TCP_WINDOW_CLAMP",
+        rfc: "",
+        get: |c| c.window_clamp.map_or_else(|| "off".into(), |n| show_size(n.into())),
+        set: |c, v| {
+            c.window_clamp = match v.trim() {
+                "off" => None,
+                _ => match size(v)? {
+                    n @ 1152..=0x4000_0000 => Some(n as u32),
+                    _ => return Err(ValueError(format!("{v} is out of range: 1152 bytes to 1GiB"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
         name: "tcp.mtu_probing",
         values: "off|on-black-hole|always",
         meaning: "search the path's MTU with probes: never, when large packets seem to vanish, from the beginning",
