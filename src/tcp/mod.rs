@@ -21,6 +21,7 @@ mod hostile_tests;
 mod info;
 mod input;
 mod knobs;
+mod ledger;
 mod log;
 mod mtu_search;
 mod output;
