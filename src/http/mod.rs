@@ -40,4 +40,4 @@ pub use knobs::KNOBS;
 pub use method::{is_idempotent, is_known, is_safe};
 pub use observe::{Heard, Observer, Speaker};
 pub use pool::{Member, Origin, OriginId, Place, Pool, Rest};
-pub use server::{ReplyBody, ServerConn, ServerEvent};
+pub use server::{ReplyBody, Resting, ServerConn, ServerEvent};

@@ -141,6 +141,27 @@ pub struct ServerConn {
     refused: Option<Refusal>,
 }
 
+/// What there is to remember of a connection between two requests: see [`ServerConn::resting`].
+#[derive(Clone, Copy, Debug)]
+pub struct Resting {
+    deadline: Option<Instant>,
+    answered: u32,
+    eof: bool,
+}
+
+impl Resting {
+    /// A connection that was just accepted.
+    pub fn new(now: Instant, config: &Config) -> Resting {
+        Resting { deadline: Some(now + config.header_timeout), answered: 0, eof: false }
+    }
+
+    /// See [`ServerConn::spare_until`].
+    pub fn spare_until(&self, now: Instant, config: &Config) -> Option<Instant> {
+        self.deadline
+            .filter(|&at| self.answered > 0 || now.since(at - config.header_timeout) >= FIRST_REQUEST)
+    }
+}
+
 impl ServerConn {
     /// A connection that was just accepted.
     pub fn new(config: Arc<Config>, now: Instant) -> ServerConn {
@@ -213,15 +234,36 @@ impl ServerConn {
         }
     }
 
+    /// All that there is to remember, if the connection is between two requests and has nothing to send. Whoever has many
+    /// keeps this instead, and [resumes](Self::resume) the connection when something comes or is due.
+    pub fn resting(&self) -> Option<Resting> {
+        let Self { deadline, answered, eof, .. } = *self;
+        let rests = self.phase == Phase::Idle
+            && !self.draining
+            && self.refused.is_none()
+            && self.input.is_empty()
+            && self.output.is_empty();
+        rests.then_some(Resting { deadline, answered, eof })
+    }
+
+    /// Becomes the connection of which `resting` was kept, in the memory of another one that needs it no more.
+    pub fn resume(&mut self, resting: Resting) {
+        let (mut input, mut output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
+        input.clear();
+        output.clear();
+        let Resting { deadline, answered, eof } = resting;
+        let fresh = ServerConn::new(Arc::clone(&self.config), Instant::ZERO);
+        *self = ServerConn { input, output, deadline, answered, eof, ..fresh };
+    }
+
     /// If no request is under way: when the connection will be closed for want of one, or of the peer's FIN. One that has
     /// not sent its first request, or is about to send one, has a second's time before it counts as one without.
     pub fn spare_until(&self, now: Instant) -> Option<Instant> {
-        let deadline = self.deadline?;
-        let begun = deadline - self.config.header_timeout;
+        let Self { deadline, answered, eof, .. } = *self;
         match self.phase {
-            Phase::Linger => Some(deadline),
-            Phase::Idle if self.answered > 0 => Some(deadline),
-            Phase::Idle | Phase::Head if now.since(begun) >= FIRST_REQUEST => Some(deadline),
+            Phase::Linger => deadline,
+            Phase::Idle => Resting { deadline, answered, eof }.spare_until(now, &self.config),
+            Phase::Head => Resting { deadline, answered: 0, eof }.spare_until(now, &self.config),
             _ => None,
         }
     }

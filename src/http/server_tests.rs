@@ -41,6 +41,10 @@ impl Bench {
     }
 
     fn work(&mut self) {
+        // Between two requests another connection's memory serves as well.
+        if let Some(resting) = self.conn.resting() {
+            self.conn.resume(resting);
+        }
         loop {
             if self.body.is_none() {
                 match self.conn.poll_event(self.now) {

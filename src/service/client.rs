@@ -4,16 +4,14 @@ mod connect;
 mod exchange;
 mod farewell;
 mod schedule;
-mod tab;
 
 use super::Service;
 use super::plan::{BodySink, FetchError, Fetched, RequestPlan, Timings};
 use super::pump::Scratch;
-use super::timers::Timers;
 use crate::http::{
     ClientError, Config, Departed, Endpoint, Fields, Origin, OriginId, Pool, Rest, is_idempotent,
 };
-use crate::ledger::{Part, Parts};
+use crate::stack::timers::Timers;
 use crate::stack::{ConnId, Owner, QueryId, Ready, Stack};
 use crate::stream::StreamError;
 use crate::tcp::Opts;
@@ -24,7 +22,6 @@ use schedule::Schedule;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tab::{Start, Tab};
 use url::Host;
 
 /// Results that wait to be taken; no request is begun while so many do.
@@ -154,8 +151,6 @@ struct Job {
     answering: bool,
     /// For one that is sent again: the pool's births when the first time failed.
     not_before: Option<u64>,
-    /// Where its time on the connection begins.
-    start: Option<Start>,
     fetched: Fetched,
 }
 
@@ -181,9 +176,7 @@ struct Connection {
     number: u32,
     remote: Option<SocketAddr>,
     timings: Timings,
-    tab: Tab,
     eof_seen: bool,
-    armed: Option<Instant>,
     /// While it is idle: when it expires.
     expires: Option<Instant>,
     /// Oldest first; the last one's request may still be on its way.
@@ -270,10 +263,8 @@ impl HttpClient {
         let births = self.pool.births();
         let member = &mut self.pool[key];
         let (origin, connection) = (member.origin(), &mut member.extra);
-        let ledger = connection.ledger(now, stack);
         let jobs = std::mem::take(&mut connection.jobs);
         let (number, remote, timings) = (connection.number, connection.remote, connection.timings);
-        let tab = connection.tab;
         let open = matches!(connection.state, State::Open);
         let kept = member.http.answered() > 0;
         let had_last = member.http.had_last();
@@ -305,7 +296,6 @@ impl HttpClient {
                 job.fetched.timings.connect_start = timings.connect_start;
                 job.fetched.timings.established = timings.established;
             }
-            job.fetched.ledger = tab.charge(now, &job, ledger, n > 0);
             job.fetched.conn = number;
             job.fetched.remote = remote;
             job.fetched.error.get_or_insert_with(|| error.clone());
@@ -316,8 +306,8 @@ impl HttpClient {
 
     /// Ends a connection as `http.farewell` says.
     fn remove(&mut self, now: Instant, stack: &mut Stack, key: usize) {
-        let Some(mut member) = self.pool.remove(key) else { return };
-        self.timers.cancel(key, &mut member.extra.armed);
+        let Some(member) = self.pool.remove(key) else { return };
+        self.timers.remove(key as u32);
         if let Some(query) = member.extra.query {
             self.by_query.remove(&query);
         }
@@ -356,14 +346,14 @@ impl HttpClient {
             State::Open => member.http.next_deadline(),
         };
         let deadline = own.into_iter().chain(max_time).min();
-        self.timers.arm(key, deadline, &mut connection.armed);
+        self.timers.set(key as u32, deadline);
     }
 
     fn due(&mut self, now: Instant, stack: &mut Stack) {
         while let Some(key) = self.timers.pop_due(now) {
+            let key = key as usize;
             let Some(member) = self.pool.get_mut(key) else { continue };
             let connection = &mut member.extra;
-            connection.armed = None;
             let start = connection.jobs.front().and_then(|job| job.fetched.timings.start);
             let late = self.options.max_time.zip(start).is_some_and(|(max, start)| start + max <= now);
             if late {
@@ -393,7 +383,6 @@ impl HttpClient {
                 let Some(member) = self.pool.get_mut(key) else { return };
                 member.extra.query = None;
                 member.extra.timings.name = Some(now);
-                member.extra.tab.spend(Part::Name, now);
                 let Origin { host, port } = self.pool.name(self.pool[key].origin()).clone();
                 match answer {
                     Ok(ips) => {
@@ -429,7 +418,6 @@ impl Job {
             expect: request.plan.expect_continue,
             answering: false,
             not_before: None,
-            start: None,
             fetched: Fetched {
                 plan: place.0,
                 round: u32::try_from(place.1).unwrap_or(u32::MAX),
@@ -441,7 +429,6 @@ impl Job {
                 body_len: 0,
                 trailers: Fields::new(),
                 timings: Timings { ready: Some(ready), start: Some(now), ..Timings::default() },
-                ledger: Parts::default(),
                 error: None,
                 conn: 0,
                 remote: None,
@@ -463,7 +450,7 @@ impl Job {
         self.fetched.interims.clear();
         self.fetched.body.clear();
         self.fetched.body_len = 0;
-        Job { body_at: 0, answering: false, not_before: Some(births), start: None, ..self }
+        Job { body_at: 0, answering: false, not_before: Some(births), ..self }
     }
 }
 
@@ -492,7 +479,7 @@ impl Service for HttpClient {
         if !self.schedule.has_started() {
             return Some(Instant::ZERO);
         }
-        [self.timers.next(), self.look_again, self.farewells.next()].into_iter().flatten().min()
+        [self.timers.first(), self.look_again, self.farewells.next()].into_iter().flatten().min()
     }
 
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {

@@ -11,7 +11,6 @@ mod plan;
 mod proxy;
 mod pump;
 mod server;
-mod timers;
 
 use crate::stack::{Owner, Stack};
 use crate::time::Instant;

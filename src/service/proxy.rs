@@ -7,8 +7,8 @@ mod upstream;
 use super::Service;
 use super::pump::Scratch;
 use super::server::Listening;
-use super::timers::Timers;
 use crate::http::{Config, Origin};
+use crate::stack::timers::Timers;
 use crate::stack::{ConnId, ListenerId, Owner, QueryId, Ready, Stack};
 use crate::stream::ByteStream;
 use crate::tcp;
@@ -105,7 +105,6 @@ struct Relay {
     upstream: Upstream,
     /// Those of the upstream's handles that the tables lead from.
     known: (Option<ConnId>, Option<QueryId>),
-    armed: Option<Instant>,
     work: Work,
 }
 
@@ -205,7 +204,6 @@ impl Proxy {
                 client: Side { id: accepted.id, eof: false },
                 upstream: Upstream::default(),
                 known: (None, None),
-                armed: None,
                 work,
             });
             self.by_id.insert(accepted.id, key);
@@ -275,7 +273,7 @@ impl Proxy {
         match turn.unwrap_or(Turn::Over { abort: false }) {
             Turn::On(deadline) => {
                 let deadline = deadline.into_iter().chain(relay.upstream.deadline()).min();
-                self.timers.arm(key, deadline, &mut relay.armed);
+                self.timers.set(key as u32, deadline);
             }
             Turn::Over { abort } => self.remove(now, stack, key, abort),
         }
@@ -283,8 +281,8 @@ impl Proxy {
 
     fn remove(&mut self, now: Instant, stack: &mut Stack, key: usize, abort: bool) {
         self.with(now, stack, key, |relay, cx| relay.upstream.close(cx));
-        let mut relay = self.relays.remove(key);
-        self.timers.cancel(key, &mut relay.armed);
+        let relay = self.relays.remove(key);
+        self.timers.remove(key as u32);
         self.by_id.remove(&relay.client.id);
         relay.known.0.map(|id| self.by_id.remove(&id));
         relay.known.1.map(|query| self.by_query.remove(&query));
@@ -296,10 +294,10 @@ impl Proxy {
 
     fn due(&mut self, now: Instant, stack: &mut Stack) {
         while let Some(key) = self.timers.pop_due(now) {
+            let key = key as usize;
             if self.relays.contains(key) {
                 self.with(now, stack, key, |relay, cx| relay.upstream.give_up(cx));
                 let relay = &mut self.relays[key];
-                relay.armed = None;
                 match &mut relay.work {
                     Work::Dumb(dumb) => dumb.on_timeout(now),
                     Work::Smart(smart) => smart.on_timeout(now),
@@ -332,7 +330,7 @@ impl Service for Proxy {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if self.started { self.timers.next() } else { Some(Instant::ZERO) }
+        if self.started { self.timers.first() } else { Some(Instant::ZERO) }
     }
 
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {

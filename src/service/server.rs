@@ -1,26 +1,26 @@
 //! How are many HTTP connections served at once? Each runs as far as its stream allows, whenever that changes.
 
+mod slots;
+
 use super::Service;
 use super::exchange::{Ended, Exchange};
 use super::pages::{self, Page, Site, Step};
 use super::pump::{self, Scratch};
-use super::timers::Timers;
-use crate::http::{Config, Endpoint, Refusal, RequestHead, ServerConn, ServerEvent};
-use crate::ledger::Parts;
-use crate::stack::{Accepted, ConnId, ListenerId, Owner, Ready, Stack, StackError};
+use crate::http::{Config, Endpoint, Refusal, RequestHead, ServerEvent};
+use crate::stack::timers::Timers;
+use crate::stack::{Accepted, ListenerId, Owner, Ready, Stack, StackError};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp;
 use crate::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use slab::Slab;
-use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use slots::{Slot, Slots};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// How soon to look again for one, if none was found.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Connections that are looked at to find one that can be spared.
-const CANDIDATES: usize = 64;
+const CANDIDATES: u32 = 64;
 /// Finished exchanges that wait to be looked at.
 const EXCHANGES: usize = 8192;
 /// Exchanges of one connection that wait for their acknowledgment.
@@ -65,11 +65,10 @@ pub struct HttpServer {
     draining: bool,
     /// A listener has more than was accepted.
     accept_later: bool,
-    slots: Slab<Slot>,
+    slots: Slots,
     /// Where the search for a connection that can be spared goes on.
-    hand: usize,
+    hand: u32,
     look_again: Option<Instant>,
-    by_id: HashMap<ConnId, usize>,
     timers: Timers,
     scratch: Scratch,
     page_scratch: Scratch,
@@ -77,32 +76,9 @@ pub struct HttpServer {
     totals: ServerTotals,
 }
 
-/// One connection.
-struct Slot {
-    id: ConnId,
-    number: u32,
-    remote: SocketAddr,
-    http: ServerConn,
-    page: Option<Page>,
-    /// When the page wants to go on.
-    wake: Option<Instant>,
-    reset_when_acked: bool,
-    eof_seen: bool,
-    armed: Option<Instant>,
-    served: u64,
-    /// Bytes given to the stream.
-    sent: u64,
-    /// The current exchange, if records are wanted.
-    current: Option<Recording>,
-    /// Complete ones that are not yet sent or acknowledged, oldest first.
-    waiting: VecDeque<Recording>,
-}
-
 /// An exchange in the making, with the places of its response in the connection's bytes.
 struct Recording {
     exchange: Exchange,
-    /// What had been charged when it began.
-    before: Parts,
     /// Where the response's head begins.
     begin: u64,
     /// Where the response ends.
@@ -113,9 +89,11 @@ impl HttpServer {
     /// A server that listens on `addresses` from its first poll on. What became of them comes from
     /// [`listening`](Self::listening).
     pub fn new(owner: Owner, addresses: Vec<SocketAddr>, site: Site, config: Config) -> HttpServer {
+        let config = Arc::new(config);
         HttpServer {
             owner,
-            config: Arc::new(config),
+            slots: Slots::new(Arc::clone(&config)),
+            config,
             site,
             listening: bounded(addresses.len()),
             addresses,
@@ -123,10 +101,8 @@ impl HttpServer {
             started: false,
             draining: false,
             accept_later: false,
-            slots: Slab::new(),
             hand: 0,
             look_again: None,
-            by_id: HashMap::new(),
             timers: Timers::default(),
             scratch: Scratch::new(),
             page_scratch: Scratch::new(),
@@ -195,10 +171,10 @@ impl HttpServer {
     /// Closes a connection that carries no request, of those at hand the one that would end first anyway: those who
     /// say nothing must not keep out those who ask. Looks at a few at a time, at others each time.
     fn make_room(&mut self, now: Instant, stack: &mut Stack) -> bool {
-        let mut spare: Option<(Instant, usize)> = None;
-        for _ in 0..CANDIDATES.min(self.slots.capacity()) {
-            self.hand = (self.hand + 1) % self.slots.capacity();
-            let until = self.slots.get(self.hand).and_then(|slot| slot.http.spare_until(now));
+        let mut spare: Option<(Instant, u32)> = None;
+        for _ in 0..CANDIDATES.min(self.slots.end()) {
+            self.hand = (self.hand + 1) % self.slots.end();
+            let until = self.slots.spare_until(now, self.hand);
             spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
         }
         let Some((_, key)) = spare else { return false };
@@ -209,22 +185,8 @@ impl HttpServer {
 
     fn add(&mut self, now: Instant, stack: &mut Stack, accepted: Accepted) {
         self.totals.connections += 1;
-        let key = self.slots.insert(Slot {
-            id: accepted.id,
-            number: stack.number_of(accepted.id).unwrap_or(0),
-            remote: accepted.remote,
-            http: ServerConn::new(Arc::clone(&self.config), now),
-            page: None,
-            wake: None,
-            reset_when_acked: false,
-            eof_seen: false,
-            armed: None,
-            served: 0,
-            sent: 0,
-            current: None,
-            waiting: VecDeque::new(),
-        });
-        self.by_id.insert(accepted.id, key);
+        let number = stack.number_of(accepted.id).unwrap_or(0);
+        let key = self.slots.insert(now, accepted.id, number);
         self.turn(now, stack, key);
     }
 
@@ -232,10 +194,10 @@ impl HttpServer {
         match ready {
             Ready::Accept(listener) => self.accept(now, stack, listener),
             Ready::Conn(id, event) => {
-                let Some(&key) = self.by_id.get(&id) else { return };
+                let Some(key) = self.slots.find(id) else { return };
                 self.turn(now, stack, key);
                 if let tcp::Event::Closed(reason) = event
-                    && self.by_id.contains_key(&id)
+                    && self.slots.find(id).is_some()
                 {
                     // What was readable has been read; nothing more comes or goes.
                     let error = (reason != tcp::CloseReason::Normal).then_some(StreamError::ConnectionReset);
@@ -248,15 +210,18 @@ impl HttpServer {
 
     fn due(&mut self, now: Instant, stack: &mut Stack) {
         while let Some(key) = self.timers.pop_due(now) {
-            let Some(slot) = self.slots.get_mut(key) else { continue };
-            slot.armed = None;
-            slot.http.on_timeout(now);
+            if !self.slots.contains(key) {
+                continue;
+            }
+            self.slots.wake(key);
+            self.slots[key].http.on_timeout(now);
             self.turn(now, stack, key);
         }
     }
 
     /// Lets a connection run as far as it goes.
-    fn turn(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+    fn turn(&mut self, now: Instant, stack: &mut Stack, key: u32) {
+        self.slots.wake(key);
         match self.drive(now, stack, key) {
             Ok(()) => {}
             Err(e) => return self.remove(now, stack, key, Some(e)),
@@ -272,10 +237,11 @@ impl HttpServer {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.timers.arm(key, deadline, &mut slot.armed);
+        self.timers.set(key, deadline);
+        self.slots.rest(key);
     }
 
-    fn drive(&mut self, now: Instant, stack: &mut Stack, key: usize) -> Result<(), StreamError> {
+    fn drive(&mut self, now: Instant, stack: &mut Stack, key: u32) -> Result<(), StreamError> {
         loop {
             let slot = &mut self.slots[key];
             let id = slot.id;
@@ -301,7 +267,7 @@ impl HttpServer {
     }
 
     /// Takes the next request, or lets the page at hand go on. True if something came of it.
-    fn answer(&mut self, now: Instant, stack: &mut Stack, key: usize) -> bool {
+    fn answer(&mut self, now: Instant, stack: &mut Stack, key: u32) -> bool {
         let slot = &mut self.slots[key];
         let mut progress = false;
         if slot.page.is_none() && !slot.reset_when_acked {
@@ -349,7 +315,7 @@ impl HttpServer {
         }
     }
 
-    fn begin(&mut self, now: Instant, stack: &mut Stack, key: usize, head: &RequestHead) {
+    fn begin(&mut self, now: Instant, stack: &mut Stack, key: u32, head: &RequestHead) {
         let slot = &mut self.slots[key];
         if stack.tracer().wants_events() {
             let text = format!("{} {} (request {} here)", head.method, head.target, slot.served + 1);
@@ -357,10 +323,9 @@ impl HttpServer {
         }
         if self.exchanges.is_some() {
             let place = slot.sent + slot.http.output().len() as u64;
-            let mut exchange = slot.exchange(now);
+            let mut exchange = slot.exchange(now, stack);
             exchange.name(head);
-            let before = stack.cut_ledger(now, slot.id);
-            slot.current = Some(Recording { exchange, before, begin: place, end: u64::MAX });
+            slot.current = Some(Recording { exchange, begin: place, end: u64::MAX });
         }
         slot.page = Some(pages::begin(now, &self.site, head, &mut slot.http));
     }
@@ -369,7 +334,7 @@ impl HttpServer {
         &mut self,
         now: Instant,
         stack: &mut Stack,
-        key: usize,
+        key: u32,
         refusal: Refusal,
         head: Option<&RequestHead>,
     ) {
@@ -384,10 +349,7 @@ impl HttpServer {
         let end = slot.sent + slot.http.output().len() as u64;
         let mut recording = match slot.current.take() {
             Some(recording) => recording,
-            None => {
-                let before = stack.cut_ledger(now, slot.id);
-                Recording { exchange: slot.exchange(now), before, begin: slot.sent, end }
-            }
+            None => Recording { exchange: slot.exchange(now, stack), begin: slot.sent, end },
         };
         if let Some(head) = head {
             recording.exchange.name(head);
@@ -400,7 +362,7 @@ impl HttpServer {
     }
 
     /// The response is complete, although not yet sent.
-    fn complete(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+    fn complete(&mut self, now: Instant, stack: &mut Stack, key: u32) {
         let slot = &mut self.slots[key];
         if stack.tracer().wants_events() {
             let text = format!("response {} complete", slot.served);
@@ -419,18 +381,14 @@ impl HttpServer {
     }
 
     /// Notes when responses were sent and acknowledged, and hands out what is done.
-    fn settle(&mut self, now: Instant, stack: &mut Stack, key: usize) {
+    fn settle(&mut self, now: Instant, stack: &mut Stack, key: u32) {
         let slot = &mut self.slots[key];
         if slot.current.is_none() && slot.waiting.is_empty() {
             return;
         }
-        let charged = stack.cut_ledger(now, slot.id);
         let acked = slot.sent - (stack.stream(now, slot.id).unacked() as u64).min(slot.sent);
         let responding = slot.current.as_mut().filter(|_| !slot.http.owes_response());
         for recording in slot.waiting.iter_mut().chain(responding) {
-            if recording.exchange.acked.is_none() {
-                recording.exchange.ledger = charged - recording.before;
-            }
             if slot.sent > recording.begin {
                 recording.exchange.first_byte.get_or_insert(now);
             }
@@ -448,19 +406,18 @@ impl HttpServer {
         }
     }
 
-    fn remove(&mut self, now: Instant, stack: &mut Stack, key: usize, error: Option<StreamError>) {
+    fn remove(&mut self, now: Instant, stack: &mut Stack, key: u32, error: Option<StreamError>) {
+        self.slots.wake(key);
         if error.is_none() {
             // A connection that failed has acknowledged no more than was known before.
             self.settle(now, stack, key);
         }
-        let mut slot = self.slots.remove(key);
-        self.timers.cancel(key, &mut slot.armed);
-        self.by_id.remove(&slot.id);
+        self.timers.remove(key);
+        let Some(mut slot) = self.slots.remove(key) else { return };
         let cut_short = slot.http.is_responding() || slot.http.must_abort();
         if slot.http.must_abort() || (error.is_some() && cut_short) {
             self.totals.aborted += 1;
         }
-        let charged = if slot.current.is_some() { stack.cut_ledger(now, slot.id) } else { Parts::default() };
         if slot.http.must_abort() {
             stack.stream(now, slot.id).abort();
         }
@@ -469,12 +426,12 @@ impl HttpServer {
             hand_out(&self.exchanges, recording.exchange, &mut self.totals);
         }
         if let Some(mut recording) = slot.current.take() {
-            recording.exchange.ledger = charged - recording.before;
             recording.exchange.status = slot.http.status().map_or(0, |s| s.as_u16());
             recording.exchange.bytes = slot.http.body_sent();
             recording.exchange.ended = Ended::Aborted;
             hand_out(&self.exchanges, recording.exchange, &mut self.totals);
         }
+        self.slots.give_back(slot);
     }
 }
 
@@ -490,11 +447,14 @@ fn hand_out(
     }
 }
 
+/// The peer of a connection that is gone.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 impl Slot {
-    fn exchange(&self, now: Instant) -> Exchange {
+    fn exchange(&self, now: Instant, stack: &Stack) -> Exchange {
         Exchange {
             conn: self.number,
-            remote: self.remote,
+            remote: stack.addrs_of(self.id).map_or(NOBODY, |(_, remote)| remote),
             method: String::new(),
             target: String::new(),
             status: 0,
@@ -504,7 +464,6 @@ impl Slot {
             first_byte: None,
             last_byte: None,
             acked: None,
-            ledger: Parts::default(),
             reused: self.served > 0,
             ended: Ended::Aborted,
         }
@@ -537,7 +496,7 @@ impl Service for HttpServer {
         if !self.started {
             return Some(Instant::ZERO);
         }
-        self.timers.next().into_iter().chain(self.look_again).min()
+        self.timers.first().into_iter().chain(self.look_again).min()
     }
 
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
@@ -548,13 +507,13 @@ impl Service for HttpServer {
                 stack.close_listener(now, listener);
             }
             // Once, at the end: every connection learns that its response is the last.
-            let open: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
-            for key in open {
+            for key in self.slots.keys() {
+                self.slots.wake(key);
                 self.slots[key].http.drain();
                 self.turn(now, stack, key);
             }
         }
         self.poll(now, stack);
-        self.slots.is_empty()
+        self.slots.len() == 0
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of a connection beside its TCP state, and what follows when that changes?
 
 use super::addrs::Flow;
-use super::demux::Belongs;
+use super::demux::{Belongs, Next};
 use super::{ConnId, ListenerId, Owner, Ready, Stack};
 use crate::segment::Segment;
 use crate::tcp::{self, CloseReason, Conn, Cx, Event, Log, State};
@@ -27,6 +27,7 @@ pub(super) struct Entry {
     memory: u32,
     /// Why it ended, if it did so before it was accepted.
     closed: Option<CloseReason>,
+    next: Next,
 }
 
 /// Who looks after a connection.
@@ -43,11 +44,20 @@ impl Belongs for Entry {
     fn flow(&self) -> Flow {
         self.flow
     }
+
+    fn next(&self) -> Next {
+        self.next
+    }
+
+    fn set_next(&mut self, next: Next) {
+        self.next = next;
+    }
 }
 
 impl Entry {
     pub fn new(conn: Conn, cfg: Arc<tcp::Config>, flow: Flow, number: u32, home: Home) -> Entry {
-        Entry { conn, cfg, flow, number, home, linked: true, queued: 0, memory: 0, closed: None }
+        let next = Next::default();
+        Entry { conn, cfg, flow, number, home, linked: true, queued: 0, memory: 0, closed: None, next }
     }
 
     pub fn id(&self, index: u32) -> ConnId {

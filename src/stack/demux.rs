@@ -20,21 +20,27 @@ pub(super) enum Slot {
     TimeWait(u32),
 }
 
-/// What belongs to one flow.
+/// What belongs to one flow, and has room for the number of what follows it in a chain.
 pub(super) trait Belongs {
     fn flow(&self) -> Flow;
+    fn next(&self) -> Next;
+    fn set_next(&mut self, next: Next);
+}
+
+/// The next with the same bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Next(u32);
+
+impl Default for Next {
+    fn default() -> Next {
+        OFF
+    }
 }
 
 /// The end of a chain.
 const END: u32 = u32::MAX;
-/// The flow does not lead here any more.
-const OFF: u32 = u32::MAX - 1;
-
-struct Link<T> {
-    /// The next with the same bucket.
-    next: u32,
-    value: T,
-}
+/// The flow does not lead here.
+const OFF: Next = Next(u32::MAX - 1);
 
 /// Things of which each belongs to a flow: found by it, or by the number of their place.
 ///
@@ -44,7 +50,7 @@ struct Link<T> {
 pub(super) struct FlowMap<T> {
     hasher: TableHasher,
     heads: Paged<u32>,
-    things: Places<Link<T>>,
+    things: Places<T>,
     /// How many a flow leads to.
     linked: usize,
 }
@@ -63,11 +69,11 @@ impl<T: Belongs> FlowMap<T> {
     pub fn find(&self, hash: u64, flow: &Flow) -> Option<u32> {
         let mut at = *self.heads.get(bucket(hash, self.heads.len()))?;
         while at != END {
-            let link = &self.things[at];
-            if link.value.flow() == *flow {
+            let thing = &self.things[at];
+            if thing.flow() == *flow {
                 return Some(at);
             }
-            at = link.next;
+            at = thing.next().0;
         }
         None
     }
@@ -75,7 +81,7 @@ impl<T: Belongs> FlowMap<T> {
     /// Adds one whose flow leads to no other one.
     pub fn insert(&mut self, value: T) -> u32 {
         let hash = self.hasher.hash(&value.flow());
-        let at = self.things.insert(Link { next: END, value });
+        let at = self.things.insert(value);
         self.linked += 1;
         if self.linked > self.heads.len() {
             self.split();
@@ -86,20 +92,22 @@ impl<T: Belongs> FlowMap<T> {
 
     /// The flow leads to it no more, but it stays.
     pub fn unlink(&mut self, at: u32) {
-        if self.things[at].next == OFF {
+        let thing = &mut self.things[at];
+        let next = thing.next();
+        if next == OFF {
             return;
         }
-        let hash = self.hasher.hash(&self.things[at].value.flow());
-        let next = std::mem::replace(&mut self.things[at].next, OFF);
+        thing.set_next(OFF);
+        let hash = self.hasher.hash(&thing.flow());
         let bucket = bucket(hash, self.heads.len());
         let mut before = self.heads[bucket];
         if before == at {
-            self.heads[bucket] = next;
+            self.heads[bucket] = next.0;
         } else {
-            while self.things[before].next != at {
-                before = self.things[before].next;
+            while self.things[before].next().0 != at {
+                before = self.things[before].next().0;
             }
-            self.things[before].next = next;
+            self.things[before].set_next(next);
         }
         self.linked -= 1;
         while self.linked * 4 < self.heads.len() {
@@ -110,21 +118,22 @@ impl<T: Belongs> FlowMap<T> {
     /// Takes it away.
     pub fn remove(&mut self, at: u32) -> T {
         self.unlink(at);
-        self.things.remove(at).value
+        self.things.remove(at)
     }
 
     pub fn get(&self, at: u32) -> Option<&T> {
-        self.things.get(at).map(|link| &link.value)
+        self.things.get(at)
     }
 
     /// All, by place.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.things.iter().map(|(at, link)| (at, &link.value))
+        self.things.iter()
     }
 
     fn push(&mut self, hash: u64, at: u32) {
         let bucket = bucket(hash, self.heads.len());
-        self.things[at].next = std::mem::replace(&mut self.heads[bucket], at);
+        let next = std::mem::replace(&mut self.heads[bucket], at);
+        self.things[at].set_next(Next(next));
     }
 
     /// One bucket more: what belongs there comes from the one that stood for it.
@@ -150,8 +159,8 @@ impl<T: Belongs> FlowMap<T> {
 
     fn spread_chain(&mut self, mut at: u32) {
         while at != END {
-            let link = &self.things[at];
-            let (next, hash) = (link.next, self.hasher.hash(&link.value.flow()));
+            let thing = &self.things[at];
+            let (next, hash) = (thing.next().0, self.hasher.hash(&thing.flow()));
             self.push(hash, at);
             at = next;
         }
@@ -168,13 +177,13 @@ fn bucket(hash: u64, count: usize) -> usize {
 impl<T: Belongs> Index<u32> for FlowMap<T> {
     type Output = T;
     fn index(&self, at: u32) -> &T {
-        &self.things[at].value
+        &self.things[at]
     }
 }
 
 impl<T: Belongs> IndexMut<u32> for FlowMap<T> {
     fn index_mut(&mut self, at: u32) -> &mut T {
-        &mut self.things[at].value
+        &mut self.things[at]
     }
 }
 
@@ -230,10 +239,22 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    impl Belongs for (u16, bool) {
+    struct Thing((u16, bool), Next);
+
+    impl Belongs for Thing {
         fn flow(&self) -> Flow {
-            flow(*self)
+            flow(self.0)
         }
+        fn next(&self) -> Next {
+            self.1
+        }
+        fn set_next(&mut self, next: Next) {
+            self.1 = next;
+        }
+    }
+
+    fn thing(key: (u16, bool)) -> Thing {
+        Thing(key, Next::default())
     }
 
     fn flow((port, six): (u16, bool)) -> Flow {
@@ -255,10 +276,10 @@ mod tests {
             for (port, six, action) in steps {
                 let key = (port, six);
                 match (action, model.get(&key).copied()) {
-                    (0..6, None) => drop(model.insert(key, map.insert(key))),
+                    (0..6, None) => drop(model.insert(key, map.insert(thing(key)))),
                     (0 | 1, Some(at)) => {
                         model.remove(&key);
-                        prop_assert_eq!(map.remove(at), key);
+                        prop_assert_eq!(map.remove(at).0, key);
                     }
                     (2, Some(at)) => {
                         model.remove(&key);
@@ -267,7 +288,7 @@ mod tests {
                     }
                     (3, _) if !off.is_empty() => {
                         let (at, key) = off.swap_remove(0);
-                        prop_assert_eq!(map.remove(at), key);
+                        prop_assert_eq!(map.remove(at).0, key);
                     }
                     _ => {}
                 }
@@ -287,11 +308,12 @@ mod tests {
         let hasher = Secrets::new(7).table();
         let mut map = FlowMap::new(hasher);
         for port in 0..60_000 {
-            map.insert((port, port % 2 == 0));
+            map.insert(thing((port, port % 2 == 0)));
             if port % 5000 == 4999 {
                 let length = |bucket: usize| {
                     let taken = |at: u32| (at != END).then_some(at);
-                    std::iter::successors(taken(map.heads[bucket]), |&at| taken(map.things[at].next)).count()
+                    std::iter::successors(taken(map.heads[bucket]), |&at| taken(map.things[at].next().0))
+                        .count()
                 };
                 let lengths: Vec<usize> = (0..map.heads.len()).map(length).collect();
                 assert_eq!(lengths.iter().sum::<usize>(), map.len());

@@ -2,6 +2,7 @@
 
 use super::addrs::Flow;
 use super::conns::{About, Frame, Home, write_notes};
+use super::demux::Next;
 use super::icmp::{Problem, Quoted};
 use super::output::Reply;
 use super::syn_queue::Opening;
@@ -79,7 +80,7 @@ impl Stack {
         }
         let (cfg, number) = (self.tcp.clone(), self.take_number());
         let half = self.remember(now, &flow, iss, seg);
-        let opening = Opening { half, cfg, flow, number, listener: id };
+        let opening = Opening { half, cfg, flow, number, listener: id, next: Next::default() };
         let state = Some(opening.snapshot(now, &mut self.log));
         let index = self.syn_queue.insert(opening);
         let about = About { conn: Some(number), state, ..about };
@@ -132,7 +133,8 @@ impl Stack {
         let half = self.remember(now, &flow, packet.seg.ack - 1, &syn);
         let number = self.take_number();
         self.log.push(Note::Cookie);
-        let opening = Opening { half, cfg: self.tcp.clone(), flow, number, listener: id };
+        let opening =
+            Opening { half, cfg: self.tcp.clone(), flow, number, listener: id, next: Next::default() };
         self.complete(now, frame, packet, &opening);
         true
     }
@@ -171,7 +173,7 @@ impl Stack {
 
     /// The handshake is done: a connection takes its place in the accept queue, and the segment.
     fn complete(&mut self, now: Instant, frame: &Frame, packet: &Packet, opening: &Opening) {
-        let Opening { half, cfg, flow, number, listener: id } = opening;
+        let Opening { half, cfg, flow, number, listener: id, .. } = opening;
         // The settings may have changed since its SYN came.
         let opts = match Arc::ptr_eq(cfg, &self.tcp) {
             true => self.opts.clone(),

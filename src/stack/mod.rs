@@ -22,7 +22,7 @@ mod listeners;
 mod meta;
 mod output;
 mod owners;
-mod paged;
+pub(crate) mod paged;
 mod path_mtu;
 mod ports;
 pub mod queue_device;
@@ -30,7 +30,7 @@ mod rst;
 mod stream;
 mod syn_queue;
 mod time_wait;
-mod timers;
+pub(crate) mod timers;
 
 pub use meta::meta;
 pub use stream::Stream;
@@ -84,6 +84,13 @@ pub struct Config {
 pub struct ConnId {
     index: u32,
     generation: u32,
+}
+
+impl ConnId {
+    /// A small number that no other connection has as long as this one is not released.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
 }
 
 /// A handle on a listener.

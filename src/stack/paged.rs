@@ -6,7 +6,7 @@ use std::ops::{Index, IndexMut};
 const PAGE: usize = 256;
 
 /// A vector of small values, by number. It grows and shrinks by a page at a time.
-pub(super) struct Paged<T> {
+pub(crate) struct Paged<T> {
     pages: Vec<Box<[T; PAGE]>>,
     len: usize,
 }
@@ -72,7 +72,7 @@ const NONE: u32 = u32::MAX;
 
 /// Values that come and go, each at a number of its own as long as it is there. The memory of a page without values is
 /// given back.
-pub(super) struct Places<T> {
+pub(crate) struct Places<T> {
     pages: Vec<Page<T>>,
     /// The first page with a free place, which leads to the next.
     open: u32,
@@ -108,6 +108,11 @@ impl<T> Places<T> {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// One above the highest place there ever was.
+    pub fn end(&self) -> u32 {
+        (self.pages.len() * Self::PAGE) as u32
     }
 
     fn split(at: u32) -> (usize, usize) {
@@ -182,7 +187,7 @@ impl<T> Places<T> {
 
     /// All, by number.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..self.pages.len() * Self::PAGE).filter_map(|at| Some((at as u32, self.get(at as u32)?)))
+        (0..self.end()).filter_map(|at| Some((at, self.get(at)?)))
     }
 }
 

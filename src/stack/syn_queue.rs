@@ -2,7 +2,7 @@
 
 use super::ListenerId;
 use super::addrs::Flow;
-use super::demux::{Belongs, FlowMap};
+use super::demux::{Belongs, FlowMap, Next};
 use super::dirty::Dirty;
 use super::isn::TableHasher;
 use super::timers::Timers;
@@ -20,6 +20,7 @@ pub(super) struct Opening {
     /// The connection's number in the trace.
     pub number: u32,
     pub listener: ListenerId,
+    pub next: Next,
 }
 
 const _: () = assert!(size_of::<Opening>() <= 160);
@@ -27,6 +28,14 @@ const _: () = assert!(size_of::<Opening>() <= 160);
 impl Belongs for Opening {
     fn flow(&self) -> Flow {
         self.flow
+    }
+
+    fn next(&self) -> Next {
+        self.next
+    }
+
+    fn set_next(&mut self, next: Next) {
+        self.next = next;
     }
 }
 

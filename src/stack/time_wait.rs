@@ -1,7 +1,7 @@
 //! What remains of a connection that this side closed first?
 
 use super::addrs::Flow;
-use super::demux::{Belongs, FlowMap};
+use super::demux::{Belongs, FlowMap, Next};
 use super::isn::TableHasher;
 use crate::segment::{Flags, Options, Segment, Timestamps};
 use crate::seq::Seq;
@@ -185,6 +185,7 @@ impl Waiting {
 struct Held<K> {
     key: K,
     waiting: Waiting,
+    next: Next,
     /// The next ones of its lane, either way.
     earlier: u32,
     later: u32,
@@ -194,13 +195,21 @@ impl<K: Copy + Into<Flow>> Belongs for Held<K> {
     fn flow(&self) -> Flow {
         self.key.into()
     }
+
+    fn next(&self) -> Next {
+        self.next
+    }
+
+    fn set_next(&mut self, next: Next) {
+        self.next = next;
+    }
 }
 
 type Short = [u8; 12];
 type Long = [u8; 36];
 
 // With four bytes for its bucket: below 100.
-const _: () = assert!(size_of::<Held<Long>>() <= 84 && size_of::<Held<Short>>() <= 60);
+const _: () = assert!(size_of::<Held<Long>>() <= 88 && size_of::<Held<Short>>() <= 64);
 
 /// No neighbour.
 const NOBODY: u32 = u32::MAX;
@@ -230,7 +239,8 @@ impl<K: Copy + Into<Flow>> Family<K> {
     }
 
     fn add(&mut self, key: K, waiting: Waiting, now: Instant, length: Duration) -> u32 {
-        let at = self.held.insert(Held { key, waiting, earlier: NOBODY, later: NOBODY });
+        let at =
+            self.held.insert(Held { key, waiting, next: Next::default(), earlier: NOBODY, later: NOBODY });
         self.queue(at, now, length);
         at
     }

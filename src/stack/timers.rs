@@ -11,7 +11,7 @@ const NOWHERE: u32 = u32::MAX;
 /// A deadline that is put off or cancelled stays where it is: a retransmission timer is put off with every
 /// acknowledgment and hardly ever fires. Whoever takes a due key asks its owner whether it really is.
 #[derive(Default)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     heap: Paged<(Instant, u32)>,
     /// By key: its place in the heap.
     places: Paged<u32>,

@@ -8,7 +8,6 @@ use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
 use super::counters::Counters;
 use super::ecn::Ecn;
-use super::ledger::Ledger;
 use super::log::{Log, Note};
 use super::mtu_search::MtuSearch;
 use super::pacing::Pacer;
@@ -236,7 +235,6 @@ pub struct Conn {
     pub(super) blocked: Blocked,
     pub(super) counters: Counters,
     pub(super) rate: Rate,
-    pub(super) ledger: Ledger,
 }
 
 impl Conn {
@@ -304,7 +302,6 @@ impl Conn {
             blocked: Blocked::Handshake,
             counters: Counters::default(),
             rate: Rate::new(),
-            ledger: Ledger::new(cx.now),
         }
     }
 
@@ -322,7 +319,6 @@ impl Conn {
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts.into());
         conn.active = true;
-        conn.ledger.is_client();
         let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest());
         conn.rcv.offer_first(u32::from(conn.own_mss()), shift);
         conn
@@ -374,7 +370,6 @@ impl Conn {
 
     /// The handshake is done: `seg` acknowledged our SYN with `wnd` bytes of window.
     pub(super) fn establish(&mut self, cx: &mut Cx, seg: &Segment, wnd: u32) {
-        self.ledger.on_established(cx.now);
         self.snd.open(seg, wnd);
         self.timers.clear(Timer::Rto);
         self.intents.syn = false;
@@ -421,7 +416,6 @@ impl Conn {
 
     /// The end. What was received in order stays readable.
     pub(super) fn close_as(&mut self, cx: &mut Cx, reason: CloseReason) {
-        self.end_ledger(cx.now, reason);
         let state = if reason == CloseReason::Normal && self.state != State::LastAck {
             State::TimeWait
         } else {

@@ -59,7 +59,8 @@ pub(super) struct Rack {
     /// Which transmission was the last one of all that were delivered, and where in it the delivered part ends. RFC 8985
     /// compares times instead; a retransmission that left behind new data in the same instant would seem lost then.
     /// The first one has the number 1.
-    newest: (u64, Seq),
+    newest: u64,
+    newest_end: Seq,
     /// Its round-trip time.
     rtt: Span,
     min_rtt: Shortest,
@@ -79,7 +80,8 @@ pub(super) struct Rack {
 impl Rack {
     pub(super) fn new(iss: Seq) -> Rack {
         Rack {
-            newest: (0, Seq(0)),
+            newest: 0,
+            newest_end: Seq(0),
             rtt: Span::ZERO,
             min_rtt: Shortest { since: Instant::ZERO, now: u32::MAX, before: u32::MAX },
             fack: iss,
@@ -90,6 +92,10 @@ impl Rack {
             persist: PERSIST,
             round: None,
         }
+    }
+
+    fn newest(&self) -> (u64, Seq) {
+        (self.newest, self.newest_end)
     }
 
     /// `record` was delivered, acknowledged or SACKed, for the first time (RFC 8985 §6.2 steps 1 to 3).
@@ -110,15 +116,15 @@ impl Rack {
             }
         }
         self.fack = self.fack.max(record.end);
-        if sent_after((record.order, record.end), self.newest) {
-            self.newest = (record.order, record.end);
+        if sent_after((record.order, record.end), self.newest()) {
+            (self.newest, self.newest_end) = (record.order, record.end);
             self.rtt = rtt.into();
         }
     }
 
     /// When `record` is lost unless it is delivered; `None` while nothing sent later was delivered.
     pub(super) fn lost_at(&self, record: &Record, window: Duration) -> Option<Instant> {
-        sent_after(self.newest, (record.order, record.end)).then(|| record.last_sent + self.rtt() + window)
+        sent_after(self.newest(), (record.order, record.end)).then(|| record.last_sent + self.rtt() + window)
     }
 
     /// How long a segment may be late (RFC 8985 §6.2 step 4). `urgent` says that a loss is as good as certain: enough
@@ -133,7 +139,7 @@ impl Rack {
 
     /// Nothing is in flight, and transmissions will be counted anew.
     pub(super) fn rest(&mut self) {
-        self.newest = (0, Seq(0));
+        (self.newest, self.newest_end) = (0, Seq(0));
     }
 
     /// The handshake took `rtt`.
@@ -243,7 +249,7 @@ mod tests {
         let mut rack = Rack::new(Seq(0));
         rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40).into());
         rack.on_delivered(&record(100, 45, 2), Instant::from_millis(50).into());
-        assert_eq!(rack.newest, (0, Seq(400)));
+        assert_eq!(rack.newest(), (0, Seq(400)));
     }
 
     #[test]
@@ -253,9 +259,9 @@ mod tests {
         let answer =
             |echoed| Seen { now: Instant::from_millis(80), echoed: Some(Instant::from_millis(echoed)) };
         rack.on_delivered(&record(100, 45, 2), answer(44));
-        assert_eq!(rack.newest, (0, Seq(400)));
+        assert_eq!(rack.newest(), (0, Seq(400)));
         rack.on_delivered(&record(100, 45, 2), answer(45));
-        assert_eq!(rack.newest, (45, Seq(200)));
+        assert_eq!(rack.newest(), (45, Seq(200)));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 const FIRST: usize = 4096;
 
 /// Bytes at offsets from a moving start. Offsets below [`Ring::len`] hold data; beyond it, data may be
-/// placed ahead of its turn ([`Ring::place`]) and joined later ([`Ring::extend`]).
+/// placed ahead of its turn ([`Ring::place`]) and joined later ([`Ring::extend`]). An unused one is a pointer to nothing.
 #[derive(Default)]
-pub(super) struct Ring {
-    /// Length zero or a power of two.
+pub(super) struct Ring(Option<Box<Used>>);
+
+struct Used {
+    /// Its length is a power of two.
     buf: Box<[u8]>,
     head: u32,
     len: u32,
@@ -15,26 +17,36 @@ pub(super) struct Ring {
     extent: u32,
 }
 
-impl Ring {
-    pub(super) fn len(&self) -> usize {
-        self.len as usize
-    }
-
+impl Used {
     fn index(&self, offset: usize) -> usize {
         (self.head as usize + offset) & (self.buf.len() - 1)
     }
 
+    fn slices(&self, offset: usize, n: usize) -> (&[u8], &[u8]) {
+        let at = self.index(offset);
+        let first = n.min(self.buf.len() - at);
+        (&self.buf[at..at + first], &self.buf[..n - first])
+    }
+}
+
+impl Ring {
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |used| used.len as usize)
+    }
+
     /// Makes room for offsets below `extent`.
-    fn reserve(&mut self, extent: usize) {
-        if extent <= self.buf.len() {
-            return;
+    fn reserve(&mut self, extent: usize) -> &mut Used {
+        let size = extent.next_power_of_two().max(FIRST);
+        let fresh = || vec![0; size].into_boxed_slice();
+        let used = self.0.get_or_insert_with(|| Box::new(Used { buf: fresh(), head: 0, len: 0, extent: 0 }));
+        if extent > used.buf.len() {
+            let mut bigger = fresh();
+            let (a, b) = used.slices(0, used.extent as usize);
+            bigger[..a.len()].copy_from_slice(a);
+            bigger[a.len()..a.len() + b.len()].copy_from_slice(b);
+            (used.buf, used.head) = (bigger, 0);
         }
-        let mut bigger = vec![0; extent.next_power_of_two().max(FIRST)].into_boxed_slice();
-        let (a, b) = self.slices(0, self.extent as usize);
-        bigger[..a.len()].copy_from_slice(a);
-        bigger[a.len()..a.len() + b.len()].copy_from_slice(b);
-        self.buf = bigger;
-        self.head = 0;
+        used
     }
 
     /// Appends at the end; the caller keeps the limit.
@@ -48,28 +60,28 @@ impl Ring {
         if data.is_empty() {
             return;
         }
-        self.reserve(offset + data.len());
-        let at = self.index(offset);
-        let first = data.len().min(self.buf.len() - at);
-        self.buf[at..at + first].copy_from_slice(&data[..first]);
-        self.buf[..data.len() - first].copy_from_slice(&data[first..]);
-        self.extent = self.extent.max((offset + data.len()) as u32);
+        let used = self.reserve(offset + data.len());
+        let at = used.index(offset);
+        let first = data.len().min(used.buf.len() - at);
+        used.buf[at..at + first].copy_from_slice(&data[..first]);
+        used.buf[..data.len() - first].copy_from_slice(&data[first..]);
+        used.extent = used.extent.max((offset + data.len()) as u32);
     }
 
     /// Declares `n` more bytes behind the end to be data; they must have been placed.
     pub(super) fn extend(&mut self, n: usize) {
-        self.len += n as u32;
-        debug_assert!(self.len <= self.extent, "bytes that were never placed");
+        if let Some(used) = &mut self.0 {
+            used.len += n as u32;
+            debug_assert!(used.len <= used.extent, "bytes that were never placed");
+        }
     }
 
     /// `n` bytes from `offset`, in two pieces because the ring wraps.
     pub(super) fn slices(&self, offset: usize, n: usize) -> (&[u8], &[u8]) {
-        if n == 0 {
-            return (&[], &[]);
+        match &self.0 {
+            Some(used) if n > 0 => used.slices(offset, n),
+            _ => (&[], &[]),
         }
-        let at = self.index(offset);
-        let first = n.min(self.buf.len() - at);
-        (&self.buf[at..at + first], &self.buf[..n - first])
     }
 
     /// Copies from the start without taking; returns how many bytes.
@@ -84,21 +96,19 @@ impl Ring {
     /// Drops `n` bytes from the start.
     pub(super) fn consume(&mut self, n: usize) {
         debug_assert!(n <= self.len());
-        if n == 0 {
-            return;
-        }
-        self.head = self.index(n) as u32;
-        self.len -= n as u32;
-        self.extent -= n as u32;
+        let Some(used) = self.0.as_mut().filter(|_| n > 0) else { return };
+        used.head = used.index(n) as u32;
+        used.len -= n as u32;
+        used.extent -= n as u32;
         // An idle connection keeps no more than a first allocation's worth.
-        if self.extent == 0 && self.buf.len() > 16 * FIRST {
-            *self = Ring::default();
+        if used.extent == 0 && used.buf.len() > 16 * FIRST {
+            self.clear();
         }
     }
 
     /// Gives the memory back if it holds nothing; true if it did.
     pub(super) fn rest(&mut self) -> bool {
-        let empty = self.extent == 0;
+        let empty = self.0.as_ref().is_none_or(|used| used.extent == 0);
         if empty {
             self.clear();
         }
@@ -107,12 +117,12 @@ impl Ring {
 
     /// Gives all memory back.
     pub(super) fn clear(&mut self) {
-        *self = Ring::default();
+        self.0 = None;
     }
 
     /// Bytes of memory held.
     pub(super) fn capacity(&self) -> usize {
-        self.buf.len()
+        self.0.as_ref().map_or(0, |used| used.buf.len())
     }
 }
 

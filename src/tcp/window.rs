@@ -2,7 +2,7 @@
 
 use super::conn::Opts;
 use crate::seq::Seq;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Span};
 
 /// What a segment of `len` bytes occupies in Linux: a buffer of a power of two bytes for it, its headers and 384 bytes
 /// of bookkeeping, and 256 more. Only the proportion matters here, and that peers see the same windows.
@@ -52,9 +52,10 @@ pub(super) struct Window {
     taken_from: Seq,
     taken_since: Instant,
     /// The round trip as a receiver sees it; zero before the first measurement.
-    rtt: Duration,
+    rtt: Span,
     /// Where a window ends that was offered then: when data has reached it, a round trip has passed.
-    turn: Option<(Seq, Instant)>,
+    turn: Seq,
+    turn_at: Option<Instant>,
     last_echo: u32,
 }
 
@@ -75,8 +76,9 @@ impl Window {
             taken: 0,
             taken_from: Seq(0),
             taken_since: Instant::ZERO,
-            rtt: Duration::ZERO,
-            turn: None,
+            rtt: Span::ZERO,
+            turn: Seq(0),
+            turn_at: None,
             last_echo: 0,
         }
     }
@@ -239,17 +241,17 @@ impl Window {
 
     /// Data that arrives was sent when the last window was offered, a round trip ago at the most.
     pub(super) fn on_turn(&mut self, now: Instant, nxt: Seq, edge: Seq) {
-        if let Some((end, since)) = self.turn {
-            if nxt.lt(end) {
+        if let Some(since) = self.turn_at {
+            if nxt.lt(self.turn) {
                 return;
             }
-            let rtt = now.since(since);
+            let rtt = Span::from(now.since(since).max(Duration::from_micros(1)));
             // It is an upper bound: the peer may not have filled the window.
-            if self.rtt.is_zero() || rtt < self.rtt {
-                self.rtt = rtt.max(Duration::from_micros(1));
+            if self.rtt == Span::ZERO || rtt < self.rtt {
+                self.rtt = rtt;
             }
         }
-        self.turn = Some((edge, now));
+        (self.turn, self.turn_at) = (edge, Some(now));
     }
 
     /// A segment of `len` bytes echoed a time stamp that is `age` old (RFC 7323 §4.1).
@@ -257,11 +259,11 @@ impl Window {
         if echo == std::mem::replace(&mut self.last_echo, echo) || len < self.segment {
             return;
         }
-        self.rtt = match self.rtt {
-            old if old.is_zero() || age < old => age,
+        self.rtt = match Duration::from(self.rtt) {
+            old if old.is_zero() || age < old => age.into(),
             // What waits to be read held the peer back, too.
-            old if !drained => old,
-            old => old * 7 / 8 + age / 8,
+            _ if !drained => return,
+            old => (old * 7 / 8 + age / 8).into(),
         };
     }
 
@@ -269,7 +271,7 @@ impl Window {
     /// of what it took, for three times while that grows (dynamic right-sizing).
     pub(super) fn on_taken(&mut self, now: Instant, read: Seq, nxt: Seq, beyond: u32) {
         let time = now.since(self.taken_since);
-        if self.rtt.is_zero() || time < self.rtt {
+        if self.rtt == Span::ZERO || time < self.rtt.into() {
             return;
         }
         let taken = read.since(self.taken_from).saturating_sub(nxt.since(read));
@@ -333,7 +335,7 @@ impl Window {
     /// The most that may be offered for now, the round trip as a receiver sees it, and how much the application takes in one
     /// (`rcv_ssthresh`, `rcv_rtt`, `rcv_space`).
     pub(super) fn measured(&self) -> (u32, Duration, u32) {
-        (self.threshold, self.rtt, self.taken)
+        (self.threshold, self.rtt.into(), self.taken)
     }
 
     /// The size of the peer's segments (`rcv_mss`).

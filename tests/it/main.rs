@@ -5,6 +5,7 @@ mod captures;
 mod cli;
 mod explain;
 mod fuzz;
+mod hosts;
 mod http;
 mod judge;
 mod lab;

@@ -3,7 +3,6 @@
 mod authors;
 mod congestion;
 mod differential;
-mod ledger;
 mod mtu;
 mod names;
 pub mod soak;

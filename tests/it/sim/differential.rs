@@ -174,23 +174,29 @@ fn converse(world: &mut World, sides: &mut [Side], patience: Duration) -> bool {
 /// Whether a smoltcp that has said all it had to say sends empty segments without end.
 ///
 /// When its data and its FIN are acknowledged with a closed window, its timer for window probes still goes off. There is
-/// nothing left to probe with, and what it sends instead does not set the timer anew: it sends the same again at once.
+/// nothing left to probe with, and what it sends instead does not set the timer anew: it sends the same again at once, or,
+/// with nothing to send in its place, comes to word at one moment without end.
 fn babbles(world: &mut World, sides: &[Side]) -> bool {
     const MORE_THAN_ANY_TALK: u64 = 100_000;
-    world.packets() > MORE_THAN_ANY_TALK
-        && sides.chunks(2).any(|ends| {
-            let mut theirs = ends.iter().filter_map(|side| match side.end() {
-                End::Theirs(id) => Some(id),
-                _ => None,
-            });
-            let mut ours = ends.iter().filter_map(|side| match side.end() {
-                End::Ours(socket) => Some(socket.host),
-                _ => None,
-            });
-            let (Some(reference), Some(host)) = (theirs.next(), ours.next()) else { return false };
-            let said_all = world.reference(reference).state() == ReferenceState::FinWait2;
-            said_all && world.link_totals(reference, host).packets > MORE_THAN_ANY_TALK
-        })
+    let theirs = sides.iter().filter_map(|side| match side.end() {
+        End::Theirs(id) => Some(id),
+        _ => None,
+    });
+    theirs.into_iter().any(|id| world.reference(id).babbles())
+        || world.packets() > MORE_THAN_ANY_TALK
+            && sides.chunks(2).any(|ends| {
+                let mut theirs = ends.iter().filter_map(|side| match side.end() {
+                    End::Theirs(id) => Some(id),
+                    _ => None,
+                });
+                let mut ours = ends.iter().filter_map(|side| match side.end() {
+                    End::Ours(socket) => Some(socket.host),
+                    _ => None,
+                });
+                let (Some(reference), Some(host)) = (theirs.next(), ours.next()) else { return false };
+                let said_all = world.reference(reference).state() == ReferenceState::FinWait2;
+                said_all && world.link_totals(reference, host).packets > MORE_THAN_ANY_TALK
+            })
 }
 
 /// Whether of two ends smoltcp is the one to act: it has something to send, our window is open, and we have nothing
