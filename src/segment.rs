@@ -131,6 +131,8 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// Selective acknowledgments (RFC 2018 §3).
     pub sack: SackBlocks,
+    /// A Fast Open cookie or the request for one, on a SYN only (RFC 7413 §4.1.1).
+    pub fast_open: Option<Cookie>,
 }
 
 impl Options {
@@ -154,7 +156,61 @@ impl Options {
         if !self.sack.is_empty() {
             len += 4 + 8 * self.sack.len() as u32;
         }
+        if let Some(cookie) = &self.fast_open {
+            len += cookie.encoded_len().next_multiple_of(4);
+        }
         len
+    }
+}
+
+/// A Fast Open cookie as it travels (RFC 7413 §4.1.1); an empty one asks for another.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cookie {
+    len: u8,
+    bytes: [u8; Cookie::LONGEST],
+    /// In the experimental option that came before the one that IANA assigned (RFC 6994).
+    pub experimental: bool,
+}
+
+impl Cookie {
+    /// The most bytes that one can have, and the least.
+    pub const LONGEST: usize = 16;
+    const SHORTEST: usize = 4;
+    /// Asks for a cookie.
+    pub const REQUEST: Cookie = Cookie { len: 0, bytes: [0; Cookie::LONGEST], experimental: false };
+
+    /// A cookie of these bytes, or a request if there are none; `None` if no cookie has so many.
+    pub fn new(bytes: &[u8], experimental: bool) -> Option<Cookie> {
+        let fits =
+            matches!(bytes.len(), 0 | Cookie::SHORTEST..=Cookie::LONGEST) && bytes.len().is_multiple_of(2);
+        let mut cookie = Cookie { len: bytes.len() as u8, experimental, ..Cookie::REQUEST };
+        cookie.bytes.get_mut(..bytes.len()).filter(|_| fits)?.copy_from_slice(bytes);
+        Some(cookie)
+    }
+
+    /// Its bytes, none for a request.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Whether it asks for a cookie.
+    pub fn is_request(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of the option, without padding.
+    pub fn encoded_len(&self) -> u32 {
+        u32::from(self.len) + if self.experimental { 4 } else { 2 }
+    }
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.experimental { "experimental " } else { "" })?;
+        if self.is_request() {
+            return f.write_str("request");
+        }
+        self.bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -232,13 +232,19 @@ unsafe fn receive(
 
 /// # Safety
 /// The vectors are valid.
-unsafe fn transmit(machine: &Machine, fd: c_int, parts: &[iovec], flags: c_int) -> Result<i64, Errno> {
+unsafe fn transmit(
+    machine: &Machine,
+    fd: c_int,
+    parts: &[iovec],
+    flags: c_int,
+    to: Option<SocketAddr>,
+) -> Result<i64, Errno> {
     let mut data = Vec::new();
     for part in parts {
         // SAFETY: the caller's promise.
         data.extend_from_slice(unsafe { bytes(part.iov_base, part.iov_len) }?);
     }
-    value(machine.call(Request::Send { fd: fd.into(), data, flags: flags.into() }))
+    value(machine.call(Request::Send { fd: fd.into(), data, flags: flags.into(), to }))
 }
 
 /// # Safety
@@ -462,7 +468,7 @@ unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, buf: *const c_void,
 
 unsafe extern "C" fn writev(userdata: *mut c_void, fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
     // SAFETY: see above.
-    unsafe { enter(userdata, |m| transmit(m, fd, vector(parts, count.max(0) as usize)?, 0)) as ssize_t }
+    unsafe { enter(userdata, |m| transmit(m, fd, vector(parts, count.max(0) as usize)?, 0, None)) as ssize_t }
 }
 
 unsafe extern "C" fn send(
@@ -474,7 +480,7 @@ unsafe extern "C" fn send(
 ) -> ssize_t {
     let part = iovec { iov_base: buf.cast_mut(), iov_len: len };
     // SAFETY: see above.
-    unsafe { enter(userdata, |m| transmit(m, fd, &[part], flags)) as ssize_t }
+    unsafe { enter(userdata, |m| transmit(m, fd, &[part], flags, None)) as ssize_t }
 }
 
 unsafe extern "C" fn sendto(
@@ -483,11 +489,18 @@ unsafe extern "C" fn sendto(
     buf: *const c_void,
     len: size_t,
     flags: c_int,
-    _: *const sockaddr,
-    _: socklen_t,
+    to: *const sockaddr,
+    to_len: socklen_t,
 ) -> ssize_t {
-    // SAFETY: see above. A connection has its address already (without MSG_FASTOPEN, which is refused).
-    unsafe { send(userdata, fd, buf, len, flags) }
+    let part = iovec { iov_base: buf.cast_mut(), iov_len: len };
+    let call = |m: &Machine| {
+        // SAFETY: see above. Without MSG_FASTOPEN a connection has its address already.
+        let to = if flags & libc::MSG_FASTOPEN == 0 { None } else { Some(unsafe { address(to, to_len) }?) };
+        // SAFETY: see above.
+        unsafe { transmit(m, fd, &[part], flags, to) }
+    };
+    // SAFETY: see above.
+    unsafe { enter(userdata, call) as ssize_t }
 }
 
 unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
@@ -499,7 +512,13 @@ unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, msg: *const msghd
             return Err(EINVAL);
         }
         // SAFETY: see above.
-        unsafe { transmit(m, fd, vector(msg.msg_iov, msg.msg_iovlen)?, flags) }
+        unsafe {
+            let to = match flags & libc::MSG_FASTOPEN {
+                0 => None,
+                _ => Some(address(msg.msg_name.cast(), msg.msg_namelen)?),
+            };
+            transmit(m, fd, vector(msg.msg_iov, msg.msg_iovlen)?, flags, to)
+        }
     };
     // SAFETY: see above.
     unsafe { enter(userdata, call) as ssize_t }

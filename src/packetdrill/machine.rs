@@ -49,7 +49,7 @@ pub enum Request {
     Accept { fd: i64, nonblock: bool },
     Connect { fd: i64, addr: SocketAddr },
     Receive { fd: i64, len: usize, flags: i64 },
-    Send { fd: i64, data: Vec<u8>, flags: i64 },
+    Send { fd: i64, data: Vec<u8>, flags: i64, to: Option<SocketAddr> },
     Close { fd: i64 },
     Poll { entries: Vec<(i64, i64)>, timeout: i64 },
     EpollWait { fd: i64, most: i64, timeout: i64 },
@@ -544,8 +544,8 @@ impl Inner {
             Request::Accept { fd, nonblock } => self.kernel().accept(*fd, *nonblock),
             Request::Connect { fd, addr } => self.kernel().connect(*fd, *addr, progress),
             Request::Receive { fd, len, flags } => self.kernel().receive(*fd, *len, *flags, progress, 0),
-            Request::Send { fd, data, flags } => {
-                self.kernel().send(*fd, Data::These(data), *flags, progress, 0)
+            Request::Send { fd, data, flags, to } => {
+                self.kernel().send(*fd, Data::These(data), (*flags, *to), progress, 0)
             }
             Request::Close { fd } => self.kernel().close(*fd, 0, progress),
             Request::Poll { entries, timeout } => {

@@ -3,7 +3,7 @@
 use super::Trouble;
 use super::ast::Expr;
 use super::call_args::{Args, field, number, text};
-use super::kernel::{Kernel, NONBLOCK, Progress};
+use super::kernel::{Kernel, MSG_FASTOPEN, NONBLOCK, Progress};
 use super::settings::IpVersion;
 use super::sockets::{Data, Made, Step};
 use super::sockopts::{self, Value};
@@ -114,25 +114,30 @@ impl Kernel<'_> {
                 if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
                     return Ok(Step::Errno("EFAULT"));
                 }
-                self.send(fd()?, Data::Pattern(args.len(2)?), 0, progress, line)
+                self.send(fd()?, Data::Pattern(args.len(2)?), (0, None), progress, line)
             }
             "writev" => {
                 args.count(3)?;
-                self.send(fd()?, Data::Pattern(args.iovec(args.expr(1)?)?), 0, progress, line)
+                self.send(fd()?, Data::Pattern(args.iovec(args.expr(1)?)?), (0, None), progress, line)
             }
             "send" => {
                 args.count(4)?;
                 if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
                     return Ok(Step::Errno("EFAULT"));
                 }
-                self.send(fd()?, Data::Pattern(args.len(2)?), args.int(3)?, progress, line)
+                self.send(fd()?, Data::Pattern(args.len(2)?), (args.int(3)?, None), progress, line)
             }
             "sendto" => {
                 args.count(6)?;
                 if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
                     return Ok(Step::Errno("EFAULT"));
                 }
-                self.send(fd()?, Data::Pattern(args.len(2)?), args.int(3)?, progress, line)
+                let flags = args.int(3)?;
+                let remote = match flags & MSG_FASTOPEN {
+                    0 => None,
+                    _ => Some(args.address(4, self.settings.remote)?),
+                };
+                self.send(fd()?, Data::Pattern(args.len(2)?), (flags, remote), progress, line)
             }
             "sendmsg" => self.sendmsg_line(args, progress),
             "open" => self.open_line(args),

@@ -308,8 +308,8 @@ const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.ip_no_pmtu_disc", &["0"]),
 ];
 
-/// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, what is
-/// remembered of earlier connections, and Fast Open, which needs calls and options that are refused by their names.
+/// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, and what is
+/// remembered of earlier connections.
 const INERT: &[&str] = &[
     "net.ipv4.tcp_pacing_ss_ratio",
     "net.ipv4.tcp_pacing_ca_ratio",
@@ -327,9 +327,6 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_retries1",
     "net.ipv4.tcp_no_metrics_save",
     "net.ipv4.tcp_no_ssthresh_metrics_save",
-    "net.ipv4.tcp_fastopen",
-    "net.ipv4.tcp_fastopen_key",
-    "net.ipv4.tcp_fastopen_blackhole_timeout_sec",
     "net.ipv4.tcp_adv_win_scale",
     "net.ipv4.tcp_abc",
     "net.ipv4.tcp_base_mss",
@@ -452,6 +449,11 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         }),
         "net.ipv4.tcp_syn_retries" => same("tcp.syn_retries"),
         "net.ipv4.tcp_comp_sack_nr" => same("tcp.compressed_acks"),
+        "net.ipv4.tcp_fastopen" => Ok(vec![Change::Knob("tcp.fastopen", value.to_string())]),
+        "net.ipv4.tcp_fastopen_key" => Ok(vec![Change::Knob("tcp.fastopen_key", value.to_string())]),
+        "net.ipv4.tcp_fastopen_blackhole_timeout_sec" => {
+            Ok(vec![Change::Knob("tcp.fastopen_pause", format!("{}s", number(0, 86_400)?))])
+        }
         "net.ipv4.tcp_syn_linear_timeouts" => same("tcp.syn_linear"),
         "net.ipv4.tcp_synack_retries" => same("tcp.synack_retries"),
         "net.ipv4.ip_default_ttl" => same("tcp.ttl"),

@@ -3,9 +3,10 @@
 
 use super::Trouble;
 use super::settings::Settings;
-use super::sockets::{Connection, Data, Made, OWNER, Read, SocketKind, Sockets, Step};
-use crate::stack::{Accepted, ListenerId, Stack, StackError};
+use super::sockets::{Connection, Data, FastOpen, Made, OWNER, Read, SocketKind, Sockets, Step};
+use crate::stack::{Accepted, ListenerId, Stack, StackError, WithSyn};
 use crate::stream::ByteStream;
+use crate::tcp::fast_open;
 use crate::tcp::{Shutdown, State};
 use crate::time::Instant;
 use std::collections::VecDeque;
@@ -41,7 +42,7 @@ const MSG_MORE: i64 = 0x8000;
 const MSG_EOR: i64 = 0x80;
 const MSG_ERRQUEUE: i64 = 0x2000;
 const MSG_ZEROCOPY: i64 = 0x400_0000;
-const MSG_FASTOPEN: i64 = 0x2000_0000;
+pub const MSG_FASTOPEN: i64 = 0x2000_0000;
 
 /// What a call works with.
 pub struct Kernel<'a> {
@@ -102,6 +103,12 @@ impl Kernel<'_> {
             Ok(id) => {
                 let addr = self.stack.listener_addr(id).unwrap_or(addr);
                 socket.kind = SocketKind::Listening { id, addr, waiting: VecDeque::new(), came: 0 };
+                let all = fast_open::SERVER | fast_open::ALL_LISTENERS;
+                if self.sockets.base.fast_open & all == all && socket.fast_open.queue == 0 {
+                    socket.fast_open.queue = backlog - 1;
+                }
+                let FastOpen { queue, keys, without_cookie, .. } = socket.fast_open;
+                self.stack.set_fast_open(id, queue, keys, without_cookie);
                 self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
                 Ok(Step::Done(0))
             }
@@ -127,16 +134,19 @@ impl Kernel<'_> {
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         let nonblock = socket.nonblock;
         let conn = match &mut socket.kind {
+            SocketKind::Fresh { .. } if socket.fast_open.waits.is_some() => {
+                return Ok(Step::Errno("EISCONN"));
+            }
             SocketKind::Fresh { bound } => {
-                let result = self.stack.connect(self.now, remote, *bound, Some(socket.opts), OWNER);
-                let id = match result {
-                    Ok(id) => id,
-                    Err(error) => return Ok(Step::Errno(stack_errno(&error))),
-                };
-                let (local, remote) = self.stack.addrs_of(id).unwrap_or((self.settings.local, remote));
-                socket.kind = SocketKind::Conn(Connection::new(id, local, remote, false));
-                socket.lost = None;
-                self.sockets.under_test = Some(fd);
+                let FastOpen { connect, without_cookie, .. } = socket.fast_open;
+                if connect && self.stack.may_connect_fast(self.now, remote, *bound, without_cookie) {
+                    socket.fast_open.waits = Some(remote);
+                    return Ok(Step::Done(0));
+                }
+                let with = WithSyn { data: &[], without_cookie };
+                if let Err(step) = self.open(fd, remote, connect.then_some(with)) {
+                    return Ok(step);
+                }
                 progress.begun = true;
                 return Ok(if nonblock { Step::Errno("EINPROGRESS") } else { Step::Block(None) });
             }
@@ -187,6 +197,79 @@ impl Kernel<'_> {
         }
         self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
         Ok(Step::Done(0))
+    }
+
+    /// Opens a connection from a socket that has none; says how many bytes went with the SYN.
+    fn open(&mut self, fd: i64, remote: SocketAddr, with: Option<WithSyn<'_>>) -> Result<usize, Step> {
+        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Err(Step::Errno("EBADF")) };
+        let SocketKind::Fresh { bound } = socket.kind else { return Err(Step::Errno("EISCONN")) };
+        let opts = Some(socket.opts);
+        let result = match with {
+            Some(with) => self.stack.connect_fast(self.now, remote, bound, opts, OWNER, with),
+            None => self.stack.connect(self.now, remote, bound, opts, OWNER).map(|id| (id, 0)),
+        };
+        let (id, taken) = result.map_err(|error| Step::Errno(stack_errno(&error)))?;
+        let (local, remote) = self.stack.addrs_of(id).unwrap_or((self.settings.local, remote));
+        let mut conn = Connection::new(id, local, remote, false);
+        conn.written = taken as u32;
+        socket.kind = SocketKind::Conn(conn);
+        socket.lost = None;
+        self.sockets.under_test = Some(fd);
+        Ok(taken)
+    }
+
+    /// The part of a send that opens the connection (Linux' `tcp_sendmsg_fastopen`); none if there is one already, of which the call
+    /// has learned now.
+    fn send_fast(
+        &mut self,
+        fd: i64,
+        data: Data<'_>,
+        remote: Option<SocketAddr>,
+        blocking: bool,
+        progress: &mut Progress,
+    ) -> Option<Step> {
+        let socket = self.sockets.table.get_mut(&fd)?;
+        if self.sockets.base.fast_open & fast_open::CLIENT == 0 {
+            return Some(Step::Errno("EOPNOTSUPP"));
+        }
+        let remote = socket.fast_open.waits.take().or(remote);
+        let without_cookie = socket.fast_open.without_cookie;
+        match &mut socket.kind {
+            SocketKind::Fresh { .. } => {
+                let Some(remote) = remote else { return Some(Step::Errno("EDESTADDRREQ")) };
+                let bytes = data.bytes(0);
+                match self.open(fd, remote, Some(WithSyn { data: &bytes, without_cookie })) {
+                    Err(step) => return Some(step),
+                    Ok(taken) => progress.done = taken,
+                }
+                Some(match progress.done {
+                    taken if blocking => {
+                        // The rest stands ready for the SYN-ACK, and goes with its acknowledgment.
+                        let rest = self.sockets.write(self.stack, self.now, fd, data.after(taken));
+                        progress.done += rest.unwrap_or(0);
+                        Step::Block(None)
+                    }
+                    0 => Step::Errno("EINPROGRESS"),
+                    taken => Step::Done(taken as i64),
+                })
+            }
+            SocketKind::Conn(conn) if conn.connected => Some(Step::Errno("EISCONN")),
+            SocketKind::Conn(conn) => {
+                let live = self.stack.conn(conn.id)?;
+                match (live.state(), live.error()) {
+                    (State::SynSent | State::SynReceived, _) => Some(Step::Errno("EALREADY")),
+                    (State::Closed, error) => {
+                        Some(Step::Errno(error.and_then(|e| conn.fail(e)).unwrap_or("ECONNABORTED")))
+                    }
+                    _ => {
+                        conn.connected = true;
+                        None
+                    }
+                }
+            }
+            SocketKind::Listening { .. } => Some(Step::Errno("EISCONN")),
+            SocketKind::Epoll(_) | SocketKind::Other(_) => Some(Step::Errno("ENOTSOCK")),
+        }
     }
 
     /// Whether a call on this descriptor may wait.
@@ -255,19 +338,31 @@ impl Kernel<'_> {
         &mut self,
         fd: i64,
         data: Data<'_>,
-        flags: i64,
+        (flags, remote): (i64, Option<SocketAddr>),
         progress: &mut Progress,
         line: u32,
     ) -> Result<Step, Trouble> {
         let len = data.len();
-        for (flag, name) in [(MSG_OOB, "MSG_OOB"), (MSG_FASTOPEN, "MSG_FASTOPEN")] {
+        for (flag, name) in [(MSG_OOB, "MSG_OOB")] {
             if flags & flag != 0 {
                 return Err(Trouble::unsupported(line, format!("the send flag {name}")));
             }
         }
         let sent = self.sockets.sent(self.stack, fd);
         let blocking = self.blocking(fd, flags);
+        let waits = self.sockets.table.get(&fd).is_some_and(|socket| socket.fast_open.waits.is_some());
+        if (flags & MSG_FASTOPEN != 0 || waits) && !progress.begun {
+            progress.begun = true;
+            if let Some(step) = self.send_fast(fd, data, remote, blocking, progress) {
+                return Ok(step);
+            }
+        }
         let more = flags & MSG_MORE != 0;
+        // The engine would queue it; Linux' sockets wait for the connection first.
+        let opening = self.sockets.conn(fd).and_then(|conn| self.stack.conn(conn.id));
+        if opening.is_some_and(|conn| conn.state().is_opening() && !conn.is_early()) {
+            return Ok(if blocking { Step::Block(None) } else { Step::Errno("EAGAIN") });
+        }
         // MSG_MORE is a cork for one call: the next one without it lets everything go.
         if let Some(socket) = self.sockets.table.get_mut(&fd)
             && let SocketKind::Conn(conn) = &mut socket.kind

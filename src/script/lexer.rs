@@ -154,6 +154,10 @@ impl<'a> Lexer<'a> {
             Token::Str(self.quoted('"', "the string")?)
         } else if first == '`' {
             Token::Command(self.quoted('`', "the command")?)
+        } else if self.in_cookie() && first.is_ascii_alphanumeric() {
+            let n = self.run(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let word = self.take(n);
+            Token::Word(self.defines.get(word).map_or(word, |value| value).to_string())
         } else if let Some(number) = self.number()? {
             number
         } else if first.is_ascii_alphanumeric() || first == '_' {
@@ -166,6 +170,11 @@ impl<'a> Lexer<'a> {
         };
         self.out.push((token, line));
         Ok(true)
+    }
+
+    /// Whether what comes now are the digits of a Fast Open cookie, where a zero in front counts.
+    fn in_cookie(&self) -> bool {
+        matches!(self.out.last(), Some((Token::Word(word), _)) if word == "FO" || word == "FOEXP")
     }
 
     /// `--name=value`, the value quoted or up to the next blank.

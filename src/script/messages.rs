@@ -15,6 +15,8 @@ const SO_TIMESTAMPING: i64 = 37;
 /// A `msghdr`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Message {
+    /// Whether it has an address.
+    pub name: bool,
     /// The sum of its vector's lengths.
     pub len: usize,
     pub flags: i64,
@@ -43,14 +45,14 @@ impl Args<'_> {
                 "a message is written {msg_name(...)=..., msg_iov(…)=[…], …}",
             ));
         };
-        let mut message = Message { len: 0, flags: 0, control: Vec::new() };
+        let mut message = Message { name: false, len: 0, flags: 0, control: Vec::new() };
         let mut vector = false;
         for field in fields {
             let Expr::Field { name, value, .. } = field else {
                 return Err(Trouble::syntax(self.line, "a message consists of fields"));
             };
             match (name.as_str(), value.as_ref()) {
-                ("msg_name", Expr::Ellipsis) => {}
+                ("msg_name", Expr::Ellipsis) => message.name = true,
                 ("msg_iov", list) => {
                     message.len = self.iovec(list)?;
                     vector = true;
@@ -102,7 +104,7 @@ impl Kernel<'_> {
     pub(super) fn recvmsg_line(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
         args.count(3)?;
         let (fd, wanted, flags) = (args.int(0)?, args.message(1)?, args.int(2)?);
-        let mut seen = Message { len: wanted.len, flags: 0, control: Vec::new() };
+        let mut seen = Message { name: false, len: wanted.len, flags: 0, control: Vec::new() };
         let step = if flags & MSG_ERRQUEUE != 0 {
             match self.notice(fd) {
                 Err(errno) => Step::Errno(errno),
@@ -150,7 +152,8 @@ impl Kernel<'_> {
                 _ => return Err(Trouble::unsupported(args.line, "these control messages of sendmsg")),
             }
         }
-        self.send(args.int(0)?, Data::Pattern(message.len), args.int(2)?, progress, args.line)
+        let to = (args.int(2)?, message.name.then_some(self.settings.remote));
+        self.send(args.int(0)?, Data::Pattern(message.len), to, progress, args.line)
     }
 
     /// The next message of a socket's error queue: nobody waits for one.

@@ -5,8 +5,10 @@ use super::files::Other;
 use super::frames::pattern;
 use crate::stack::{Accepted, ConnId, ListenerId, Owner, Stack};
 use crate::stream::{ByteStream, StreamError};
+use crate::tcp::fast_open::Keys;
 use crate::tcp::{self, Opts, State};
 use crate::time::Instant;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -70,8 +72,24 @@ pub struct Socket {
     pub notsent_lowat: Option<u32>,
     /// What became of the connection that `connect` to nobody ended: told once.
     pub lost: Option<&'static str>,
+    pub fast_open: FastOpen,
     /// Options without effect here, by level and name: what was set can be read again.
     pub others: BTreeMap<(i64, i64), i64>,
+}
+
+/// What a socket was told of Fast Open.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct FastOpen {
+    /// TCP_FASTOPEN: the length of a listener's queue.
+    pub queue: u32,
+    /// TCP_FASTOPEN_KEY.
+    pub keys: Option<Keys>,
+    /// TCP_FASTOPEN_NO_COOKIE.
+    pub without_cookie: bool,
+    /// TCP_FASTOPEN_CONNECT: `connect` waits for the first data.
+    pub connect: bool,
+    /// It does, with this destination.
+    pub waits: Option<SocketAddr>,
 }
 
 /// What a descriptor stands for.
@@ -227,6 +245,7 @@ impl Sockets {
             inq: false,
             notsent_lowat: None,
             lost: None,
+            fast_open: FastOpen::default(),
             others,
         };
         self.table.insert(fd, socket);
@@ -371,7 +390,11 @@ impl Sockets {
         let Some(socket) = self.table.get(&fd) else { return Readiness::plain(NVAL) };
         let SocketKind::Conn(conn) = &socket.kind else {
             let fresh = matches!(socket.kind, SocketKind::Fresh { .. });
-            return Readiness::plain(if fresh { OUT | HUP } else { 0 });
+            return Readiness::plain(match fresh {
+                true if socket.fast_open.waits.is_some() => OUT,
+                true => OUT | HUP,
+                false => 0,
+            });
         };
         let Some(live) = stack.conn(conn.id) else {
             let error = if conn.notices.queue.is_empty() { 0 } else { ERR };
@@ -393,7 +416,7 @@ impl Sockets {
         if fin_came {
             bits |= IN | RDHUP;
         }
-        if matches!(state, State::SynSent | State::SynReceived) {
+        if state.is_opening() && !live.is_early() {
             return Readiness::plain(bits);
         }
         if live.readable() >= socket.rcv_lowat {
@@ -468,10 +491,6 @@ impl Sockets {
         if conn.shut_write {
             return Err("EPIPE");
         }
-        // The engine would queue it; Linux' sockets wait for the connection first.
-        if stack.conn(conn.id).is_some_and(|c| c.state().is_opening()) {
-            return Ok(0);
-        }
         let (len, mut done) = (data.len(), 0);
         let mut stream = stack.stream(now, conn.id);
         loop {
@@ -515,6 +534,14 @@ impl Data<'_> {
         match self {
             Data::Pattern(len) => *len,
             Data::These(bytes) => bytes.len(),
+        }
+    }
+
+    /// The bytes, of which `written` have been written before.
+    pub fn bytes(&self, written: u32) -> Cow<'_, [u8]> {
+        match self {
+            Data::Pattern(len) => (0..*len as u32).map(|n| pattern(written.wrapping_add(n))).collect(),
+            Data::These(bytes) => Cow::Borrowed(bytes),
         }
     }
 

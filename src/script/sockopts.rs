@@ -4,6 +4,7 @@ use super::errnos;
 use super::errqueue::stamping;
 use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
 use crate::stack::Stack;
+use crate::tcp::fast_open::{self, Keys};
 use crate::tcp::{self, Congestion, Nagle, Opts};
 use crate::time::{Duration, Instant};
 
@@ -49,6 +50,10 @@ enum Name {
     RcvLowat,
     /// IP_MTU and IPV6_MTU.
     Mtu,
+    FastOpen,
+    FastOpenConnect,
+    FastOpenKey,
+    FastOpenNoCookie,
     /// Accepted and without any effect on what is sent here, beginning with this value.
     Inert(i64),
     /// SO_BINDTODEVICE.
@@ -133,8 +138,12 @@ fn name(level: i64, option: i64) -> Option<Name> {
         // TCP_COOKIE_TRANSACTIONS, TCP_TIMESTAMP (outside of TCP_REPAIR), IPV6_HOPLIMIT: nothing that can be set.
         (6, 15) | (41, 52) => Name::Gone("ENOPROTOOPT"),
         (6, 24) => Name::Gone("EPERM"),
-        // TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_TX_DELAY
-        (6, 23 | 30 | 37) => Name::OneOf(&[0]),
+        (6, 23) => Name::FastOpen,
+        (6, 30) => Name::FastOpenConnect,
+        (6, 33) => Name::FastOpenKey,
+        (6, 34) => Name::FastOpenNoCookie,
+        // TCP_TX_DELAY
+        (6, 37) => Name::OneOf(&[0]),
         _ => return None,
     })
 }
@@ -209,7 +218,12 @@ impl Sockets {
                 socket.opts.linger = on.then_some(time);
                 return self.changed(stack, now, fd);
             }
-            (Name::Congestion | Name::Linger | Name::Device, _)
+            (Name::FastOpenKey, Value::Bytes(key)) => {
+                let Some(keys) = Keys::from_bytes(key) else { return Ok(Step::Errno("EINVAL")) };
+                socket.fast_open.keys = Some(keys);
+                return self.changed(stack, now, fd);
+            }
+            (Name::Congestion | Name::Linger | Name::FastOpenKey | Name::Device, _)
             | (_, Value::Bytes(_) | Value::Linger { .. }) => {
                 return Ok(Step::Errno("EINVAL"));
             }
@@ -325,7 +339,30 @@ impl Sockets {
                 0..=255 => opts.dscp = (value >> 2) as u8,
                 _ => return Ok(Step::Errno("EINVAL")),
             },
-            Name::Congestion | Name::Linger | Name::Stamping | Name::Gone(_) | Name::Device => {
+            Name::FastOpen => match (&socket.kind, u32::try_from(value)) {
+                (SocketKind::Fresh { .. } | SocketKind::Listening { .. }, Ok(queue)) => {
+                    socket.fast_open.queue = queue.min(self.base.backlog);
+                }
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            Name::FastOpenConnect => match (&socket.kind, value) {
+                (_, ..0 | 2..) => return Ok(Step::Errno("EINVAL")),
+                _ if self.base.fast_open & fast_open::CLIENT == 0 => return Ok(Step::Errno("EOPNOTSUPP")),
+                (SocketKind::Fresh { .. }, _) => socket.fast_open.connect = on,
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            Name::FastOpenNoCookie => match (&socket.kind, value) {
+                (SocketKind::Fresh { .. } | SocketKind::Listening { .. }, 0 | 1) => {
+                    socket.fast_open.without_cookie = on;
+                }
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            Name::Congestion
+            | Name::Linger
+            | Name::Stamping
+            | Name::Gone(_)
+            | Name::Device
+            | Name::FastOpenKey => {
                 unreachable!("handled above")
             }
         }
@@ -336,6 +373,9 @@ impl Sockets {
     fn changed(&mut self, stack: &mut Stack, now: Instant, fd: i64) -> Result<Step, String> {
         if let Some(Socket { kind: SocketKind::Conn(conn), opts, .. }) = self.table.get(&fd) {
             stack.set_opts(now, conn.id, |live| *live = *opts);
+        }
+        if let Some(Socket { kind: SocketKind::Listening { id, .. }, fast_open, .. }) = self.table.get(&fd) {
+            stack.set_fast_open(*id, fast_open.queue, fast_open.keys, fast_open.without_cookie);
         }
         self.apply(stack)?;
         Ok(Step::Done(0))
@@ -397,6 +437,10 @@ impl Sockets {
             Name::TrafficClass => i64::from(opts.dscp) << 2,
             Name::Protocol => 6,
             Name::Inq => i64::from(socket.inq),
+            Name::FastOpen => i64::from(socket.fast_open.queue),
+            Name::FastOpenConnect => i64::from(socket.fast_open.connect),
+            Name::FastOpenNoCookie => i64::from(socket.fast_open.without_cookie),
+            Name::FastOpenKey => return Err("reading TCP_FASTOPEN_KEY".to_string()),
             Name::NotsentLowat => socket.notsent_lowat.map_or(0, i64::from),
             Name::RcvLowat => socket.rcv_lowat as i64,
             Name::Mtu => match &socket.kind {

@@ -9,6 +9,7 @@ use super::ports::{Taken, Tried};
 use super::syn_queue::SynQueue;
 use super::time_wait::TimeWaits;
 use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
+use crate::tcp::fast_open::{self, Keys};
 use crate::tcp::{self, Conn, Info, Opts, Shutdown, TimeWaitReuse};
 use crate::time::Instant;
 use crate::trace::{EventKind, EventRecord, Record};
@@ -29,6 +30,15 @@ macro_rules! occupied {
             time_waits: &$stack.time_waits,
         }
     };
+}
+
+/// What is to go with a SYN.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct WithSyn<'a> {
+    /// The first bytes of the stream.
+    pub data: &'a [u8],
+    /// They may go although the peer has given no cookie (`TCP_FASTOPEN_NO_COOKIE`).
+    pub without_cookie: bool,
 }
 
 impl Stack {
@@ -65,7 +75,12 @@ impl Stack {
         }
         let limit = self.tcp.backlog.max(1);
         let backlog = backlog.unwrap_or(limit).clamp(1, limit);
-        self.listeners.add(local, backlog, owner).ok_or(StackError::AddrInUse)
+        let id = self.listeners.add(local, backlog, owner).ok_or(StackError::AddrInUse)?;
+        let all = fast_open::SERVER | fast_open::ALL_LISTENERS;
+        if self.tcp.fast_open & all == all {
+            self.set_fast_open(id, backlog, None, false);
+        }
+        Ok(id)
     }
 
     /// Where a listener listens; None after it was closed.
@@ -132,6 +147,60 @@ impl Stack {
         opts: Option<Opts>,
         owner: Owner,
     ) -> Result<ConnId, StackError> {
+        self.connect_with(now, remote, local, opts, owner, None).map(|(id, _)| id)
+    }
+
+    /// Connects like [`connect`](Self::connect) and has `data` go with the SYN as far as that is possible (TCP Fast Open,
+    /// RFC 7413). Says how many bytes were taken; the others can be written once the
+    /// connection is there. Without a cookie the SYN asks for one. The setting `tcp.fastopen` must allow it.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub fn connect_fast(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        opts: Option<Opts>,
+        owner: Owner,
+        with: WithSyn<'_>,
+    ) -> Result<(ConnId, usize), StackError> {
+        let allowed = self.tcp.fast_open & fast_open::CLIENT != 0;
+        self.connect_with(now, remote, local, opts, owner, allowed.then_some(with))
+    }
+
+    /// Whether data could go with a SYN from `local` to `remote` now: a cookie is known, or none is needed.
+    pub fn may_connect_fast(
+        &self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        without_cookie: bool,
+    ) -> bool {
+        let local = local.map(|local| local.ip()).filter(|ip| !ip.is_unspecified());
+        let Some(local) = local.or_else(|| self.own.source_for(remote.ip())) else { return false };
+        let flow = (local.to_canonical(), remote.ip().to_canonical());
+        self.tcp.fast_open & fast_open::CLIENT != 0
+            && self.peers.offer(now, &self.tcp, flow, without_cookie).data
+    }
+
+    /// Lets `most` connections of a listener be used before their handshake is done (`TCP_FASTOPEN`), 0 none. `keys` are for its
+    /// cookies, if not those of the stack; `without_cookie` asks for none. The setting `tcp.fastopen` must allow it.
+    pub fn set_fast_open(&mut self, id: ListenerId, most: u32, keys: Option<Keys>, without_cookie: bool) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.fast_open.set(most, keys, without_cookie);
+        }
+    }
+
+    fn connect_with(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        opts: Option<Opts>,
+        owner: Owner,
+        fast: Option<WithSyn<'_>>,
+    ) -> Result<(ConnId, usize), StackError> {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let source = self.own.source_for(remote.ip()).ok_or(StackError::InvalidDestination)?;
         // RFC 9293 §3.9.1.1 (MUST-46).
@@ -163,8 +232,13 @@ impl Stack {
         let index = self.add_conn(now, flow, home, self.tcp.clone(), |cx| {
             Conn::connect(cx, iss, ts_offset, flow.ip_header(), mtu, opts)
         });
+        let conn = &mut self.conns[index].conn;
+        let taken = fast.map_or(0, |WithSyn { data, without_cookie }| {
+            let offer = self.peers.offer(now, &self.tcp, (ip, remote.ip()), without_cookie);
+            conn.offer_fast_open(&offer, data)
+        });
         self.settle(now, index);
-        Ok(self.conns[index].id(index))
+        Ok((self.conns[index].id(index), taken))
     }
 
     fn pick_port(&mut self, now: Instant, ip: IpAddr, remote: SocketAddr) -> Result<u16, StackError> {

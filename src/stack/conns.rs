@@ -4,6 +4,7 @@ use super::addrs::Flow;
 use super::demux::{Belongs, Next};
 use super::{ConnId, ListenerId, Owner, Ready, Stack};
 use crate::segment::Segment;
+use crate::stream::StreamError;
 use crate::tcp::{self, CloseReason, Conn, Cx, Event, Log, State};
 use crate::time::{Duration, Instant};
 use crate::trace::{Direction, EventKind, EventRecord, PacketRecord, Record, Tracer, Why};
@@ -27,6 +28,8 @@ pub(super) struct Entry {
     memory: u32,
     /// Why it ended, if it did so before it was accepted.
     closed: Option<CloseReason>,
+    /// It is in use before its handshake is done, and counts in this listener's queue for that.
+    pub early: Option<ListenerId>,
     next: Next,
 }
 
@@ -57,7 +60,8 @@ impl Belongs for Entry {
 impl Entry {
     pub fn new(conn: Conn, cfg: Arc<tcp::Config>, flow: Flow, number: u32, home: Home) -> Entry {
         let next = Next::default();
-        Entry { conn, cfg, flow, number, home, linked: true, queued: 0, memory: 0, closed: None, next }
+        let (linked, closed, early) = (true, None, None);
+        Entry { conn, cfg, flow, number, home, linked, queued: 0, memory: 0, closed, early, next }
     }
 
     pub fn id(&self, index: u32) -> ConnId {
@@ -67,6 +71,10 @@ impl Entry {
     /// Whether it can be forgotten, provided that it has nothing to send.
     pub fn is_over(&self) -> bool {
         self.home == Home::Released && !self.linked
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.conn.state().is_over()
     }
 
     /// Whether it is neither CLOSED nor in TIME-WAIT.
@@ -182,6 +190,20 @@ impl Stack {
             }
         }
         let state = entry.conn.state();
+        if let Some(lesson) = entry.conn.take_lesson() {
+            let flow = (entry.flow.local().ip(), entry.flow.remote().ip());
+            self.peers.learn(now, &self.tcp, flow, &lesson);
+        }
+        if let Some(id) = entry.early
+            && (!entry.conn.is_early() || !entry.is_alive())
+        {
+            entry.early = None;
+            let reset = entry.conn.error() == Some(StreamError::ConnectionReset);
+            let accepted = !matches!(entry.home, Home::Waiting(_));
+            if let Some(listener) = self.listeners.get_mut(id) {
+                listener.fast_open.ended(now, reset && accepted);
+            }
+        }
         let memory = entry.conn.memory() as u32;
         self.limits.account(std::mem::replace(&mut entry.memory, memory), memory, self.config.tcp.memory);
         // A deadline that has passed already must not hold the timers' loop up.
@@ -198,6 +220,9 @@ impl Stack {
     fn unlink(&mut self, now: Instant, index: u32) {
         self.conns.unlink(index);
         let entry = &self.conns[index];
+        if entry.conn.heard_after_asking() {
+            self.peers.passed(now, &self.tcp);
+        }
         if let Some(wait) = entry.conn.time_wait() {
             self.time_waits.add(now, &entry.flow, entry.number, wait, &self.config.tcp);
         }

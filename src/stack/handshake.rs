@@ -7,9 +7,9 @@ use super::icmp::{Problem, Quoted};
 use super::output::Reply;
 use super::syn_queue::Opening;
 use super::{ListenerId, Ready, Stack, cookies};
-use crate::segment::{Ecn, Flags, Segment};
+use crate::segment::{Arrival, Cookie, Ecn, Flags, Segment};
 use crate::seq::Seq;
-use crate::tcp::{Cause, Cx, DropReason, HalfOpen, Note, Opts, Received, Step, SynCookies, Verdict};
+use crate::tcp::{Cause, Conn, Cx, DropReason, HalfOpen, Note, Opts, Received, Step, SynCookies, Verdict};
 use crate::time::Instant;
 use crate::trace::Why;
 use crate::wire::Packet;
@@ -75,17 +75,61 @@ impl Stack {
             self.changes.note(&flow);
             iss = iss.max(floor);
         }
-        if let Some(listener) = self.listeners.get_mut(id) {
-            listener.opened();
+        let Some(listener) = self.listeners.get_mut(id) else { return };
+        let fast = listener.fast_open.judge(now, &self.tcp, &self.secrets, &flow, seg);
+        if fast.take {
+            let syn = Arrival { seg, payload: packet.payload, segments: 1, ecn: packet.envelope.ecn };
+            return self.open_early(now, frame, &syn, flow, iss, id, fast.cookie);
         }
+        listener.opened();
         let (cfg, number) = (self.tcp.clone(), self.take_number());
-        let half = self.remember(now, &flow, iss, seg);
+        let mut half = self.remember(now, &flow, iss, seg);
+        half.give_cookie(fast.cookie.map(|cookie| cookie.experimental));
         let opening = Opening { half, cfg, flow, number, listener: id, next: Next::default() };
         let state = Some(opening.snapshot(now, &mut self.log));
         let index = self.syn_queue.insert(opening);
         let about = About { conn: Some(number), state, ..about };
         self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
         self.syn_queue.settle(now, index, &mut self.log);
+    }
+
+    /// A SYN with a good cookie: the connection can be accepted before its handshake is done (RFC 7413 §4.2.2).
+    #[expect(clippy::too_many_arguments, reason = "what makes a connection")]
+    fn open_early(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        syn: &Arrival,
+        flow: Flow,
+        iss: Seq,
+        id: ListenerId,
+        cookie: Option<Cookie>,
+    ) {
+        let mtu = self.path_mtus.towards(now, flow.remote().ip(), self.config.mtu);
+        let home = (Home::Waiting(id), self.take_number());
+        let (offset, opts) = (self.secrets.timestamp_offset(&flow), self.opts.clone());
+        let index = self.add_conn(now, flow, home, self.tcp.clone(), |cx| {
+            Conn::accept_early(cx, iss, offset, flow.ip_header(), mtu, syn, cookie, opts)
+        });
+        let entry = &mut self.conns[index];
+        entry.early = Some(id);
+        let about =
+            About { conn: Some(entry.number), seg: Some(syn.seg), state: Some(entry.conn.snapshot()) };
+        self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.fast_open.opened();
+        }
+        self.enter_accept_queue(id, index);
+        self.settle(now, index);
+    }
+
+    fn enter_accept_queue(&mut self, id: ListenerId, index: u32) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.established(index);
+            if !std::mem::replace(&mut listener.told, true) {
+                self.owners.push(listener.owner, Ready::Accept(id));
+            }
+        }
     }
 
     fn remember(&mut self, now: Instant, flow: &Flow, iss: Seq, syn: &Segment) -> HalfOpen {
@@ -181,12 +225,7 @@ impl Stack {
         };
         let index = self
             .add_conn(now, *flow, (Home::Waiting(*id), *number), cfg.clone(), |cx| half.complete(cx, opts));
-        if let Some(listener) = self.listeners.get_mut(*id) {
-            listener.established(index);
-            if !std::mem::replace(&mut listener.told, true) {
-                self.owners.push(listener.owner, Ready::Accept(*id));
-            }
-        }
+        self.enter_accept_queue(*id, index);
         self.on_segment(now, frame, packet, index);
     }
 
@@ -229,7 +268,12 @@ impl Stack {
     pub(super) fn syn_ack(&mut self, now: Instant, index: u32) -> Reply {
         let opening = self.syn_queue.get_mut(index);
         let (flow, number) = (opening.flow, opening.number);
-        let (seg, cause) = opening.with(now, &mut self.log, |half, cx| half.syn_ack(cx));
+        let (mut seg, cause) = opening.with(now, &mut self.log, |half, cx| half.syn_ack(cx));
+        if let (Some(experimental), Cause::SynAck { nth: 0 }) = (opening.half.gives_cookie(), cause)
+            && let Some(listener) = self.listeners.get(opening.listener)
+        {
+            seg.options.fast_open = listener.fast_open.cookie(&self.tcp, &self.secrets, &flow, experimental);
+        }
         let about = Some((number, opening.snapshot(now, &mut self.log)));
         self.syn_queue.settle(now, index, &mut self.log);
         Reply { flow, seg, cause, about }

@@ -2,6 +2,7 @@
 
 use super::addrs::{Flow, octets};
 use crate::seq::Seq;
+use crate::tcp::fast_open::Keys;
 use crate::time::Instant;
 use siphasher::sip::{SipHasher13, SipHasher24};
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,7 @@ enum Purpose {
     Cookie = 7,
     CookieMinute = 8,
     Second = 9,
+    FastOpen = 10,
 }
 
 impl Secrets {
@@ -70,6 +72,13 @@ impl Secrets {
         bytes[16..32].copy_from_slice(&octets(remote.ip()));
         bytes[32..].copy_from_slice(&remote.port().to_be_bytes());
         (self.hasher(Purpose::PortOffset).hash(&bytes), self.hasher(Purpose::PortIndex).hash(&bytes))
+    }
+
+    /// What Fast Open cookies are made from, if nobody says what.
+    pub fn fast_open_keys(&self) -> Keys {
+        let half = |n: u8| self.hasher(Purpose::FastOpen).hash(&[n]);
+        let primary = u128::from(half(0)) << 64 | u128::from(half(1));
+        Keys { primary: primary.to_le_bytes(), backup: None }
     }
 
     /// A number for each second.

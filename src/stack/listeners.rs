@@ -1,5 +1,6 @@
 //! Who listens there, and has it room for one more?
 
+use super::fast_open::Queue;
 use super::{ListenerId, Owner, cookies};
 use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +18,7 @@ pub(super) struct Listener {
     waiting: VecDeque<u32>,
     /// Acknowledgments may bring SYN cookies back until then.
     cookies_until: Instant,
+    pub fast_open: Queue,
     /// Whether `Ready::Accept` is in the owner's queue.
     pub told: bool,
 }
@@ -121,6 +123,7 @@ impl Listeners {
             young: 0,
             waiting: VecDeque::new(),
             cookies_until: Instant::ZERO,
+            fast_open: Queue::default(),
             told: false,
         };
         self.by_id.insert(id, listener);

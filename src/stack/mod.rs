@@ -12,6 +12,7 @@ mod conns;
 mod cookies;
 mod demux;
 mod dirty;
+mod fast_open;
 mod handshake;
 mod host;
 mod icmp;
@@ -32,6 +33,7 @@ mod syn_queue;
 mod time_wait;
 pub(crate) mod timers;
 
+pub use app::WithSyn;
 pub use meta::meta;
 pub use stream::Stream;
 
@@ -42,6 +44,7 @@ use addrs::Addrs;
 use conns::{Entry, Frame};
 use demux::{Changes, FlowMap};
 use dirty::Dirty;
+use fast_open::Peers;
 use host::Host;
 use icmp::ErrorLimit;
 use isn::{Secrets, TableHasher};
@@ -218,6 +221,8 @@ pub struct Stack {
     icmp_errors: ErrorLimit,
     limits: Limits,
     path_mtus: PathMtus,
+    /// What `connect` knows for Fast Open.
+    peers: Peers,
     looped: Looped,
     /// The next packet's IPv4 identification.
     ident: u16,
@@ -254,6 +259,7 @@ impl Stack {
             icmp_errors: ErrorLimit::default(),
             limits: Limits::default(),
             path_mtus: PathMtus::default(),
+            peers: Peers::default(),
             looped: Looped::new(config.mtu),
             ident: 0,
             log: Log::new(tracer.wants_events()),

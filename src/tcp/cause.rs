@@ -50,6 +50,8 @@ pub enum Cause {
     RtoRecovery,
     /// The segment was too large for the path, as a router said (RFC 1191, RFC 8201) or a probe's loss showed.
     MtuRetransmit,
+    /// The SYN-ACK did not acknowledge what went with the SYN (RFC 7413 §4.2.1).
+    SynDataAgain,
     /// Does the path carry a packet of this size? (RFC 4821 §7)
     MtuProbe {
         /// The size in bytes, headers included.
@@ -200,6 +202,7 @@ impl Cause {
             Cause::NagleRelease { .. } => "nagle-release",
             Cause::Rto { .. } | Cause::RtoRecovery => "rto",
             Cause::MtuRetransmit => "mtu-retransmit",
+            Cause::SynDataAgain => "syn-data-again",
             Cause::MtuProbe { .. } => "mtu-probe",
             Cause::FastRetransmit { .. } => "fast-retransmit",
             Cause::SackRetransmit => "sack-retransmit",

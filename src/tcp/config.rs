@@ -1,6 +1,7 @@
 //! How should TCP behave? Every setting of the engine, and three profiles of them.
 
 use super::congestion::Custom;
+use super::fast_open::{self, Keys};
 use crate::time::Duration;
 
 /// What a small segment waits for (RFC 9293 §3.7.4, RFC 896).
@@ -207,7 +208,8 @@ pub struct Config {
     pub keepalive_interval: Duration,
     /// Unanswered probes before the connection fails.
     pub keepalive_count: u8,
-    /// A RST also counts one number below RCV.NXT behind a FIN, and right behind the last SACK block, as with Linux.
+    /// A RST also counts one number below RCV.NXT behind a FIN, and right behind the last SACK block, and in
+    /// SYN-RECEIVED it resets who opened actively instead of refusing it, as with Linux.
     pub rst_lenient: bool,
     /// The least time between two ACKs that answer segments outside the window (RFC 5961 §7, against ACK storms).
     pub challenge_interval: Duration,
@@ -228,6 +230,15 @@ pub struct Config {
     pub ports_first: u16,
     /// The last port of the ephemeral range, included.
     pub ports_last: u16,
+    /// Take data and FIN of a SYN-ACK, as RFC 9293 §3.10.7.3 has it. Off: they have to come again, unless the SYN carried data.
+    pub syn_ack_data: bool,
+    /// TCP Fast Open (RFC 7413), the bits of [`fast_open`](super::fast_open).
+    pub fast_open: u16,
+    /// What Fast Open cookies are made from; `None` leaves it to the seed of the stack.
+    pub fast_open_keys: Option<Keys>,
+    /// After signs of a path that swallows what comes with a SYN, none is sent for so long, twice as long each time up to
+    /// 64 times (RFC 7413 §4.1.3.1); zero never minds.
+    pub fast_open_pause: Duration,
     /// Connections waiting to be accepted per listener. One fewer, but at least one, may be half-open: on Linux
     /// `listen(n)` lets n + 1 wait and n be half-open.
     pub backlog: u32,
@@ -320,6 +331,10 @@ impl Config {
             fin_timeout: Duration::from_secs(60),
             ports_first: 32_768,
             ports_last: 60_999,
+            syn_ack_data: false,
+            fast_open: fast_open::CLIENT,
+            fast_open_keys: None,
+            fast_open_pause: Duration::ZERO,
             backlog: 4096,
             syn_cookies: SynCookies::Full,
             recv_buffer: 6 << 20,
@@ -355,6 +370,9 @@ impl Config {
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),
             challenge_limit: Some(1000),
+            syn_ack_data: true,
+            // RFC 7413 is experimental.
+            fast_open: 0,
             slow_start_limit: Some(1),
             // R2 for a SYN, with or without ACK, is at least 3 minutes: RFC 9293 §3.8.3 (MUST-23).
             syn_retries: 8,

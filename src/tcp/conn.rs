@@ -8,6 +8,7 @@ use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
 use super::counters::Counters;
 use super::ecn::Ecn;
+use super::fast_open::FastOpen;
 use super::log::{Log, Note};
 use super::mtu_search::MtuSearch;
 use super::pacing::Pacer;
@@ -37,7 +38,7 @@ pub(super) fn default_mss(ip_header: u16) -> u16 {
 }
 
 /// No segment is made smaller than this, whatever the peer or a router asks for.
-const LEAST_MSS: u16 = 48;
+pub(super) const LEAST_MSS: u16 = 48;
 
 /// What a handler may use besides the connection.
 pub struct Cx<'a> {
@@ -235,6 +236,8 @@ pub struct Conn {
     pub(super) blocked: Blocked,
     pub(super) counters: Counters,
     pub(super) rate: Rate,
+    /// If it uses Fast Open.
+    pub(super) fast_open: Option<Box<FastOpen>>,
 }
 
 impl Conn {
@@ -302,6 +305,7 @@ impl Conn {
             blocked: Blocked::Handshake,
             counters: Counters::default(),
             rate: Rate::new(),
+            fast_open: None,
         }
     }
 
@@ -370,36 +374,44 @@ impl Conn {
 
     /// The handshake is done: `seg` acknowledged our SYN with `wnd` bytes of window.
     pub(super) fn establish(&mut self, cx: &mut Cx, seg: &Segment, wnd: u32) {
-        self.snd.open(seg, wnd);
-        self.timers.clear(Timer::Rto);
         self.intents.syn = false;
-        self.start_mtu_search(cx);
         if self.syns == 0 {
             // Nobody remembers when the SYN-ACK left: it was a cookie.
         } else if self.syns == 1 {
             let rtt = cx.now.since(self.syn_sent_at);
-            self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
+            self.rtt.sample(cx.cfg, rtt, self.snd.iss + 1, self.snd.nxt);
             self.rack.note_rtt(cx.now, rtt);
         } else if let Some(rtt) = self.timestamp_rtt(cx, seg) {
-            self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
+            self.rtt.sample(cx.cfg, rtt, self.snd.iss + 1, self.snd.nxt);
         } else {
             self.rtt.fall_back();
         }
         // More than one lost SYN or SYN-ACK says that the path is full (RFC 6928 §2).
-        let segments = if self.syns > 2 { 1 } else { cx.cfg.init_cwnd };
+        self.begin(cx, seg, wnd, if self.syns > 2 { 1 } else { cx.cfg.init_cwnd });
+        // Data may have gone with the SYN.
+        match self.board.is_empty() {
+            true => self.timers.clear(Timer::Rto),
+            false => self.timers.set(Timer::Rto, cx.now + self.rtt.rto()),
+        }
+        self.counters.on_recovered(cx.now);
+        self.counters.bytes_acked = self.active.into();
+        self.retries = 0;
+        self.set_state(cx, State::Established);
+        self.events.established = true;
+        self.arm_keepalive(cx.now);
+    }
+
+    /// Data may be sent, beginning with `segments`, into `wnd` bytes of window that `seg` announces.
+    pub(super) fn begin(&mut self, cx: &mut Cx, seg: &Segment, wnd: u32, segments: u32) {
+        self.snd.open(seg, wnd);
+        self.start_mtu_search(cx);
         self.start_congestion(cx, segments.saturating_mul(self.mss()), u32::MAX);
         self.rcv.open(cx.now, self.expected_mss());
         self.snd.grow(segments, self.base_mss());
         self.recovery = Recovery::new(self.snd.iss);
         self.ack.start(cx.now, self.mss(), self.rcv.window());
         self.rate.open(cx.now);
-        self.counters.on_recovered(cx.now);
         self.counters.data_sent_at = cx.now;
-        self.counters.bytes_acked = self.active.into();
-        self.retries = 0;
-        self.set_state(cx, State::Established);
-        self.events.established = true;
-        self.arm_keepalive(cx.now);
     }
 
     pub(super) fn start_congestion(&mut self, cx: &Cx, cwnd: u32, ssthresh: u32) {
@@ -431,6 +443,9 @@ impl Conn {
             self.error = self.soft_error;
         }
         cx.log.push(Note::Closed { reason });
+        if self.rcv.has_gap() && self.rcv.is_fin_alone() {
+            self.suspect_gap();
+        }
         self.timers.clear_all();
         self.board.reset();
         self.snd.clear();

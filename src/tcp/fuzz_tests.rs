@@ -1,8 +1,9 @@
 //! Does anything that a peer or an application can do break what always holds?
 
+use super::fast_open::Offer;
 use super::timers::Timer;
 use super::*;
-use crate::segment::{Arrival, Ecn, Flags, Options, SackBlocks, Segment, Timestamps};
+use crate::segment::{Arrival, Cookie, Ecn, Flags, Options, SackBlocks, Segment, Timestamps};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 
@@ -95,15 +96,44 @@ impl Fuzz {
         let syn = Segment { seq: peer_iss, flags: Flags::SYN, window, options, ..Segment::default() };
         let mut cx = Cx { now, cfg: &cfg, log: &mut log };
         let passive = random.one_in(2);
+        let fast = random.one_in(3);
+        let len = random.of(&[0, 1, 700, 3000]);
+        let payload: Vec<u8> = (0..len).map(|i| ((i + 1) % 253) as u8).collect();
+        let (mut carried, mut acked) = (0, iss + 1);
         let mut conn = match passive {
+            true if fast => {
+                let arrival = Arrival {
+                    seg: &Segment { len, ..syn },
+                    payload: &payload,
+                    segments: 1,
+                    ecn: Ecn::NotEct,
+                };
+                let cookie = random.one_in(2).then_some(Cookie::REQUEST);
+                Conn::accept_early(&mut cx, iss, 5, ip, mtu, &arrival, cookie, opts)
+            }
             true => Conn::accept(&mut cx, iss, 5, ip, mtu, &syn, opts),
-            false => Conn::connect(&mut cx, iss, 5, ip, mtu, opts),
+            false => {
+                let mut conn = Conn::connect(&mut cx, iss, 5, ip, mtu, opts);
+                if fast {
+                    let offer = Offer {
+                        cookie: random.one_in(2).then_some(Cookie::REQUEST),
+                        data: random.one_in(2),
+                        mss: random.of(&[None, Some(0), Some(300), Some(65_535)]),
+                    };
+                    let data: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+                    carried = conn.offer_fast_open(&offer, &data) as u32;
+                }
+                conn
+            }
         };
         let room = Room { mtu, max_packet };
-        assert!(conn.poll_transmit(&mut cx, room).is_some_and(|t| t.seg.has(Flags::SYN)));
-        let seen = Seen { iss, max: iss + 1, fin: None, offered: None, ack: None, edge: None };
+        assert!(
+            conn.poll_transmit(&mut cx, room).is_some_and(|t| t.seg.has(Flags::SYN) && t.seg.len == carried)
+        );
+        let seen = Seen { iss, max: iss + 1 + carried, fin: None, offered: None, ack: None, edge: None };
         if !passive && random.one_in(2) {
-            let answer = Segment { flags: Flags::SYN | Flags::ACK, ack: iss + 1, ..syn };
+            acked += random.of(&[0, carried / 2, carried]);
+            let answer = Segment { flags: Flags::SYN | Flags::ACK, ack: acked, ..syn };
             let arrival = Arrival { seg: &answer, payload: &[], segments: 1, ecn: Ecn::NotEct };
             conn.on_segment(&mut cx, &arrival);
         }
@@ -121,9 +151,11 @@ impl Fuzz {
             peer_has: iss + 1,
             peer_scale: scale.unwrap_or(0).min(14),
             stamps,
-            history: vec![format!("seed {seed} passive {passive} mtu {mtu} {max_packet} {options:?}")],
+            history: vec![format!(
+                "seed {seed} passive {passive} fast {fast} {len} mtu {mtu} {max_packet} {options:?}"
+            )],
         };
-        fuzz.offer(iss + 1, u32::from(window));
+        fuzz.offer(acked, u32::from(window));
         fuzz
     }
 

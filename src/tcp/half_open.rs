@@ -39,6 +39,8 @@ pub struct HalfOpen {
     sack: bool,
     /// Both ends take part in ECN (RFC 3168 §6.1.1).
     ecn: bool,
+    /// The first SYN-ACK has a Fast Open cookie, in the experimental option or in the other.
+    cookie: Option<bool>,
     /// A SYN-ACK is due.
     due: bool,
     /// How often it was sent, and how often because nobody answered.
@@ -91,6 +93,7 @@ impl HalfOpen {
             window: window.min(65_535) as u16,
             sack: sack_permitted && cx.cfg.sack,
             ecn: Ecn::agreed(cx.cfg, false, syn),
+            cookie: None,
             due: true,
             sent: 0,
             retries: 0,
@@ -109,6 +112,16 @@ impl HalfOpen {
     /// Whether [`syn_ack`](HalfOpen::syn_ack) has to be sent.
     pub fn wants_syn_ack(&self) -> bool {
         self.due
+    }
+
+    /// The first SYN-ACK is to have a Fast Open cookie, in the experimental option if so (RFC 7413 §4.1.2).
+    pub fn give_cookie(&mut self, experimental: Option<bool>) {
+        self.cookie = experimental;
+    }
+
+    /// Whether the first SYN-ACK is to have a Fast Open cookie, and in which option.
+    pub fn gives_cookie(&self) -> Option<bool> {
+        self.cookie
     }
 
     /// Whether a SYN-ACK went unanswered.

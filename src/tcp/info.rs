@@ -160,6 +160,7 @@ const OPT_SACK: u8 = 2;
 const OPT_WSCALE: u8 = 4;
 const OPT_ECN: u8 = 8;
 const OPT_ECN_SEEN: u8 = 16;
+const OPT_SYN_DATA: u8 = 32;
 
 /// The least reordering that is reckoned with.
 const REORDERING: u32 = 3;
@@ -205,7 +206,8 @@ impl Conn {
             | switch(self.sack, OPT_SACK)
             | switch(self.scaling, OPT_WSCALE)
             | switch(self.ecn.on, OPT_ECN)
-            | switch(self.ecn.is_seen(), OPT_ECN_SEEN);
+            | switch(self.ecn.is_seen(), OPT_ECN_SEEN)
+            | switch(self.sent_with_syn(), OPT_SYN_DATA);
         let ago = |at: Instant| u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
         let (cwnd, ssthresh) = (self.send_limit() / mss, self.cc.ssthresh());
         let unacked = if self.state.is_opening() { u32::from(self.syns > 0) } else { census.out };
@@ -223,7 +225,7 @@ impl Conn {
             retransmits: self.retries,
             probes: self.probes.max(self.keepalives),
             backoff: self.rtt.backoff().max(self.probe_backoff),
-            options: if open { agreed } else { 0 },
+            options: if open || self.is_early() { agreed } else { 0 },
             snd_wscale: if open { self.snd.shift } else { 0 },
             rcv_wscale: if open { self.rcv.shift } else { 0 },
             delivery_rate_app_limited: self.rate.app_limited().into(),

@@ -66,7 +66,7 @@ impl Conn {
     fn in_syn_sent(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
         let seg = arrival.seg;
         // First and second: the ACK and the RST bit.
-        if seg.has(Flags::ACK) && seg.ack != self.snd.nxt {
+        if seg.has(Flags::ACK) && (seg.ack.le(self.snd.una) || seg.ack.gt(self.snd.nxt)) {
             if !seg.has(Flags::RST) {
                 self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
                 // The RST makes an old connection at the other end go away; then it takes the SYN.
@@ -75,6 +75,12 @@ impl Conn {
                 }
             }
             return dropped(DropReason::BadAck);
+        }
+        if seg.has(Flags::ACK) && !self.echoes_syn(cx, seg) {
+            if !seg.has(Flags::RST) {
+                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+            }
+            return dropped(DropReason::Paws);
         }
         if seg.has(Flags::RST) {
             if !seg.has(Flags::ACK) {
@@ -99,7 +105,12 @@ impl Conn {
         self.establish(cx, seg, u32::from(seg.window));
         self.ack.at_once(AckNowWhy::Handshake);
         let mut received = Received { acked: 1, ..Received::new(Verdict::InOrder) };
-        if !arrival.payload.is_empty() || seg.has(Flags::FIN) {
+        if self.fast_open.is_some() {
+            let readable = self.rcv.readable();
+            self.on_fast_answer(cx, arrival);
+            received.acked = seg.ack.since(self.snd.iss);
+            received.delivered = (self.rcv.readable() - readable) as u32;
+        } else if cx.cfg.syn_ack_data && (!arrival.payload.is_empty() || seg.has(Flags::FIN)) {
             let behind = Segment { seq: seg.seq + 1, ..*seg };
             let text = self.take_text(cx, &behind, arrival);
             (received.verdict, received.delivered) = (text.verdict, text.delivered);
@@ -107,10 +118,20 @@ impl Conn {
         received
     }
 
+    /// What a SYN-ACK echoes must be the time of one of our SYNs, if it echoes anything: as with Linux.
+    fn echoes_syn(&self, cx: &Cx, seg: &Segment) -> bool {
+        let echo = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0).map(|t| t.echo);
+        let first = self.stalled_since.unwrap_or(cx.now);
+        echo.is_none_or(|echo| {
+            let age = self.ts_now(cx.now).wrapping_sub(echo);
+            age <= self.ts_now(cx.now).wrapping_sub(self.ts_now(first))
+        })
+    }
+
     /// RFC 9293 §3.10.7.4.
     fn in_synchronized(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
         let mut seg = *arrival.seg;
-        if self.state == State::SynReceived
+        if (self.state == State::SynReceived || self.is_early())
             && seg.has(Flags::SYN)
             && seg.seq == self.rcv.irs
             && !seg.has(Flags::RST)
@@ -120,11 +141,11 @@ impl Conn {
                 self.intents.syn = true;
                 return Received::new(Verdict::Duplicate);
             }
-            // The SYN-ACK of a simultaneous open (RFC 9293 figure 8): its SYN is old, its ACK is news. If ours
-            // has not left yet, the peer needs an ACK of its SYN all the same.
-            if self.intents.syn {
-                self.ack.at_once(AckNowWhy::Handshake);
-            }
+            // The SYN-ACK of a simultaneous open (RFC 9293 figure 8): its SYN is old, its ACK is news. The peer hears at once
+            // that we have both.
+            self.on_repetition(cx);
+            self.report_twice(cx, seg.seq, seg.seq + 1);
+            self.ack.at_once(AckNowWhy::Handshake);
             seg.flags = Flags(seg.flags.0 & !(Flags::SYN.0 | Flags::ECE.0));
             seg.seq += 1;
             // The window of a SYN is never scaled (RFC 7323 §2.2); from here on it will be.
@@ -142,12 +163,15 @@ impl Conn {
         // Second: the RST bit (RFC 5961 §3.2), whatever data it carries (SHLD-2).
         if seg.has(Flags::RST) {
             if seg.seq != self.rcv.nxt && !(cx.cfg.rst_lenient && self.is_reset_by(&seg)) {
+                if self.state == State::Established {
+                    self.suspect_gap();
+                }
                 self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
                 return dropped(DropReason::Control);
             }
             // Who opened passively goes back to LISTEN: RFC 9293 §3.5 (MUST-11).
             let reason = match self.state {
-                State::SynReceived if self.active => CloseReason::Refused,
+                State::SynReceived if self.active && !cx.cfg.rst_lenient => CloseReason::Refused,
                 State::Closing | State::LastAck => CloseReason::Normal,
                 _ => CloseReason::Reset,
             };
@@ -164,8 +188,14 @@ impl Conn {
             return dropped(DropReason::Control);
         }
         let mut received = Received::new(Verdict::InOrder);
-        if self.state == State::SynReceived {
-            if seg.ack != self.snd.nxt {
+        let early = self.is_early();
+        if early {
+            if !self.acknowledges_early(&seg) {
+                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+                return dropped(DropReason::BadAck);
+            }
+        } else if self.state == State::SynReceived {
+            if seg.ack.le(self.snd.una) || seg.ack.gt(self.snd.nxt) {
                 self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
                 return dropped(DropReason::BadAck);
             }
@@ -189,6 +219,9 @@ impl Conn {
             received.window = (received.acked + acked == 0 && self.snd.wnd != wnd).then_some(self.snd.wnd);
             received.acked += acked;
             received.duplicate_acks = duplicates;
+            if early {
+                self.complete_early(cx);
+            }
             if duplicates > 0 {
                 received.verdict = Verdict::Duplicate;
             }

@@ -5,6 +5,7 @@ mod data;
 mod life;
 mod recovery;
 
+use super::fast_open;
 use super::{
     Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SynCookies, TimeWaitReuse,
     WindowScale,

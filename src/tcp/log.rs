@@ -37,6 +37,11 @@ pub enum Note {
     },
     /// The connection was made from a SYN cookie that came back.
     Cookie,
+    /// Data that went with a SYN was taken (RFC 7413).
+    FastOpen {
+        /// How much.
+        bytes: u32,
+    },
     /// The peer's window is closed: it will be probed.
     PersistTimer {
         /// After so long.

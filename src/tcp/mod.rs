@@ -13,6 +13,7 @@ pub mod congestion;
 mod conn;
 mod counters;
 mod ecn;
+pub mod fast_open;
 #[cfg(test)]
 mod fuzz_tests;
 mod half_open;

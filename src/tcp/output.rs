@@ -1,7 +1,7 @@
 //! What is sent now, and why? The only place that makes segments.
 
 use super::cause::{Blocked, Cause, DataWhy, Release, Snapshot};
-use super::config::{IdleRestart, Nagle};
+use super::config::{IdleRestart, Nagle, WindowScale};
 use super::conn::{Conn, Cx};
 use super::counters::Busy;
 use super::ecn::Ecn as EcnState;
@@ -88,7 +88,7 @@ impl Conn {
                 let state = self.snapshot();
                 let (a, b) = match seg.len {
                     0 => (&[][..], &[][..]),
-                    n => self.snd.bytes(seg.seq, n),
+                    n => self.snd.bytes(seg.seq + u32::from(seg.has(Flags::SYN)), n),
                 };
                 let probe = matches!(plan.cause, Cause::MtuProbe { .. });
                 let gso_size = if seg.len > full && !probe { NonZeroU16::new(full as u16) } else { None };
@@ -108,7 +108,7 @@ impl Conn {
             _ => false,
         };
         // On Linux no socket sends a SYN-ACK, so none counts it, unless it is repeated.
-        if self.state != State::SynReceived || !matches!(plan.kind, Kind::Syn) {
+        if self.state == State::SynSent || !matches!(plan.kind, Kind::Syn) {
             self.counters.on_sent(now, seg.len.div_ceil(full).max(1), seg.len, again);
         } else if again {
             self.counters.rare().total_retrans += 1;
@@ -127,8 +127,13 @@ impl Conn {
         }
         match self.state {
             State::Closed => return Decision::Wait(Blocked::Closed),
-            State::SynSent | State::SynReceived if self.intents.syn => {
-                return send(Kind::Syn, self.syn_cause(cx));
+            _ if self.intents.syn => return send(Kind::Syn, self.syn_cause(cx)),
+            _ if self.is_early() => {
+                // Lost data waits: until the handshake is done only the SYN-ACK is repeated.
+                return match (self.decide_new(cx, room, options), self.ack_cause(cx)) {
+                    (Decision::Wait(_), Some(cause)) => send(Kind::Ack, cause),
+                    (decision, _) => decision,
+                };
             }
             // RFC 9293 §3.10.7.4: what does not fit is told where we are, in SYN-RECEIVED too.
             State::SynReceived if let Some(cause) = self.ack_cause(cx) => return send(Kind::Ack, cause),
@@ -169,7 +174,7 @@ impl Conn {
 
     fn syn_cause(&self, cx: &Cx) -> Cause {
         match (self.state, self.syns) {
-            (State::SynReceived, nth) => Cause::SynAck { nth },
+            (state, nth) if state != State::SynSent => Cause::SynAck { nth },
             (_, 0) => Cause::Syn,
             (_, nth) => Cause::SynRetransmit { nth, waited: cx.now.since(self.syn_sent_at) },
         }
@@ -196,8 +201,8 @@ impl Conn {
         } else if self.repairs_after_timeout() {
             Cause::RtoRecovery
         } else if !self.recovery.repairs() {
-            // Nothing but a router's word makes a segment lost without a recovery.
-            Cause::MtuRetransmit
+            // Nothing but a router's word, or a SYN-ACK, makes a segment lost without a recovery.
+            if self.has_unanswered_syn_data(lost.start) { Cause::SynDataAgain } else { Cause::MtuRetransmit }
         } else if self.uses_rack(cx) && (lost.times > 1 || !self.recovery.counted) {
             Cause::Rack
         } else if self.sack && (self.board.sacked() > 0 || self.uses_rack(cx)) {
@@ -459,8 +464,11 @@ impl Conn {
     }
 
     fn commit_syn(&mut self, cx: &mut Cx, mut seg: Segment) -> Segment {
-        let answering = self.state == State::SynReceived;
+        let answering = self.state != State::SynSent;
         seg.seq = self.snd.iss;
+        let first = self.syns == 0;
+        // Who opened actively offers the same again in answer to a SYN that crossed its own, as Linux does.
+        let offers = self.active;
         seg.flags = Flags::SYN;
         if answering {
             seg.flags |= Flags::ACK;
@@ -475,15 +483,26 @@ impl Conn {
         seg.options = Options {
             // Always: RFC 9293 §3.7.1 (MUST-14, SHLD-5, MAY-3).
             mss: Some(self.own_mss()),
-            window_scale: self.scaling.then_some(self.rcv.shift),
-            sack_permitted: self.sack,
+            window_scale: (self.scaling || offers && cx.cfg.window_scale != WindowScale::Off)
+                .then_some(self.rcv.first_shift),
+            sack_permitted: self.sack || offers && cx.cfg.sack,
             // Without ACK there is nothing to echo (RFC 7323 §3.2).
-            timestamps: self.ts.on.then(|| Timestamps {
+            timestamps: (self.ts.on || offers && cx.cfg.timestamps).then(|| Timestamps {
                 value: self.ts_now(cx.now),
                 echo: if answering { self.ts.recent } else { 0 },
             }),
+            fast_open: self.fast_open.as_ref().filter(|_| first).and_then(|fast| fast.option),
             ..Options::default()
         };
+        seg.len = self.data_of_syn();
+        if seg.len > 0 {
+            // What is lost of it goes again behind the handshake, on its own.
+            let end = seg.seq + 1 + seg.len;
+            let departure = self.rate.depart(cx.now, true);
+            self.board.push(seg.seq + 1, end, cx.now, seg.len as u16, true, departure);
+            self.snd.nxt = end;
+            self.last_data_sent = cx.now;
+        }
         self.intents.syn = false;
         self.syns = self.syns.saturating_add(1);
         self.syn_sent_at = cx.now;

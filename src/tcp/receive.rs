@@ -19,6 +19,8 @@ pub(super) struct Receive {
     offered: u32,
     /// The shift of the windows that this side advertises (RFC 7323 §2.2).
     pub(super) shift: u8,
+    /// The one that our SYN offered.
+    pub(super) first_shift: u8,
     /// Offset 0 is the next byte to read; RCV.NXT is at offset `ring.len()`.
     ring: Ring,
     beyond: Spare<Ranges>,
@@ -56,6 +58,7 @@ impl Receive {
             edge: Seq(0),
             offered: 0,
             shift: 0,
+            first_shift: 0,
             ring: Ring::default(),
             beyond: Spare::default(),
             twice: None,
@@ -69,7 +72,7 @@ impl Receive {
 
     /// Chooses the window for our SYN and what it will be scaled by; `mss` is the payload of the segments expected.
     pub(super) fn offer_first(&mut self, mss: u32, shift: u8) {
-        self.shift = shift;
+        (self.shift, self.first_shift) = (shift, shift);
         self.offered = self.buffer.first(mss, shift);
     }
 
@@ -78,6 +81,11 @@ impl Receive {
         self.irs = irs;
         self.nxt = irs + 1;
         self.edge = self.nxt + u32::from(self.syn_window());
+    }
+
+    /// What came with the SYN is acknowledged by the SYN-ACK, whose window counts from behind it (RFC 7413 §4.2.2).
+    pub(super) fn start_behind_data(&mut self) {
+        self.edge = self.nxt + self.offered;
     }
 
     /// The peer does not scale windows, so neither do we (RFC 7323 §2.2).
@@ -99,6 +107,12 @@ impl Receive {
     /// Whether there is a gap with data behind it.
     pub(super) fn has_gap(&self) -> bool {
         !self.beyond.is_empty() || (self.fin.is_some() && !self.finished)
+    }
+
+    /// Whether the peer's FIN is all that lies beyond a gap.
+    pub(super) fn is_fin_alone(&self) -> bool {
+        !self.finished
+            && self.fin.is_some_and(|fin| self.beyond.sack_blocks(2).as_slice() == [(fin, fin + 1)])
     }
 
     pub(super) fn readable(&self) -> usize {

@@ -531,6 +531,7 @@ impl Conn {
             && !self.recovery.repairs()
             && self.recovery.probe.is_none()
             && !self.board.is_empty()
+            && !self.is_early()
             && self.board.sacked() == 0
             && !self.timers.is_set(Timer::Reorder);
         if wanted {
@@ -621,6 +622,14 @@ impl Conn {
         self.timers.clear(Timer::Reorder);
         self.intents.resend = true;
         self.intents.rto = true;
+    }
+
+    /// A SYN-ACK is repeated for the second time, and data went behind it: the window begins anew, the data waits.
+    pub(super) fn on_early_loss(&mut self, cx: &mut Cx) {
+        self.on_rto(cx);
+        self.board.lose_all();
+        self.recovery.doubt = false;
+        self.intents.syn = true;
     }
 
     pub(super) fn note_cwnd(&self, cx: &mut Cx, from: u32, why: CwndWhy) {

@@ -37,10 +37,12 @@ impl Conn {
             self.on_probe_time(cx);
         }
         if self.timers.take_expired(Timer::Rto, now) {
-            match self.state.is_opening() {
+            match self.state.is_opening() || self.is_early() {
                 true => self.on_syn_timeout(cx),
                 false if !self.board.is_empty() => {
-                    if self.retries >= self.patience(cx) {
+                    let over = self.retries >= self.patience(cx);
+                    self.suspect_fast_open(over);
+                    if over {
                         return self.close_as(cx, CloseReason::TimedOut);
                     }
                     self.on_rto(cx);
@@ -102,16 +104,23 @@ impl Conn {
     fn on_syn_timeout(&mut self, cx: &mut Cx) {
         let (limit, linear) = match self.state {
             State::SynSent => (cx.cfg.syn_retries, cx.cfg.syn_linear),
+            _ if self.is_early() => (cx.cfg.synack_retries.saturating_add(1), 0),
             _ => (cx.cfg.synack_retries, 0),
         };
         // The time that as many doubled intervals would have taken is enough as well.
         let doubled = cx.cfg.rto_initial.saturating_mul((2 << u32::from(limit.min(30))) - 1);
         let late = linear > 0 && self.stalled_since.is_some_and(|since| cx.now.since(since) >= doubled);
-        if late || self.retries >= limit.saturating_add(linear) {
+        let over = late || self.retries >= limit.saturating_add(linear);
+        self.suspect_fast_open(over);
+        if over {
             return self.close_as(cx, CloseReason::TimedOut);
         }
         if self.state == State::SynSent {
             self.counters.on_rto(cx.now, self.retries == 0);
+        }
+        if self.is_early() && self.retries == 1 && !self.board.is_empty() {
+            // Like Linux: who has not answered two SYN-ACKs has not got the data either.
+            return self.on_early_loss(cx);
         }
         self.retries += 1;
         if self.retries > linear {

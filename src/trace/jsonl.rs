@@ -156,7 +156,9 @@ impl Encoder for Jsonl {
                     line.word("from", from.name());
                     line.word("to", to.name());
                 }
-                Note::Hold { bytes, cork: _ } | Note::Destroyed { bytes } => line.number("bytes", bytes),
+                Note::Hold { bytes, cork: _ } | Note::Destroyed { bytes } | Note::FastOpen { bytes } => {
+                    line.number("bytes", bytes);
+                }
                 Note::AckTimer { delay } | Note::PersistTimer { delay } => line.micros("delay_us", delay),
                 Note::RtoTimer { rto } => line.micros("rto_us", rto),
                 Note::Cookie => {}

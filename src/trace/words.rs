@@ -183,6 +183,9 @@ fn sent(
             write!(out, " as a probe: does the path carry {mtu} bytes?")
         }
         Cause::MtuRetransmit => write!(out, "{n} again, in packets that fit the path"),
+        Cause::SynDataAgain => {
+            write!(out, "{n} again, the SYN-ACK did not acknowledge what went with the SYN")
+        }
         Cause::FastRetransmit { duplicates: 0 } => {
             write!(out, "{n} again, a partial ACK in recovery says that it was lost too")
         }
@@ -395,6 +398,7 @@ pub(super) fn event_word(kind: &EventKind<'_>) -> &'static str {
             Note::AckTimer { .. } => "ack-timer",
             Note::RtoTimer { .. } => "rto-timer",
             Note::Cookie => "syn-cookie",
+            Note::FastOpen { .. } => "fast-open",
             Note::Mtu { .. } => "mtu",
             Note::PersistTimer { .. } => "persist-timer",
             Note::Cwnd { .. } => "cwnd",
@@ -427,6 +431,9 @@ fn note(out: &mut dyn Write, note: &Note) -> fmt::Result {
         Note::RtoTimer { rto } => write!(out, "the retransmission timer is set to {}", Spoken(rto)),
         Note::Mtu { mtu } => {
             write!(out, "packets of {mtu} bytes pass, or are tried because larger ones vanish")
+        }
+        Note::FastOpen { bytes } => {
+            write!(out, "{} went with the SYN and are taken", Count(bytes, "byte"))
         }
         Note::Cookie => out.write_str("a SYN cookie came back: the connection is made from it"),
         Note::PersistTimer { delay } => {
@@ -526,8 +533,16 @@ impl fmt::Display for Offer<'_> {
         if flags.contains(Flags::ECE) && flags.contains(Flags::CWR) != flags.contains(Flags::ACK) {
             list.add(format_args!("ECN"))?;
         }
+        match &o.fast_open {
+            Some(cookie) if cookie.is_request() => list.add(format_args!("asks for a Fast Open cookie"))?,
+            Some(_) => list.add(format_args!("Fast Open cookie"))?,
+            None => {}
+        }
         if list.empty {
             list.add(format_args!("no options"))?;
+        }
+        if self.0.len > 0 {
+            list.add(format_args!("with {}", Count(self.0.len, "byte")))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Which TCP options are these? The list as it is on the wire, and [`Options`] from and to it.
 
-use crate::segment::{Options, SackBlocks, Timestamps};
+use crate::segment::{Cookie, Options, SackBlocks, Timestamps};
 use crate::seq::Seq;
 
 // The first three are those that every TCP knows: RFC 9293 §3.1 (MUST-4).
@@ -11,6 +11,10 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const FAST_OPEN: u8 = 34;
+/// RFC 3692's first experimental kind, and what tells Fast Open's use of it from others' (RFC 7413 §4.1.1, RFC 6994).
+const EXPERIMENT: u8 = 254;
+const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
 
 /// The most bytes that options can take (RFC 9293 §3.1: the data offset has four bits).
 pub const MAX_LEN: usize = 40;
@@ -128,6 +132,10 @@ pub fn read(bytes: &[u8]) -> Options {
                     options.sack.push(start, end);
                 }
             }
+            (FAST_OPEN, _) => options.fast_open = Cookie::new(data, false),
+            (EXPERIMENT, 2..) if data[..2] == FAST_OPEN_MAGIC => {
+                options.fast_open = Cookie::new(&data[2..], true);
+            }
             _ => {}
         }
     }
@@ -178,6 +186,17 @@ pub(super) fn write(options: &Options, buf: &mut [u8]) {
         for (start, end) in sack {
             put(&mut rest, &start.0.to_be_bytes());
             put(&mut rest, &end.0.to_be_bytes());
+        }
+    }
+    if let Some(cookie) = options.fast_open {
+        let len = cookie.encoded_len() as u8;
+        match cookie.experimental {
+            false => put(&mut rest, &[FAST_OPEN, len]),
+            true => put(&mut rest, &[EXPERIMENT, len, FAST_OPEN_MAGIC[0], FAST_OPEN_MAGIC[1]]),
+        }
+        put(&mut rest, cookie.bytes());
+        if !len.is_multiple_of(4) {
+            put(&mut rest, &[NOP, NOP]);
         }
     }
     debug_assert!(rest.is_empty(), "the layout has the length that was said");

@@ -1,7 +1,7 @@
 use super::options::{Item, Malformed};
 use super::*;
 use crate::dropped::DropReason;
-use crate::segment::{Flags, Options, SackBlocks, Timestamps};
+use crate::segment::{Cookie, Flags, Options, SackBlocks, Timestamps};
 use crate::seq::Seq;
 use proptest::prelude::*;
 
@@ -61,14 +61,16 @@ fn any_options() -> impl Strategy<Value = Options> {
         any::<bool>(),
         proptest::option::of((any::<u32>(), any::<u32>())),
         proptest::collection::vec((any::<u32>(), any::<u32>()), 0..=4),
+        proptest::option::of((proptest::collection::vec(any::<u8>(), 0..=16), any::<bool>())),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, ts, blocks)| {
+        .prop_map(|(mss, window_scale, sack_permitted, ts, blocks, cookie)| {
             let mut sack = SackBlocks::NONE;
             for (start, end) in blocks {
                 sack.push(Seq(start), Seq(end));
             }
             let timestamps = ts.map(|(value, echo)| Timestamps { value, echo });
-            Options { mss, window_scale, sack_permitted, timestamps, sack }
+            let fast_open = cookie.and_then(|(bytes, experimental)| Cookie::new(&bytes, experimental));
+            Options { mss, window_scale, sack_permitted, timestamps, sack, fast_open }
         })
 }
 
@@ -124,7 +126,12 @@ proptest! {
         prop_assert_eq!(theirs.sequence_number(), seg.seq.0);
         prop_assert_eq!(theirs.payload(), &payload[..]);
         for option in theirs.options_iterator() {
-            prop_assert!(option.is_ok(), "{:?}", option);
+            // It knows no Fast Open.
+            let unknown = matches!(option, Err(etherparse::TcpOptionReadError::UnknownId(34 | 254)));
+            prop_assert!(option.is_ok() || unknown, "{:?}", option);
+            if unknown {
+                break;
+            }
         }
     }
 
@@ -268,16 +275,11 @@ fn options_have_the_layout_of_linux() {
     let none = Options::default();
     let b = |start: u8, end: u8| vec![0, 0, 0, start, 0, 0, 0, end];
     let stamp = vec![8, 10, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88];
-    let table: [(&str, Options, Vec<u8>); 9] = [
+    let cookie = |bytes: &[u8], experimental| Cookie::new(bytes, experimental);
+    let table: [(&str, Options, Vec<u8>); 13] = [
         (
             "a SYN with everything: mss, sackOK, TS, nop, wscale",
-            Options {
-                mss: Some(1460),
-                window_scale: Some(7),
-                sack_permitted: true,
-                timestamps: ts,
-                sack: SackBlocks::NONE,
-            },
+            Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: ts, ..none },
             [vec![2, 4, 5, 180, 4, 2], stamp.clone(), vec![1, 3, 3, 7]].concat(),
         ),
         (
@@ -307,13 +309,47 @@ fn options_have_the_layout_of_linux() {
             Options { sack: four, timestamps: ts, ..none },
             [vec![1, 1], stamp, vec![1, 1, 5, 26], b(1, 2), b(3, 4), b(5, 6)].concat(),
         ),
+        (
+            "the request for a Fast Open cookie: FO, nop, nop",
+            Options { mss: Some(536), fast_open: cookie(&[], false), ..none },
+            vec![2, 4, 2, 24, 34, 2, 1, 1],
+        ),
+        (
+            "a Fast Open cookie: FO, nop, nop",
+            Options { fast_open: cookie(&[7; 8], false), ..none },
+            [vec![34, 10], vec![7; 8], vec![1, 1]].concat(),
+        ),
+        (
+            "the request in the experimental option",
+            Options { fast_open: cookie(&[], true), ..none },
+            vec![254, 4, 0xf9, 0x89],
+        ),
+        (
+            "a cookie in the experimental option",
+            Options { fast_open: cookie(&[7; 4], true), ..none },
+            vec![254, 8, 0xf9, 0x89, 7, 7, 7, 7],
+        ),
         ("no options", none, vec![]),
     ];
     for (what, options, bytes) in table {
+        assert_eq!(options::read(&bytes).fast_open, options.fast_open, "{what}");
         let seg = Segment { options, ..Segment::default() };
         let frame = encoded(&envelope(false), &seg, &[]);
         assert_eq!(tcp(&frame).options, bytes, "{what}");
         assert_eq!(frame.len(), 40 + bytes.len(), "{what}");
+    }
+}
+
+#[test]
+fn a_cookie_of_a_length_that_none_can_have_is_none() {
+    for (what, bytes) in [
+        ("two bytes", &[34, 4, 9, 9][..]),
+        ("an odd number", &[34, 7, 9, 9, 9, 9, 9]),
+        ("more than sixteen", &[34, 20, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]),
+        ("another use of the experimental kind", &[254, 8, 0xf9, 0x88, 7, 7, 7, 7]),
+        ("no room for what tells the uses apart", &[254, 3, 0xf9]),
+    ] {
+        assert_eq!(options::read(bytes).fast_open, None, "{what}");
     }
 }
 

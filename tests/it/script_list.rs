@@ -118,6 +118,47 @@ scripts! {
         syn_falls_back
         syn_that_is_capable_is_not_believed
     ;
+    fast_open:
+        client_blocking
+        client_close_at_once
+        client_connect_then_write
+        client_cookie_then_data
+        client_data_on_the_syn_ack
+        client_errors
+        client_experimental_option
+        client_lost_syn
+        client_more_than_fits
+        client_no_cookie
+        client_part_acknowledged
+        client_pause
+        client_refused
+        client_simultaneous
+        client_small_mss_again
+        client_syn_only_acknowledged
+        server_all_listeners
+        server_close_before_handshake
+        server_cookie
+        server_cookie_of_half_the_length
+        server_cookie_too_short
+        server_cookie_without_data
+        server_data
+        server_data_ipv6
+        server_data_with_the_acknowledgment
+        server_data_without_option
+        server_experimental_cookie
+        server_experimental_option
+        server_gives_up
+        server_no_option_set
+        server_queue
+        server_reset_before_accept
+        server_reset_in_window
+        server_syn_ack_again
+        server_syn_again
+        server_timestamps
+        server_two_keys
+        server_wrong_ack
+        server_wrong_cookie
+    ;
     handshake:
         accept_blocks
         active
@@ -127,11 +168,13 @@ scripts! {
         bound_port
         connect_writes_first
         data_on_the_syn
+        data_on_the_syn_ack
         data_with_the_syn_ack_acknowledgment
         data_with_wrong_ack_in_syn_received
         data_without_ack_in_syn_received
         explicit_addresses
         fin_in_syn_received
+        fin_on_the_syn_ack
         half_open_peer
         last_ack_is_lost
         lost_syn_ack_shrinks_the_window
@@ -141,11 +184,12 @@ scripts! {
         passive
         refused
         reset_must_acknowledge_the_syn
+        rfc_simultaneous_refused
         rfc_syn_ack_three_minutes
         rfc_syn_three_minutes
         simultaneous
         simultaneous_lost
-        simultaneous_refused
+        simultaneous_reset
         syn_ack_retransmit
         syn_again
         syn_cookie

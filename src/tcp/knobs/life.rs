@@ -304,6 +304,45 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         },
     },
     Knob {
+        name: "tcp.syn_ack_data",
+        values: "on|off",
+        meaning: "take data and FIN that come with a SYN-ACK; off: they have to come again, unless the SYN carried data",
+        linux: "always off",
+        rfc: "RFC 9293 §3.10.7.3",
+        get: |c| show_switch(c.syn_ack_data),
+        set: |c, v| Ok(c.syn_ack_data = switch(v)?),
+    },
+    Knob {
+        name: "tcp.fastopen",
+        values: "sum of 1, 2, 4, 512, 1024",
+        meaning: "data with a SYN: 1 connect may send it, 2 listeners may take it, 4 and 512 each without a cookie, \
+                  1024 all listeners do",
+        linux: "net.ipv4.tcp_fastopen",
+        rfc: "RFC 7413",
+        get: |c| c.fast_open.to_string(),
+        set: |c, v| Ok(c.fast_open = fast_open::read(v)?),
+    },
+    Knob {
+        name: "tcp.fastopen_key",
+        values: "seed|KEY|KEY,KEY",
+        meaning: "what Fast Open cookies are made from: four groups of hexadecimal digits; the second key's are still taken",
+        linux: "net.ipv4.tcp_fastopen_key, TCP_FASTOPEN_KEY",
+        rfc: "RFC 7413 §4.1.2",
+        get: |c| c.fast_open_keys.map_or("seed".into(), |keys| keys.to_string()),
+        set: |c, v| {
+            Ok(c.fast_open_keys = if v.trim() == "seed" { None } else { Some(fast_open::Keys::parse(v)?) })
+        },
+    },
+    Knob {
+        name: "tcp.fastopen_pause",
+        values: "duration 0..1d",
+        meaning: "after three time-outs of a SYN with Fast Open none is sent for so long, longer each time; 0: never mind",
+        linux: "net.ipv4.tcp_fastopen_blackhole_timeout_sec",
+        rfc: "RFC 7413 §4.1.3.1",
+        get: |c| show_duration(c.fast_open_pause),
+        set: |c, v| Ok(c.fast_open_pause = duration_in(v, Duration::ZERO, DAY)?),
+    },
+    Knob {
         name: "tcp.linger",
         values: "off|duration",
         meaning: "closing with queued data: off sends it in the background, 0 resets, else resets after so long",
