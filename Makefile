@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test soak differential accuracy packetdrill conformance bench lab captures fuzz fmt lint doc ci clean build
+.PHONY: help run test tun-test soak differential accuracy packetdrill conformance bench micro lab captures fuzz fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,8 +49,12 @@ differential: ## our speed under loss against Linux's own TCP on the same path, 
 conformance: ## what the RFCs ask, where it is done, which test shows it
 	@$(CARGO) test -q --test it spec::the_conformance_record -- --nocapture
 
-bench: ## micro benchmarks
-	$(CARGO) bench
+ROUNDS_OF_BENCH ?= 5
+bench: ## ours beside Linux, nginx, smoltcp and the ceiling of the device, in networks of its own: a quarter of an hour
+	$(CARGO) bench --bench versus -- --rounds $(ROUNDS_OF_BENCH) --out $(OUT)/bench
+
+micro: ## what one packet costs in one thread
+	$(CARGO) bench --bench micro
 
 lab: build ## all experiments in virtual time
 	$(RELEASE)/tcpglass lab all

@@ -91,6 +91,9 @@ pub struct NetArgs {
     /// Whether the kernel hands over up to 64 KiB in one piece, with checksums left out: auto means if it can, and no link is set
     #[arg(long, value_name = "on|off|auto", default_value = "auto", hide_default_value = true)]
     pub offload: Offload,
+    /// How long to look for packets before sleeping: quicker answers on few connections, for a whole core
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub busy_poll: u32,
 }
 
 /// How results are shown

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tcpglass::settings::{Profile, Settings, table};
 use tcpglass::trace::{self, Format, Sink, TraceOptions, Tracer};
 use tcpglass::tun::Offload;
@@ -37,14 +38,21 @@ pub struct Network {
     pub mtu: u16,
     /// Whether super-segments pass in one piece.
     pub offload: Offload,
+    /// How long to look for packets before sleeping.
+    pub busy_poll: Duration,
 }
 
 const DEFAULTS: [(&str, &str); 2] = [("10.77.0.2/24", "10.77.0.1"), ("fd77::2/64", "fd77::1")];
 
 /// Addresses as typed or by default. Giving one IP version leaves the other at its default.
 pub fn network(args: &NetArgs) -> Result<Network, Failure> {
-    let (mtu, offload) = (args.mtu, args.offload);
-    let mut network = Network { addrs: Vec::new(), peers: Vec::new(), mtu, offload };
+    let mut network = Network {
+        addrs: Vec::new(),
+        peers: Vec::new(),
+        mtu: args.mtu,
+        offload: args.offload,
+        busy_poll: Duration::from_micros(args.busy_poll.into()),
+    };
     let typed: Vec<(IpAddr, u8)> = args.addr.iter().map(|a| address(a)).collect::<Result<_, _>>()?;
     let peers: Vec<IpAddr> = args.peer.iter().map(|a| peer(a)).collect::<Result<_, _>>()?;
     for (default, default_peer) in DEFAULTS {
@@ -315,7 +323,7 @@ mod tests {
 
     fn net(addr: &[&str], peer: &[&str]) -> Result<Network, String> {
         let strings = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
-        network(&NetArgs { addr: strings(addr), peer: strings(peer), mtu: 1500, offload: Offload::Auto })
+        network(&NetArgs { addr: strings(addr), peer: strings(peer), mtu: 1500, ..NetArgs::default() })
             .map_err(|e| format!("{e:?}"))
     }
 

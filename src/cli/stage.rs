@@ -112,6 +112,7 @@ impl Opened<'_> {
         let runtime = Runtime::builder(config)
             .tracer(tracer)
             .link(stage.settings.link.clone())
+            .busy_poll(stage.network.busy_poll)
             .service(service)
             .start(tun)
             .with_context(|| format!("cannot start the stack on {device}"))?;

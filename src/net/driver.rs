@@ -5,6 +5,7 @@ use super::core::Core;
 use super::handle::{Bell, Command};
 use crate::service::Service;
 use crate::sim::Impaired;
+use crate::stack::Polled;
 use crate::time::{Duration, Instant};
 use crate::trace::Tracer;
 use crossbeam_channel::Receiver;
@@ -15,9 +16,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-/// Frames received before anything else gets its turn.
+/// Packets of the wire received before anything else gets its turn.
 const RECEIVE_BATCH: usize = 64;
-/// Packets sent before the device is asked for received ones again.
+/// Packets of the wire sent before the device is asked for received ones again.
 const SEND_BATCH: usize = 256;
 /// Commands taken in one turn.
 const COMMAND_BATCH: usize = 1024;
@@ -36,8 +37,18 @@ pub(super) struct Driver<D> {
     pub(super) commands: Receiver<Command>,
     pub(super) bell: Arc<Bell>,
     pub(super) clock: Clock,
+    /// How long to look for packets and commands after the last ones before sleeping.
+    pub(super) busy_poll: Duration,
     /// Shutting down: then whatever is left is reset.
     pub(super) ending: Option<Instant>,
+}
+
+/// What a turn was like.
+struct Turn {
+    /// Whether anything was done.
+    busy: bool,
+    /// Whether there is more to do at once.
+    more: bool,
 }
 
 impl<D: Device> Driver<D> {
@@ -54,16 +65,22 @@ impl<D: Device> Driver<D> {
     }
 
     fn turns(&mut self) -> io::Result<()> {
-        let mut lost = 0;
+        let (mut lost, mut last_busy) = (0, Instant::ZERO);
         loop {
-            let busy = self.turn(self.clock.now());
+            let Turn { busy, more } = self.turn(self.clock.now());
             let now = self.clock.now();
             if let Some(end) = self.ending
                 && (self.drain(now) || now >= end)
             {
                 return Ok(());
             }
-            let hung_up = self.sleep(if busy { Some(now) } else { self.deadline(now) }, now)?;
+            if busy {
+                last_busy = now;
+            }
+            if more || now < last_busy + self.busy_poll {
+                continue;
+            }
+            let hung_up = self.sleep(self.deadline(now), now)?;
             // An error condition may belong to one packet; one that stays although nothing happens is the device's end.
             lost = if hung_up && !busy { lost + 1 } else { 0 };
             if lost > 3 {
@@ -75,12 +92,13 @@ impl<D: Device> Driver<D> {
         }
     }
 
-    /// Everything that can be done at `now`. True if anything was done.
-    fn turn(&mut self, now: Instant) -> bool {
+    /// Everything that can be done at `now`, a batch of each kind.
+    fn turn(&mut self, now: Instant) -> Turn {
         let mut busy = self.take_commands(now);
         self.device.settle(now);
         let clock = self.clock;
-        busy |= self.core.stack.poll(|| clock.now(), &mut self.device, RECEIVE_BATCH);
+        let polled = self.core.stack.poll_batch(|| clock.now(), &mut self.device, RECEIVE_BATCH);
+        busy |= polled.is_busy();
         let now = clock.now();
         busy |= self.core.take_events(now);
         busy |= self.pump(now);
@@ -93,7 +111,12 @@ impl<D: Device> Driver<D> {
         for (direction, incident) in self.device.take_incidents() {
             incident.record(self.core.stack.tracer(), direction);
         }
-        busy
+        // What the last packets brought about is looked at before sleeping; what waits for room in the device is not.
+        let more = polled == Polled::More || busy && self.core.stack.has_ready();
+        Turn {
+            busy,
+            more: more || self.core.stack.has_output() && self.device.transmit(now.into()).is_some(),
+        }
     }
 
     fn take_commands(&mut self, now: Instant) -> bool {

@@ -35,6 +35,7 @@ pub struct Builder {
     tracer: Tracer,
     link: LinkConfig,
     services: Vec<Box<dyn Service>>,
+    busy_poll: Duration,
 }
 
 impl Builder {
@@ -50,6 +51,13 @@ impl Builder {
         self
     }
 
+    /// How long the thread looks for packets and calls after the last ones before it sleeps; zero, the default, sleeps at
+    /// once. It saves a few times ten microseconds per exchange of a single connection, and costs a core.
+    pub fn busy_poll(mut self, time: Duration) -> Builder {
+        self.busy_poll = time;
+        self
+    }
+
     /// Runs `service` inside the stack's thread. Each has an owner number of its own, other than [`OWNER`].
     pub fn service(mut self, service: Box<dyn Service>) -> Builder {
         self.services.push(service);
@@ -61,7 +69,7 @@ impl Builder {
     /// # Errors
     /// `InvalidInput` if two services share an owner or the MTU is larger than the device's; those of starting a thread.
     pub fn start<D: Device + AsFd + Send + 'static>(self, device: D) -> io::Result<Runtime> {
-        let Builder { config, tracer, link, services } = self;
+        let Builder { config, tracer, link, services, busy_poll } = self;
         let carries = device.capabilities().max_transmission_unit;
         if usize::from(config.mtu) > carries {
             return Err(invalid(format!(
@@ -91,6 +99,7 @@ impl Builder {
                 commands,
                 bell,
                 clock: Clock::start(),
+                busy_poll,
                 ending: None,
             };
             driver.run()
@@ -106,7 +115,13 @@ fn invalid(text: String) -> io::Error {
 impl Runtime {
     /// A stack with this configuration, to be started on a device.
     pub fn builder(config: Config) -> Builder {
-        Builder { config, tracer: Tracer::default(), link: LinkConfig::default(), services: Vec::new() }
+        Builder {
+            config,
+            tracer: Tracer::default(),
+            link: LinkConfig::default(),
+            services: Vec::new(),
+            busy_poll: Duration::ZERO,
+        }
     }
 
     /// The way to the stack, for [`super::TcpStream`] and [`super::TcpListener`].

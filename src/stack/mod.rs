@@ -119,6 +119,24 @@ pub enum Ready {
     Resolved(QueryId),
 }
 
+/// What [`Stack::poll_batch`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Polled {
+    /// Nothing.
+    Idle,
+    /// Something, and all of it was done.
+    Done,
+    /// More than its budget.
+    More,
+}
+
+impl Polled {
+    /// Whether there was anything.
+    pub fn is_busy(self) -> bool {
+        self != Polled::Idle
+    }
+}
+
 /// Why a socket can't be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StackError {
@@ -342,28 +360,40 @@ impl Stack {
         .min()
     }
 
-    /// One turn: receives up to `budget` frames, runs timers, and sends after each, so that acknowledgments do not depend
-    /// on how many frames had come together (RFC 9293 §3.10.7.4, MUST-59, would have all of them processed first). It
-    /// receives no more once `budget` packets were sent: others want their turn. True if anything happened.
+    /// One turn: receives up to `budget` packets of the wire, runs timers, and sends after each frame, so that
+    /// acknowledgments do not depend on how many frames had come together (RFC 9293 §3.10.7.4, MUST-59, would have all of
+    /// them processed first). It receives no more once `budget` packets were sent: others want their turn. True if
+    /// anything happened.
     ///
     /// `clock` is read once per frame: a peer in the same kernel answers while we send, and what comes later must not
     /// be traced and measured as if it had come at once.
     pub fn poll<D: Device>(&mut self, clock: impl Fn() -> Instant, device: &mut D, budget: usize) -> bool {
+        self.poll_batch(clock, device, budget).is_busy()
+    }
+
+    /// The same, and whether the budget was too small.
+    pub fn poll_batch<D: Device>(
+        &mut self,
+        clock: impl Fn() -> Instant,
+        device: &mut D,
+        budget: usize,
+    ) -> Polled {
         let verified = !device.capabilities().checksum.tcp.rx();
-        let (mut busy, mut sent) = (false, 0);
+        let (mut busy, mut sent, mut received) = (false, 0, 0);
         let mut now = clock();
-        for _ in 0..budget {
+        while received < budget && sent < budget {
             let Some((rx, _)) = device.receive(now.into()) else { break };
             now = clock();
             let meta = rx.meta();
             let (gso_size, verified) = (meta.segmentation_offload_size, verified || is_vouched(&meta));
-            rx.consume(|frame| self.on_offloaded_frame(now, frame, gso_size, verified));
-            sent += self.transmit(now, device, budget - sent);
+            received += rx.consume(|frame| {
+                self.on_offloaded_frame(now, frame, gso_size, verified);
+                gso_size.map_or(1, |size| frame.len().div_ceil(size.get().into()))
+            });
+            sent += self.transmit_packets(now, device, budget - sent).packets;
             busy = true;
-            if sent >= budget {
-                break;
-            }
         }
+        let more = received >= budget || sent >= budget;
         for _ in 0..budget {
             let due = self.next_deadline().is_some_and(|at| at <= now);
             if due {
@@ -374,7 +404,16 @@ impl Stack {
                 break;
             }
         }
-        busy
+        match (more, busy) {
+            (true, _) => Polled::More,
+            (false, true) => Polled::Done,
+            (false, false) => Polled::Idle,
+        }
+    }
+
+    /// Whether any owner has something to look at.
+    pub fn has_ready(&self) -> bool {
+        self.owners.has_ready()
     }
 
     /// Connections that are not CLOSED, half-open ones included, TIME-WAIT not.

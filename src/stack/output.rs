@@ -29,6 +29,14 @@ pub(super) struct Reply {
     pub about: Option<(u32, Snapshot)>,
 }
 
+/// What was sent.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sent {
+    pub frames: usize,
+    /// Packets of the wire that they stand for.
+    pub packets: usize,
+}
+
 /// What a segment is on its way out.
 struct Outgoing<'a> {
     envelope: Envelope,
@@ -40,48 +48,60 @@ struct Outgoing<'a> {
 }
 
 impl Stack {
-    /// Sends at most `budget` packets while the device has room; returns how many. Connections take turns, a packet
-    /// each. A token that the device hands out may come back unused.
+    /// Sends at most `budget` packets of the wire, or one super-segment more, while the device has room; returns how many
+    /// frames that were. Connections take turns, a frame each. A token that the device hands out may come back unused.
     pub fn transmit<D: Device>(&mut self, now: Instant, device: &mut D, budget: usize) -> usize {
+        self.transmit_packets(now, device, budget).frames
+    }
+
+    pub(super) fn transmit_packets<D: Device>(
+        &mut self,
+        now: Instant,
+        device: &mut D,
+        budget: usize,
+    ) -> Sent {
         let caps = device.capabilities();
-        let mut sent = 0;
-        while sent < budget && self.has_output() {
+        let mut sent = Sent::default();
+        while sent.packets < budget && self.has_output() {
             let Some(token) = device.transmit(now.into()) else { break };
-            if !self.send_one(now, token, &caps) {
+            let packets = self.send_one(now, token, &caps);
+            if packets == 0 {
                 break;
             }
-            sent += 1;
+            sent.frames += 1;
+            sent.packets += packets;
         }
         sent
     }
 
-    fn has_output(&self) -> bool {
+    /// Whether somebody may have something to send.
+    pub fn has_output(&self) -> bool {
         !self.replies.is_empty()
             || self.host.has_output()
             || self.syn_queue.has_output()
             || !self.dirty.is_empty()
     }
 
-    /// Sends one packet; false if there was none.
-    fn send_one<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> bool {
+    /// Sends one frame; returns how many packets of the wire it is, 0 if there was none.
+    fn send_one<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
         if let Some(reply) = self.replies.pop_front() {
             let looped = self.own.contains(reply.flow.remote().ip());
             if looped && self.looped.is_full() {
                 self.replies.push_front(reply);
-                return false;
+                return 0;
             }
             self.send_reply(now, token, reply, (looped, offloads_checksum(caps) && !looped));
-            return true;
+            return 1;
         }
         if self.host.has_output() {
             self.send_host(now, token);
-            return true;
+            return 1;
         }
         if let Some(index) = self.syn_queue.pop_sender() {
             let looped = self.own.contains(self.syn_queue.get(index).flow.remote().ip());
             if looped && self.looped.is_full() {
                 self.syn_queue.put_back(index);
-                return false;
+                return 0;
             }
             let reply = self.syn_ack(now, index);
             let (flow, about) = (reply.flow, reply.about);
@@ -89,7 +109,7 @@ impl Stack {
             if let Some((number, _)) = about {
                 write_notes(&mut self.log, &mut self.tracer, now, number, &flow);
             }
-            return true;
+            return 1;
         }
         self.send_segment(now, token, caps)
     }
@@ -138,14 +158,14 @@ impl Stack {
         self.tell_resolved();
     }
 
-    fn send_segment<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> bool {
+    fn send_segment<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
         while let Some(index) = self.dirty.pop() {
             let surroundings = self.surroundings(now);
             let entry = &mut self.conns[index];
             let looped = self.own.contains(entry.flow.remote().ip());
             if looped && self.looped.is_full() {
                 self.dirty.put_back(index);
-                return false;
+                return 0;
             }
             let room = room(self.config.mtu, caps, entry.flow.ip_header(), looped);
             let Opts { ttl, dscp, .. } = *entry.conn.opts();
@@ -172,9 +192,9 @@ impl Stack {
                 self.limits.challenged(&self.config.tcp);
             }
             self.settle(now, index);
-            return true;
+            return packets as usize;
         }
-        false
+        0
     }
 
     fn take_ident(&mut self, count: u16) -> u16 {

@@ -30,6 +30,11 @@ impl Owners {
         self.queues.get_mut(&owner.0)?.ready.pop_front()
     }
 
+    /// Whether any queue has an entry, of a live socket or not.
+    pub fn has_ready(&self) -> bool {
+        self.queues.values().any(|queue| !queue.ready.is_empty())
+    }
+
     /// The entry just taken was about a socket that is gone.
     pub fn skipped(&mut self, owner: Owner) {
         if let Some(queue) = self.queues.get_mut(&owner.0) {

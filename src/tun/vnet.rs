@@ -128,7 +128,7 @@ pub(super) fn write(bytes: &mut [u8], gso_size: Option<NonZeroU16>) {
 fn tcp_header(packet: &mut [u8], gso_size: Option<NonZeroU16>) -> Option<Header> {
     let (start, gso_type) = match packet.first()? >> 4 {
         4 => {
-            let fragment = packet.get(6)? & 0x3f != 0 || packet[7] != 0;
+            let fragment = *packet.get(6)? & 0x3f != 0 || *packet.get(7)? != 0;
             let start = usize::from(packet[0] & 15) * 4;
             (*packet.get(9)? == wire::TCP && !fragment).then_some((start, GSO_TCPV4))?
         }
@@ -137,7 +137,7 @@ fn tcp_header(packet: &mut [u8], gso_size: Option<NonZeroU16>) -> Option<Header>
     };
     let (ip, tcp) = packet.split_at_mut_checked(start)?;
     let addresses = if gso_type == GSO_TCPV4 { ip.get(12..20)? } else { ip.get(8..40)? };
-    let (offset, flags) = (*tcp.get(12)?, tcp[13]);
+    let (offset, flags) = (*tcp.get(12)?, *tcp.get(13)?);
     let length = (tcp.len() as u32).to_be_bytes();
     let sum = checksum::combine(&[checksum::data(addresses), checksum::data(&length), u16::from(wire::TCP)]);
     tcp.get_mut(TCP_CHECKSUM..TCP_CHECKSUM + 2)?.copy_from_slice(&sum.to_be_bytes());
@@ -299,6 +299,15 @@ mod tests {
                 prop_assert!(whole.payload.len() > usize::from(size.get()));
             }
             write(&mut bytes, NonZeroU16::new(1448));
+        }
+
+        #[test]
+        fn no_packet_does_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..80), version in 3u8..8) {
+            if let Some(first) = bytes.get_mut(LEN) {
+                *first = version << 4 | *first & 15;
+            }
+            write(&mut bytes, NonZeroU16::new(1448));
+            let _ = read(&mut bytes);
         }
     }
 }

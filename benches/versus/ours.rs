@@ -1,0 +1,120 @@
+//! What does our stack do in a run?
+
+use super::{Run, Subject, Work};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::thread;
+use tcpglass::net::{Handle, Runtime, TcpListener};
+use tcpglass::service::{HttpServer, Service, Site};
+use tcpglass::stack::{Config, ConnId, ListenerId, Owner, Ready, Stack};
+use tcpglass::stream::ByteStream;
+use tcpglass::time::Instant;
+use tcpglass::trace::{Format, TraceOptions, Tracer, to_writer};
+use tcpglass::tun::Tun;
+use tcpglass::{http, tcp};
+
+const OWNER: Owner = Owner(1);
+
+/// Starts it on `tun`; it runs until the process ends.
+pub fn start(run: &Run, tun: Tun, addr: SocketAddr) -> io::Result<()> {
+    let config = Config {
+        tcp: tcp::Config::linux(),
+        addrs: vec![(addr.ip(), 24)],
+        gateways: vec![],
+        mtu: tun.mtu(),
+        seed: 1,
+        dns: vec![],
+    };
+    let mut builder = Runtime::builder(config).busy_poll(std::time::Duration::from_micros(run.busy_poll));
+    if run.subject == Subject::Traced {
+        let options = TraceOptions::default();
+        builder = builder.tracer(Tracer::new(vec![to_writer(io::sink(), Format::Pcapng, &options)]));
+    }
+    let service: Option<Box<dyn Service>> = match run.work {
+        _ if run.subject == Subject::Handles => None,
+        Work::In(_) => Some(Box::new(Bulk::new(addr, false))),
+        Work::Out(_) => Some(Box::new(Bulk::new(addr, true))),
+        Work::Kept(_) | Work::Fresh(_) => {
+            let site = Site { root: None };
+            Some(Box::new(HttpServer::new(OWNER, vec![addr], site, http::Config::default())))
+        }
+    };
+    let runtime = match service {
+        Some(service) => builder.service(service).start(tun)?,
+        None => builder.start(tun)?,
+    };
+    if run.subject == Subject::Handles {
+        through_handles(&runtime.handle(), addr, matches!(run.work, Work::Out(_)))?;
+    }
+    // The process ends it.
+    std::mem::forget(runtime);
+    Ok(())
+}
+
+/// A thread per connection, as with the kernel's sockets.
+fn through_handles(handle: &Handle, addr: SocketAddr, sends: bool) -> io::Result<()> {
+    let listener = TcpListener::bind(handle, addr)?;
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut buffer = vec![7; 256 << 10];
+                while let Ok(1..) = if sends { stream.write(&buffer) } else { stream.read(&mut buffer) } {}
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Sends, or takes and throws away, as much as it can on each connection.
+struct Bulk {
+    address: Option<SocketAddr>,
+    listener: Option<ListenerId>,
+    sends: bool,
+    buffer: Vec<u8>,
+}
+
+impl Bulk {
+    fn new(address: SocketAddr, sends: bool) -> Bulk {
+        Bulk { address: Some(address), listener: None, sends, buffer: vec![7; 256 << 10] }
+    }
+
+    fn turn(&mut self, now: Instant, stack: &mut Stack, id: ConnId) {
+        let mut stream = stack.stream(now, id);
+        if self.sends {
+            while let Ok(1..) = stream.write(&self.buffer) {}
+        } else {
+            while let Ok(1..) = stream.read(&mut self.buffer) {}
+        }
+    }
+}
+
+impl Service for Bulk {
+    fn owner(&self) -> Owner {
+        OWNER
+    }
+
+    fn poll(&mut self, now: Instant, stack: &mut Stack) {
+        if let Some(address) = self.address.take() {
+            self.listener = stack.listen(address, None, OWNER).ok();
+        }
+        while let Some(ready) = stack.ready(OWNER) {
+            match ready {
+                Ready::Accept(listener) => {
+                    while let Some(accepted) = stack.accept(listener, OWNER) {
+                        self.turn(now, stack, accepted.id);
+                    }
+                }
+                Ready::Conn(id, _) => self.turn(now, stack, id),
+                Ready::Resolved(_) => {}
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.address.map(|_| Instant::ZERO)
+    }
+
+    fn drain(&mut self, _: Instant, _: &mut Stack) -> bool {
+        true
+    }
+}
