@@ -13,6 +13,8 @@ mod ast;
 mod call_args;
 mod calls;
 mod code;
+#[cfg(test)]
+mod code_tests;
 pub(crate) mod commands;
 mod compare;
 pub(crate) mod errnos;
@@ -30,6 +32,7 @@ mod parse_call;
 mod parser;
 mod polling;
 mod port;
+mod python;
 mod render;
 mod run;
 pub(crate) mod settings;

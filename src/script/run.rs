@@ -74,7 +74,7 @@ enum What {
     Packet(ast::Packet),
     Call(ast::Call),
     Changes(Vec<Change>),
-    Code(Vec<code::Statement>),
+    Code(code::Block),
 }
 
 fn prepare(script: Script, settings: &Settings) -> Result<Vec<Prepared>, Trouble> {
@@ -158,7 +158,7 @@ impl Runner {
         let mut last = Instant::ZERO;
         // When the packet before was to be injected, if that was the event before: a train of them keeps its distances.
         let mut train = None;
-        let mut names = code::Names::new();
+        let mut interpreter = code::Interpreter::default();
         for step in steps {
             self.line = step.line;
             let inbound = matches!(&step.what, What::Packet(p) if p.direction == Direction::Inbound);
@@ -205,10 +205,10 @@ impl Runner {
                         }
                     }
                 }
-                What::Code(statements) => {
+                What::Code(block) => {
                     self.go_to(from, step.line, tolerance)?;
                     let lookup = |name: &str| self.tcp_info(name);
-                    statements.iter().try_for_each(|s| s.check(&mut names, &lookup))?;
+                    block.run(&mut interpreter, &lookup)?;
                 }
             }
             base = self.now;
@@ -526,8 +526,14 @@ impl Runner {
 
     // --- conditions
 
-    /// What Linux' TCP_INFO says about the connection that was made last.
+    /// What Linux' TCP_INFO and SO_MEMINFO say about the connection that was made last.
     fn tcp_info(&self, name: &str) -> Option<u64> {
+        let conn = || self.stack.conn(self.sockets.conn(self.sockets.under_test?)?.id);
+        match name {
+            "SK_MEMINFO_RCVBUF" => return Some(conn()?.buffers().0.into()),
+            "SK_MEMINFO_SNDBUF" => return Some(conn()?.buffers().1.into()),
+            _ => {}
+        }
         info::tcp_info(&self.stack, &self.sockets, self.now, self.sockets.under_test?, name)
     }
 }
