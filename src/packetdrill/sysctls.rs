@@ -1,7 +1,8 @@
 //! Which of the kernel's settings has the script changed? packetdrill executes its `sysctl` commands, and what they
 //! change holds here, too.
 
-use crate::script::commands::{self, Change};
+use crate::script::commands::Change;
+use crate::script::sysctl::sysctl;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -24,8 +25,7 @@ impl Sysctls {
         let mut changes = Vec::new();
         for (name, value) in &now {
             if self.0.get(name) != Some(value) {
-                let change =
-                    commands::sysctl(name, value, 0).map_err(|trouble| trouble.what().to_string())?;
+                let change = sysctl(name, value, 0).map_err(|trouble| trouble.what().to_string())?;
                 changes.extend(change);
             }
         }

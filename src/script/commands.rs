@@ -2,6 +2,7 @@
 
 use super::Trouble;
 use super::sockets::Sockets;
+use super::sysctl::{congestion, sysctl};
 use crate::knob::ValueError;
 use crate::stack::Stack;
 use crate::tcp;
@@ -19,6 +20,10 @@ pub enum Change {
     WmemMax(i64),
     /// Nothing but time passes.
     Pause(Duration),
+    /// net.ipv4.tcp_notsent_lowat: what holds for sockets that do not say.
+    NotsentLowat(u32),
+    /// A file is there, so many bytes long, or no more.
+    File(String, Option<u64>),
 }
 
 /// A file may name another, but not for ever.
@@ -54,7 +59,7 @@ fn read(
         match words.as_slice() {
             [] | ["set", "-e" | "-x" | "-ex" | "-eu"] | ["exit", "0"] => {}
             ["sysctl", args @ ..] => {
-                let mut assigned = 0;
+                let mut named = 0;
                 let mut args = args
                     .iter()
                     .filter(|a| {
@@ -68,12 +73,17 @@ fn read(
                         None if args.next_if(|next| **next == "=").is_some() => {
                             (*arg, args.next().copied().ok_or_else(unsupported)?)
                         }
+                        // What is only read changes nothing.
+                        None if arg.starts_with("net.") || arg.starts_with("kernel.") => {
+                            named += 1;
+                            continue;
+                        }
                         None => return Err(unsupported()),
                     };
                     out.extend(sysctl(name, value, line)?);
-                    assigned += 1;
+                    named += 1;
                 }
-                if assigned == 0 {
+                if named == 0 {
                     return Err(unsupported());
                 }
             }
@@ -89,8 +99,28 @@ fn read(
             ["echo", value @ .., ">", file] if file.starts_with("/proc/sys/") && !value.is_empty() => {
                 out.extend(sysctl(file, &value.join(" "), line)?);
             }
+            ["truncate", "-s", size, file] | ["truncate", "-s", size, "--", file] => {
+                out.push(Change::File((*file).to_string(), Some(bytes(size).ok_or_else(unsupported)?)));
+            }
+            ["fallocate", "-l", size, file] => {
+                out.push(Change::File((*file).to_string(), Some(bytes(size).ok_or_else(unsupported)?)));
+            }
+            ["dd", args @ ..] => out.push(dd(args).ok_or_else(unsupported)?),
+            ["head", "-c", size, "/dev/zero" | "/dev/urandom", ">", file] if is_temporary(file) => {
+                out.push(Change::File((*file).to_string(), Some(bytes(size).ok_or_else(unsupported)?)));
+            }
+            ["echo", text @ .., ">", file] if is_temporary(file) => {
+                out.push(Change::File((*file).to_string(), Some(text.join(" ").len() as u64 + 1)));
+            }
+            ["touch", file] => out.push(Change::File((*file).to_string(), Some(0))),
+            ["rm", files @ ..] => {
+                let names = files.iter().filter(|f| !f.starts_with('-'));
+                out.extend(names.map(|name| Change::File((*name).to_string(), None)));
+            }
             // The other way to write sysctls: each argument is FILE=VALUE.
-            [program, args @ ..] if program.ends_with("set_sysctls.py") && !args.is_empty() => {
+            [program, args @ ..] | ["python" | "python3", program, args @ ..]
+                if program.ends_with("set_sysctls.py") && !args.is_empty() =>
+            {
                 for arg in args {
                     let (name, value) = arg.split_once('=').ok_or_else(unsupported)?;
                     out.extend(sysctl(name, value, line)?);
@@ -109,9 +139,14 @@ fn read(
                     .iter()
                     .any(|w| matches!(*w, "pfifo" | "pfifo_fast" | "noqueue" | "mq" | "fq_codel"))
                     && !rest.iter().any(|w| matches!(*w, "netem" | "fq" | "tbf")) => {}
+            // This one spreads what is sent, by the rate that TCP tells it.
+            ["tc", "qdisc", "add" | "replace" | "change", rest @ .., "fq"] if !rest.contains(&"netem") => {
+                out.push(Change::Knob("tcp.pacing", "on".to_string()));
+            }
             ["tc", "qdisc", "del" | "show", ..] => {}
             [program, rest @ ..] if IDLE.contains(program) && !rest.contains(&">") => {}
-            ["ip", what, ..] if IDLE_IP.contains(what) => {}
+            ["ip", "-4" | "-6", what, rest @ ..] | ["ip", what, rest @ ..]
+                if IDLE_IP.contains(what) && !rest.contains(&"mtu") => {}
             ["ip", "route" | "ro" | "r", "show" | "get" | "list" | "flush", ..] => {}
             [program] if program.ends_with(".sh") && directory.is_some() && depth < MAX_DEPTH => {
                 let path = directory.map(|d| d.join(program)).ok_or_else(unsupported)?;
@@ -154,12 +189,45 @@ fn sleep(text: &str) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds * unit))
 }
 
+/// Whether a file is a script's own: none is really written.
+fn is_temporary(file: &str) -> bool {
+    !file.starts_with('/') || ["/tmp/", "/var/tmp/", "/dev/shm/"].iter().any(|place| file.starts_with(place))
+}
+
+/// `1000`, `64K`, `1M`.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(['k', 'K', 'M', 'G', 'B', 'i']);
+    let unit = match text[digits.len()..].trim_end_matches('B').trim_end_matches('i') {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// `dd if=/dev/zero of=FILE bs=N count=N`: the file that it makes.
+fn dd(args: &[&str]) -> Option<Change> {
+    let (mut file, mut block, mut count) = (None, 512, None);
+    for arg in args {
+        match arg.split_once('=')? {
+            ("of", name) => file = Some(name.to_string()),
+            ("bs", size) => block = bytes(size)?,
+            ("count", n) => count = Some(n.parse::<u64>().ok()?),
+            ("if", "/dev/zero" | "/dev/urandom") | ("status" | "conv", _) => {}
+            _ => return None,
+        }
+    }
+    Some(Change::File(file?, Some(block.checked_mul(count?)?)))
+}
+
 /// What `ip route change DESTINATION … NAME VALUE …` says about connections.
 fn route(words: &[&str]) -> Option<Vec<Change>> {
     let mut out = Vec::new();
     let mut words = words.iter().copied();
-    // The destination.
-    words.next()?;
+    let destination = words.next()?;
+    let headers = if destination.contains(':') { 60 } else { 40 };
     while let Some(word) = words.next() {
         if word == "onlink" {
             continue;
@@ -172,6 +240,12 @@ fn route(words: &[&str]) -> Option<Vec<Change>> {
         let knob = |name, value: String| Change::Knob(name, value);
         match word {
             "via" | "dev" | "src" | "proto" | "scope" | "metric" | "table" | "type" | "hoplimit" => {}
+            "mtu" => {
+                let mss = value.parse::<u16>().ok()?.checked_sub(headers)?;
+                out.push(knob("tcp.mss", mss.to_string()));
+            }
+            "features" if value == "ecn" => out.push(knob("tcp.ecn", "on".to_string())),
+            "features" if value == "0" => {}
             "initcwnd" => out.push(knob("tcp.init_cwnd", value.parse::<u32>().ok()?.to_string())),
             "rto_min" => {
                 let plain = value.parse::<u64>().is_ok();
@@ -221,13 +295,20 @@ fn commands(text: &str, line: u32) -> Result<Vec<Vec<String>>, Trouble> {
                 })?;
                 word.get_or_insert_default().push_str(&value);
             }
-            '|' | '`' | '(' | ')' | '{' | '}' | '*' | '?' | '<' => {
+            '`' | '(' | ')' | '{' | '}' | '*' | '?' | '<' => {
                 return Err(Trouble::unsupported(line, format!("`{c}` in the command `{}`", text.trim())));
             }
             '#' if word.is_none() => while chars.next_if(|c| *c != '\n').is_some() {},
             '\n' | ';' => {
                 words.extend(word.take());
                 all.push(std::mem::take(&mut words));
+            }
+            // What stands behind `||` is done when what is before it fails, and nothing here fails.
+            '|' if chars.next_if_eq(&'|').is_some() => {
+                while chars.next_if(|c| !matches!(c, '\n' | ';' | '&')).is_some() {}
+            }
+            '|' => {
+                return Err(Trouble::unsupported(line, format!("`|` in the command `{}`", text.trim())));
             }
             '&' if chars.peek() == Some(&'&') => {
                 chars.next();
@@ -285,277 +366,6 @@ fn expansion(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Str
     }
 }
 
-/// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
-const FIXED: &[(&str, &[&str])] = &[
-    ("net.ipv4.tcp_fack", &["0"]),
-    ("net.ipv4.tcp_moderate_rcvbuf", &["0", "1"]),
-    ("net.ipv4.tcp_abort_on_overflow", &["0"]),
-    ("net.ipv4.tcp_thin_linear_timeouts", &["0"]),
-    ("net.ipv4.tcp_reordering", &["3"]),
-    ("net.ipv4.tcp_stdurg", &["0"]),
-    ("net.ipv4.tcp_comp_sack_delay_ns", &["1000000"]),
-    ("net.ipv4.tcp_migrate_req", &["0"]),
-    ("net.ipv4.tcp_shrink_window", &["0"]),
-    ("net.ipv4.tcp_rfc1337", &["0"]),
-    ("net.ipv4.tcp_orphan_retries", &["0"]),
-    ("net.ipv4.tcp_retrans_collapse", &["1"]),
-    ("net.ipv4.tcp_app_win", &["0", "31"]),
-    ("net.ipv4.tcp_workaround_signed_windows", &["0"]),
-    ("net.ipv4.tcp_pingpong_thresh", &["1"]),
-    ("net.ipv4.tcp_plb_enabled", &["0"]),
-    ("net.ipv4.tcp_reflect_tos", &["0"]),
-    ("net.ipv4.tcp_min_snd_mss", &["48"]),
-    ("net.ipv4.ip_no_pmtu_disc", &["0"]),
-];
-
-/// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, and what is
-/// remembered of earlier connections.
-const INERT: &[&str] = &[
-    "net.ipv4.tcp_pacing_ss_ratio",
-    "net.ipv4.tcp_pacing_ca_ratio",
-    "net.ipv4.tcp_min_tso_segs",
-    "net.ipv4.tcp_tso_rtt_log",
-    "net.ipv4.tcp_tso_win_divisor",
-    "net.ipv4.tcp_limit_output_bytes",
-    "net.ipv4.tcp_autocorking",
-    "net.ipv4.tcp_max_orphans",
-    "net.ipv4.tcp_max_syn_backlog",
-    "net.ipv4.tcp_allowed_congestion_control",
-    "net.ipv4.tcp_available_congestion_control",
-    "net.ipv4.tcp_low_latency",
-    "net.ipv4.tcp_notsent_lowat",
-    "net.ipv4.tcp_retries1",
-    "net.ipv4.tcp_no_metrics_save",
-    "net.ipv4.tcp_no_ssthresh_metrics_save",
-    "net.ipv4.tcp_adv_win_scale",
-    "net.ipv4.tcp_abc",
-    "net.ipv4.tcp_base_mss",
-    "net.ipv4.tcp_mtu_probe_floor",
-    "net.ipv4.tcp_probe_interval",
-    "net.ipv4.tcp_probe_threshold",
-    "net.ipv4.tcp_comp_sack_delay_ns",
-    "net.ipv4.tcp_comp_sack_slack_ns",
-    "net.ipv4.tcp_tw_reuse",
-    "net.ipv4.tcp_tw_reuse_delay",
-    "net.ipv4.tcp_ecn_fallback",
-    "net.ipv4.tcp_challenge_ack_limit",
-    "net.ipv4.tcp_min_rtt_wlen",
-    "net.ipv4.tcp_max_reordering",
-    "net.ipv4.tcp_early_demux",
-    "net.ipv4.tcp_fwmark_accept",
-    "net.ipv4.tcp_l3mdev_accept",
-    "net.ipv4.tcp_backlog_ack_defer",
-    "net.ipv4.tcp_available_ulp",
-    "net.ipv4.tcp_child_ehash_entries",
-    // How accurate ECN and path changes on congestion behave, both being off.
-    "net.ipv4.tcp_ecn_option",
-    "net.ipv4.tcp_ecn_option_beacon",
-    "net.ipv4.tcp_plb_cong_thresh",
-    "net.ipv4.tcp_plb_idle_rehash_rounds",
-    "net.ipv4.tcp_plb_rehash_rounds",
-    "net.ipv4.tcp_plb_suspend_rto_sec",
-    // How older kernels did what has no choice any more.
-    "net.ipv4.tcp_cookie_size",
-    "net.ipv4.tcp_dma_copybreak",
-    "net.ipv4.tcp_max_ssthresh",
-    "net.ipv4.tcp_tw_recycle",
-    "net.ipv4.tcp_vegas_cong_avoid",
-    "net.ipv4.tcp_frto_response",
-    "net.ipv4.tcp_thin_dupack",
-    "net.ipv4.tcp_ehash_entries",
-];
-
-/// Beginnings of names that say nothing about TCP: devices, neighbours, routes, ICMP's rates, queues, the kernel itself.
-const INERT_PREFIXES: &[&str] = &[
-    "net.ipv4.conf.",
-    "net.ipv4.neigh.",
-    "net.ipv4.route.",
-    "net.ipv4.icmp_",
-    "net.ipv4.ping_",
-    "net.ipv4.ip_forward",
-    "net.ipv4.ip_nonlocal_bind",
-    "net.ipv4.ip_autobind_reuse",
-    "net.ipv4.ip_dynaddr",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ipfrag_",
-    "net.ipv4.inet_peer_",
-    "net.ipv4.igmp_",
-    "net.ipv4.udp_",
-    "net.ipv4.nexthop_",
-    "net.ipv4.raw_",
-    "net.ipv4.fib_",
-    "net.ipv4.cipso_",
-    "net.netfilter.",
-    "net.mptcp.",
-    "net.mpls.",
-    "net.unix.",
-    "net.ipv4.ip_early_demux",
-    "net.ipv4.fwmark_",
-    "net.ipv6.",
-    "net.core.",
-    "kernel.",
-    "fs.",
-    "vm.",
-];
-
-/// What a sysctl changes here.
-pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
-    let name = name.strip_prefix("/proc/sys/").unwrap_or(name).replace('/', ".");
-    let value = value.trim();
-    let unsupported = || Trouble::unsupported(line, format!("sysctl {name}={value}"));
-    let number = |low: i64, high: i64| -> Result<i64, Trouble> {
-        value.parse().ok().filter(|n| (low..=high).contains(n)).ok_or_else(unsupported)
-    };
-    let seconds = |knob| Ok(vec![Change::Knob(knob, format!("{}s", number(1, 1 << 20)?))]);
-    let same = |knob| Ok(vec![Change::Knob(knob, number(0, 1 << 20)?.to_string())]);
-    let switch = |knob| {
-        let on = if number(0, 2)? == 0 { "off" } else { "on" };
-        Ok(vec![Change::Knob(knob, on.to_string())])
-    };
-    if let Some((_, allowed)) = FIXED.iter().find(|(n, _)| *n == name) {
-        return if allowed.contains(&value) { Ok(Vec::new()) } else { Err(unsupported()) };
-    }
-    if INERT.contains(&name.as_str()) {
-        return Ok(Vec::new());
-    }
-    match name.as_str() {
-        "net.ipv4.tcp_congestion_control" | "net.ipv4.tcp_default_congestion_control" => {
-            let knob = congestion(value).ok_or_else(unsupported)?;
-            Ok(vec![Change::Knob("tcp.congestion", knob.to_string())])
-        }
-        "net.ipv4.tcp_frto" => switch("tcp.frto"),
-        "net.ipv4.tcp_sack" => switch("tcp.sack"),
-        "net.ipv4.tcp_dsack" => switch("tcp.dsack"),
-        "net.ipv4.tcp_recovery" => switch("tcp.rack"),
-        // 3 is the default: probes; 1 and 2 were of the algorithm before them.
-        "net.ipv4.tcp_early_retrans" => Ok(match number(0, 4)? {
-            0 => vec![Change::Knob("tcp.tail_loss_probe", "off".to_string())],
-            _ => Vec::new(),
-        }),
-        "net.ipv4.tcp_timestamps" => switch("tcp.timestamps"),
-        "net.ipv4.tcp_ecn" => {
-            let mode = ["off", "on", "passive"][number(0, 2)? as usize];
-            Ok(vec![Change::Knob("tcp.ecn", mode.to_string())])
-        }
-        "net.ipv4.tcp_slow_start_after_idle" => {
-            let mode = if number(0, 1)? == 0 { "off" } else { "halve" };
-            Ok(vec![Change::Knob("tcp.slow_start_after_idle", mode.to_string())])
-        }
-        // On is the default; how far the window is scaled is the profile's and the buffer's business.
-        "net.ipv4.tcp_window_scaling" => Ok(match number(0, 1)? {
-            0 => vec![Change::Knob("tcp.window_scale", "off".to_string())],
-            _ => Vec::new(),
-        }),
-        "net.ipv4.tcp_syn_retries" => same("tcp.syn_retries"),
-        "net.ipv4.tcp_comp_sack_nr" => same("tcp.compressed_acks"),
-        "net.ipv4.tcp_fastopen" => Ok(vec![Change::Knob("tcp.fastopen", value.to_string())]),
-        "net.ipv4.tcp_fastopen_key" => Ok(vec![Change::Knob("tcp.fastopen_key", value.to_string())]),
-        "net.ipv4.tcp_fastopen_blackhole_timeout_sec" => {
-            Ok(vec![Change::Knob("tcp.fastopen_pause", format!("{}s", number(0, 86_400)?))])
-        }
-        "net.ipv4.tcp_syn_linear_timeouts" => same("tcp.syn_linear"),
-        "net.ipv4.tcp_synack_retries" => same("tcp.synack_retries"),
-        "net.ipv4.ip_default_ttl" => same("tcp.ttl"),
-        "net.ipv4.tcp_retries2" => same("tcp.retries"),
-        "net.ipv4.tcp_keepalive_probes" => same("tcp.keepalive.count"),
-        "net.core.somaxconn" => same("tcp.backlog"),
-        "net.ipv4.tcp_mem" => {
-            let [_, _, pages] = numbers(value).ok_or_else(unsupported)?;
-            let bytes = pages.saturating_mul(4096).clamp(1 << 16, 1 << 40);
-            Ok(vec![Change::Knob("tcp.memory", bytes.to_string())])
-        }
-        "net.ipv4.tcp_mtu_probing" => {
-            let when = ["off", "on-black-hole", "always"][number(0, 2)? as usize];
-            Ok(vec![Change::Knob("tcp.mtu_probing", when.to_string())])
-        }
-        "net.ipv4.tcp_base_mss" => {
-            Ok(vec![Change::Knob("tcp.mtu_base_mss", number(88, 65_495)?.to_string())])
-        }
-        "net.ipv4.tcp_mtu_probe_floor" => {
-            Ok(vec![Change::Knob("tcp.mtu_probe_floor", number(48, 65_495)?.to_string())])
-        }
-        "net.ipv4.tcp_orphan_retries" => {
-            let times = match number(0, 255)? {
-                0 => 8,
-                n => n,
-            };
-            Ok(vec![Change::Knob("tcp.orphan_retries", times.to_string())])
-        }
-        "net.ipv4.tcp_rfc1337" => switch("tcp.rfc1337"),
-        "net.ipv4.tcp_max_tw_buckets" => {
-            Ok(vec![Change::Knob("tcp.time_wait_limit", number(0, i64::from(i32::MAX))?.to_string())])
-        }
-        "net.ipv4.tcp_tw_reuse" => {
-            let when = ["off", "on", "loopback"][number(0, 2)? as usize];
-            Ok(vec![Change::Knob("tcp.time_wait_reuse", when.to_string())])
-        }
-        "net.ipv4.tcp_challenge_ack_limit" => {
-            let limit = match number(1, i64::from(i32::MAX))? {
-                n @ 1..=1_000_000 => n.to_string(),
-                _ => "off".to_string(),
-            };
-            Ok(vec![Change::Knob("tcp.challenge_limit", limit)])
-        }
-        "net.ipv4.tcp_syncookies" => {
-            let when = ["off", "full", "always"][number(0, 2)? as usize];
-            Ok(vec![Change::Knob("tcp.syn_cookies", when.to_string())])
-        }
-        "net.ipv4.tcp_fin_timeout" => seconds("tcp.fin_timeout"),
-        "net.ipv4.tcp_keepalive_time" => seconds("tcp.keepalive.idle"),
-        "net.ipv4.tcp_keepalive_intvl" => seconds("tcp.keepalive.interval"),
-        "net.ipv4.tcp_rto_max_ms" => {
-            Ok(vec![Change::Knob("tcp.rto_max", format!("{}ms", number(1000, 120_000)?))])
-        }
-        "net.ipv4.tcp_rto_min_us" => {
-            Ok(vec![Change::Knob("tcp.rto_min", format!("{}us", number(1000, 1 << 30)?))])
-        }
-        "net.ipv4.tcp_invalid_ratelimit" => {
-            let interval = format!("{}ms", number(0, 3_600_000)?);
-            Ok(vec![Change::Knob("tcp.challenge_interval", interval)])
-        }
-        "net.ipv4.ip_local_port_range" => {
-            let [first, last] = numbers(value).ok_or_else(unsupported)?;
-            Ok(vec![Change::Knob("tcp.ports", format!("{first}-{last}"))])
-        }
-        "net.ipv4.tcp_rmem" => {
-            let [_, default, max] = numbers(value).ok_or_else(unsupported)?;
-            let size = |n: u64| n.clamp(2304, 1 << 30).to_string();
-            Ok(vec![
-                Change::Knob("tcp.recv_buffer", size(max)),
-                Change::Knob("tcp.recv_buffer_initial", size(default)),
-            ])
-        }
-        "net.ipv4.tcp_wmem" => {
-            let [_, default, max] = numbers(value).ok_or_else(unsupported)?;
-            let size = |n: u64| n.clamp(4608, 1 << 30).to_string();
-            Ok(vec![
-                Change::Knob("tcp.send_buffer", size(max)),
-                Change::Knob("tcp.send_buffer_initial", size(default)),
-            ])
-        }
-        "net.ipv4.tcp_moderate_rcvbuf" => switch("tcp.recv_tuning"),
-        "net.core.rmem_max" => Ok(vec![Change::RmemMax(number(0, 1 << 31)?)]),
-        "net.core.wmem_max" => Ok(vec![Change::WmemMax(number(0, 1 << 31)?)]),
-        other if INERT_PREFIXES.iter().any(|prefix| other.starts_with(prefix)) => Ok(Vec::new()),
-        _ => Err(unsupported()),
-    }
-}
-
-/// What Linux' name of a congestion control algorithm is here.
-fn congestion(linux: &str) -> Option<&'static str> {
-    match linux {
-        "cubic" => Some("cubic"),
-        "reno" | "newreno" => Some("newreno"),
-        _ => None,
-    }
-}
-
-fn numbers<const N: usize>(value: &str) -> Option<[u64; N]> {
-    let list: Option<Vec<u64>> = value.split_ascii_whitespace().map(|w| w.parse().ok()).collect();
-    list?.try_into().ok()
-}
-
 impl Sockets {
     /// Changes the conditions for the connections to come.
     ///
@@ -567,6 +377,13 @@ impl Sockets {
                 Change::RmemMax(n) => self.buffer_max.0 = *n,
                 Change::WmemMax(n) => self.buffer_max.1 = *n,
                 Change::Pause(_) => {}
+                Change::NotsentLowat(n) => self.notsent_lowat = (*n > 0 && *n < u32::MAX).then_some(*n),
+                Change::File(name, Some(size)) => {
+                    self.files.insert(name.clone(), *size);
+                }
+                Change::File(name, None) => {
+                    self.files.remove(name);
+                }
                 Change::Knob(name, value) => {
                     set(&mut self.base, name, value).map_err(|e| format!("{name}={value}: {e}"))?;
                 }

@@ -46,7 +46,9 @@ impl Kernel<'_> {
             return Err(Trouble::unsupported(args.line, "files that are opened for writing"));
         }
         let path = self.settings.directory.as_ref().map_or_else(|| name.into(), |d| d.join(name));
+        let made = self.sockets.files.get(name).copied();
         let size = match (name.as_str(), std::fs::metadata(&path)) {
+            _ if let Some(size) = made => size,
             ("/dev/zero", _) => u64::MAX,
             ("/dev/null", _) => 0,
             (_, Ok(data)) if data.is_file() => data.len(),

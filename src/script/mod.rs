@@ -39,6 +39,7 @@ pub(crate) mod settings;
 pub(crate) mod sockets;
 pub(crate) mod sockopts;
 mod symbols;
+pub(crate) mod sysctl;
 #[cfg(test)]
 mod tests;
 

@@ -177,6 +177,10 @@ pub struct Sockets {
     pub buffer_max: (i64, i64),
     /// The stack's settings, without what a listening socket adds.
     pub base: tcp::Config,
+    /// net.ipv4.tcp_notsent_lowat.
+    pub notsent_lowat: Option<u32>,
+    /// The files that commands have made, by name, with their sizes.
+    pub files: BTreeMap<String, u64>,
     /// How many bytes are in each pipe.
     pub pipes: Vec<usize>,
     /// Whether what is read must be the pattern of scripts.
@@ -208,6 +212,8 @@ impl Sockets {
             table: BTreeMap::new(),
             under_test: None,
             buffer_max: (212_992, 212_992),
+            notsent_lowat: None,
+            files: BTreeMap::new(),
             pipes: Vec::new(),
             base,
             inherited: None,
@@ -428,7 +434,10 @@ impl Sockets {
             bits |= OUT;
         }
         let unsent = live.snapshot().unsent;
-        if socket.notsent_lowat.is_some_and(|lowat| u64::from(unsent) * 2 >= u64::from(lowat))
+        if socket
+            .notsent_lowat
+            .or(self.notsent_lowat)
+            .is_some_and(|lowat| u64::from(unsent) * 2 >= u64::from(lowat))
             && !conn.shut_write
         {
             bits &= !OUT;

@@ -169,6 +169,20 @@ fn every_knob_that_a_sysctl_names_exists_and_takes_its_value() {
         ("ip_local_port_range", "2000 3000"),
         ("tcp_rmem", "4096 8192 16384"),
         ("tcp_wmem", "4096 8192 16384"),
+        ("tcp_rfc1337", "1"),
+        ("tcp_orphan_retries", "3"),
+        ("tcp_tw_reuse", "1"),
+        ("tcp_challenge_ack_limit", "1000"),
+        ("tcp_base_mss", "512"),
+        ("tcp_mtu_probe_floor", "64"),
+        ("tcp_mtu_probing", "1"),
+        ("tcp_moderate_rcvbuf", "0"),
+        ("tcp_comp_sack_delay_ns", "0"),
+        ("tcp_comp_sack_nr", "7"),
+        ("tcp_ecn", "0x1"),
+        ("tcp_frto", "0"),
+        ("tcp_syncookies", "2"),
+        ("tcp_syn_linear_timeouts", "0"),
     ] {
         let before = config.clone();
         for change in commands::parse(&format!("sysctl net.ipv4.{name}='{value}'"), 1, None).unwrap() {
@@ -176,6 +190,151 @@ fn every_knob_that_a_sysctl_names_exists_and_takes_its_value() {
             commands::set(&mut config, knob, &value).unwrap_or_else(|e| panic!("{name}: {knob}: {e}"));
         }
         assert_ne!(config, before, "{name}");
+    }
+}
+
+/// All that Linux 6.18 has under net.ipv4.tcp_, as it comes.
+const OF_LINUX: &str = "
+    tcp_abort_on_overflow = 0
+    tcp_adv_win_scale = 1
+    tcp_allowed_congestion_control = reno bbr
+    tcp_app_win = 31
+    tcp_autocorking = 1
+    tcp_available_congestion_control = reno bbr cubic
+    tcp_backlog_ack_defer = 1
+    tcp_base_mss = 1024
+    tcp_challenge_ack_limit = 2147483647
+    tcp_child_ehash_entries = 0
+    tcp_comp_sack_delay_ns = 1000000
+    tcp_comp_sack_nr = 44
+    tcp_comp_sack_slack_ns = 100000
+    tcp_congestion_control = cubic
+    tcp_dsack = 1
+    tcp_early_demux = 1
+    tcp_early_retrans = 3
+    tcp_ecn = 2
+    tcp_ecn_fallback = 1
+    tcp_ecn_option = 2
+    tcp_ecn_option_beacon = 3
+    tcp_ehash_entries = -262144
+    tcp_fack = 0
+    tcp_fastopen = 1
+    tcp_fastopen_blackhole_timeout_sec = 0
+    tcp_fastopen_key = 00000000-00000000-00000000-00000000
+    tcp_fin_timeout = 60
+    tcp_frto = 2
+    tcp_fwmark_accept = 0
+    tcp_invalid_ratelimit = 500
+    tcp_keepalive_intvl = 75
+    tcp_keepalive_probes = 9
+    tcp_keepalive_time = 7200
+    tcp_l3mdev_accept = 0
+    tcp_limit_output_bytes = 4194304
+    tcp_max_reordering = 300
+    tcp_max_syn_backlog = 2048
+    tcp_max_tw_buckets = 131072
+    tcp_migrate_req = 0
+    tcp_min_rtt_wlen = 300
+    tcp_min_snd_mss = 48
+    tcp_min_tso_segs = 2
+    tcp_moderate_rcvbuf = 1
+    tcp_mtu_probe_floor = 48
+    tcp_mtu_probing = 0
+    tcp_no_metrics_save = 0
+    tcp_no_ssthresh_metrics_save = 1
+    tcp_notsent_lowat = 4294967295
+    tcp_orphan_retries = 0
+    tcp_pacing_ca_ratio = 120
+    tcp_pacing_ss_ratio = 200
+    tcp_pingpong_thresh = 1
+    tcp_plb_cong_thresh = 128
+    tcp_plb_enabled = 0
+    tcp_plb_idle_rehash_rounds = 3
+    tcp_plb_rehash_rounds = 12
+    tcp_plb_suspend_rto_sec = 60
+    tcp_probe_interval = 600
+    tcp_probe_threshold = 8
+    tcp_recovery = 1
+    tcp_reflect_tos = 0
+    tcp_reordering = 3
+    tcp_retrans_collapse = 1
+    tcp_retries1 = 3
+    tcp_retries2 = 15
+    tcp_rfc1337 = 0
+    tcp_rmem = 4096 131072 33554432
+    tcp_rto_max_ms = 120000
+    tcp_rto_min_us = 200000
+    tcp_sack = 1
+    tcp_shrink_window = 0
+    tcp_slow_start_after_idle = 1
+    tcp_stdurg = 0
+    tcp_syn_linear_timeouts = 4
+    tcp_syn_retries = 6
+    tcp_synack_retries = 5
+    tcp_syncookies = 1
+    tcp_thin_linear_timeouts = 0
+    tcp_timestamps = 1
+    tcp_tso_rtt_log = 9
+    tcp_tso_win_divisor = 3
+    tcp_tw_reuse = 2
+    tcp_tw_reuse_delay = 1000
+    tcp_window_scaling = 1
+    tcp_wmem = 4096 16384 4194304
+    tcp_workaround_signed_windows = 0
+";
+
+#[test]
+fn all_that_linux_has_can_be_set_to_what_it_is() {
+    for line in OF_LINUX.trim().lines() {
+        let (name, value) = line.trim().split_once('=').unwrap();
+        let text = format!("sysctl -w net.ipv4.{}='{}'", name.trim(), value.trim());
+        let changes = commands::parse(&text, 1, None).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        let mut config = crate::tcp::Config::linux();
+        for change in changes {
+            let commands::Change::Knob(knob, value) = change else { continue };
+            commands::set(&mut config, knob, &value).unwrap_or_else(|e| panic!("{text}: {knob}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn commands_make_files_wait_and_are_read_like_a_shell_does() {
+    use commands::Change::{File, Knob, Pause};
+    use std::time::Duration;
+    let file = |name: &str, size| File(name.to_string(), size);
+    for (text, changes) in [
+        (
+            "sleep 0.5; usleep 10; sleep 1m",
+            vec![
+                Pause(Duration::from_millis(500)),
+                Pause(Duration::from_micros(10)),
+                Pause(Duration::from_secs(60)),
+            ],
+        ),
+        ("dd if=/dev/zero of=/tmp/x bs=1K count=3 2>/dev/null", vec![file("/tmp/x", Some(3072))]),
+        ("truncate -s 1M /tmp/y && rm -f /tmp/y", vec![file("/tmp/y", Some(1 << 20)), file("/tmp/y", None)]),
+        ("echo abc > /tmp/z", vec![file("/tmp/z", Some(4))]),
+        ("modprobe tcp_x || true; sysctl net.ipv4.tcp_sack=0x0", vec![Knob("tcp.sack", "off".into())]),
+        ("python3 ./set_sysctls.py /proc/sys/net/ipv4/tcp_rfc1337=1", vec![Knob("tcp.rfc1337", "on".into())]),
+        ("sysctl net.ipv4.tcp_sack", vec![]),
+        ("tc qdisc replace dev tun0 root fq", vec![Knob("tcp.pacing", "on".into())]),
+        (
+            "ip route change 192.0.2.1/32 dev tun0 mtu lock 1000 features ecn",
+            vec![Knob("tcp.mss", "960".into()), Knob("tcp.ecn", "on".into())],
+        ),
+    ] {
+        assert_eq!(commands::parse(text, 1, None), Ok(changes), "{text}");
+    }
+    for text in [
+        "nstat | grep -q Drops",
+        "ip link set dev tun0 mtu 1000",
+        "tc qdisc add dev tun0 root netem delay 10ms",
+        "sleep soon",
+        "dd if=/etc/passwd of=/tmp/x bs=1 count=1",
+        "for i in 1 2; do true; done",
+        "false",
+    ] {
+        assert!(commands::parse(text, 1, None).is_err(), "{text}");
     }
 }
 
