@@ -28,13 +28,15 @@ pub enum DropReason {
     Unhandled,
     /// A control bit that does not fit the state (RFC 5961 §3, §4; RFC 9293 §3.10.7).
     Control,
+    /// It is signed (RFC 2385), and there is no key.
+    Signed,
     /// Too many gaps are open, or memory is short for all connections together.
     Memory,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [DropReason; 13] = [
+    pub const ALL: [DropReason; 14] = [
         DropReason::Checksum,
         DropReason::Window,
         DropReason::Paws,
@@ -47,6 +49,7 @@ impl DropReason {
         DropReason::NotForUs,
         DropReason::Unhandled,
         DropReason::Control,
+        DropReason::Signed,
         DropReason::Memory,
     ];
 
@@ -65,6 +68,7 @@ impl DropReason {
             DropReason::NotForUs => "drop-not-for-us",
             DropReason::Unhandled => "drop-unhandled",
             DropReason::Control => "drop-control",
+            DropReason::Signed => "drop-signed",
             DropReason::Memory => "drop-memory",
         }
     }

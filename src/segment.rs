@@ -133,6 +133,8 @@ pub struct Options {
     pub sack: SackBlocks,
     /// A Fast Open cookie or the request for one, on a SYN only (RFC 7413 §4.1.1).
     pub fast_open: Option<Cookie>,
+    /// It came with a signature (RFC 2385); nothing that is sent has one.
+    pub signed: bool,
 }
 
 impl Options {

@@ -216,6 +216,10 @@ unsafe fn receive(
     flags: c_int,
 ) -> Result<(i64, Option<i64>), Errno> {
     let len = parts.iter().map(|part| part.iov_len).fold(0, usize::saturating_add).min(MAX_LEN);
+    let nowhere = parts.iter().any(|part| part.iov_base.is_null() && part.iov_len > 0);
+    if nowhere && flags & libc::MSG_TRUNC == 0 && machine.has_something(fd.into()) {
+        return Err(EFAULT);
+    }
     let request = Request::Receive { fd: fd.into(), len, flags: flags.into() };
     let Answer::Bytes(data, inq) = machine.call(request)? else { return Err(EINVAL) };
     let mut rest = data.as_slice();
@@ -237,14 +241,14 @@ unsafe fn transmit(
     fd: c_int,
     parts: &[iovec],
     flags: c_int,
-    to: Option<SocketAddr>,
+    (to, record): (Option<SocketAddr>, Option<i64>),
 ) -> Result<i64, Errno> {
     let mut data = Vec::new();
     for part in parts {
         // SAFETY: the caller's promise.
         data.extend_from_slice(unsafe { bytes(part.iov_base, part.iov_len) }?);
     }
-    value(machine.call(Request::Send { fd: fd.into(), data, flags: flags.into(), to }))
+    value(machine.call(Request::Send { fd: fd.into(), data, flags: flags.into(), to, record }))
 }
 
 /// # Safety
@@ -319,14 +323,25 @@ unsafe extern "C" fn connect(
     addr: *const sockaddr,
     len: socklen_t,
 ) -> c_int {
+    let call = |m: &Machine| {
+        // SAFETY: see above.
+        let family = unsafe { addr.as_ref() }.map(|addr| c_int::from(addr.sa_family));
+        if family == Some(libc::AF_UNSPEC) {
+            return value(m.disconnect(fd.into()));
+        }
+        // SAFETY: see above.
+        value(m.call(Request::Connect { fd: fd.into(), addr: unsafe { address(addr, len) }? }))
+    };
     // SAFETY: see above.
-    unsafe {
-        enter(userdata, |m| value(m.call(Request::Connect { fd: fd.into(), addr: address(addr, len)? })))
-            as c_int
-    }
+    unsafe { enter(userdata, call) as c_int }
 }
 
 unsafe extern "C" fn read(userdata: *mut c_void, fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
+    // Unlike `recv`, it need not wait for nothing.
+    if len == 0 {
+        // SAFETY: see above.
+        return unsafe { enter(userdata, |m| m.knows(fd.into()).then_some(0).ok_or(EBADF)) as ssize_t };
+    }
     // SAFETY: see above.
     unsafe { recv(userdata, fd, buf, len, 0) }
 }
@@ -468,7 +483,10 @@ unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, buf: *const c_void,
 
 unsafe extern "C" fn writev(userdata: *mut c_void, fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
     // SAFETY: see above.
-    unsafe { enter(userdata, |m| transmit(m, fd, vector(parts, count.max(0) as usize)?, 0, None)) as ssize_t }
+    unsafe {
+        enter(userdata, |m| transmit(m, fd, vector(parts, count.max(0) as usize)?, 0, (None, None)))
+            as ssize_t
+    }
 }
 
 unsafe extern "C" fn send(
@@ -480,7 +498,7 @@ unsafe extern "C" fn send(
 ) -> ssize_t {
     let part = iovec { iov_base: buf.cast_mut(), iov_len: len };
     // SAFETY: see above.
-    unsafe { enter(userdata, |m| transmit(m, fd, &[part], flags, None)) as ssize_t }
+    unsafe { enter(userdata, |m| transmit(m, fd, &[part], flags, (None, None))) as ssize_t }
 }
 
 unsafe extern "C" fn sendto(
@@ -497,27 +515,47 @@ unsafe extern "C" fn sendto(
         // SAFETY: see above. Without MSG_FASTOPEN a connection has its address already.
         let to = if flags & libc::MSG_FASTOPEN == 0 { None } else { Some(unsafe { address(to, to_len) }?) };
         // SAFETY: see above.
-        unsafe { transmit(m, fd, &[part], flags, to) }
+        unsafe { transmit(m, fd, &[part], flags, (to, None)) }
     };
     // SAFETY: see above.
     unsafe { enter(userdata, call) as ssize_t }
+}
+
+/// SO_TIMESTAMPING's flags, if a control message has them: no other is known.
+///
+/// # Safety
+/// The message's control buffer is as long as it says.
+unsafe fn stamping(msg: &msghdr) -> Result<Option<i64>, Errno> {
+    let mut record = None;
+    // SAFETY: both stay within the control buffer.
+    let mut at = unsafe { libc::CMSG_FIRSTHDR(msg) };
+    // SAFETY: a header is there if the pointer is not null.
+    while let Some(head) = unsafe { at.as_ref() } {
+        if (head.cmsg_level, head.cmsg_type) != (libc::SOL_SOCKET, libc::SO_TIMESTAMPING) {
+            eprintln!("UNSUPPORTED by tcpglass: the control message {} of sendmsg", head.cmsg_type);
+            return Err(EINVAL);
+        }
+        // SAFETY: its data is four bytes at the least.
+        record = Some(unsafe { libc::CMSG_DATA(at).cast::<c_uint>().read_unaligned() }.into());
+        // SAFETY: as above.
+        at = unsafe { libc::CMSG_NXTHDR(msg, at) };
+    }
+    Ok(record)
 }
 
 unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
     let call = |m: &Machine| {
         // SAFETY: see above.
         let msg = unsafe { msg.as_ref() }.ok_or(EFAULT)?;
-        if msg.msg_controllen > 0 {
-            eprintln!("UNSUPPORTED by tcpglass: control messages of sendmsg");
-            return Err(EINVAL);
-        }
+        // SAFETY: the message is the caller's.
+        let record = unsafe { stamping(msg) }?;
         // SAFETY: see above.
         unsafe {
             let to = match flags & libc::MSG_FASTOPEN {
                 0 => None,
                 _ => Some(address(msg.msg_name.cast(), msg.msg_namelen)?),
             };
-            transmit(m, fd, vector(msg.msg_iov, msg.msg_iovlen)?, flags, to)
+            transmit(m, fd, vector(msg.msg_iov, msg.msg_iovlen)?, flags, (to, record))
         }
     };
     // SAFETY: see above.

@@ -49,7 +49,7 @@ pub enum Request {
     Accept { fd: i64, nonblock: bool },
     Connect { fd: i64, addr: SocketAddr },
     Receive { fd: i64, len: usize, flags: i64 },
-    Send { fd: i64, data: Vec<u8>, flags: i64, to: Option<SocketAddr> },
+    Send { fd: i64, data: Vec<u8>, flags: i64, to: Option<SocketAddr>, record: Option<i64> },
     Close { fd: i64 },
     Poll { entries: Vec<(i64, i64)>, timeout: i64 },
     EpollWait { fd: i64, most: i64, timeout: i64 },
@@ -302,6 +302,23 @@ impl Machine {
         })
     }
 
+    /// `connect` to AF_UNSPEC.
+    pub fn disconnect(&self, fd: i64) -> Result<Answer, Errno> {
+        self.now(|inner| inner.with_kernel(|kernel| kernel.disconnect(fd, 0)))
+    }
+
+    /// Whether the descriptor is one of ours.
+    pub fn knows(&self, fd: i64) -> bool {
+        self.lock().sockets.table.contains_key(&fd)
+    }
+
+    /// Whether there are bytes to read.
+    pub fn has_something(&self, fd: i64) -> bool {
+        let inner = self.lock();
+        let live = inner.sockets.conn(fd).and_then(|conn| inner.stack.conn(conn.id));
+        live.is_some_and(|live| live.readable() > 0)
+    }
+
     /// What SO_MEMINFO says about a socket of ours: of nine numbers the limits of its two buffers, and what is queued.
     pub fn memory(&self, fd: i64) -> Option<Vec<u8>> {
         let number = |name| match self.getsockopt(fd, (1, name)) {
@@ -544,7 +561,8 @@ impl Inner {
             Request::Accept { fd, nonblock } => self.kernel().accept(*fd, *nonblock),
             Request::Connect { fd, addr } => self.kernel().connect(*fd, *addr, progress),
             Request::Receive { fd, len, flags } => self.kernel().receive(*fd, *len, *flags, progress, 0),
-            Request::Send { fd, data, flags, to } => {
+            Request::Send { fd, data, flags, to, record } => {
+                progress.record = *record;
                 self.kernel().send(*fd, Data::These(data), (*flags, *to), progress, 0)
             }
             Request::Close { fd } => self.kernel().close(*fd, 0, progress),

@@ -460,7 +460,13 @@ impl Parser {
             "ECN" => {
                 return Err(Trouble::unsupported(line, "the TCP option ECN of the stack (accurate ECN)"));
             }
-            "md5" => return Err(Trouble::unsupported(line, "the TCP option md5")),
+            "md5" => {
+                let data = self.hex_blob()?;
+                if data.len() > 16 {
+                    return Err(Trouble::syntax(line, "a signature has 16 bytes at the most"));
+                }
+                TcpOption::Other { kind: 19, data }
+            }
             other => return Err(Trouble::unsupported(line, format!("the TCP option {other}"))),
         })
     }

@@ -5,7 +5,7 @@ use super::errqueue::stamping;
 use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
 use crate::stack::Stack;
 use crate::tcp::fast_open::{self, Keys};
-use crate::tcp::{self, Congestion, Nagle, Opts};
+use crate::tcp::{self, Congestion, Nagle, Opts, State};
 use crate::time::{Duration, Instant};
 
 /// The options that are known; a name outside is refused.
@@ -463,7 +463,14 @@ impl Sockets {
                 _ => return Err("the name of this congestion control".to_string()),
             },
             Name::MaxSeg => match &socket.kind {
-                SocketKind::Conn(conn) => stack.conn(conn.id).map_or(536, |live| live.mss().into()),
+                SocketKind::Conn(conn) => match stack.conn(conn.id) {
+                    // Nothing is known of the peer yet, and room for time stamps is left.
+                    Some(live) if live.state() == State::SynSent => {
+                        let most = opts.mss.map_or(536, i64::from);
+                        most - if self.base.timestamps { 12 } else { 0 }
+                    }
+                    live => live.map_or(536, |live| live.mss().into()),
+                },
                 _ => opts.mss.map_or(536, i64::from),
             },
             Name::Gone(errno) => return Ok(Err(errno)),

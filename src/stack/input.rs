@@ -36,6 +36,9 @@ impl Stack {
         if !self.is_foreign_host(remote.ip(), frame) {
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::Malformed));
         }
+        if packet.seg.options.signed && self.config.tcp.drop_signed {
+            return self.trace_in(now, frame, about, Why::Dropped(DropReason::Signed));
+        }
         let flow = Flow::new(local, remote);
         match self.find(&flow) {
             Some(Slot::Conn(index)) => self.on_segment(now, frame, packet, index),

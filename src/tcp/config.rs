@@ -211,6 +211,8 @@ pub struct Config {
     /// A RST also counts one number below RCV.NXT behind a FIN, and right behind the last SACK block, and in
     /// SYN-RECEIVED it resets who opened actively instead of refusing it, as with Linux.
     pub rst_lenient: bool,
+    /// What is signed (RFC 2385) is dropped, there being no keys; else the signature is an option like any that nobody knows.
+    pub drop_signed: bool,
     /// The least time between two ACKs that answer segments outside the window (RFC 5961 §7, against ACK storms).
     pub challenge_interval: Duration,
     /// How many challenge ACKs all connections may send in a second, about; each second another number from half to
@@ -322,6 +324,7 @@ impl Config {
             keepalive_interval: Duration::from_secs(75),
             keepalive_count: 9,
             rst_lenient: true,
+            drop_signed: true,
             challenge_interval: Duration::from_millis(500),
             challenge_limit: None,
             time_wait: Duration::from_secs(60),
@@ -363,6 +366,7 @@ impl Config {
             compressed_acks: 0,
             bursts: false,
             rst_lenient: false,
+            drop_signed: false,
             reno_catch_up: true,
             ecn: EcnMode::On,
             slow_start_after_idle: IdleRestart::Initial,

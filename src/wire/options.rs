@@ -15,6 +15,7 @@ const FAST_OPEN: u8 = 34;
 /// RFC 3692's first experimental kind, and what tells Fast Open's use of it from others' (RFC 7413 §4.1.1, RFC 6994).
 const EXPERIMENT: u8 = 254;
 const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
+const SIGNATURE: u8 = 19;
 
 /// The most bytes that options can take (RFC 9293 §3.1: the data offset has four bits).
 pub const MAX_LEN: usize = 40;
@@ -126,6 +127,7 @@ pub fn read(bytes: &[u8]) -> Options {
             (WINDOW_SCALE, 1) => options.window_scale = Some(data[0]),
             (SACK_PERMITTED, 0) => options.sack_permitted = true,
             (TIMESTAMPS, 8) => options.timestamps = Some(timestamps(data)),
+            (SIGNATURE, 16) => options.signed = true,
             (SACK, n) if n > 0 && n % 8 == 0 => {
                 options.sack = SackBlocks::NONE;
                 for (start, end) in sack_blocks(data) {

@@ -70,7 +70,7 @@ fn any_options() -> impl Strategy<Value = Options> {
             }
             let timestamps = ts.map(|(value, echo)| Timestamps { value, echo });
             let fast_open = cookie.and_then(|(bytes, experimental)| Cookie::new(&bytes, experimental));
-            Options { mss, window_scale, sack_permitted, timestamps, sack, fast_open }
+            Options { mss, window_scale, sack_permitted, timestamps, sack, fast_open, signed: false }
         })
 }
 

@@ -35,6 +35,8 @@ scripts! {
         errors
         full_send_buffer
         inq
+        maxseg_is_read
+        maxseg_of_the_peer
         message_flags
         not_connected
         notsent_lowat
@@ -250,6 +252,7 @@ scripts! {
         ip_header
         maxseg
         none
+        signed_is_dropped
         switched_off
         timestamps_tick
         traffic_class

@@ -168,6 +168,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.keepalive_count = number(v, 1, 127)?),
     },
     Knob {
+        name: "tcp.drop_signed",
+        values: "on|off",
+        meaning: "segments with a signature are dropped, as there is no key; off: the option is skipped",
+        linux: "on (CONFIG_TCP_MD5SIG), without TCP_MD5SIG",
+        rfc: "RFC 2385, RFC 9293 §3.1",
+        get: |c| show_switch(c.drop_signed),
+        set: |c, v| Ok(c.drop_signed = switch(v)?),
+    },
+    Knob {
         name: "tcp.rst_lenient",
         values: "on|off",
         meaning: "a RST counts at RCV.NXT, behind a FIN also one below, and right behind the last SACK block; \

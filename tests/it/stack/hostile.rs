@@ -32,7 +32,15 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
                 sack.push(Seq(start), Seq(end));
             }
             let timestamps = timestamps.map(|(value, echo)| Timestamps { value, echo });
-            let options = Options { mss, window_scale, sack_permitted, timestamps, sack, fast_open: None };
+            let options = Options {
+                mss,
+                window_scale,
+                sack_permitted,
+                timestamps,
+                sack,
+                fast_open: None,
+                signed: false,
+            };
             let flags = Flags(flags);
             let segment =
                 Segment { seq: Seq(seq), ack: Seq(ack), flags, window, options, ..Segment::default() };
