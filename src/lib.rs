@@ -5,6 +5,7 @@ pub mod explain;
 pub mod http;
 pub mod knob;
 pub mod lab;
+pub mod ledger;
 pub mod net;
 #[cfg(feature = "packetdrill")]
 pub mod packetdrill;

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use tcpglass::explain::{Connection, Exchange, Finding, Options, Parts, ReadError, Summary, Trail, causes};
+use tcpglass::explain::{Connection, Exchange, Finding, Options, ReadError, Summary, Trail, causes};
 use tcpglass::report;
 
 /// Reads the capture and prints its summary. A damaged file is an error after all that could be read.
@@ -104,7 +104,7 @@ fn connection(c: &Connection) -> serde_json::Value {
         "ending": c.ending.word(),
         "number": c.number,
         "round_trip_us": c.round_trip.map(|t| t.as_micros() as u64),
-        "ledger_us": ledger(&c.parts),
+        "ledger_us": output::ledger(&c.parts),
         "exchanges": c.exchanges.iter().map(exchange).collect::<Vec<_>>(),
         "more_exchanges": c.more_exchanges,
     })
@@ -126,16 +126,8 @@ fn exchange(e: &Exchange) -> serde_json::Value {
         "last_frame": e.frames.1,
         "progress": e.progress.word(),
         "reused": e.reused,
-        "ledger_us": ledger(&e.parts),
+        "ledger_us": output::ledger(&e.parts),
     })
-}
-
-fn ledger(parts: &Parts) -> serde_json::Value {
-    parts
-        .micros()
-        .map(|(part, us)| (part.word().to_owned(), json!(us)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
 }
 
 fn finding(f: &Finding) -> serde_json::Value {

@@ -10,7 +10,6 @@ use super::{Outcome, fetch, output};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::process::ExitCode;
-use tcpglass::explain::{Ledger, ledger};
 use tcpglass::report::{self, Waterfall, printable};
 use tcpglass::service::{BodySink, ClientOptions, FetchError, Fetched, HttpClient};
 use tcpglass::settings::Settings;
@@ -171,21 +170,14 @@ impl Shown {
     }
 
     fn add(&mut self, fetched: &Fetched) {
-        let times = &fetched.timings;
-        let last = [times.start, times.name, times.connect_start, times.established, times.request_sent]
-            .into_iter()
-            .chain([times.first_byte, times.last_byte])
-            .flatten()
-            .max();
-        let ledger = ledger(times, last);
         if self.timeline && self.broken.is_none() {
-            let text = report::fetched(fetched, &ledger, self.style);
+            let text = report::fetched(fetched, self.style);
             self.broken = output::result(&text).err();
-            self.waterfall.add(fetched, &ledger);
+            self.waterfall.add(fetched);
         }
         if self.json {
-            let begin = *self.begin.get_or_insert(times.ready.unwrap_or_default());
-            self.exchanges.push(object(fetched, &ledger, begin));
+            let begin = *self.begin.get_or_insert(fetched.timings.ready.unwrap_or_default());
+            self.exchanges.push(object(fetched, begin));
         }
         if let Some(error) = &fetched.error {
             let fate = fetched.fate().map(|fate| format!(" ({fate})")).unwrap_or_default();
@@ -202,7 +194,7 @@ impl Shown {
             output::result(&format!("\n{}", self.waterfall.text(self.style)))?;
         }
         if self.json {
-            output::json(&json!({ "schema": "tcpglass.get/1", "exchanges": self.exchanges }))?;
+            output::json(&json!({ "schema": "tcpglass.get/2", "exchanges": self.exchanges }))?;
         }
         Ok(self.failed.unwrap_or(ExitCode::SUCCESS))
     }
@@ -238,10 +230,8 @@ pub fn remedy(error: &FetchError) -> &'static str {
     }
 }
 
-fn object(fetched: &Fetched, ledger: &Ledger, begin: Instant) -> Value {
+fn object(fetched: &Fetched, begin: Instant) -> Value {
     let after = |at: Option<Instant>| at.map(|at| at.since(begin).as_micros() as u64);
-    let charges: serde_json::Map<_, _> =
-        ledger.charges.iter().map(|c| (c.to.to_owned(), c.us.into())).collect();
     json!({
         "url": &*fetched.url,
         "method": fetched.method.as_str(),
@@ -256,8 +246,8 @@ fn object(fetched: &Fetched, ledger: &Ledger, begin: Instant) -> Value {
         "ready_us": after(fetched.timings.ready),
         "start_us": after(fetched.timings.start),
         "fate": fetched.fate(),
-        "total_us": ledger.total_us,
-        "ledger_us": charges,
+        "total_us": fetched.ledger.total().as_micros() as u64,
+        "ledger_us": output::ledger(&fetched.ledger),
         "error": fetched.error.as_ref().map(ToString::to_string),
     })
 }

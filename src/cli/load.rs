@@ -106,7 +106,7 @@ fn object(args: &Load, report: &LoadReport) -> Value {
     let statuses: serde_json::Map<_, _> =
         report.statuses.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect();
     json!({
-        "schema": "tcpglass.load/1",
+        "schema": "tcpglass.load/2",
         "urls": args.urls,
         "open_loop": args.rate.is_some(),
         "answered": report.answered(),
@@ -117,6 +117,7 @@ fn object(args: &Load, report: &LoadReport) -> Value {
         "retried": report.retried,
         "pipelined": report.pipelined,
         "bytes": report.bytes,
+        "ledger_us": output::ledger(&report.ledger),
         "elapsed_us": report.elapsed().as_micros() as u64,
         "latency_us": times(&report.latency),
         "handshake_us": times(&report.handshake),

@@ -51,3 +51,10 @@ fn style(color: Color, terminal: bool) -> Style {
         },
     }
 }
+
+/// A ledger as an object: microseconds by the word of their part, which sum up to the whole time. Parts that took none are
+/// left out.
+pub fn ledger(parts: &tcpglass::ledger::Parts) -> serde_json::Value {
+    let parts = parts.micros().map(|(part, us)| (part.word().to_owned(), us.into()));
+    parts.collect::<serde_json::Map<_, _>>().into()
+}

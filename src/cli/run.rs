@@ -83,7 +83,7 @@ fn tell(args: &args::OutputArgs, tally: &Tally, counts: &Counts, recording: &Rec
             .map(|(word, direction, n)| json!({ "word": word, "sent": *direction == Direction::Out, "packets": n }))
             .collect();
         let object = json!({
-            "schema": "tcpglass.run/1",
+            "schema": "tcpglass.run/2",
             "http": tally.object(),
             "packets": words,
             "written": captures.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),

@@ -67,7 +67,7 @@ pub fn run(args: Serve) -> Outcome {
 
 fn tell(args: &OutputArgs, tally: &tally::Tally, sent: u64, received: u64, counts: &str) -> Outcome {
     if args.json {
-        let object = json!({ "schema": "tcpglass.serve/1", "http": tally.object(), "sent": sent, "received": received });
+        let object = json!({ "schema": "tcpglass.serve/2", "http": tally.object(), "sent": sent, "received": received });
         output::json(&object)?;
     } else {
         let packets = format!("{} sent, {received} received", plural(sent, "packet"));

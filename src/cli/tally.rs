@@ -1,5 +1,6 @@
 //! What did the server do? Its exchanges, collected while it runs.
 
+use super::output;
 use crossbeam_channel::Receiver;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use tcpglass::ledger::Parts;
 use tcpglass::report::{self, Style, plural};
 use tcpglass::service::{Ended, Exchange};
 use tcpglass::service::{HttpServer, Service};
@@ -25,6 +27,7 @@ pub struct Tally {
     by_status: BTreeMap<u16, u64>,
     aborted: u64,
     lost: u64,
+    ledger: Parts,
 }
 
 /// Collects in a thread of its own until the server is gone; `each` sees every exchange. The service is to be run in
@@ -79,6 +82,7 @@ impl Tally {
     fn add(&mut self, exchange: Exchange) {
         self.exchanges += 1;
         self.bytes += exchange.bytes;
+        self.ledger += exchange.ledger;
         self.aborted += u64::from(exchange.ended == Ended::Aborted);
         *self.by_status.entry(exchange.status).or_default() += 1;
         if self.first.len() < SHOWN {
@@ -125,6 +129,7 @@ impl Tally {
             "aborted": self.aborted,
             "uncounted": self.lost,
             "by_status": statuses,
+            "ledger_us": output::ledger(&self.ledger),
             "first": self.first.iter().map(object).collect::<Vec<_>>(),
         })
     }
@@ -144,5 +149,7 @@ fn object(e: &Exchange) -> Value {
         "first_byte_us": after(e.first_byte),
         "last_byte_us": after(e.last_byte),
         "acked_us": after(e.acked),
+        "total_us": e.ledger.total().as_micros() as u64,
+        "ledger_us": output::ledger(&e.ledger),
     })
 }

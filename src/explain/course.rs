@@ -1,6 +1,6 @@
 //! In which order did a connection's time go to its parts?
 
-use super::part::{Part, Parts};
+use crate::ledger::{Part, Parts};
 use crate::time::Duration;
 
 /// Stretches that are told apart of what is not over yet.

@@ -2,9 +2,9 @@
 
 use super::course::Course;
 use super::finding::What;
-use super::part::{Part, Parts};
 use super::stream::Piece;
 use crate::http::{Heard, Observer, Speaker};
+use crate::ledger::{Part, Parts};
 use crate::time::Duration;
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
 //! What cost time, and what can be done about it?
 
-use super::part::Part;
+use crate::ledger::Part;
 use crate::time::Duration;
 use std::collections::BTreeMap;
 

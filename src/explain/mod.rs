@@ -8,22 +8,19 @@ mod finding;
 mod flow;
 mod half;
 mod judge;
-mod ledger;
-mod part;
 mod read;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod trail;
 
+pub use crate::ledger::{Part, Parts};
 use crate::time::Duration;
 use connections::Connections;
 pub use connections::{Connection, Ending, Side};
 pub use decode::Segment;
 pub use exchange::{Exchange, Progress};
 pub use finding::{Confidence, Finding, What};
-pub use ledger::{Charge, Ledger, ledger};
-pub use part::{Part, Parts};
 pub use read::ReadError;
 use std::collections::BTreeMap;
 use std::io::Read;

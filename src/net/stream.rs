@@ -4,6 +4,7 @@ use super::clock::Deadline;
 use super::core::Core;
 use super::handle::{Command, Handle};
 use super::socket::{Attempt, Gate, Phase, Socket, State};
+use crate::ledger::Parts;
 use crate::stream::StreamError;
 use crate::tcp::{CloseReason, Info, Nagle, Opts, Snapshot};
 use crate::time::{Duration, Instant};
@@ -351,6 +352,14 @@ impl TcpStream {
     /// `NotConnected` when the connection or the stack is gone.
     pub fn info(&self) -> io::Result<Info> {
         self.ask(|core, now, id| core.stack.info(now, id))
+    }
+
+    /// What the connection's time went to so far ([`crate::tcp::Conn::ledger`]).
+    ///
+    /// # Errors
+    /// `NotConnected` when the connection or the stack is gone.
+    pub fn ledger(&self) -> io::Result<Parts> {
+        self.ask(|core, now, id| core.stack.ledger(now, id))
     }
 
     /// What the trace tells with each packet: state, windows, round-trip time, what limits it.

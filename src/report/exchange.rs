@@ -1,11 +1,11 @@
 //! How does an HTTP exchange look, as the server or the client saw it?
 
-use super::timeline::{Phase, timeline};
+use super::timeline::{phases, timeline};
 use super::{Style, plural, printable};
 use crate::service::{Ended, Exchange};
-use crate::time::{Duration, Instant, Spoken};
+use crate::time::{Instant, Spoken};
 
-/// A line on what was asked and answered, and a bar for each part of the time it took. `origin` is the time that
+/// A line on what was asked and answered, and a bar for each part of its ledger. `origin` is the time that
 /// others count from.
 pub fn exchange(exchange: &Exchange, origin: Instant, style: Style) -> String {
     let e = exchange;
@@ -22,7 +22,7 @@ pub fn exchange(exchange: &Exchange, origin: Instant, style: Style) -> String {
         Ended::Refused => ", refused",
         Ended::Aborted => ", aborted",
     };
-    let (phases, total) = phases(e);
+    let (phases, total) = (phases(&e.ledger), e.ledger.total());
     let reused = if e.reused { ", kept" } else { "" };
     let head = format!("{asked} → {status}{ended} in {}", Spoken(total));
     let place =
@@ -30,34 +30,18 @@ pub fn exchange(exchange: &Exchange, origin: Instant, style: Style) -> String {
     format!("{}  {}\n{}", style.bold(&head), style.dim(&place), timeline(&phases, total, style, "  "))
 }
 
-/// The parts of an exchange as a server sees it; what did not happen has no part.
-fn phases(e: &Exchange) -> (Vec<Phase>, Duration) {
-    let mut phases = Vec::new();
-    let mut from = e.started;
-    for (name, until) in [
-        ("request", e.request_done),
-        ("server", e.first_byte),
-        ("transfer", e.last_byte),
-        ("last ACK", e.acked),
-    ] {
-        let Some(until) = until else { continue };
-        // The answer may begin before the request's body is complete: nothing is then left of `server`.
-        let until = until.max(from);
-        phases.push(Phase { name: name.to_owned(), start: from.since(e.started), length: until.since(from) });
-        from = until;
-    }
-    (phases, from.since(e.started))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(micros: u64) -> Option<Instant> {
-        Some(Instant::from_micros(micros))
-    }
+    use crate::ledger::{Part, Parts};
+    use crate::time::Duration;
 
     fn example() -> Exchange {
+        let at = |micros| Some(Instant::from_micros(micros));
+        let mut ledger = Parts::default();
+        for (part, micros) in [(Part::Server, 100), (Part::Cwnd, 200), (Part::Link, 100)] {
+            ledger.add(part, Duration::from_micros(micros));
+        }
         Exchange {
             conn: 3,
             remote: "10.77.0.1:40000".parse().unwrap(),
@@ -70,27 +54,18 @@ mod tests {
             first_byte: at(1_100),
             last_byte: at(1_300),
             acked: at(1_400),
+            ledger,
             reused: false,
             ended: Ended::Kept,
         }
     }
 
     #[test]
-    fn the_parts_add_up_to_the_whole() {
-        let (parts, total) = phases(&example());
-        assert_eq!(total, Duration::from_micros(400));
-        assert_eq!(parts.iter().map(|p| p.length).sum::<Duration>(), total);
+    fn an_exchange_has_a_line_and_a_bar_for_each_part() {
         let text = exchange(&example(), Instant::ZERO, Style::PLAIN);
         assert!(text.starts_with("GET /bytes/10 → 200, 10 bytes in 400 µs  connection 3, from"), "{text}");
-        assert_eq!(text.lines().count(), 4, "a request without a body takes no time: {text}");
-    }
-
-    #[test]
-    fn an_answer_before_the_end_of_the_request_leaves_no_negative_part() {
-        let early = Exchange { request_done: at(1_350), ..example() };
-        let (parts, total) = phases(&early);
-        assert_eq!(total, Duration::from_micros(400));
-        assert_eq!(parts.iter().map(|p| p.length).sum::<Duration>(), total);
+        let words: Vec<&str> = text.lines().skip(1).filter_map(|l| l.split_whitespace().next()).collect();
+        assert_eq!(words, ["cwnd", "server", "link"]);
     }
 
     #[test]
@@ -103,6 +78,7 @@ mod tests {
             first_byte: None,
             last_byte: None,
             acked: None,
+            ledger: Parts::default(),
             ended: Ended::Aborted,
             ..example()
         };

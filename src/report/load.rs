@@ -1,5 +1,6 @@
 //! How does a load look that was put on a server?
 
+use super::timeline::{phases, timeline};
 use super::{Style, Table, plural};
 use crate::service::LoadReport;
 use crate::time::{Duration, Spoken};
@@ -62,6 +63,11 @@ pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
         let _ = write!(out, "; {} waited for a port in all", Spoken(report.port_wait));
     }
     out.push('\n');
+    let ledger = phases(&report.ledger);
+    if !ledger.is_empty() {
+        let _ = writeln!(out, "where the time of the answered went, together:");
+        out += &timeline(&ledger, report.ledger.total(), style, "  ");
+    }
     if report.pipelined + report.retried > 0 {
         let _ = writeln!(out, "{} pipelined, {} sent a second time", report.pipelined, report.retried);
     }

@@ -9,6 +9,7 @@ mod load;
 mod page;
 mod plot;
 mod scale;
+mod spans;
 mod svg;
 mod table;
 mod timeline;
@@ -22,9 +23,10 @@ pub use lab::{findings, verdict};
 pub use load::{PERCENTILES, load};
 pub use page::{PAGE_START, page};
 pub use plot::plot;
+pub use spans::{Span, Spans, spans};
 pub use svg::svg;
 pub use table::Table;
-pub use timeline::{Phase, timeline};
+pub use timeline::{Phase, phases, timeline};
 pub use waterfall::Waterfall;
 
 /// Whether text may carry colours.

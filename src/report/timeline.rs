@@ -1,6 +1,7 @@
 //! How does a span of time look as bars of text?
 
 use super::Style;
+use crate::ledger::{Part, Parts};
 use crate::time::{Duration, Spoken};
 use std::fmt::Write;
 
@@ -16,6 +17,17 @@ pub struct Phase {
 }
 
 const WIDTH: u128 = 40;
+
+/// The parts of a ledger one behind the other, in the order in which they usually happen.
+pub fn phases(ledger: &Parts) -> Vec<Phase> {
+    let mut start = Duration::ZERO;
+    let phase = |(part, length): (Part, Duration)| {
+        let phase = Phase { name: part.word().to_owned(), start, length };
+        start += length;
+        phase
+    };
+    ledger.iter().map(phase).collect()
+}
 
 /// A line with a bar for each phase that took any time, on a common scale from 0 to `total`.
 pub fn timeline(phases: &[Phase], total: Duration, style: Style, indent: &str) -> String {

@@ -1,7 +1,7 @@
 //! How do many exchanges look beside each other? A row for each on a common scale.
 
+use super::spans::{Spans, spans};
 use super::{Style, Table, plural, printable};
-use crate::explain::Ledger;
 use crate::service::Fetched;
 use crate::time::{Duration, Instant, Spoken};
 
@@ -10,7 +10,7 @@ const WIDTH: u64 = 50;
 /// Rows that are shown.
 const ROWS: usize = 200;
 
-/// What each part of an exchange is called, by its charge in the ledger, and how it is drawn.
+/// What each step of an exchange is called, and how it is drawn.
 const PARTS: [(&str, &str, char); 6] = [
     ("name", "name", '?'),
     ("wait", "queue", '·'),
@@ -41,7 +41,7 @@ pub struct Waterfall {
 
 impl Waterfall {
     /// Adds an exchange. The first one's `ready` is where the scale begins.
-    pub fn add(&mut self, fetched: &Fetched, ledger: &Ledger) {
+    pub fn add(&mut self, fetched: &Fetched) {
         if self.rows.len() >= ROWS {
             self.more += 1;
             return;
@@ -50,11 +50,12 @@ impl Waterfall {
         let begin = *self.begin.get_or_insert(t.ready.or(t.start).unwrap_or_default());
         let after = |at: Option<Instant>| at.map_or(0, |at| at.since(begin).as_micros() as u64);
         let start = after(t.start);
-        let mut spans = vec![('·', after(t.ready).min(start), start)];
-        for charge in &ledger.charges {
-            let to = if charge.to == "port-wait" { "queue" } else { charge.to };
+        let Spans { steps, total_us } = spans(t, t.latest());
+        let mut drawings = vec![('·', after(t.ready).min(start), start)];
+        for step in &steps {
+            let to = if step.what == "port-wait" { "queue" } else { step.what };
             let drawn = PARTS.iter().find(|part| part.1 == to).map_or('x', |part| part.2);
-            spans.push((drawn, start + charge.start_us, start + charge.start_us + charge.us));
+            drawings.push((drawn, start + step.start_us, start + step.start_us + step.us));
         }
         let kind = match (fetched.reused, fetched.pipelined) {
             (_, true) => " piped",
@@ -68,8 +69,8 @@ impl Waterfall {
                 (None, Some(status)) => status.as_u16().to_string(),
                 _ => "failed".into(),
             },
-            spans,
-            end: start + ledger.total_us,
+            spans: drawings,
+            end: start + total_us,
         });
     }
 

@@ -4,6 +4,7 @@ mod connect;
 mod exchange;
 mod farewell;
 mod schedule;
+mod tab;
 
 use super::Service;
 use super::plan::{BodySink, FetchError, Fetched, RequestPlan, Timings};
@@ -11,6 +12,7 @@ use super::pump::Scratch;
 use crate::http::{
     ClientError, Config, Departed, Endpoint, Fields, Origin, OriginId, Pool, Rest, is_idempotent,
 };
+use crate::ledger::{Part, Parts};
 use crate::stack::timers::Timers;
 use crate::stack::{ConnId, Owner, QueryId, Ready, Stack};
 use crate::stream::StreamError;
@@ -22,6 +24,7 @@ use schedule::Schedule;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use tab::{Start, Tab};
 use url::Host;
 
 /// Results that wait to be taken; no request is begun while so many do.
@@ -151,6 +154,8 @@ struct Job {
     answering: bool,
     /// For one that is sent again: the pool's births when the first time failed.
     not_before: Option<u64>,
+    /// Where its time on the connection begins.
+    start: Option<Start>,
     fetched: Fetched,
 }
 
@@ -176,6 +181,7 @@ struct Connection {
     number: u32,
     remote: Option<SocketAddr>,
     timings: Timings,
+    tab: Tab,
     eof_seen: bool,
     /// While it is idle: when it expires.
     expires: Option<Instant>,
@@ -263,8 +269,10 @@ impl HttpClient {
         let births = self.pool.births();
         let member = &mut self.pool[key];
         let (origin, connection) = (member.origin(), &mut member.extra);
+        let ledger = connection.ledger(now, stack);
         let jobs = std::mem::take(&mut connection.jobs);
         let (number, remote, timings) = (connection.number, connection.remote, connection.timings);
+        let tab = connection.tab;
         let open = matches!(connection.state, State::Open);
         let kept = member.http.answered() > 0;
         let had_last = member.http.had_last();
@@ -296,6 +304,7 @@ impl HttpClient {
                 job.fetched.timings.connect_start = timings.connect_start;
                 job.fetched.timings.established = timings.established;
             }
+            job.fetched.ledger = tab.charge(now, &job, ledger, n > 0);
             job.fetched.conn = number;
             job.fetched.remote = remote;
             job.fetched.error.get_or_insert_with(|| error.clone());
@@ -383,6 +392,7 @@ impl HttpClient {
                 let Some(member) = self.pool.get_mut(key) else { return };
                 member.extra.query = None;
                 member.extra.timings.name = Some(now);
+                member.extra.tab.spend(Part::Name, now);
                 let Origin { host, port } = self.pool.name(self.pool[key].origin()).clone();
                 match answer {
                     Ok(ips) => {
@@ -418,6 +428,7 @@ impl Job {
             expect: request.plan.expect_continue,
             answering: false,
             not_before: None,
+            start: None,
             fetched: Fetched {
                 plan: place.0,
                 round: u32::try_from(place.1).unwrap_or(u32::MAX),
@@ -429,6 +440,7 @@ impl Job {
                 body_len: 0,
                 trailers: Fields::new(),
                 timings: Timings { ready: Some(ready), start: Some(now), ..Timings::default() },
+                ledger: Parts::default(),
                 error: None,
                 conn: 0,
                 remote: None,
@@ -450,7 +462,7 @@ impl Job {
         self.fetched.interims.clear();
         self.fetched.body.clear();
         self.fetched.body_len = 0;
-        Job { body_at: 0, answering: false, not_before: Some(births), ..self }
+        Job { body_at: 0, answering: false, not_before: Some(births), start: None, ..self }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was exchanged? The record of one request and its response, as the server saw them.
 
 use crate::http::RequestHead;
+use crate::ledger::Parts;
 use crate::time::Instant;
 use std::net::SocketAddr;
 
@@ -42,6 +43,8 @@ pub struct Exchange {
     pub last_byte: Option<Instant>,
     /// When everything was acknowledged; `None` if the next response began before.
     pub acked: Option<Instant>,
+    /// Where the time since `started` went, until all was acknowledged, or as far as it came.
+    pub ledger: Parts,
     /// Whether the connection had carried an exchange before.
     pub reused: bool,
     /// How it ended.

@@ -3,6 +3,7 @@
 use super::plan::{FetchError, Fetched, RequestPlan};
 use super::{ClientOptions, HttpClient, Service};
 use crate::http::ClientError;
+use crate::ledger::Parts;
 use crate::stack::{Owner, Stack, StackError};
 use crate::stream::StreamError;
 use crate::time::{Duration, Instant};
@@ -35,6 +36,8 @@ pub struct LoadReport {
     pub bytes: u64,
     /// Nanoseconds from when each answered request was begun, or with a rate from when it was due, to its last byte.
     pub latency: Histogram<u64>,
+    /// Where the time of the answered requests went, together.
+    pub ledger: Parts,
     /// Nanoseconds that the handshakes took.
     pub handshake: Histogram<u64>,
     /// When the first request was there to be made, and when the last was done with.
@@ -64,6 +67,7 @@ impl LoadReport {
             pipelined: 0,
             bytes: 0,
             latency: times(),
+            ledger: Parts::default(),
             handshake: times(),
             span: None,
             port_wait: Duration::ZERO,
@@ -104,6 +108,7 @@ impl LoadReport {
         match (&fetched.error, fetched.status()) {
             (None, Some(status)) => {
                 *self.statuses.entry(status.as_u16()).or_default() += 1;
+                self.ledger += fetched.ledger;
                 let done = t.last_byte.unwrap_or(now);
                 self.latency.saturating_record((done.since(begin).as_nanos() as u64).max(1));
             }

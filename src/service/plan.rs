@@ -3,6 +3,7 @@
 use crate::http::{
     ClientError, Departed, FieldError, Fields, Method, OutBody, ResponseHead, SendError, StatusCode, Version,
 };
+use crate::ledger::Parts;
 use crate::stack::{ResolveError, StackError};
 use crate::stream::StreamError;
 use crate::time::{Duration, Instant};
@@ -244,6 +245,14 @@ pub struct Timings {
     pub last_byte: Option<Instant>,
 }
 
+impl Timings {
+    /// The last of them.
+    pub fn latest(&self) -> Option<Instant> {
+        let opening = [self.start, self.name, self.connect_start, self.established];
+        opening.into_iter().chain([self.request_sent, self.first_byte, self.last_byte]).flatten().max()
+    }
+}
+
 /// Why a fetch failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FetchError {
@@ -319,6 +328,9 @@ pub struct Fetched {
     pub trailers: Fields,
     /// When what happened.
     pub timings: Timings,
+    /// Where the time went: the parts sum up to the time from its turn to the last byte, or to its failure, in whole
+    /// microseconds.
+    pub ledger: Parts,
     /// Why it is not complete.
     pub error: Option<FetchError>,
     /// The connection's number in the trace, from 1; 0 if there was none.

@@ -7,6 +7,7 @@ use super::exchange::{Ended, Exchange};
 use super::pages::{self, Page, Site, Step};
 use super::pump::{self, Scratch};
 use crate::http::{Config, Endpoint, Refusal, RequestHead, ServerEvent};
+use crate::ledger::Parts;
 use crate::stack::timers::Timers;
 use crate::stack::{Accepted, ListenerId, Owner, Ready, Stack, StackError};
 use crate::stream::{ByteStream, StreamError};
@@ -79,6 +80,8 @@ pub struct HttpServer {
 /// An exchange in the making, with the places of its response in the connection's bytes.
 struct Recording {
     exchange: Exchange,
+    /// What had been charged when it began.
+    before: Parts,
     /// Where the response's head begins.
     begin: u64,
     /// Where the response ends.
@@ -325,7 +328,8 @@ impl HttpServer {
             let place = slot.sent + slot.http.output().len() as u64;
             let mut exchange = slot.exchange(now, stack);
             exchange.name(head);
-            slot.current = Some(Recording { exchange, begin: place, end: u64::MAX });
+            let before = stack.cut_ledger(now, slot.id);
+            slot.current = Some(Recording { exchange, before, begin: place, end: u64::MAX });
         }
         slot.page = Some(pages::begin(now, &self.site, head, &mut slot.http));
     }
@@ -349,7 +353,10 @@ impl HttpServer {
         let end = slot.sent + slot.http.output().len() as u64;
         let mut recording = match slot.current.take() {
             Some(recording) => recording,
-            None => Recording { exchange: slot.exchange(now, stack), begin: slot.sent, end },
+            None => {
+                let before = stack.cut_ledger(now, slot.id);
+                Recording { exchange: slot.exchange(now, stack), before, begin: slot.sent, end }
+            }
         };
         if let Some(head) = head {
             recording.exchange.name(head);
@@ -386,9 +393,13 @@ impl HttpServer {
         if slot.current.is_none() && slot.waiting.is_empty() {
             return;
         }
+        let charged = stack.cut_ledger(now, slot.id);
         let acked = slot.sent - (stack.stream(now, slot.id).unacked() as u64).min(slot.sent);
         let responding = slot.current.as_mut().filter(|_| !slot.http.owes_response());
         for recording in slot.waiting.iter_mut().chain(responding) {
+            if recording.exchange.acked.is_none() {
+                recording.exchange.ledger = charged - recording.before;
+            }
             if slot.sent > recording.begin {
                 recording.exchange.first_byte.get_or_insert(now);
             }
@@ -418,6 +429,7 @@ impl HttpServer {
         if slot.http.must_abort() || (error.is_some() && cut_short) {
             self.totals.aborted += 1;
         }
+        let charged = if slot.current.is_some() { stack.cut_ledger(now, slot.id) } else { Parts::default() };
         if slot.http.must_abort() {
             stack.stream(now, slot.id).abort();
         }
@@ -426,6 +438,7 @@ impl HttpServer {
             hand_out(&self.exchanges, recording.exchange, &mut self.totals);
         }
         if let Some(mut recording) = slot.current.take() {
+            recording.exchange.ledger = charged - recording.before;
             recording.exchange.status = slot.http.status().map_or(0, |s| s.as_u16());
             recording.exchange.bytes = slot.http.body_sent();
             recording.exchange.ended = Ended::Aborted;
@@ -464,6 +477,7 @@ impl Slot {
             first_byte: None,
             last_byte: None,
             acked: None,
+            ledger: Parts::default(),
             reused: self.served > 0,
             ended: Ended::Aborted,
         }

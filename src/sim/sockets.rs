@@ -2,6 +2,7 @@
 
 use super::node::HostId;
 use super::world::World;
+use crate::ledger::Parts;
 use crate::stack::{ConnId, ListenerId, Owner, StackError};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp::{Info, Shutdown, State};
@@ -239,6 +240,13 @@ impl World {
     pub fn info(&mut self, socket: Socket) -> Option<Info> {
         let now = self.now();
         self.stack(socket.host).info(now, socket.id)
+    }
+
+    /// What the time of a connection went to so far: `world.ledger(socket)?.nagle < Duration::from_millis(1)`. The parts
+    /// sum up to its life in whole microseconds. None after it is gone.
+    pub fn ledger(&mut self, socket: Socket) -> Option<Parts> {
+        let now = self.now();
+        self.stack(socket.host).ledger(now, socket.id)
     }
 
     /// The state of the connection; CLOSED when the stack has forgotten it.

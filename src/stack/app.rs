@@ -9,6 +9,7 @@ use super::ports::{Taken, Tried};
 use super::syn_queue::SynQueue;
 use super::time_wait::TimeWaits;
 use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
+use crate::ledger::Parts;
 use crate::tcp::fast_open::{self, Keys};
 use crate::tcp::{self, Conn, Info, Opts, Shutdown, TimeWaitReuse};
 use crate::time::Instant;
@@ -307,6 +308,24 @@ impl Stack {
     /// How a connection is doing (`TCP_INFO`); None after it is gone.
     pub fn info(&self, now: Instant, id: ConnId) -> Option<Info> {
         self.conn(id).map(|conn| conn.info(now))
+    }
+
+    /// What the time of a connection went to so far ([`Conn::ledger`]); None after it is gone.
+    pub fn ledger(&self, now: Instant, id: ConnId) -> Option<Parts> {
+        self.conn(id).map(|conn| conn.ledger(now))
+    }
+
+    /// The same, where something begins or ends for its owner ([`Conn::cut_ledger`]); all zero after it is gone.
+    pub fn cut_ledger(&mut self, now: Instant, id: ConnId) -> Parts {
+        let Some(index) = self.index_of(id) else { return Parts::default() };
+        self.conns[index].conn.cut_ledger(now)
+    }
+
+    /// See [`Conn::expect`].
+    pub fn expect(&mut self, now: Instant, id: ConnId, expects: bool) {
+        if let Some(index) = self.index_of(id) {
+            self.conns[index].conn.expect(now, expects);
+        }
     }
 
     /// The local and the remote address; None after the connection is gone.

@@ -9,6 +9,7 @@ use super::congestion::{self, CongestionControl, Start};
 use super::counters::Counters;
 use super::ecn::Ecn;
 use super::fast_open::FastOpen;
+use super::ledger::Ledger;
 use super::log::{Log, Note};
 use super::mtu_search::MtuSearch;
 use super::pacing::Pacer;
@@ -238,6 +239,7 @@ pub struct Conn {
     pub(super) rate: Rate,
     /// If it uses Fast Open.
     pub(super) fast_open: Option<Box<FastOpen>>,
+    pub(super) ledger: Ledger,
 }
 
 impl Conn {
@@ -306,6 +308,7 @@ impl Conn {
             counters: Counters::default(),
             rate: Rate::new(),
             fast_open: None,
+            ledger: Ledger::new(cx.now),
         }
     }
 
@@ -323,6 +326,7 @@ impl Conn {
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts.into());
         conn.active = true;
+        conn.ledger.is_client();
         let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest());
         conn.rcv.offer_first(u32::from(conn.own_mss()), shift);
         conn
@@ -374,6 +378,7 @@ impl Conn {
 
     /// The handshake is done: `seg` acknowledged our SYN with `wnd` bytes of window.
     pub(super) fn establish(&mut self, cx: &mut Cx, seg: &Segment, wnd: u32) {
+        self.ledger.on_established(cx.now);
         self.intents.syn = false;
         if self.syns == 0 {
             // Nobody remembers when the SYN-ACK left: it was a cookie.
@@ -428,6 +433,7 @@ impl Conn {
 
     /// The end. What was received in order stays readable.
     pub(super) fn close_as(&mut self, cx: &mut Cx, reason: CloseReason) {
+        self.end_ledger(cx.now, reason);
         let state = if reason == CloseReason::Normal && self.state != State::LastAck {
             State::TimeWait
         } else {

@@ -185,6 +185,7 @@ impl Conn {
             Some(Box::new(FastOpen { option: cookie, early: true, taken, ..FastOpen::default() }));
         // The window of a SYN is not scaled (RFC 7323 §2.2).
         conn.begin(cx, syn.seg, u32::from(syn.seg.window), cx.cfg.init_cwnd);
+        conn.ledger.on_established(cx.now);
         if taken {
             conn.counters.data_segs_in = 1;
             conn.take_early_data(syn);

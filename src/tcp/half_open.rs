@@ -8,6 +8,7 @@ use super::config::WindowScale;
 use super::conn::{Conn, Cx, Opts, default_mss, own_mss, scale_shift};
 use super::ecn::Ecn;
 use super::input::fits_window;
+use super::ledger::Ledger;
 use super::log::Note;
 use super::state::{CloseReason, State};
 use super::timeout::least_mtu;
@@ -276,6 +277,10 @@ impl HalfOpen {
         let mut conn = Conn::accept(cx, self.iss, self.ts_offset, self.ip_header, self.mtu, &syn, opts);
         conn.intents.syn = false;
         (conn.syns, conn.syn_sent_at) = (self.sent, self.sent_at);
+        conn.ledger = Ledger::new(self.since);
+        if self.retries > 0 {
+            conn.ledger.on_syn(self.sent_at, true);
+        }
         conn
     }
 

@@ -3,6 +3,7 @@
 use super::ack::{self, Came};
 use super::cause::{AckNowWhy, Received, RstWhy, Verdict};
 use super::conn::{Conn, Cx};
+use super::ledger::Said;
 use super::log::Note;
 use super::receive::Placed;
 use super::send::Fin;
@@ -384,6 +385,7 @@ impl Conn {
             self.events.all_acked = true;
         }
         if self.snd.fin == Fin::Acked {
+            self.ledger.on_fin_acked(cx.now);
             match self.state {
                 State::FinWait1 => {
                     self.set_state(cx, State::FinWait2);
@@ -436,6 +438,7 @@ impl Conn {
         }
         match self.rcv.place(seg.seq, &arrival.payload[..fits as usize], fin) {
             Placed::InOrder { bytes, filled } => {
+                self.note_said(cx, seg, fits, filled || gap_before);
                 self.counters.bytes_received += u64::from(bytes);
                 let finished = self.rcv.finished;
                 let delivered = bytes - u32::from(finished);
@@ -464,6 +467,7 @@ impl Conn {
             }
             // RFC 5681 §3.2, RFC 9293 §3.10.7.4 (MAY-13).
             Placed::Beyond => {
+                self.note_said(cx, seg, fits, false);
                 self.counters.rare().rcv_ooopack += u32::from(arrival.segments.max(1));
                 self.rcv.charge(fits, arrival.segments, false);
                 self.acknowledge_beyond(cx);
@@ -488,6 +492,13 @@ impl Conn {
                 Received::new(if old { Verdict::Old } else { Verdict::Duplicate })
             }
         }
+    }
+
+    /// For the ledger: the peer said something new.
+    fn note_said(&mut self, cx: &Cx, seg: &Segment, len: u32, filled: bool) {
+        let fin = len == 0 && seg.has(Flags::FIN);
+        let said = Said { filled, len, full: self.expected_mss(), end: seg.seq + len, fin };
+        self.ledger.on_said(cx.now, self.rack.min_rtt(), said);
     }
 
     fn around(&self, cx: &Cx) -> ack::Around {

@@ -22,6 +22,7 @@ mod hostile_tests;
 mod info;
 mod input;
 mod knobs;
+mod ledger;
 mod log;
 mod mtu_search;
 mod output;

@@ -9,6 +9,7 @@ use super::log::{CwndWhy, Note};
 use super::send::Fin;
 use super::state::State;
 use super::timers::Timer;
+use crate::ledger::Part;
 use crate::segment::{Ecn, Flags, Options, SackBlocks, Segment, Timestamps};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -82,6 +83,7 @@ impl Conn {
         let options = self.data_options(cx);
         match self.decide(cx, room, &options) {
             Decision::Send(plan) => {
+                self.charge(cx.now, &plan);
                 let (seg, ecn) = self.commit(cx, &plan, options);
                 let full = self.full_payload(&seg.options);
                 self.count(cx.now, &plan, &seg, full);
@@ -98,6 +100,28 @@ impl Conn {
                 self.wait(cx, blocked);
                 None
             }
+        }
+    }
+
+    /// What was time spent on until this leaves?
+    fn charge(&mut self, now: Instant, plan: &Plan) {
+        let path = self.rack.min_rtt();
+        match plan.kind {
+            Kind::Reset(..) => {}
+            Kind::Syn => self.ledger.on_syn(now, self.syns > 0),
+            Kind::Again { .. } => self.ledger.on_again(now),
+            Kind::New { .. } if plan.cause == Cause::TailLossProbe => self.ledger.on_again(now),
+            Kind::New { len, fin, .. } => self.ledger.on_new(now, path, fin || len == 0),
+            Kind::Probe if self.intents.window_probe => self.ledger.on_window_probe(now),
+            Kind::Probe => {}
+            Kind::Ack => {
+                let waited =
+                    if let Cause::AckDelayed { waited } = plan.cause { waited } else { Duration::ZERO };
+                self.ledger.on_ack_sent(now, waited, self.rcv.nxt + self.rcv.window());
+            }
+        }
+        if plan.cause.piggyback().is_some() {
+            self.ledger.on_ack_sent(now, Duration::ZERO, self.rcv.nxt + self.rcv.window());
         }
     }
 
@@ -523,6 +547,16 @@ impl Conn {
     /// MUST-60).
     fn wait(&mut self, cx: &mut Cx, blocked: Blocked) {
         self.blocked = blocked;
+        let held = match blocked {
+            Blocked::Nagle | Blocked::Cork => Some(Part::Nagle),
+            Blocked::Cwnd => Some(Part::Cwnd),
+            Blocked::PeerWindow => Some(Part::Rwnd),
+            Blocked::Pacing => Some(Part::Pacing),
+            // The send buffer is too small for the way: its owner has more.
+            Blocked::Idle if self.wants_room => Some(Part::Transfer),
+            _ => None,
+        };
+        self.ledger.on_wait(cx.now, self.rack.min_rtt(), held);
         if let Err(at) = self.paced(cx)
             && (blocked == Blocked::Pacing || self.board.first_lost().is_some())
         {

@@ -92,6 +92,9 @@ impl Conn {
         if n == 0 {
             return Ok(0);
         }
+        if self.rcv.window() < self.expected_mss() {
+            self.ledger.on_opened(cx.now);
+        }
         self.rcv.consume(cx.now, n);
         if !self.state.is_opening() && !self.state.is_over() {
             if self.rcv.wants_update() {

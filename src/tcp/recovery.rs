@@ -220,6 +220,9 @@ impl Conn {
             self.rack.on_dsack(self.snd.una, self.snd.nxt);
             self.on_duplicate_report(cx, range);
         }
+        if acked > 0 {
+            self.note_ack(cx.now, seg, acked, released.sample);
+        }
         self.on_probe_answer(cx, seg, twice, prior_flight);
         if acked > 0 {
             self.undo_if_late(cx, seg);
@@ -241,6 +244,16 @@ impl Conn {
             self.schedule_probe(cx);
         }
         (acked, if duplicate { self.recovery.dup_acks } else { 0 })
+    }
+
+    /// For the ledger: did the peer hold this acknowledgment back?
+    fn note_ack(&mut self, now: Instant, seg: &Segment, acked: u32, sample: Option<Instant>) {
+        match sample {
+            Some(sent) if seg.seq_len() == 0 && acked <= self.mss() => {
+                self.ledger.on_ack(now, self.rack.min_rtt(), sent);
+            }
+            _ => self.ledger.on_prompt_ack(),
+        }
     }
 
     /// Something was acknowledged for the first time; says what, and as `original` whether the original of some of it

@@ -12,6 +12,7 @@ pub(super) trait Untouched: Sized + 'static {
 }
 
 /// A value that is somewhere else from its first change on, and not at all before.
+#[derive(Debug)]
 pub(super) struct Spare<T>(Option<Box<T>>);
 
 impl<T> Default for Spare<T> {

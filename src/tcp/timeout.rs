@@ -75,6 +75,7 @@ impl Conn {
 
     /// After a while without data the memory that it needed is given back; the next data allocates again.
     fn rest(&mut self, now: Instant) {
+        self.ledger.rest();
         if self.board.is_empty() {
             self.board.reset();
             self.rack.rest();

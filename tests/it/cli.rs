@@ -225,7 +225,7 @@ fn the_ledger_of_a_simulated_fetch_sums_up_to_its_time() {
     let args = "get --sim rtt=100ms --json http://glass/bytes/100000 http://[fd77::2]/delay/30 --repeat 2";
     let output = run(&scratch, &args.split(' ').collect::<Vec<_>>());
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(value["schema"], "tcpglass.get/1");
+    assert_eq!(value["schema"], "tcpglass.get/2");
     let exchanges = value["exchanges"].as_array().unwrap();
     assert_eq!(exchanges.len(), 4);
     for exchange in exchanges {
@@ -234,7 +234,10 @@ fn the_ledger_of_a_simulated_fetch_sums_up_to_its_time() {
         assert_eq!(sum, exchange["total_us"].as_u64().unwrap(), "{exchange}");
     }
     assert_eq!(exchanges[0]["ledger_us"]["handshake"], 100_000);
-    assert_eq!(exchanges[1]["ledger_us"]["wait"], 130_000, "a round trip and the server's 30 ms");
+    assert_eq!(exchanges[0]["ledger_us"]["cwnd"], 200_000, "70 segments: 10, 20, 40");
+    let delayed = &exchanges[1]["ledger_us"];
+    assert_eq!((&delayed["handshake"], &delayed["link"]), (&100_000.into(), &100_000.into()), "{delayed}");
+    assert_eq!(delayed["server"], 30_000);
     assert_eq!(exchanges[2]["reused"], true);
 }
 

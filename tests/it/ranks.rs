@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rank of each module. Equal ranks don't see each other.
-const RANKS: [(&str, u8); 22] = [
+const RANKS: [(&str, u8); 23] = [
     ("time", 0),
     ("seq", 0),
     ("segment", 0),
     ("stream", 0),
     ("knob", 0),
     ("dropped", 0),
+    ("ledger", 0),
     ("wire", 1),
     ("tcp", 1),
     ("http", 1),
@@ -34,8 +35,8 @@ const RANKS: [(&str, u8); 22] = [
 const INSTEAD: [(&str, &[&str]); 1] = [("http", &["time", "stream", "knob"])];
 
 /// Within rank 0: `seq` and `time` know nothing, the others may use what stands before them.
-const WITHIN: [(&str, &[&str]); 3] =
-    [("segment", &["seq", "time"]), ("knob", &["time"]), ("stream", &["time"])];
+const WITHIN: [(&str, &[&str]); 4] =
+    [("segment", &["seq", "time"]), ("knob", &["time"]), ("stream", &["time"]), ("ledger", &["time"])];
 
 fn rank(module: &str) -> u8 {
     RANKS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("module {module} has no rank")).1

@@ -3,6 +3,7 @@
 mod authors;
 mod congestion;
 mod differential;
+mod ledger;
 mod mtu;
 mod names;
 pub mod soak;

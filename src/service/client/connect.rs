@@ -1,8 +1,9 @@
 //! How does a request get its connection? Names, addresses, ports and the handshake.
 
 use super::super::plan::{FetchError, Timings};
-use super::{Connection, HttpClient, Job, State};
+use super::{Connection, HttpClient, Job, Start, State, Tab};
 use crate::http::{Origin, OriginId, Place};
+use crate::ledger::Part;
 use crate::stack::{ConnId, ResolveError, Stack, StackError};
 use crate::stream::StreamError;
 use crate::tcp;
@@ -13,7 +14,8 @@ use url::Host;
 
 impl HttpClient {
     /// Begins a connection for a request.
-    pub(super) fn open(&mut self, now: Instant, stack: &mut Stack, origin: OriginId, job: Job) {
+    pub(super) fn open(&mut self, now: Instant, stack: &mut Stack, origin: OriginId, mut job: Job) {
+        job.start = Some(Start::opening(now));
         let Origin { host, port } = self.pool.name(origin).clone();
         let mut port = port;
         let known = match (&host, self.options.connect_to) {
@@ -40,6 +42,7 @@ impl HttpClient {
                 number: 0,
                 remote: None,
                 timings: Timings::default(),
+                tab: Tab::new(now),
                 eof_seen: false,
                 expires: None,
                 jobs: VecDeque::from([job]),
@@ -80,6 +83,7 @@ impl HttpClient {
                 Ok(id) => {
                     if let State::NoPort { since, .. } = connection.state {
                         connection.timings.port_wait = now.since(since);
+                        connection.tab.spend(Part::PortWait, now);
                     }
                     connection.id = Some(id);
                     connection.number = stack.number_of(id).unwrap_or(0);
@@ -119,7 +123,8 @@ impl HttpClient {
         if self.pool.get(kept).is_none() {
             return self.connect(now, stack, key, FetchError::ConnectTimedOut);
         }
-        let jobs = std::mem::take(&mut self.pool[key].extra.jobs);
+        let mut jobs = std::mem::take(&mut self.pool[key].extra.jobs);
+        jobs.iter_mut().for_each(|job| job.start = None);
         self.remove(now, stack, key);
         self.pool.busy(kept);
         self.pool[kept].extra.jobs.extend(jobs);
@@ -152,6 +157,7 @@ impl HttpClient {
                             StreamError::ConnectionAborted
                         }
                     });
+                    connection.tab.spent(stack.cut_ledger(now, id), now);
                     stack.release(now, id);
                     return self.connect(now, stack, key, FetchError::Connect(why));
                 }

@@ -4,6 +4,7 @@ use super::super::plan::{FetchError, Timings};
 use super::super::pump;
 use super::{HttpClient, Job, Prepared, State};
 use crate::http::{BodyError, ClientEvent, Departed, Endpoint, OutRequest, SendError, StatusCode};
+use crate::ledger::Parts;
 use crate::stack::Stack;
 use crate::time::Instant;
 
@@ -56,6 +57,7 @@ impl HttpClient {
             let member = &mut self.pool[key];
             let connection = &mut member.extra;
             let Some(id) = connection.id else { return Ok(()) };
+            connection.start_jobs(now, stack);
             let mut stream = stack.stream(now, id);
             let eof_before = connection.eof_seen;
             let received = pump::receive(
@@ -68,7 +70,7 @@ impl HttpClient {
             let received = match received {
                 Ok(bytes) => bytes,
                 // A RST behind the response, or instead of it: what was received before it counts.
-                Err(e) => return self.take_answers(now, key).and(Err(FetchError::Stream(e))),
+                Err(e) => return self.take_answers(now, stack, key).and(Err(FetchError::Stream(e))),
             };
             let connection = &mut self.pool[key].extra;
             let mut progress = received > 0 || connection.eof_seen != eof_before;
@@ -77,8 +79,9 @@ impl HttpClient {
             {
                 job.fetched.timings.first_byte.get_or_insert(now);
             }
-            progress |= self.take_answers(now, key)?;
+            progress |= self.take_answers(now, stack, key)?;
             self.pipeline(now, key);
+            self.pool[key].extra.start_jobs(now, stack);
             progress |= self.write_bodies(key);
             let member = &mut self.pool[key];
             let mut stream = stack.stream(now, id);
@@ -96,6 +99,9 @@ impl HttpClient {
                     job.fetched.timings.request_sent.get_or_insert(now);
                 }
             }
+            let spoken =
+                member.extra.jobs.back().is_some_and(|job| job.fetched.timings.request_sent.is_some());
+            stack.expect(now, id, spoken);
             if !progress {
                 return Ok(());
             }
@@ -133,12 +139,12 @@ impl HttpClient {
     }
 
     /// Takes what has come of responses. True if something did.
-    fn take_answers(&mut self, now: Instant, key: usize) -> Result<bool, FetchError> {
+    fn take_answers(&mut self, now: Instant, stack: &mut Stack, key: usize) -> Result<bool, FetchError> {
         let mut progress = false;
         loop {
             let member = &mut self.pool[key];
             match member.http.poll_event(now) {
-                Some(event) => self.on_event(now, key, event)?,
+                Some(event) => self.on_event(now, stack, key, event)?,
                 None => {
                     let Some(job) = member.extra.jobs.front_mut().filter(|job| job.answering) else {
                         return Ok(progress);
@@ -166,7 +172,13 @@ impl HttpClient {
         }
     }
 
-    fn on_event(&mut self, now: Instant, key: usize, event: ClientEvent) -> Result<(), FetchError> {
+    fn on_event(
+        &mut self,
+        now: Instant,
+        stack: &mut Stack,
+        key: usize,
+        event: ClientEvent,
+    ) -> Result<(), FetchError> {
         let connection = &mut self.pool[key].extra;
         let Some(job) = connection.jobs.front_mut() else { return Ok(()) };
         match event {
@@ -184,15 +196,18 @@ impl HttpClient {
                 job.fetched.trailers = trailers;
                 job.fetched.timings.last_byte = Some(now);
                 let Some(job) = connection.jobs.pop_front() else { return Ok(()) };
-                self.finish_job(now, key, job);
+                let ledger = connection.ledger(now, stack);
+                self.finish_job(now, key, job, ledger);
             }
             ClientEvent::Failed(e) => return Err(FetchError::Http(e)),
         }
         Ok(())
     }
 
-    fn finish_job(&mut self, now: Instant, key: usize, mut job: Job) {
-        let member = &self.pool[key];
+    fn finish_job(&mut self, now: Instant, key: usize, mut job: Job, ledger: Parts) {
+        let member = &mut self.pool[key];
+        job.fetched.ledger = member.extra.tab.charge(now, &job, ledger, false);
+        member.extra.tab.ends(now, ledger);
         if !job.fetched.reused {
             let Timings { name, port_wait, connect_start, established, .. } = member.extra.timings;
             let own = job.fetched.timings;
@@ -204,8 +219,8 @@ impl HttpClient {
         if job.expect && job.fetched.status() == Some(StatusCode::EXPECTATION_FAILED) && !job.fetched.retried
         {
             job.expect = false;
-            let births = self.pool.births();
-            self.queues[member.origin().index()].again.push_back(job.anew(births));
+            let (origin, births) = (member.origin(), self.pool.births());
+            self.queues[origin.index()].again.push_back(job.anew(births));
             self.queued += 1;
             return;
         }

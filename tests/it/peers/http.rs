@@ -134,7 +134,7 @@ fn load_gets_an_answer_to_every_request_from_nginx() {
         let value: Value = serde_json::from_str(&succeeded(command.output().unwrap(), options)).unwrap();
         assert_eq!(
             (&value["schema"], &value["answered"]),
-            (&"tcpglass.load/1".into(), &2000.into()),
+            (&"tcpglass.load/2".into(), &2000.into()),
             "{options}"
         );
         assert_eq!((&value["failed"], &value["bytes"]), (&0.into(), &10_000_000.into()), "{options}");

@@ -1,4 +1,4 @@
-//! What can time go to? The parts of an exchange's time, and sums of them.
+//! What can time go to? The parts of a connection's or an exchange's time, and sums of them.
 
 use crate::time::Duration;
 use std::ops::{AddAssign, Sub};
@@ -108,24 +108,64 @@ impl Part {
     }
 }
 
-/// Time by part.
+/// Time by part: a ledger. The parts of a span of time sum up to it exactly.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Parts([Duration; Part::ALL.len()]);
+#[allow(missing_docs, reason = "each field is the part of its name")]
+pub struct Parts {
+    pub name: Duration,
+    pub port_wait: Duration,
+    pub queue: Duration,
+    pub handshake: Duration,
+    pub app: Duration,
+    pub nagle: Duration,
+    pub cwnd: Duration,
+    pub rwnd: Duration,
+    pub pacing: Duration,
+    pub recovery: Duration,
+    pub own_ack_delay: Duration,
+    pub peer_ack_delay: Duration,
+    pub server: Duration,
+    pub link: Duration,
+    pub transfer: Duration,
+    pub close: Duration,
+}
 
 impl Parts {
     /// The time charged to `part`.
     pub fn of(&self, part: Part) -> Duration {
-        self.0[part as usize]
+        let mut copy = *self;
+        *copy.slot(part)
+    }
+
+    fn slot(&mut self, part: Part) -> &mut Duration {
+        match part {
+            Part::Name => &mut self.name,
+            Part::PortWait => &mut self.port_wait,
+            Part::Queue => &mut self.queue,
+            Part::Handshake => &mut self.handshake,
+            Part::App => &mut self.app,
+            Part::Nagle => &mut self.nagle,
+            Part::Cwnd => &mut self.cwnd,
+            Part::Rwnd => &mut self.rwnd,
+            Part::Pacing => &mut self.pacing,
+            Part::Recovery => &mut self.recovery,
+            Part::OwnAckDelay => &mut self.own_ack_delay,
+            Part::PeerAckDelay => &mut self.peer_ack_delay,
+            Part::Server => &mut self.server,
+            Part::Link => &mut self.link,
+            Part::Transfer => &mut self.transfer,
+            Part::Close => &mut self.close,
+        }
     }
 
     /// Charges `time` to `part`.
     pub fn add(&mut self, part: Part, time: Duration) {
-        self.0[part as usize] += time;
+        *self.slot(part) += time;
     }
 
     /// The whole time.
     pub fn total(&self) -> Duration {
-        self.0.iter().sum()
+        Part::ALL.iter().map(|part| self.of(*part)).sum()
     }
 
     /// The parts in whole microseconds, which sum up to the whole time's: what rounding takes from one part, it gives
@@ -143,7 +183,8 @@ impl Parts {
 
     /// The parts that took any time, in the order in which they are shown.
     pub fn iter(&self) -> impl Iterator<Item = (Part, Duration)> {
-        Part::ALL.into_iter().zip(self.0).filter(|(_, time)| !time.is_zero())
+        let parts = *self;
+        Part::ALL.into_iter().map(move |part| (part, parts.of(part))).filter(|(_, time)| !time.is_zero())
     }
 }
 
@@ -153,8 +194,9 @@ impl Sub for Parts {
     /// What was charged since `earlier`, a copy of the same sums.
     fn sub(self, earlier: Parts) -> Parts {
         let mut parts = self;
-        for (time, before) in parts.0.iter_mut().zip(earlier.0) {
-            *time = time.saturating_sub(before);
+        for part in Part::ALL {
+            let time = parts.slot(part);
+            *time = time.saturating_sub(earlier.of(part));
         }
         parts
     }
@@ -162,8 +204,44 @@ impl Sub for Parts {
 
 impl AddAssign for Parts {
     fn add_assign(&mut self, other: Parts) {
-        for (time, more) in self.0.iter_mut().zip(other.0) {
-            *time += more;
+        for part in Part::ALL {
+            self.add(part, other.of(part));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_has_a_place_of_its_own() {
+        let mut parts = Parts::default();
+        for (n, part) in Part::ALL.into_iter().enumerate() {
+            assert_eq!(part as usize, n, "in the order of their declaration");
+            parts.add(part, Duration::from_micros(1 << n));
+        }
+        for (n, part) in Part::ALL.into_iter().enumerate() {
+            assert_eq!(parts.of(part), Duration::from_micros(1 << n), "{}", part.word());
+        }
+        assert_eq!(parts.total(), Duration::from_micros((1 << 16) - 1));
+        assert_eq!((parts.name, parts.close), (Duration::from_micros(1), Duration::from_micros(1 << 15)));
+        let twice = {
+            let mut twice = parts;
+            twice += parts;
+            twice
+        };
+        assert_eq!(twice - parts, parts);
+    }
+
+    #[test]
+    fn what_rounding_takes_from_one_part_the_next_has() {
+        let mut parts = Parts::default();
+        for part in [Part::App, Part::Link, Part::Transfer] {
+            parts.add(part, Duration::from_nanos(1_600));
+        }
+        let micros: Vec<u64> = parts.micros().map(|(_, us)| us).collect();
+        assert_eq!(micros, [1, 2, 1]);
+        assert_eq!(micros.iter().sum::<u64>(), parts.total().as_micros() as u64);
     }
 }
