@@ -367,6 +367,10 @@ pub struct Explain {
     /// Show this connection only, by its number in the list
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub connection: Option<u32>,
+    /// Look only at connections like these: host, net, port, portrange, connection, src (the client), dst (the server),
+    /// tcp, ip, ip6, and, or, not, brackets
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<tcpglass::explain::Filter>,
     /// Infer the causes although the capture states them
     #[arg(long)]
     pub infer: bool,

@@ -2,6 +2,7 @@
 
 use super::args::Explain;
 use super::failure::{Failure, say};
+use super::progress::Watched;
 use super::{Outcome, options, output, page};
 use serde_json::json;
 use std::fs::File;
@@ -23,15 +24,19 @@ pub fn run(args: Explain) -> Outcome {
     let input: Box<dyn Read> = if args.capture == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
-        let file = File::open(&args.capture);
-        Box::new(file.map_err(|e| Failure::usage(format_args!("cannot open capture {shown}: {e}")))?)
+        let file = File::open(&args.capture)
+            .map_err(|e| Failure::usage(format_args!("cannot open capture {shown}: {e}")))?;
+        let length = file.metadata().map_or(0, |m| m.len());
+        Box::new(Watched::new(file, length, args.output.quiet))
     };
-    let options = Options { infer: args.infer, connection: args.connection.map(|n| n as usize) };
+    let options = Options {
+        infer: args.infer,
+        connection: args.connection.map(|n| n as usize),
+        filter: args.filter.clone(),
+    };
     let mut trail = args.html.is_some().then(Trail::default);
-    let mut summary = causes(input, options, &mut |caused| {
-        if let Some(trail) =
-            trail.as_mut().filter(|_| options.connection.is_none_or(|n| n == caused.connection))
-        {
+    let summary = causes(input, options, &mut |caused| {
+        if let Some(trail) = &mut trail {
             trail.add(caused);
         }
     })
@@ -40,13 +45,12 @@ pub fn run(args: Explain) -> Outcome {
         ReadError::NotACapture(why) => Failure::usage(format_args!("{shown} is no capture: {why}")),
     })?;
     if let Some(n) = args.connection {
-        let found = summary.connections.len();
+        let found = summary.seen;
         if n as usize > found {
             return Err(Failure::usage(format_args!(
                 "there is no connection {n} in {shown}: it has {found}"
             )));
         }
-        summary.keep(n as usize);
     }
     if let (Some(path), Some(trail)) = (&args.html, &trail) {
         let name = args.capture.file_name().unwrap_or_default().to_string_lossy();
@@ -71,12 +75,14 @@ fn object(summary: &Summary) -> serde_json::Value {
         .map(|(word, n)| (word.clone(), json!({ "sent": n.sent, "received": n.received })))
         .collect();
     json!({
-        "schema": "tcpglass.explain/1",
+        "schema": "tcpglass.explain/2",
         "format": summary.format,
         "packets": summary.packets,
         "bytes": summary.bytes,
         "not_tcp": summary.not_tcp,
         "undecoded": summary.undecoded,
+        "reassembled": summary.reassembled,
+        "connections_seen": summary.seen,
         "events": summary.events,
         "dropped": summary.dropped,
         "beyond_limit": summary.beyond,
@@ -89,8 +95,7 @@ fn object(summary: &Summary) -> serde_json::Value {
 }
 
 fn connection(c: &Connection) -> serde_json::Value {
-    let side =
-        |s: &tcpglass::explain::Side| json!({ "packets": s.packets, "bytes": s.bytes, "again": s.again });
+    let side = |s: &tcpglass::explain::Side| json!({ "packets": s.packets, "bytes": s.bytes, "again": s.again, "damaged": s.damaged });
     json!({
         "client": c.client.to_string(),
         "server": c.server.to_string(),

@@ -16,6 +16,7 @@ mod options;
 mod output;
 mod page;
 mod plan;
+mod progress;
 mod proxy;
 mod run;
 mod script;

@@ -1,7 +1,7 @@
 //! Which connections do the segments of a capture belong to, and how did they fare?
 
 use super::MAX_CONNECTIONS;
-use super::decode::Segment;
+use super::decode::{Segment, Sum};
 use super::exchange::Exchange;
 use super::finding::{Confidence, Findings, What};
 use super::flow::{self, Flow};
@@ -54,6 +54,10 @@ pub struct Side {
     pub bytes: u64,
     /// Segments whose data, SYN or FIN had been seen before: sent again, or overtaken on the way.
     pub again: u64,
+    /// Packets that came damaged, as their checksums show.
+    pub damaged: u64,
+    /// A checksum of this end was right.
+    verified: bool,
     /// The end of the sequence space seen so far.
     end: Option<Seq>,
     fin: bool,
@@ -96,74 +100,92 @@ pub struct Connection {
     could_reuse: bool,
 }
 
+/// Exchanges that are kept of all connections together.
+const EXCHANGES: usize = 250_000;
+/// Segments in flight that are told apart on all connections together, and on one beyond that.
+const RECORDS: usize = 500_000;
+const FEW_RECORDS: usize = 64;
+/// Connections from one host to one server within a minute that nearly use up the ports of a usual system (Linux has
+/// 28,232, others fewer).
+const PORTS: u64 = 28_000;
+
+/// What is known of the connections from one host to one server.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    /// The last of them.
+    last: usize,
+    /// How many began within the last minute, and when the first of them did; the minute before is not counted.
+    since: Duration,
+    begun: u64,
+}
+
 /// All connections of a capture. A pair of addresses may be used again after it was closed.
-pub(super) struct Connections {
-    findings_of: Option<usize>,
+pub(super) struct Connections<'a> {
+    chosen: &'a dyn Fn(usize, SocketAddr, SocketAddr) -> bool,
     list: Vec<Connection>,
-    /// What is known of each one's two ends.
-    flows: Vec<Flow>,
+    /// What is known of each one's two ends, if it is looked at.
+    flows: Vec<Option<Box<Flow>>>,
     pub findings: Findings,
     /// The last connection of each pair of addresses, the smaller address first.
     last: HashMap<(SocketAddr, SocketAddr), usize>,
-    /// The last connection of each client's host to each server.
-    to_server: HashMap<(IpAddr, SocketAddr), usize>,
+    routes: HashMap<(IpAddr, SocketAddr), Route>,
+    exchanges: usize,
+    records: usize,
 }
 
-impl Connections {
-    /// None yet; findings will be those of connection `findings_of` alone, if it is given.
-    pub(super) fn new(findings_of: Option<usize>) -> Connections {
+/// A packet's place.
+pub(super) struct Place {
+    /// The number of its connection.
+    pub connection: usize,
+    pub from_client: bool,
+    /// In a word, why it was sent; `None` if that was not looked into.
+    pub why: Option<&'static str>,
+}
+
+impl<'a> Connections<'a> {
+    /// None yet. Those that are not `chosen`, by their number and their ends, are only counted.
+    pub(super) fn new(chosen: &'a dyn Fn(usize, SocketAddr, SocketAddr) -> bool) -> Connections<'a> {
         Connections {
-            findings_of,
+            chosen,
             list: Vec::new(),
             flows: Vec::new(),
             findings: Findings::default(),
             last: HashMap::new(),
-            to_server: HashMap::new(),
+            routes: HashMap::new(),
+            exchanges: 0,
+            records: 0,
         }
     }
 
-    /// Adds a segment: the number of its connection, whether its client sent it, and in a word why; `None` if it belongs
-    /// to a connection beyond the limit.
+    /// Adds a segment; `None` if it belongs to a connection beyond the limit.
     pub(super) fn add(
         &mut self,
         at: Duration,
         frame: u64,
         segment: &Segment<'_>,
+        sum: Sum,
         stated: Option<Stated<'_>>,
-    ) -> Option<(usize, bool, &'static str)> {
-        let mut ignored = Findings::default();
+    ) -> Option<Place> {
         let (a, b) = (segment.source, segment.destination);
         let key = if a <= b { (a, b) } else { (b, a) };
         let known = self.last.get(&key).copied();
-        let mut reused = false;
         let index = match known.filter(|&i| !self.list[i].is_succeeded_by(segment)) {
             Some(index) => index,
             None if self.list.len() >= MAX_CONNECTIONS => return None,
-            None => {
-                let index = self.list.len();
-                reused = known.is_some_and(|n| at.saturating_sub(self.list[n].end) < TIME_WAIT);
-                self.list.push(Connection::new(index + 1, at, segment));
-                self.flows.push(Flow::new(at, frame));
-                self.last.insert(key, index);
-                let to = (self.list[index].client.ip(), self.list[index].server);
-                let before = self.to_server.insert(to, index);
-                // One that had answered, and could have been kept until now.
-                self.list[index].could_reuse = before.is_some_and(|n| {
-                    let idle = &self.flows[n].exchanges;
-                    idle.has_answered()
-                        && !idle.in_progress()
-                        && at.saturating_sub(self.list[n].end) < TIME_WAIT
-                });
-                index
-            }
-        };
-        let findings = match self.findings_of {
-            Some(n) if n != index + 1 => &mut ignored,
-            _ => &mut self.findings,
+            None => self.open(at, frame, segment, key, known),
         };
         let connection = &mut self.list[index];
-        if reused {
-            findings.add(What::PortReuse, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
+        let from_client = segment.source == connection.client;
+        let place = |why| Some(Place { connection: index + 1, from_client, why });
+        let Some(flow) = &mut self.flows[index] else { return place(None) };
+        let findings = &mut self.findings;
+        let side = if from_client { &mut connection.up } else { &mut connection.down };
+        side.verified |= sum == Sum::Right;
+        if sum == Sum::Wrong && side.verified {
+            // Its receiver drops it. Where no sum of this end was ever right, a device was to fill it in.
+            side.damaged += 1;
+            findings.add(What::Checksum, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
+            return place(Some("drop-checksum"));
         }
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();
@@ -175,14 +197,78 @@ impl Connections {
             let cost = at.saturating_sub(connection.start);
             findings.add(What::Refused, index + 1, (frame, frame), cost, Confidence::Certain);
         }
-        let from_client = segment.source == connection.client;
         let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
-        Some((index + 1, from_client, self.flows[index].add(&packet, index + 1, findings)))
+        let before = flow.burden();
+        let why = flow.add(&packet, index + 1, findings);
+        if self.records > RECORDS {
+            flow.lighten(FEW_RECORDS);
+        }
+        if self.exchanges > EXCHANGES {
+            flow.exchanges.keep_no_more();
+        }
+        let after = flow.burden();
+        self.exchanges += after.0 - before.0;
+        self.records = self.records + after.1 - before.1;
+        place(Some(why))
     }
 
-    /// All connections in the order of their first packets, and what cost time.
-    pub(super) fn finish(mut self) -> (Vec<Connection>, Findings) {
-        for (connection, flow) in self.list.iter_mut().zip(&mut self.flows) {
+    /// A connection begins with this segment: its place in the list.
+    fn open(
+        &mut self,
+        at: Duration,
+        frame: u64,
+        segment: &Segment<'_>,
+        key: (SocketAddr, SocketAddr),
+        known: Option<usize>,
+    ) -> usize {
+        let index = self.list.len();
+        let mut connection = Connection::new(index + 1, at, segment);
+        let chosen = (self.chosen)(index + 1, connection.client, connection.server);
+        let to = (connection.client.ip(), connection.server);
+        let route = self.routes.entry(to).or_insert(Route { last: index, since: at, begun: 0 });
+        if chosen {
+            let recent = |n: usize| at.saturating_sub(self.list[n].end) < TIME_WAIT;
+            if known.is_some_and(recent) {
+                self.findings.add(
+                    What::PortReuse,
+                    index + 1,
+                    (frame, frame),
+                    Duration::ZERO,
+                    Confidence::Certain,
+                );
+            }
+            // One that had answered, and could have been kept until now.
+            connection.could_reuse = route.last != index
+                && recent(route.last)
+                && self.flows[route.last]
+                    .as_ref()
+                    .is_some_and(|flow| flow.exchanges.has_answered() && !flow.exchanges.in_progress());
+            if at.saturating_sub(route.since) > TIME_WAIT {
+                (route.since, route.begun) = (at, 0);
+            }
+            route.begun += 1;
+            if route.begun == PORTS {
+                self.findings.add(
+                    What::PortExhaustion,
+                    index + 1,
+                    (frame, frame),
+                    Duration::ZERO,
+                    Confidence::Inferred,
+                );
+            }
+        }
+        route.last = index;
+        self.list.push(connection);
+        self.flows.push(chosen.then(|| Box::new(Flow::new(at, frame))));
+        self.last.insert(key, index);
+        index
+    }
+
+    /// The chosen connections in the order of their first packets, what cost time, and how many connections there were.
+    pub(super) fn finish(self) -> (Vec<Connection>, Findings, usize) {
+        let all = self.list.len();
+        let chosen = self.list.into_iter().zip(self.flows).filter_map(|(mut connection, flow)| {
+            let mut flow = flow?;
             flow.exchanges.close_open();
             let [client, server] = &flow.halves;
             connection.round_trip =
@@ -190,15 +276,21 @@ impl Connections {
             connection.parts = flow.parts;
             connection.exchanges = std::mem::take(&mut flow.exchanges.done);
             connection.more_exchanges = flow.exchanges.beyond;
-        }
-        (self.list, self.findings)
+            Some(connection)
+        });
+        (chosen.collect(), self.findings, all)
     }
 }
 
 impl Connection {
     fn new(number: usize, at: Duration, first: &Segment<'_>) -> Connection {
         // A capture that begins with the SYN-ACK knows who the client is all the same.
-        let answer = first.flags.contains(Flags::SYN | Flags::ACK);
+        let known = |addr: SocketAddr| addr.port() < 1024;
+        let answer = match first.flags.contains(Flags::SYN) {
+            true => first.flags.contains(Flags::ACK),
+            // In the middle of a connection: who has a port of the well-known ones is the server.
+            false => known(first.source) && !known(first.destination),
+        };
         let (client, server) =
             if answer { (first.destination, first.source) } else { (first.source, first.destination) };
         Connection {

@@ -1,9 +1,11 @@
 //! Which TCP segment does a captured packet hold, whatever it was captured on?
 
+use super::dns::{self, Dns};
+use super::fragments::Fragment;
 use crate::segment::{Flags, Options};
 use crate::seq::Seq;
 use crate::wire::options;
-use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
+use etherparse::{EtherType, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket, TcpSlice};
 use std::net::{IpAddr, SocketAddr};
 
 /// What connections are made of.
@@ -46,12 +48,34 @@ impl Segment<'_> {
     }
 }
 
+/// Whether what was captured is what was sent, as far as its checksum tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sum {
+    Right,
+    Wrong,
+    /// It was not all captured, or a device was to fill the checksum in.
+    Unknown,
+}
+
 pub(super) enum Decoded<'a> {
-    Tcp(Segment<'a>),
-    /// Something else, or a fragment.
+    Tcp(Segment<'a>, Sum),
+    Dns(Dns<'a>),
+    Fragment(Fragment<'a>),
+    /// Something else.
     Other,
     /// Its headers make no sense, or are not all there.
     Broken,
+}
+
+/// What IP carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Carried {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// 6 for TCP, 17 for UDP.
+    pub protocol: u8,
+    /// Bytes behind the IP header on the wire, whether captured or not.
+    pub len: usize,
 }
 
 /// Link types (LINKTYPE_…) that are understood.
@@ -68,7 +92,7 @@ mod link {
 }
 
 /// Decodes a packet of link type `link` that was `length` bytes long on the wire.
-pub(super) fn tcp(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
+pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
     use link::*;
     let cut = |n: usize| data.get(n..).unwrap_or_default();
     let sliced = match link {
@@ -87,53 +111,136 @@ pub(super) fn tcp(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
         _ => None,
     };
     let Some(sliced) = sliced else { return Decoded::Broken };
-    let (source, destination, declared, ip_start): (IpAddr, IpAddr, usize, usize) = match &sliced.net {
+    // What precedes an IP header on this link.
+    let before = |header: &[u8]| header.as_ptr() as usize - data.as_ptr() as usize;
+    // A length field of zero is a super-segment of a sender with offload: the recorded length counts.
+    let declared =
+        |field: usize, start: usize| if field == 0 { (length as usize).saturating_sub(start) } else { field };
+    match &sliced.net {
         Some(LaxNetSlice::Ipv4(ip)) => {
             let header = ip.header();
-            let start = header.slice().as_ptr() as usize;
-            (
-                header.source_addr().into(),
-                header.destination_addr().into(),
-                usize::from(header.total_len()),
-                start,
-            )
+            let whole = declared(header.total_len().into(), before(header.slice()));
+            let payload = ip.payload().payload;
+            let behind = payload.as_ptr() as usize - header.slice().as_ptr() as usize;
+            let carried = Carried {
+                source: header.source_addr().into(),
+                destination: header.destination_addr().into(),
+                protocol: ip.payload().ip_number.0,
+                len: whole.saturating_sub(behind),
+            };
+            if header.is_fragmenting_payload() {
+                return Decoded::Fragment(Fragment {
+                    carried,
+                    id: header.identification().into(),
+                    offset: usize::from(header.fragments_offset().value()) * 8,
+                    more: header.more_fragments(),
+                    bytes: payload,
+                });
+            }
+            carried_by(carried, payload)
         }
         Some(LaxNetSlice::Ipv6(ip)) => {
             let header = ip.header();
-            let start = header.slice().as_ptr() as usize;
-            let declared = match header.payload_length() {
+            let field = match header.payload_length() {
                 0 => 0,
                 n => 40 + usize::from(n),
             };
-            (header.source_addr().into(), header.destination_addr().into(), declared, start)
+            let whole = declared(field, before(header.slice()));
+            let payload = ip.payload().payload;
+            let behind = payload.as_ptr() as usize - header.slice().as_ptr() as usize;
+            let carried = Carried {
+                source: header.source_addr().into(),
+                destination: header.destination_addr().into(),
+                protocol: ip.payload().ip_number.0,
+                len: whole.saturating_sub(behind),
+            };
+            let fragment = ip.extensions().clone().into_iter().find_map(|extension| match extension {
+                Ipv6ExtensionSlice::Fragment(f) if f.is_fragmenting_payload() => Some(f),
+                _ => None,
+            });
+            match fragment {
+                Some(f) => Decoded::Fragment(Fragment {
+                    carried,
+                    id: f.identification(),
+                    offset: usize::from(f.fragment_offset().value()) * 8,
+                    more: f.more_fragments(),
+                    bytes: payload,
+                }),
+                None if sliced.stop_err.is_some() && sliced.transport.is_none() => Decoded::Broken,
+                None => carried_by(carried, payload),
+            }
         }
-        Some(LaxNetSlice::Arp(_)) => return Decoded::Other,
-        None => return if sliced.stop_err.is_some() { Decoded::Broken } else { Decoded::Other },
-    };
-    let tcp = match &sliced.transport {
-        Some(TransportSlice::Tcp(tcp)) => tcp,
-        None if sliced.stop_err.is_some() => return Decoded::Broken,
-        _ => return Decoded::Other,
-    };
-    // What precedes the IP header on this link, and where the TCP payload begins behind it.
-    let before = ip_start - data.as_ptr() as usize;
-    let headers = tcp.slice().as_ptr() as usize - ip_start + tcp.header_slice().len();
-    // A length field of zero is a super-segment of a sender with offload: the recorded length counts.
-    let declared = if declared == 0 { (length as usize).saturating_sub(before) } else { declared };
-    Decoded::Tcp(Segment {
-        source: SocketAddr::new(source, tcp.source_port()),
-        destination: SocketAddr::new(destination, tcp.destination_port()),
-        seq: Seq(tcp.sequence_number()),
-        ack: Seq(tcp.acknowledgment_number()),
-        flags: flags(tcp),
-        window: tcp.window_size(),
-        options: options::read(tcp.options()),
-        len: declared.saturating_sub(headers) as u32,
-        payload: tcp.payload(),
-    })
+        Some(LaxNetSlice::Arp(_)) => Decoded::Other,
+        None if sliced.stop_err.is_some() => Decoded::Broken,
+        None => Decoded::Other,
+    }
 }
 
-fn flags(tcp: &etherparse::TcpSlice<'_>) -> Flags {
+/// What IP carries, of which `bytes` were captured.
+pub(super) fn carried_by(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
+    let bytes = &bytes[..bytes.len().min(ip.len)];
+    match ip.protocol {
+        6 => tcp(ip, bytes),
+        17 => dns::read(ip, bytes).map_or(Decoded::Other, Decoded::Dns),
+        _ => Decoded::Other,
+    }
+}
+
+fn tcp(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
+    let Ok(tcp) = TcpSlice::from_slice(bytes) else { return Decoded::Broken };
+    let header = tcp.header_slice().len();
+    let segment = Segment {
+        source: SocketAddr::new(ip.source, tcp.source_port()),
+        destination: SocketAddr::new(ip.destination, tcp.destination_port()),
+        seq: Seq(tcp.sequence_number()),
+        ack: Seq(tcp.acknowledgment_number()),
+        flags: flags(&tcp),
+        window: tcp.window_size(),
+        options: options::read(&bytes[20..header]),
+        len: ip.len.saturating_sub(header) as u32,
+        payload: &bytes[header..],
+    };
+    Decoded::Tcp(segment, sum(ip, bytes, tcp.checksum()))
+}
+
+/// What is longer, TCP's header included, was perhaps joined from several segments.
+const ONE_SEGMENT: usize = 1500;
+
+/// RFC 9293 §3.1: over the addresses, the length and all that is there.
+fn sum(ip: Carried, bytes: &[u8], field: u16) -> Sum {
+    // Of what a device joined from several segments the sum may be that of the first.
+    if bytes.len() != ip.len || ip.len > ONE_SEGMENT {
+        return Sum::Unknown;
+    }
+    let add = |sum: u64, bytes: &[u8]| {
+        let mut words = bytes.chunks_exact(4);
+        let sum =
+            words.by_ref().fold(sum, |sum, w| sum + u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]])));
+        let mut last = [0; 4];
+        last[..words.remainder().len()].copy_from_slice(words.remainder());
+        sum + u64::from(u32::from_be_bytes(last))
+    };
+    let addresses = match (ip.source, ip.destination) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => add(add(0, &a.octets()), &b.octets()),
+        (IpAddr::V6(a), IpAddr::V6(b)) => add(add(0, &a.octets()), &b.octets()),
+        _ => return Sum::Unknown,
+    };
+    let pseudo = addresses + u64::from(ip.protocol) + ip.len as u64;
+    let fold = |mut sum: u64| {
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum as u16
+    };
+    match fold(add(pseudo, bytes)) {
+        0xffff => Sum::Right,
+        // What a sender leaves to its device is the sum of the pseudo-header, or nothing.
+        _ if field == fold(pseudo) || field == 0 => Sum::Unknown,
+        _ => Sum::Wrong,
+    }
+}
+
+fn flags(tcp: &TcpSlice<'_>) -> Flags {
     [
         (tcp.syn(), Flags::SYN),
         (tcp.ack(), Flags::ACK),

@@ -86,6 +86,7 @@ pub(super) struct Exchanges {
     open: VecDeque<Exchange>,
     pub done: Vec<Exchange>,
     pub beyond: u64,
+    full: bool,
     /// Exchanges that began.
     pub begun: u64,
     last_end: Option<(Duration, Parts)>,
@@ -100,6 +101,11 @@ impl Exchanges {
         (self.now, self.frame, self.parts) = (now, frame, parts);
         let opened = (now.saturating_sub(parts.total()), frame);
         self.opened.get_or_insert(opened);
+    }
+
+    /// There is no room for more: further ones are only counted.
+    pub(super) fn keep_no_more(&mut self) {
+        self.full = true;
     }
 
     /// Whether a request waits for its response.
@@ -307,7 +313,7 @@ impl Exchanges {
         if handshake > super::flow::WORTH && handshake * 3 >= whole {
             self.findings.push((What::Handshake, exchange.frames, handshake));
         }
-        if self.done.len() < KEPT {
+        if self.done.len() < KEPT && !self.full {
             self.done.push(exchange);
         } else {
             self.beyond += 1;
@@ -355,7 +361,7 @@ impl Exchanges {
             }
             let until = (last.before.total() + last.parts.total(), self.parts.total());
             last.course = self.course.between(last.before.total(), until.0.min(until.1));
-            if self.done.len() < KEPT { self.done.push(last) } else { self.beyond += 1 }
+            if self.done.len() < KEPT && !self.full { self.done.push(last) } else { self.beyond += 1 }
         }
     }
 }

@@ -64,6 +64,16 @@ pub enum What {
     Refused,
     /// A pair of ports was used again while the other end was in TIME-WAIT.
     PortReuse,
+    /// A client has taken nearly all the ports that it can reach one server from.
+    PortExhaustion,
+    /// Large packets vanish on the way, and nobody says so.
+    MtuBlackHole,
+    /// Packets came with wrong checksums, and were dropped.
+    Checksum,
+    /// A name server took long to answer.
+    SlowName,
+    /// The sender keeps less in flight than both windows allow.
+    SendBuffer,
 }
 
 /// How sure it is.
@@ -253,6 +263,36 @@ impl What {
             What::SlowClient => {
                 ("slow-client", "the client's own time", "look into the client: it had not written yet", &[])
             }
+            What::PortExhaustion => (
+                "port-exhaustion",
+                "a client that is running out of ports",
+                "keep connections and use them again; a larger port range, more addresses",
+                &["http.keepalive", "tcp.ports", "tcp.time_wait"],
+            ),
+            What::MtuBlackHole => (
+                "mtu-black-hole",
+                "large packets that vanish on the way",
+                "let ICMP's \"packet too big\" pass, clamp the MSS to the path, or probe for its size (RFC 4821)",
+                &["tcp.mtu_probing", "TCP_MAXSEG", "tcp.mss"],
+            ),
+            What::Checksum => (
+                "checksum",
+                "packets with wrong checksums",
+                "look for a device, a cable or a driver that damages packets",
+                &[],
+            ),
+            What::SlowName => (
+                "slow-name",
+                "slow name lookups",
+                "a name server nearby, a cache, or a connection that is kept",
+                &["http.keepalive"],
+            ),
+            What::SendBuffer => (
+                "send-buffer",
+                "a send buffer that is too small for the way",
+                "a larger send buffer, at least bandwidth × round trip; fill it without waiting for acknowledgments",
+                &["SO_SNDBUF", "tcp.send_buffer"],
+            ),
             What::Refused => ("refused", "a refused connection", "is the server running, on this port?", &[]),
             What::PortReuse => (
                 "port-reuse",
@@ -302,7 +342,7 @@ pub struct Finding {
 pub(super) struct Findings(BTreeMap<What, Finding>);
 
 impl Findings {
-    /// Adds one that happened on `connection` between two frames and cost so much.
+    /// Adds one that happened on `connection` (0 for none) between two frames and cost so much.
     pub fn add(
         &mut self,
         what: What,
@@ -327,7 +367,10 @@ impl Findings {
         if finding.frames.len() < FRAMES {
             finding.frames.push(frames);
         }
-        if finding.connections.len() < FRAMES && finding.connections.last() != Some(&connection) {
+        if connection > 0
+            && finding.connections.len() < FRAMES
+            && finding.connections.last() != Some(&connection)
+        {
             finding.connections.push(connection);
         }
     }

@@ -8,6 +8,7 @@ use super::decode::Segment;
 use super::exchange::Exchanges;
 use super::finding::{Confidence, Findings, What};
 use super::half::Half;
+use super::hold::Release;
 use super::judge::{AckKind, Again, Kind, PROMPT, View, round_trip};
 use super::read::Stated;
 use super::stream::Stream;
@@ -20,37 +21,14 @@ use std::collections::VecDeque;
 
 /// Acknowledgments of which any may be what set the next data free.
 const RELEASES: usize = 64;
-/// A window that would be larger still if it could be said.
-const LARGE_WINDOW: u32 = 48 << 10;
 /// A pause after which the congestion window is no longer trusted, at the least (RFC 9293 §3.8.1's least time-out, as
 /// most systems have it).
 const REST: Duration = Duration::from_millis(200);
-/// Segments that may be sent before the first acknowledgment (RFC 6928 §2).
-const INITIAL_WINDOW: u32 = 10;
 /// What takes less is no finding.
 pub(super) const WORTH: Duration = Duration::from_millis(1);
 
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
-
-/// An acknowledgment that an end got: what it had been waiting for, perhaps.
-#[derive(Clone, Copy, Debug)]
-struct Release {
-    at: Duration,
-    ack: Seq,
-    /// It carries data, in the middle of what the end that got it had begun to say.
-    midway: bool,
-    frame: u64,
-    flight: u32,
-    /// The end of the window before it.
-    edge: Option<Seq>,
-    acked_all: bool,
-    last_small: bool,
-    /// It was held back so long.
-    delayed: Duration,
-    /// Whether there was no window at all before.
-    was_closed: bool,
-}
 
 /// Something that was sent again.
 #[derive(Clone, Copy, Debug)]
@@ -67,36 +45,38 @@ struct Doubt {
 #[derive(Default, Debug)]
 pub(super) struct Flow {
     pub halves: [Half; 2],
-    streams: [Stream; 2],
-    releases: [VecDeque<Release>; 2],
+    pub(super) streams: [Stream; 2],
+    pub(super) releases: [VecDeque<Release>; 2],
     /// Time is settled up to here.
-    mark: Duration,
-    mark_frame: u64,
+    pub(super) mark: Duration,
+    pub(super) mark_frame: u64,
     /// Who sent the packet there.
-    mark_by: Option<usize>,
+    pub(super) mark_by: Option<usize>,
     pub parts: Parts,
-    opening: bool,
+    pub(super) opening: bool,
     pub established: bool,
     /// The end that the capture was made at, if its stack says so.
-    own: Option<usize>,
+    pub(super) own: Option<usize>,
     /// What limits that end.
-    limit: Option<Part>,
+    pub(super) limit: Option<Part>,
     /// The last data of the end was here already.
-    twice: [bool; 2],
+    pub(super) twice: [bool; 2],
     /// The last segment of the end asks for an answer.
-    probed: [bool; 2],
-    lost: [bool; 2],
+    pub(super) probed: [bool; 2],
+    pub(super) lost: [bool; 2],
     /// Bytes that each end sent since it last waited, and the most so far.
-    burst: [(u32, u32); 2],
+    pub(super) burst: [(u32, u32); 2],
     /// The most that it had sent at once before it was idle.
-    rested: [Option<u32>; 2],
+    pub(super) rested: [Option<u32>; 2],
+    /// Its last flight before it waited, and how often that was no larger than the one before.
+    pub(super) plateau: [(u32, u32); 2],
     /// It waited for its congestion window before.
-    grown: [bool; 2],
+    pub(super) grown: [bool; 2],
     /// What was sent again last, of which it may still turn out that nothing was lost.
     doubt: [Option<Doubt>; 2],
     /// The most that the congestion window of each end let out, since it was seen to hold something.
-    window: [Option<u32>; 2],
-    reset: bool,
+    pub(super) window: [Option<u32>; 2],
+    pub(super) reset: bool,
     pub exchanges: Exchanges,
 }
 
@@ -112,6 +92,16 @@ pub(super) struct Packet<'a> {
 impl Flow {
     pub(super) fn new(at: Duration, frame: u64) -> Flow {
         Flow { mark: at, mark_frame: frame, ..Flow::default() }
+    }
+
+    /// What it takes memory for: exchanges, and segments in flight.
+    pub(super) fn burden(&self) -> (usize, usize) {
+        (self.exchanges.done.len(), self.halves.iter().map(|half| half.sent.len()).sum())
+    }
+
+    /// Keeps few segments in flight apart.
+    pub(super) fn lighten(&mut self, most: usize) {
+        self.halves.iter_mut().for_each(|half| half.lighten(most));
     }
 
     /// Takes a packet of connection number `connection`, counted from 1, and says in a word why it was sent.
@@ -150,42 +140,8 @@ impl Flow {
         word
     }
 
-    /// The congestion window of the end `s`, if it can be known: from afar its flight is not seen.
-    fn window(&self, s: usize) -> Option<u32> {
-        if self.own() == s { self.window[s] } else { Some(u32::MAX) }
-    }
-
-    /// Whether new data leaves because nothing was heard for too long (RFC 8985 §7.3), as far as it shows.
-    fn is_probe(&self, s: usize, at: Duration) -> bool {
-        let half = &self.halves[s];
-        let quiet =
-            |since: Option<Duration>| since.is_none_or(|t| at.saturating_sub(t) >= self.round_trip() * 3 / 2);
-        half.sack
-            && self.halves[1 - s].sack
-            && half.flight() > 0
-            && half.sent.front().is_some_and(|first| quiet(Some(first.at)))
-            && quiet(half.last_data.map(|(at, _)| at))
-            && quiet(self.releases[s].back().map(|r| r.at))
-    }
-
-    fn round_trip(&self) -> Duration {
+    pub(super) fn round_trip(&self) -> Duration {
         round_trip(&self.halves[CLIENT], &self.halves[SERVER])
-    }
-
-    fn is_nagle_release(&self, s: usize, p: &Packet<'_>) -> bool {
-        let full = self.halves[s].full(&self.halves[1 - s]);
-        !self.opening && self.release_of(s, p, full).is_some_and(|(part, _)| part == Part::Nagle)
-    }
-
-    /// Whether an acknowledgment came so that the end `s` could send something again because of it. A reordering window
-    /// may have had to pass (RFC 8985 §6.2), and the way may be longer than it was at the least.
-    fn answers(&self, s: usize, at: Duration, seg: &Segment<'_>) -> bool {
-        let path = self.halves[s].path.unwrap_or_default();
-        let slack = self.round_trip().max(2 * PROMPT);
-        let near = |r: &Release| {
-            r.ack.le(seg.seq) && r.at + path <= at + PROMPT.max(path / 8) && at <= r.at + path + slack
-        };
-        self.releases[s].iter().rev().any(near)
     }
 
     fn view(&self, s: usize, at: Duration, seg: &Segment<'_>) -> View<'_> {
@@ -202,7 +158,7 @@ impl Flow {
     }
 
     /// Which end's delays are "own": where the capture was made, by its own word, else by the times.
-    fn own(&self) -> usize {
+    pub(super) fn own(&self) -> usize {
         let near = |end: usize| self.halves[end].path.unwrap_or(Duration::MAX);
         self.own.unwrap_or(if near(SERVER) < near(CLIENT) / 4 { SERVER } else { CLIENT })
     }
@@ -243,11 +199,13 @@ impl Flow {
             Kind::KeepAlive => self.charge(if s == CLIENT { Part::App } else { self.thinking() }, p.at),
             Kind::Again(again) => {
                 let what = match again {
+                    Again::Rto if self.is_too_large(s, p.seg) => What::MtuBlackHole,
                     Again::Rto => What::Rto,
                     Again::TailLossProbe => What::TailLoss,
                     _ => What::FastRetransmit,
                 };
                 let stated = p.stated.is_some_and(|stated| stated.sent);
+                let stated = stated && what != What::MtuBlackHole;
                 find(what, gap, if stated { Confidence::Stated } else { Confidence::Inferred });
                 let wrong = if again == Again::Rto { What::SpuriousRto } else { What::Reordering };
                 self.doubt[s] = Some(Doubt {
@@ -315,7 +273,12 @@ impl Flow {
                 }
                 self.charge(part, p.at);
                 if gap >= WORTH {
-                    let what = self.what_held(s, part, delayed, release, burst);
+                    let inferred = confidence == Confidence::Inferred;
+                    let same = inferred && part == Part::Cwnd && self.is_plateau(s, burst, full);
+                    let what = match same {
+                        true => What::SendBuffer,
+                        false => self.what_held(s, part, delayed, release, burst),
+                    };
                     findings.add(what, connection, frames, gap, confidence);
                     if !delayed.is_zero() && what != What::NagleDelayedAck && delayed >= WORTH {
                         findings.add(What::DelayedAck, connection, frames, delayed, confidence);
@@ -339,54 +302,6 @@ impl Flow {
                     findings.add(what, connection, frames, cost, Confidence::Inferred);
                 }
             }
-        }
-    }
-
-    /// What a wait of the end `s` is called; it had sent `burst` bytes since the one before.
-    fn what_held(
-        &mut self,
-        s: usize,
-        part: Part,
-        delayed: Duration,
-        release: Option<Release>,
-        burst: u32,
-    ) -> What {
-        let (own, other) = (&self.halves[s], &self.halves[1 - s]);
-        let first = part == Part::Cwnd && !std::mem::replace(&mut self.grown[s], true);
-        let scaled = own.shift.is_some() && other.shift.is_some();
-        match part {
-            Part::Nagle if !delayed.is_zero() => What::NagleDelayedAck,
-            Part::Cwnd if self.rested[s].is_some_and(|most| burst < most) => What::SlowStartAfterIdle,
-            Part::Cwnd if self.lost[s] => What::Congestion,
-            Part::Cwnd if first && burst < (INITIAL_WINDOW - 1).saturating_mul(own.full(other)) => {
-                What::InitialWindow
-            }
-            Part::Rwnd if release.is_some_and(|r| r.was_closed) => What::ZeroWindow,
-            Part::Rwnd if !scaled && own.syn.and(other.syn).is_some() && other.window >= LARGE_WINDOW => {
-                What::WindowScaling
-            }
-            part => What::of(part).unwrap_or(What::Congestion),
-        }
-    }
-
-    /// The acknowledgment that set free what the end `s` sent then, and what had held it.
-    fn release_of(&self, s: usize, p: &Packet<'_>, full: u32) -> Option<(Part, Release)> {
-        let path = self.halves[s].path.unwrap_or_default();
-        let slack = PROMPT.max(path / 4);
-        // Data that came after the acknowledgment asks for an answer: that is no release.
-        let since = self.halves[1 - s].last_data.map_or(0, |(_, frame)| frame);
-        let near = self.releases[s].iter().rev().filter(|r| {
-            (r.frame > since || r.midway) && r.at + path <= p.at + slack && p.at <= r.at + path + slack
-        });
-        let window = near.clone().find(|r| r.edge.is_some_and(|edge| p.seg.end().gt(edge)));
-        match window {
-            Some(r) => Some((Part::Rwnd, *r)),
-            None => near.copied().next().and_then(|r| {
-                let alone = self.halves[s]
-                    .last_data
-                    .is_none_or(|(at, frame)| frame < r.frame || (path > PROMPT && at + slack < r.at + path));
-                Some((r.held(p.seg.len, full, alone, self.window(s))?, r))
-            }),
         }
     }
 
@@ -554,23 +469,5 @@ impl Flow {
         for (what, frames, cost) in exchanges.take_findings() {
             findings.add(what, connection, frames, cost, Confidence::Certain);
         }
-    }
-}
-
-impl Release {
-    /// What had held a segment of `len` bytes until this acknowledgment, if not the window; `None` if nothing did.
-    ///
-    /// `alone`: nothing else was sent since it came. `window`: the congestion window, if it was seen to be full.
-    fn held(&self, len: u32, full: u32, alone: bool, window: Option<u32>) -> Option<Part> {
-        if self.flight == 0 {
-            return None;
-        }
-        let small = len < full;
-        let room = window.unwrap_or(INITIAL_WINDOW.saturating_mul(full)) >= self.flight.saturating_add(len);
-        if small && alone && self.acked_all && room {
-            return Some(Part::Nagle);
-        }
-        // Small segments in flight do not fill a congestion window.
-        (!self.last_small || self.flight >= 2 * full).then_some(Part::Cwnd)
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Half {
     pub last_again: Option<(Again, Duration)>,
     /// The last new segment was less than a full one.
     pub last_small: bool,
+    /// The largest segment that was acknowledged.
+    pub largest_acked: u32,
     /// Bytes in flight, at the most, ever.
     pub peak_flight: u32,
     /// When it last sent data, and in which frame.
@@ -190,6 +192,16 @@ impl Half {
         }
     }
 
+    /// Keeps no more than the last `most` segments in flight apart: those before them are one.
+    pub fn lighten(&mut self, most: usize) {
+        let surplus = self.sent.len().saturating_sub(most);
+        let first = self.sent.front().map(|sent| sent.start);
+        self.sent.drain(..surplus);
+        if let (Some(first), Some(front)) = (first, self.sent.front_mut()) {
+            front.start = first;
+        }
+    }
+
     /// The other end acknowledges up to `ack`.
     pub fn acknowledged(&mut self, at: Duration, ack: Seq) -> Acked {
         let mut acked = Acked { bytes: 0, segments: 0, newest: None, newest_frame: 0, fin: false };
@@ -213,6 +225,7 @@ impl Half {
                 break;
             }
             acked.fin |= first.fin;
+            self.largest_acked = self.largest_acked.max(first.end.since(first.start));
             if self.gone.len() == GONE {
                 self.gone.pop_front();
             }

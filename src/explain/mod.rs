@@ -3,10 +3,14 @@
 mod connections;
 mod course;
 mod decode;
+mod dns;
 mod exchange;
+mod filter;
 mod finding;
 mod flow;
+mod fragments;
 mod half;
+mod hold;
 mod judge;
 mod read;
 mod stream;
@@ -18,9 +22,13 @@ pub use crate::ledger::{Part, Parts};
 use crate::time::Duration;
 use connections::Connections;
 pub use connections::{Connection, Ending, Side};
+use decode::Decoded;
 pub use decode::Segment;
+use dns::Lookups;
 pub use exchange::{Exchange, Progress};
+pub use filter::{Filter, FilterError};
 pub use finding::{Confidence, Finding, What};
+use fragments::Fragments;
 pub use read::ReadError;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -59,32 +67,31 @@ pub struct Summary {
     pub dropped: u64,
     /// From the first to the last packet.
     pub lasted: Duration,
-    /// The connections in the order of their first packets.
+    /// How many connections there are, those that were not looked at included.
+    pub seen: usize,
+    /// Those that were looked at, in the order of their first packets.
     pub connections: Vec<Connection>,
     /// What cost time, or went wrong, the costliest first.
     pub findings: Vec<Finding>,
     /// TCP packets that belong to connections beyond the first [`MAX_CONNECTIONS`].
     pub beyond: u64,
+    /// Packets that were put together from fragments.
+    pub reassembled: u64,
     /// Counts by the word after `why=`, if a stack of ours wrote the capture.
     pub words: BTreeMap<String, WordCount>,
     /// What is wrong with the file, if it could not be read to its end.
     pub damage: Option<String>,
 }
 
-impl Summary {
-    /// Leaves only connection `number` in the list.
-    pub fn keep(&mut self, number: usize) {
-        self.connections.retain(|c| c.number == number);
-    }
-}
-
 /// How to look at a capture.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Options {
     /// Infer everything, as for the capture of a foreign stack, although the file says why.
     pub infer: bool,
-    /// Only what happens on this connection is found, by its number from 1.
+    /// Only this connection is looked at, by its number from 1.
     pub connection: Option<usize>,
+    /// Only connections that this says are looked at.
+    pub filter: Option<Filter>,
 }
 
 /// Reads a capture to its end, or to where it is damaged, in bounded memory.
@@ -132,7 +139,13 @@ pub fn causes(
     each: &mut dyn FnMut(&Caused<'_>),
 ) -> Result<Summary, ReadError> {
     let mut summary = Summary::default();
-    let mut connections = Connections::new(options.connection);
+    let chosen = |number, client, server| {
+        options.connection.is_none_or(|n| n == number)
+            && options.filter.as_ref().is_none_or(|filter| filter.holds(number, client, server))
+    };
+    let mut connections = Connections::new(&chosen);
+    let mut fragments = Fragments::default();
+    let mut lookups = Lookups::default();
     let mut first = None;
     let mut frame = 0;
     let end = read::packets(input, &mut |item| match item {
@@ -151,35 +164,52 @@ pub fn causes(
             if let Some(stated) = packet.stated {
                 count(&mut summary.words, stated.why, stated.sent);
             }
-            match decode::tcp(packet.link, packet.data, packet.length) {
-                decode::Decoded::Tcp(segment) => {
-                    let stated = packet.stated.filter(|_| !options.infer);
-                    match connections.add(at, frame, &segment, stated) {
-                        Some((connection, from_client, inferred)) => each(&Caused {
-                            frame,
-                            at,
-                            connection,
-                            data: packet.data,
-                            stated: packet.stated.map(|s| s.why),
-                            sentence: packet.stated.map_or("", |s| s.sentence),
-                            sent: packet.stated.is_some_and(|s| s.sent),
-                            numbers: packet.stated.and_then(|s| s.numbers),
-                            segment: &segment,
-                            from_client,
-                            inferred,
-                        }),
-                        None => summary.beyond += 1,
-                    }
+            let mut decoded = decode::packet(packet.link, packet.data, packet.length);
+            let whole;
+            if let Decoded::Fragment(fragment) = &decoded {
+                match fragments.add(at, fragment) {
+                    None => return,
+                    Some(done) => whole = done,
                 }
-                decode::Decoded::Other => summary.not_tcp += 1,
-                decode::Decoded::Broken => summary.undecoded += 1,
+                summary.reassembled += 1;
+                decoded = decode::carried_by(whole.0, &whole.1);
+            }
+            match decoded {
+                Decoded::Tcp(segment, sum) => {
+                    let stated = packet.stated.filter(|_| !options.infer);
+                    let Some(place) = connections.add(at, frame, &segment, sum, stated) else {
+                        summary.beyond += 1;
+                        return;
+                    };
+                    let Some(inferred) = place.why else { return };
+                    each(&Caused {
+                        frame,
+                        at,
+                        connection: place.connection,
+                        data: packet.data,
+                        stated: packet.stated.map(|s| s.why),
+                        sentence: packet.stated.map_or("", |s| s.sentence),
+                        sent: packet.stated.is_some_and(|s| s.sent),
+                        numbers: packet.stated.and_then(|s| s.numbers),
+                        segment: &segment,
+                        from_client: place.from_client,
+                        inferred,
+                    });
+                }
+                Decoded::Dns(dns) => {
+                    summary.not_tcp += 1;
+                    lookups.add(at, frame, &dns, &mut connections.findings);
+                }
+                Decoded::Other | Decoded::Fragment(_) => summary.not_tcp += 1,
+                Decoded::Broken => summary.undecoded += 1,
             }
         }
     })?;
     summary.format = end.format;
     summary.damage = end.damage;
-    let (connections, findings) = connections.finish();
+    let (connections, findings, seen) = connections.finish();
     summary.connections = connections;
+    summary.seen = seen;
     summary.findings = findings.into_list();
     Ok(summary)
 }

@@ -184,7 +184,7 @@ proptest! {
     #[test]
     fn no_packet_makes_it_panic(link in prop::sample::select(vec![0, 1, 12, 101, 108, 113, 228, 229, 276]),
                                 data in prop::collection::vec(any::<u8>(), 0..120), length in any::<u32>()) {
-        decode::tcp(link, &data, length);
+        decode::packet(link, &data, length);
     }
 }
 

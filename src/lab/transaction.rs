@@ -263,7 +263,7 @@ impl Capture {
     /// Whether its first exchange has these times: handshake, way, server, and the response behind its first flight.
     fn tells(&self, infer: bool, expected: [Duration; 4]) -> Result<bool, LabError> {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let options = Options { infer, connection: None };
+        let options = Options { infer, ..Options::default() };
         let summary = explain::explain(bytes.as_slice(), options).map_err(|e| LabError(e.to_string()))?;
         let first = summary.connections.first().and_then(|c| c.exchanges.first());
         let first = first.ok_or_else(|| LabError("the capture has no exchange".into()))?;

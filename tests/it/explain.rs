@@ -1,6 +1,8 @@
 //! Does `explain` find in a capture what the simulator did, with the stack's own words and without, from either end?
 
 mod accuracy;
+mod findings;
+mod reading;
 
 use crate::judge::{self, Memory};
 use crate::sim::soak;

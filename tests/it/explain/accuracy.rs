@@ -172,7 +172,7 @@ impl Accuracy {
     fn add(&mut self, here: &[u8], there: &[u8], name: &str) {
         let infer = Options { infer: true, ..Options::default() };
         let mut sent: HashMap<Vec<u8>, VecDeque<String>> = HashMap::new();
-        causes(there, infer, &mut |c| {
+        causes(there, infer.clone(), &mut |c| {
             if let Some(word) = c.stated.filter(|_| c.sent) {
                 sent.entry(c.data.to_vec()).or_default().push_back(class(word, c.sentence).to_owned());
             }
