@@ -28,13 +28,16 @@ pub(super) enum Verdict {
     Wait(Duration),
 }
 
-/// Data that came in order.
+/// A segment with data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Came {
     /// Its bytes.
     pub(super) bytes: u32,
     /// In how many segments of the wire.
     pub(super) segments: u16,
+    /// The bytes of its options, and of those that all segments have.
+    pub(super) options: u32,
+    pub(super) usual_options: u32,
     /// With the PSH flag, or the FIN.
     pub(super) pushed: bool,
 }
@@ -69,7 +72,7 @@ pub(super) struct Ack {
     pub(super) segments: u16,
     /// When the first of them came.
     since: Option<Instant>,
-    /// The largest segment seen: what counts as full-sized.
+    /// What counts as a full-sized segment of the peer's (Linux' `rcv_mss`).
     full: u32,
     /// The size of the last segment that was smaller: two alike are the peer's full size.
     smaller: u32,
@@ -151,20 +154,24 @@ impl Ack {
         self.full = FIRST_GUESS.min(mss).min(window / 2).max(LEAST_FULL);
     }
 
+    /// What counts as a full-sized segment of the peer's, bytes.
+    pub(super) fn full(&self) -> u32 {
+        self.full
+    }
+
     /// What came in order: how large the peer's segments are and how fast they follow each other.
-    pub(super) fn on_data(&mut self, around: &Around, came: Came) {
+    /// `new` bytes of it were not here yet.
+    pub(super) fn on_data(&mut self, around: &Around, new: u32, came: Came) {
         let now = around.now;
         self.since.get_or_insert(now);
-        self.bytes += came.bytes;
+        self.bytes += new;
         self.segments = self.segments.saturating_add(came.segments);
-        let size = came.bytes / u32::from(came.segments.max(1));
+        self.on_size(came);
         if !self.adaptive {
-            self.full = self.full.max(size);
             self.set_patience(around.delay);
             self.last_data = now;
             return;
         }
-        self.measure(size, came.pushed);
         let patience = self.patience();
         if patience.is_zero() {
             self.hurry_within(around.window);
@@ -183,7 +190,13 @@ impl Ack {
         self.last_data = now;
     }
 
-    fn measure(&mut self, size: u32, pushed: bool) {
+    /// How large the peer's segments are, and whether this one ends a write.
+    pub(super) fn on_size(&mut self, Came { bytes, segments, options, usual_options, pushed }: Came) {
+        let size = bytes / u32::from(segments.max(1));
+        if !self.adaptive {
+            self.full = self.full.max(size);
+            return;
+        }
         let last = std::mem::take(&mut self.smaller);
         if size >= self.full {
             self.full = size;
@@ -192,10 +205,12 @@ impl Ack {
             }
             return;
         }
-        if size >= FIRST_GUESS || (size >= LEAST_FULL && !pushed) {
-            self.smaller = size;
-            if size == last {
-                self.full = size;
+        // SACK blocks come and go, and take the place of data.
+        let whole = size + options;
+        if whole >= FIRST_GUESS || (whole >= LEAST_FULL && !pushed) {
+            self.smaller = whole.saturating_sub(usual_options);
+            if self.smaller == last {
+                self.full = last;
                 return;
             }
         }
@@ -209,6 +224,13 @@ impl Ack {
             n => n.min(u32::from(u8::MAX)) as u8,
         };
         self.quick = self.quick.max(quick.min(self.most_quick));
+    }
+
+    /// The window grows: the peer should hear of it.
+    pub(super) fn on_growth(&mut self) {
+        if self.adaptive && self.most_quick > 0 {
+            self.quick |= 1;
+        }
     }
 
     /// What came was here already, or out of reach: the peer seems to miss our acknowledgments.
@@ -390,7 +412,11 @@ mod tests {
     fn fed(cfg: &Config, came: &[(u64, u32, u16)]) -> Vec<Verdict> {
         let mut ack = Ack::new(cfg);
         let mut one = |&(at, bytes, segments): &(u64, u32, u16)| {
-            ack.on_data(&around(at), Came { bytes, segments, pushed: false });
+            ack.on_data(
+                &around(at),
+                bytes,
+                Came { bytes, segments, options: 0, usual_options: 0, pushed: false },
+            );
             let verdict = ack.verdict(&around(at));
             if !matches!(verdict, Verdict::Wait(_)) {
                 ack.on_sent(Instant::from_millis(at), DELAY, false);
@@ -423,7 +449,11 @@ mod tests {
             let cfg = Config { quickack: 3, ack_adaptive, ..Config::linux() };
             let mut ack = Ack::new(&cfg);
             let came = |ack: &mut Ack, at| {
-                ack.on_data(&around(at), Came { bytes: 50, segments: 1, pushed: true });
+                ack.on_data(
+                    &around(at),
+                    50,
+                    Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
+                );
                 ack.verdict(&around(at))
             };
             assert_eq!(came(&mut ack, 0), Verdict::Now(AckNowWhy::Quick));
@@ -440,7 +470,11 @@ mod tests {
         let cfg = Config { quickack: 1, ..Config::linux() };
         let mut ack = Ack::new(&cfg);
         let came = |ack: &mut Ack, at| {
-            ack.on_data(&around(at), Came { bytes: 50, segments: 1, pushed: true });
+            ack.on_data(
+                &around(at),
+                50,
+                Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
+            );
             ack.verdict(&around(at))
         };
         assert_eq!(came(&mut ack, 0), Verdict::Now(AckNowWhy::Quick));
@@ -459,12 +493,20 @@ mod tests {
     fn a_read_that_leaves_nothing_is_acknowledged_if_the_peer_ended_a_write() {
         let cfg = Config { quickack: 0, ..Config::linux() };
         let mut ack = Ack::new(&cfg);
-        ack.on_data(&around(0), Came { bytes: 50, segments: 1, pushed: true });
+        ack.on_data(
+            &around(0),
+            50,
+            Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
+        );
         assert!(!ack.is_due_after_read(false));
         assert!(ack.is_due_after_read(true));
         ack.interactive = true;
         assert!(!ack.is_due_after_read(true));
-        ack.on_data(&around(0), Came { bytes: 50, segments: 1, pushed: true });
+        ack.on_data(
+            &around(0),
+            50,
+            Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
+        );
         assert!(ack.is_due_after_read(true));
     }
 }

@@ -213,6 +213,9 @@ pub struct Config {
     pub rst_lenient: bool,
     /// What is signed (RFC 2385) is dropped, there being no keys; else the signature is an option like any that nobody knows.
     pub drop_signed: bool,
+    /// A segment that ends beyond the window is taken whole if nothing waits to be read, else refused: what Linux does.
+    /// Otherwise what lies within the window is taken (RFC 9293 §3.10.7.4).
+    pub whole_segments: bool,
     /// The least time between two ACKs that answer segments outside the window (RFC 5961 §7, against ACK storms).
     pub challenge_interval: Duration,
     /// How many challenge ACKs all connections may send in a second, about; each second another number from half to
@@ -325,6 +328,7 @@ impl Config {
             keepalive_count: 9,
             rst_lenient: true,
             drop_signed: true,
+            whole_segments: true,
             challenge_interval: Duration::from_millis(500),
             challenge_limit: None,
             time_wait: Duration::from_secs(60),
@@ -367,6 +371,7 @@ impl Config {
             bursts: false,
             rst_lenient: false,
             drop_signed: false,
+            whole_segments: false,
             reno_catch_up: true,
             ecn: EcnMode::On,
             slow_start_after_idle: IdleRestart::Initial,

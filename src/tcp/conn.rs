@@ -263,7 +263,7 @@ impl Conn {
             error: None,
             soft_error: None,
             snd: Send::new(iss, opts.send_buffer_initial, opts.send_buffer),
-            rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning)),
+            rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning), cx.cfg.dsack),
             board: Spare::default(),
             recovery: Recovery::new(iss),
             rack: Rack::new(iss),
@@ -411,10 +411,10 @@ impl Conn {
         self.snd.open(seg, wnd);
         self.start_mtu_search(cx);
         self.start_congestion(cx, segments.saturating_mul(self.mss()), u32::MAX);
-        self.rcv.open(cx.now, self.expected_mss());
+        self.ack.start(cx.now, self.mss(), self.rcv.window());
+        self.rcv.open(cx.now, self.expected_mss(), self.ack.full());
         self.snd.grow(segments, self.base_mss());
         self.recovery = Recovery::new(self.snd.iss);
-        self.ack.start(cx.now, self.mss(), self.rcv.window());
         self.rate.open(cx.now);
         self.counters.data_sent_at = cx.now;
     }

@@ -201,7 +201,7 @@ impl Conn {
             return;
         }
         self.rcv.place(arrival.seg.seq + 1, &arrival.payload[..fits], false);
-        self.rcv.charge(fits as u32, arrival.segments, false);
+        self.rcv.buffer.charge(arrival.seg.seq + 1, fits as u32, arrival.segments);
         self.rcv.start_behind_data();
         self.ts.last_ack_sent = self.rcv.nxt;
         self.counters.bytes_received += fits as u64;

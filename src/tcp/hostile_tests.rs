@@ -162,7 +162,7 @@ fn a_fin_behind_a_full_window_does_not_open_it() {
 #[test]
 fn small_segments_do_not_fill_more_than_the_buffer_because_windows_are_rounded() {
     // The window is told in units of 128 bytes; a peer that sends 100 at a time never meets its edge exactly.
-    let cfg = Config { recv_buffer: 4096, ..Config::linux() };
+    let cfg = Config { recv_buffer: 4096, whole_segments: false, ..Config::linux() };
     let mut lab = Lab::open(cfg, syn(1000, Some(7), true), 500);
     for _ in 0..400 {
         let told = lab.conn.snapshot();

@@ -38,6 +38,9 @@ pub(super) fn fits_window(seg: &Segment, nxt: Seq, window: u32) -> bool {
     }
 }
 
+/// Segments in order let the window grow from this size on.
+const NO_TINYGRAM: u32 = 128;
+
 fn dropped(reason: DropReason) -> Received {
     Received::new(Verdict::Drop(reason))
 }
@@ -145,7 +148,7 @@ impl Conn {
             // The SYN-ACK of a simultaneous open (RFC 9293 figure 8): its SYN is old, its ACK is news. The peer hears at once
             // that we have both.
             self.on_repetition(cx);
-            self.report_twice(cx, seg.seq, seg.seq + 1);
+            self.rcv.came_twice(seg.seq, seg.seq + 1);
             self.ack.at_once(AckNowWhy::Handshake);
             seg.flags = Flags(seg.flags.0 & !(Flags::SYN.0 | Flags::ECE.0));
             seg.seq += 1;
@@ -158,7 +161,7 @@ impl Conn {
             return dropped(DropReason::Paws);
         }
         let closing = cx.cfg.rst_lenient && seg.has(Flags::RST) && self.is_reset_behind_fin(&seg);
-        if !closing && !self.is_acceptable(&seg) {
+        if !closing && !self.is_acceptable(cx, &seg) {
             return self.refuse(cx, &seg);
         }
         // Second: the RST bit (RFC 5961 §3.2), whatever data it carries (SHLD-2).
@@ -239,8 +242,11 @@ impl Conn {
         received
     }
 
-    fn is_acceptable(&self, seg: &Segment) -> bool {
-        fits_window(seg, self.rcv.nxt, self.rcv.window())
+    fn is_acceptable(&self, cx: &Cx, seg: &Segment) -> bool {
+        // What begins where we had acknowledged up to was sent by a peer that knew no more: its acknowledgment is news.
+        let recent = seg.end().ge(self.ts.last_ack_sent) && seg.end().le(self.rcv.nxt);
+        (recent || fits_window(seg, self.rcv.nxt, self.rcv.window()))
+            && (!cx.cfg.whole_segments || self.rcv.has_place_until(seg.seq + seg.len))
     }
 
     /// A RST from a peer that has sent its FIN and did not count it.
@@ -269,7 +275,7 @@ impl Conn {
         if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
             if seg.seq.lt(self.rcv.nxt) {
                 self.on_repetition(cx);
-                self.report_twice(cx, seg.seq, self.rcv.nxt.min(seg.end()));
+                self.rcv.came_twice(seg.seq, self.rcv.nxt.min(seg.end()));
             }
             // Our acknowledgment may have been lost: the peer waits for it, with a FIN not less than with data. What
             // occupies numbers is no acknowledgment, so no two ends can answer each other for ever with it.
@@ -402,6 +408,8 @@ impl Conn {
         if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
             // The peer has said FIN already; nothing can follow it: RFC 9293 §3.10.7.4, seventh and eighth.
             if seg.seq.lt(self.rcv.nxt) {
+                self.on_repetition(cx);
+                self.rcv.came_twice(seg.seq, self.rcv.nxt.min(seg.end()));
                 self.ack.at_once(AckNowWhy::Duplicate);
             }
             return Received::new(Verdict::Old);
@@ -409,7 +417,11 @@ impl Conn {
         // What lies beyond the window was never asked for, the FIN behind it included.
         let edge = self.rcv.nxt + self.rcv.window();
         let len = arrival.payload.len() as u32;
-        let fits = if edge.gt(seg.seq) { edge.since(seg.seq).min(len) } else { 0 };
+        let fits = match edge.gt(seg.seq) {
+            true if cx.cfg.whole_segments => len,
+            true => edge.since(seg.seq).min(len),
+            false => 0,
+        };
         let cut = fits < len;
         let fin = seg.has(Flags::FIN) && !cut;
         let news = (seg.seq + fits).gt(self.rcv.nxt);
@@ -423,9 +435,6 @@ impl Conn {
         }
         self.take_marks(seg, arrival.ecn, news);
         let trimmed = cut || seg.seq.lt(self.rcv.nxt);
-        if seg.seq.lt(self.rcv.nxt) {
-            self.report_twice(cx, seg.seq, self.rcv.nxt.min(seg.end()));
-        }
         if !self.rcv.has_memory(seg.seq, fits) {
             self.ack.at_once(AckNowWhy::NoMemory);
             return dropped(DropReason::Memory);
@@ -436,23 +445,37 @@ impl Conn {
             let drained = self.rcv.readable() == 0;
             self.rcv.buffer.on_echo(echo, age, fits, drained);
         }
+        if seg.seq.gt(self.rcv.nxt) {
+            self.learn_segment_size(seg, fits, arrival.segments);
+        }
         match self.rcv.place(seg.seq, &arrival.payload[..fits as usize], fin) {
-            Placed::InOrder { bytes, filled } => {
-                self.note_said(cx, seg, fits, filled || gap_before);
+            Placed::InOrder(bytes) => {
+                self.note_said(cx, seg, fits, gap_before);
                 self.counters.bytes_received += u64::from(bytes);
                 let finished = self.rcv.finished;
                 let delivered = bytes - u32::from(finished);
-                if filled || (gap_before && !finished) {
+                if gap_before {
                     // RFC 5681 §4.2: at once when a gap is filled, wholly or in part.
-                    self.ack.at_once(AckNowWhy::GapFilled);
+                    if self.rcv.has_gap() {
+                        self.acknowledge_beyond(cx, AckNowWhy::GapFilled);
+                    } else {
+                        self.ack.at_once(AckNowWhy::GapFilled);
+                    }
                 }
-                self.rcv.charge(delivered.min(fits), arrival.segments, !filled);
                 if delivered > 0 {
                     self.rcv.on_turn(cx.now);
                     // Not what had waited behind the gap: it says nothing about the size of the peer's segments.
-                    let (bytes, segments) = (delivered.min(fits), arrival.segments);
-                    let pushed = seg.has(Flags::PSH) || seg.has(Flags::FIN);
-                    self.ack.on_data(&self.around(cx), Came { bytes, segments, pushed });
+                    self.ack.on_data(
+                        &self.around(cx),
+                        delivered.min(fits),
+                        self.came(seg, fits, arrival.segments),
+                    );
+                    self.rcv.on_segment_size(self.ack.full());
+                }
+                self.rcv.buffer.charge(seg.seq, fits, arrival.segments);
+                let each = fits / u32::from(arrival.segments.max(1));
+                if each >= NO_TINYGRAM && self.rcv.buffer.grow(each) {
+                    self.ack.on_growth();
                 }
                 self.events.readable = true;
                 if finished {
@@ -469,8 +492,13 @@ impl Conn {
             Placed::Beyond => {
                 self.note_said(cx, seg, fits, false);
                 self.counters.rare().rcv_ooopack += u32::from(arrival.segments.max(1));
-                self.rcv.charge(fits, arrival.segments, false);
-                self.acknowledge_beyond(cx);
+                // Without SACK the window stays, so that duplicate ACKs look like such.
+                let each = fits / u32::from(arrival.segments.max(1));
+                if self.sack && self.rcv.buffer.grow(each) {
+                    self.ack.on_growth();
+                }
+                self.rcv.buffer.charge(seg.seq, fits, arrival.segments);
+                self.acknowledge_beyond(cx, AckNowWhy::OutOfOrder);
                 Received::new(Verdict::OutOfOrder)
             }
             Placed::Full => {
@@ -482,14 +510,14 @@ impl Conn {
                 self.ack.at_once(AckNowWhy::Probe);
                 dropped(DropReason::Window)
             }
+            Placed::Known if seg.seq.gt(self.rcv.nxt) => {
+                self.acknowledge_beyond(cx, AckNowWhy::Duplicate);
+                Received::new(Verdict::Duplicate)
+            }
             Placed::Known => {
                 self.on_repetition(cx);
                 self.ack.at_once(AckNowWhy::Duplicate);
-                let old = (seg.seq + fits).le(self.rcv.nxt);
-                if !old {
-                    self.report_twice(cx, seg.seq, seg.seq + fits);
-                }
-                Received::new(if old { Verdict::Old } else { Verdict::Duplicate })
+                Received::new(Verdict::Old)
             }
         }
     }
@@ -507,7 +535,7 @@ impl Conn {
             delay: self.opts.ack_delay,
             srtt: self.rtt.srtt(),
             rto: self.rtt.rto(),
-            window: self.rcv.window(),
+            window: self.rcv.offered(),
             keeps_up: self.rcv.keeps_up(),
         }
     }
@@ -534,15 +562,16 @@ impl Conn {
         }
     }
 
-    /// Data came beyond a gap (RFC 5681 §4.2: at once; but see [`Config::compressed_acks`]).
+    /// Data came while there is a gap (RFC 5681 §4.2: at once; but see [`Config::compressed_acks`]).
     ///
     /// [`Config::compressed_acks`]: super::Config::compressed_acks
-    fn acknowledge_beyond(&mut self, cx: &Cx) {
+    fn acknowledge_beyond(&mut self, cx: &Cx, why: AckNowWhy) {
         let most = cx.cfg.compressed_acks;
         if !self.sack || most == 0 || self.ack.on_beyond(self.rcv.nxt, most) {
-            self.ack.at_once(AckNowWhy::OutOfOrder);
+            self.ack.at_once(why);
         } else if !self.timers.is_set(Timer::Gathered) {
-            let wait = self.rtt.srtt().map_or(LONGEST_GATHERING, |srtt| (srtt / 20).min(LONGEST_GATHERING));
+            let rtt = self.rtt.srtt().map_or(self.rcv.buffer.rtt(), |srtt| srtt.min(self.rcv.buffer.rtt()));
+            let wait = (rtt / 20).min(LONGEST_GATHERING);
             self.timers.set(Timer::Gathered, cx.now + wait);
         }
     }
@@ -552,10 +581,17 @@ impl Conn {
         self.ack.on_repetition(&self.around(cx));
     }
 
-    /// These numbers have come before: the next acknowledgment says so (RFC 2883).
-    fn report_twice(&mut self, cx: &Cx, start: Seq, end: Seq) {
-        if self.sack && cx.cfg.dsack {
-            self.rcv.came_twice(start, end);
+    fn came(&self, seg: &Segment, bytes: u32, segments: u16) -> Came {
+        let pushed = seg.has(Flags::PSH) || seg.has(Flags::FIN);
+        let usual_options = if self.ts.on { 12 } else { 0 };
+        Came { bytes, segments, options: seg.options.encoded_len(), usual_options, pushed }
+    }
+
+    /// Data beyond a gap tells, too, how large the peer's segments are.
+    fn learn_segment_size(&mut self, seg: &Segment, bytes: u32, segments: u16) {
+        if bytes > 0 {
+            self.ack.on_size(self.came(seg, bytes, segments));
+            self.rcv.on_segment_size(self.ack.full());
         }
     }
 

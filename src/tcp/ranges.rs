@@ -71,13 +71,18 @@ impl Ranges {
         Inserted::New
     }
 
+    /// What of `start..end` is here, range by range, and where each of those ranges begins.
+    pub(super) fn common(&self, start: Seq, end: Seq) -> impl Iterator<Item = (Seq, Seq, Seq)> {
+        let first = self.sorted.partition_point(|&(_, e)| e.le(start));
+        let overlap = self.sorted[first..].iter().take_while(move |&&(s, _)| s.lt(end));
+        overlap.map(move |&(s, e)| (s.max(start), e.min(end), s))
+    }
+
     fn remember(&mut self, at: Seq) {
-        let [a, b, c, _] = self.recent;
-        self.recent = match self.block_of(at) {
-            // The same block again: do not let it push the others out.
-            block if a.is_some_and(|x| self.block_of(x) == block) => [Some(at), b, c, self.recent[3]],
-            _ => [Some(at), a, b, c],
-        };
+        // Each block stands there once, or one that grew would push the others out.
+        let grown = self.block_of(at);
+        let mut others = self.recent.into_iter().flatten().filter(|&other| self.block_of(other) != grown);
+        self.recent = [Some(at), others.next(), others.next(), others.next()];
     }
 
     fn block_of(&self, at: Seq) -> Option<(Seq, Seq)> {

@@ -24,8 +24,7 @@ pub(super) struct Receive {
     /// Offset 0 is the next byte to read; RCV.NXT is at offset `ring.len()`.
     ring: Ring,
     beyond: Spare<Ranges>,
-    /// Data that came twice and is to be reported with the next acknowledgment (RFC 2883).
-    twice: Option<(Seq, Seq)>,
+    twice: Twice,
     /// Where the peer's FIN is, once seen, in order or not.
     fin: Option<Seq>,
     /// The FIN was reached: RCV.NXT is behind it.
@@ -37,11 +36,35 @@ pub(super) struct Receive {
     pub(super) pressure: Pressure,
 }
 
+/// Data that came twice and is to be reported with the next acknowledgment (RFC 2883).
+struct Twice {
+    on: bool,
+    range: Option<(Seq, Seq)>,
+}
+
+impl Twice {
+    /// `start..end` has come again, and is what to report.
+    fn set(&mut self, start: Seq, end: Seq) {
+        if self.on && start.lt(end) {
+            self.range = Some((start, end));
+        }
+    }
+
+    /// `start..end`, too: reported if nothing else is, or if it touches that.
+    fn add(&mut self, start: Seq, end: Seq) {
+        match &mut self.range {
+            None => self.set(start, end),
+            Some((s, e)) if start.le(*e) && s.le(end) => (*s, *e) = ((*s).min(start), (*e).max(end)),
+            Some(_) => {}
+        }
+    }
+}
+
 /// What became of a segment's data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Placed {
-    /// RCV.NXT moved by `bytes` (FIN counted); `filled` if bytes beyond a gap came into reach.
-    InOrder { bytes: u32, filled: bool },
+    /// RCV.NXT moved by so many bytes, what had waited behind a gap and the FIN counted.
+    InOrder(u32),
     /// Kept beyond a gap.
     Beyond,
     /// Nothing of it was new.
@@ -51,7 +74,8 @@ pub(super) enum Placed {
 }
 
 impl Receive {
-    pub(super) fn new(buffer: Window) -> Receive {
+    /// With `dsack`, what comes twice is reported (RFC 2883).
+    pub(super) fn new(buffer: Window, dsack: bool) -> Receive {
         Receive {
             irs: Seq(0),
             nxt: Seq(0),
@@ -61,7 +85,7 @@ impl Receive {
             first_shift: 0,
             ring: Ring::default(),
             beyond: Spare::default(),
-            twice: None,
+            twice: Twice { on: dsack, range: None },
             fin: None,
             finished: false,
             shut: false,
@@ -94,9 +118,14 @@ impl Receive {
         self.buffer.cap(65_535);
     }
 
-    /// The handshake is done.
-    pub(super) fn open(&mut self, now: Instant, own_mss: u32) {
-        self.buffer.open(now, self.offered, self.nxt, own_mss);
+    /// The handshake is done; the peer's segments are believed to be of `segment` bytes.
+    pub(super) fn open(&mut self, now: Instant, own_mss: u32, segment: u32) {
+        self.buffer.open(now, self.offered, self.nxt, own_mss, segment);
+    }
+
+    /// The window as it was last offered, from what was acknowledged then.
+    pub(super) fn offered(&self) -> u32 {
+        self.offered
     }
 
     /// RCV.WND: how much the peer may send from RCV.NXT on.
@@ -145,6 +174,10 @@ impl Receive {
             self.fin.get_or_insert(end);
         }
         let fin = fin && self.fin == Some(end);
+        // The FIN has a number, which SACK reports like a byte's (RFC 2018 §3).
+        // Only what came last is reported.
+        self.twice.range = None;
+        self.twice.set(seq, self.nxt.min(end + u32::from(fin)));
         if seq.lt(self.nxt) {
             let old = self.nxt.since(seq).min(data.len() as u32);
             data = &data[old as usize..];
@@ -158,10 +191,16 @@ impl Receive {
         }
         let before = self.nxt;
         if seq.gt(self.nxt) {
-            // The FIN has a number, which SACK reports like a byte's (RFC 2018 §3).
             let end = seq + data.len() as u32 + u32::from(fin);
             if seq == end {
                 return Placed::Known;
+            }
+            for (from, to, start) in self.beyond.common(seq, end) {
+                if start.lt(seq) || (from, to) == (seq, end) {
+                    self.twice.set(from, to);
+                } else {
+                    self.twice.add(from, to);
+                }
             }
             let inserted = self.beyond.insert(seq, end);
             if inserted == Inserted::New {
@@ -173,20 +212,20 @@ impl Receive {
                 Inserted::Full => Placed::Full,
             };
         }
-        let mut filled = false;
         if !data.is_empty() {
             self.ring.place(self.ring.len(), data);
             self.advance(data.len() as u32);
+            for (from, to, _) in self.beyond.common(seq, self.nxt) {
+                self.twice.add(from, to);
+            }
             if !self.beyond.is_empty()
                 && let Some(end) = self.beyond.join(self.nxt)
             {
                 let data_end = self.fin.map_or(end, |fin| fin.min(end));
                 self.advance(data_end.since(self.nxt));
-                filled = true;
             }
         }
         if self.fin == Some(self.nxt) && !self.finished {
-            filled |= !fin;
             self.nxt += 1;
             // A FIN behind a full window lies beyond the edge, and the edge is never behind RCV.NXT.
             self.edge = self.edge.max(self.nxt);
@@ -195,13 +234,14 @@ impl Receive {
         }
         match self.nxt.since(before) {
             0 => Placed::Known,
-            bytes => Placed::InOrder { bytes, filled },
+            bytes => Placed::InOrder(bytes),
         }
     }
 
     fn advance(&mut self, n: u32) {
         self.nxt += n;
         self.ring.extend(n as usize);
+        self.edge = self.edge.max(self.nxt);
     }
 
     /// Behind the last byte that waits beyond a gap.
@@ -264,6 +304,11 @@ impl Receive {
         self.buffer.select(self.shift, self.offered) >= self.offered
     }
 
+    /// Whether all of a segment is taken that ends at `end`: nothing waits to be read, or it ends within the window.
+    pub(super) fn has_place_until(&self, end: Seq) -> bool {
+        self.ring.len() == 0 || end.le(self.edge)
+    }
+
     /// The window field of the next segment; the edge that it names is remembered.
     ///
     /// The edge never moves back (RFC 9293 §3.8.6, SHLD-14): a window that would be smaller than what was promised becomes
@@ -307,9 +352,9 @@ impl Receive {
         (if fits { up } else { self.window() >> self.shift }).min(65_535) as u16
     }
 
-    /// `len` bytes of new data came in `segments` segments.
-    pub(super) fn charge(&mut self, len: u32, segments: u16, joins: bool) {
-        self.buffer.on_data(len, segments, self.offered, joins);
+    /// See [`Window::on_segment_size`].
+    pub(super) fn on_segment_size(&mut self, segment: u32) {
+        self.buffer.on_segment_size(segment, self.offered);
     }
 
     /// See [`Window::on_turn`].
@@ -320,7 +365,7 @@ impl Receive {
     /// What to report beside the acknowledgment: data that came twice (RFC 2883 §4), then what lies beyond gaps.
     pub(super) fn sack_blocks(&self, most: usize) -> SackBlocks {
         let mut blocks = SackBlocks::NONE;
-        if let Some((start, end)) = self.twice {
+        if let Some((start, end)) = self.twice.range {
             blocks.push(start, end);
         }
         if !self.beyond.is_empty() {
@@ -333,13 +378,11 @@ impl Receive {
 
     /// `start..end` was here already when it came.
     pub(super) fn came_twice(&mut self, start: Seq, end: Seq) {
-        if start.lt(end) {
-            self.twice = Some((start, end));
-        }
+        self.twice.set(start, end);
     }
 
     /// An acknowledgment has left: a duplicate is reported once.
     pub(super) fn reported(&mut self) {
-        self.twice = None;
+        self.twice.range = None;
     }
 }

@@ -4,24 +4,25 @@ use super::conn::Opts;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant, Span};
 
-/// What a segment of `len` bytes occupies in Linux: a buffer of a power of two bytes for it, its headers and 384 bytes
-/// of bookkeeping, and 256 more. Only the proportion matters here, and that peers see the same windows.
+/// What a segment of `len` bytes occupies in Linux: its buffer, and 256 bytes beside it. Only the proportion matters here, and
+/// that peers see the same windows.
 fn footprint(len: u32) -> u32 {
     room_for(len) + 256
 }
 
+/// The buffer: of one size for small segments, else a power of two.
 fn room_for(len: u32) -> u32 {
-    (len + OVERHEAD).next_power_of_two()
+    let needed = (HEADERS + len).next_multiple_of(64) + BOOKKEEPING;
+    if needed <= SMALL { SMALL } else { needed.next_power_of_two() }
 }
 
-/// Headers of a segment and the bookkeeping in its buffer.
-const OVERHEAD: u32 = 40 + 384;
+/// What stands before the data in its buffer, and behind it, and how large the small ones are.
+const HEADERS: u32 = 64 + 40;
+const BOOKKEEPING: u32 = 320;
+const SMALL: u32 = 576;
 
-/// The size of the peer's segments before one has come (RFC 9293 §3.7.1 MUST-15).
-const FIRST_GUESS: u32 = 536;
-
-/// Segments from this size on let the window grow.
-const NO_TINYGRAM: u32 = 128;
+/// The largest buffer that connections get without asking (the last number of `net.ipv4.tcp_rmem`).
+const LARGEST_BUFFER: u32 = 6 << 20;
 
 /// Linux' smallest receive buffer.
 const LEAST_BUFFER: u32 = 2304;
@@ -41,8 +42,9 @@ pub(super) struct Window {
     threshold: u32,
     /// What the data that waits to be read occupies.
     charge: u32,
-    /// What the buffer of the last segment still has room for: the next one may find its place there.
+    /// What the buffer of the last segment still has room for, and where that ends: the next one may find its place there.
     tail: u32,
+    tail_end: Seq,
     /// The size of the peer's segments.
     segment: u32,
     /// Our MSS without options.
@@ -71,7 +73,8 @@ impl Window {
             threshold: 0,
             charge: 0,
             tail: 0,
-            segment: FIRST_GUESS,
+            tail_end: Seq(0),
+            segment: 0,
             own_mss: 0,
             taken: 0,
             taken_from: Seq(0),
@@ -153,10 +156,10 @@ impl Window {
         self.clamp = most;
     }
 
-    /// The handshake is done; `window` was offered in it, and the first byte to read is `nxt`.
-    pub(super) fn open(&mut self, now: Instant, window: u32, nxt: Seq, own_mss: u32) {
-        self.own_mss = own_mss;
-        self.segment = FIRST_GUESS.min(own_mss).min(window / 2).max(88);
+    /// The handshake is done; `window` was offered in it, the first byte to read is `nxt`, and the peer's segments are
+    /// believed to be of `segment` bytes.
+    pub(super) fn open(&mut self, now: Instant, window: u32, nxt: Seq, own_mss: u32, segment: u32) {
+        (self.own_mss, self.segment) = (own_mss, segment);
         let space = self.space();
         self.clamp = self.clamp.min(space);
         // One segment is kept in reserve.
@@ -168,28 +171,28 @@ impl Window {
         (self.taken_from, self.taken_since) = (nxt, now);
     }
 
-    /// `len` bytes came in `segments` segments and wait to be read, right behind the last one if `joins`.
-    pub(super) fn on_data(&mut self, len: u32, segments: u16, window: u32, joins: bool) {
+    /// The peer's segments are of `segment` bytes, as was just seen; `window` is what was offered last.
+    pub(super) fn on_segment_size(&mut self, segment: u32, window: u32) {
+        if segment > self.segment {
+            self.measure(segment, window);
+        }
+        self.segment = segment.min(self.own_mss);
+    }
+
+    /// `len` bytes from `seq` on came in `segments` segments and wait to be read.
+    pub(super) fn charge(&mut self, seq: Seq, len: u32, segments: u16) {
         let count = u32::from(segments.max(1));
         let each = len / count;
-        if each >= self.segment {
-            if each != self.segment {
-                self.measure(each, window);
-            }
-            self.segment = each.min(self.own_mss);
-        }
-        if joins && len <= self.tail {
+        if seq == self.tail_end && len <= self.tail {
             self.tail -= len;
         } else {
             self.charge = self.charge.saturating_add(count.saturating_mul(footprint(each)));
-            self.tail = room_for(each) - OVERHEAD - each;
+            self.tail = room_for(each) - HEADERS - BOOKKEEPING - each;
         }
+        self.tail_end = seq + len;
         // The window was promised: the buffer follows.
         if self.charge > self.buffer {
             self.buffer = self.charge.min(self.limit);
-        }
-        if each >= NO_TINYGRAM {
-            self.grow(each);
         }
     }
 
@@ -210,15 +213,16 @@ impl Window {
         self.taken = self.taken.min(clamp);
     }
 
-    /// A segment of `len` bytes came: the window may grow by two of its kind, if such segments would fit.
-    fn grow(&mut self, len: u32) {
+    /// A segment of `len` bytes came: the window may grow by two of its kind, if such segments would fit. True if it did.
+    pub(super) fn grow(&mut self, len: u32) -> bool {
         let room = self.clamp.min(self.free()).saturating_sub(self.threshold);
         let footprint = footprint(len);
         let step = if self.payload(footprint) <= len {
             2 * self.own_mss
         } else {
             // The smaller the window, the smaller may the segments be.
-            let (mut cost, mut window) = (self.payload(footprint) / 2, self.payload(self.limit) / 2);
+            let (mut cost, mut window) =
+                (self.payload(footprint) / 2, self.payload(LARGEST_BUFFER.max(self.limit)) / 2);
             while self.threshold <= window && cost > len {
                 (cost, window) = (cost / 2, window / 2);
             }
@@ -227,6 +231,7 @@ impl Window {
         if step > 0 {
             self.threshold += room.min(step.max(2 * len));
         }
+        step > 0 && room > 0
     }
 
     /// `n` of `waiting` bytes were read.
@@ -336,6 +341,11 @@ impl Window {
     /// (`rcv_ssthresh`, `rcv_rtt`, `rcv_space`).
     pub(super) fn measured(&self) -> (u32, Duration, u32) {
         (self.threshold, self.rtt.into(), self.taken)
+    }
+
+    /// The round trip as a receiver sees it; zero before the first measurement.
+    pub(super) fn rtt(&self) -> Duration {
+        self.rtt.into()
     }
 
     /// The size of the peer's segments (`rcv_mss`).

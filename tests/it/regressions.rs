@@ -180,7 +180,12 @@ const WOULD_BLOCK: Result<usize, StreamError> = Err(StreamError::WouldBlock);
 
 #[test]
 fn a_fin_behind_the_windows_edge_is_not_taken() {
-    let mut glass = Glass::established(Config { recv_buffer: 29_200, ack_adaptive: false, ..plain() });
+    let mut glass = Glass::established(Config {
+        recv_buffer: 29_200,
+        ack_adaptive: false,
+        whole_segments: false,
+        ..plain()
+    });
     for start in (0..14_000).step_by(1000) {
         glass.gets(Flags::ACK, start, &bytes(start..start + 1000));
     }
@@ -371,6 +376,7 @@ fn the_window_of_a_syn_is_never_scaled_however_large_the_buffer() {
         recv_buffer: 1 << 20,
         recv_buffer_initial: 1 << 20,
         window_scale: WindowScale::Auto,
+        whole_segments: false,
         ..plain()
     };
     let scaled = Options { window_scale: Some(7), ..options() };

@@ -355,6 +355,7 @@ scripts! {
         answers_are_limited
         below_half_waits
         beyond_is_cut
+        beyond_is_refused
         clamp
         closes_while_in_flight
         data_beyond_the_window

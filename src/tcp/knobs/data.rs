@@ -83,6 +83,16 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.compressed_acks = number(v, 0, 255)?),
     },
     Knob {
+        name: "tcp.whole_segments",
+        values: "on|off",
+        meaning: "a segment that ends beyond the window is taken whole if nothing waits to be read, else refused; off: \
+                  what of it lies within the window is taken",
+        linux: "on",
+        rfc: "RFC 9293 §3.10.7.4",
+        get: |c| show_switch(c.whole_segments),
+        set: |c, v| Ok(c.whole_segments = switch(v)?),
+    },
+    Knob {
         name: "tcp.recv_buffer",
         values: "size 256..1GiB",
         meaning: "the receive buffer's limit: what the advertised window can grow to",

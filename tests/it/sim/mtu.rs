@@ -87,7 +87,8 @@ fn a_path_that_shrinks_below_the_base_is_found_by_halving() {
 fn probing_from_the_beginning_reaches_the_links_own_size_without_a_loss() {
     let mut it = transfer(false, "rtt=20ms", &config(MtuProbing::Always));
     assert!(it.result.as_ref().unwrap() == &bytes(300_000));
-    assert!(it.sent("mtu-probe") >= 5);
+    // Halving four times leads from 1024 to 1470 of 1500 bytes; then the transfer is over.
+    assert!(it.sent("mtu-probe") >= 4, "{}", it.sent("mtu-probe"));
     assert_eq!(it.sent("mtu-retransmit") + it.sent("rto") + it.sent("tail-loss-probe"), 0);
     assert!(it.sent("data") < 260, "{}", it.sent("data"));
 }
