@@ -173,7 +173,7 @@ impl Machine {
     pub fn call(&self, request: Request) -> Result<Answer, Errno> {
         let mut inner = self.lock();
         self.catch_up(&mut inner);
-        if let Request::Connect { addr, .. } = &request {
+        if let Request::Connect { addr, .. } | Request::Send { to: Some(addr), .. } = &request {
             inner.adopt(if addr.is_ipv4() { LOCAL_V4.into() } else { LOCAL_V6.into() });
         }
         let mut progress = Progress::default();

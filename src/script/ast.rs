@@ -81,6 +81,8 @@ pub struct Packet {
     pub tos: Tos,
     /// `ttl N`.
     pub ttl: Option<u8>,
+    /// `flowlabel N`, other than 0: only IPv6 has one.
+    pub label: bool,
     /// `sock(N)`: the descriptor whose connection is meant.
     pub sock: Option<i64>,
     /// `SRC > DST`.

@@ -172,9 +172,9 @@ impl<'a> Lexer<'a> {
         Ok(true)
     }
 
-    /// Whether what comes now are the digits of a Fast Open cookie, where a zero in front counts.
+    /// Whether what comes now are the digits of a Fast Open cookie or of a signature, where a zero in front counts.
     fn in_cookie(&self) -> bool {
-        matches!(self.out.last(), Some((Token::Word(word), _)) if word == "FO" || word == "FOEXP")
+        matches!(self.out.last(), Some((Token::Word(word), _)) if matches!(word.as_str(), "FO" | "FOEXP" | "md5"))
     }
 
     /// `--name=value`, the value quoted or up to the next blank.

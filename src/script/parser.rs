@@ -16,6 +16,7 @@ pub fn parse(source: &str, defines: &BTreeMap<String, String>) -> Result<Script,
 struct Ip {
     tos: Tos,
     ttl: Option<u8>,
+    label: bool,
 }
 
 pub(super) struct Parser {
@@ -184,7 +185,7 @@ impl Parser {
         if direction == Direction::Outbound {
             self.expect('>')?;
         }
-        let (mut ip, mut sock, mut ports) = (Ip { tos: Tos::Any, ttl: None }, None, None);
+        let (mut ip, mut sock, mut ports) = (Ip { tos: Tos::Any, ttl: None, label: false }, None, None);
         for name in ["ipv4", "ipv6", "gre", "GREv0", "mpls"] {
             if self.is_word(name) {
                 return self.unsupported(format!("encapsulation in {name}"));
@@ -215,7 +216,7 @@ impl Parser {
                 return self.unsupported("outbound icmp packets");
             }
             let body = Body::Icmp(self.icmp()?);
-            return Ok(Packet { direction, tos: ip.tos, ttl: ip.ttl, sock, ports, body });
+            return Ok(Packet { direction, tos: ip.tos, ttl: ip.ttl, label: ip.label, sock, ports, body });
         }
         // A port can't be taken for flags: those begin with a letter, a point or a dash.
         if matches!(self.peek(), Some(Token::Int(_))) {
@@ -224,7 +225,7 @@ impl Parser {
             ports = Some((src, self.number("a destination port")?));
         }
         let body = Body::Tcp(self.tcp(direction)?);
-        Ok(Packet { direction, tos: ip.tos, ttl: ip.ttl, sock, ports, body })
+        Ok(Packet { direction, tos: ip.tos, ttl: ip.ttl, label: ip.label, sock, ports, body })
     }
 
     fn ip_info(&mut self, ip: &mut Ip, direction: Direction) -> Result<(), Trouble> {
@@ -251,11 +252,7 @@ impl Parser {
                 "ttl" => ip.ttl = Some(self.number("ttl")?),
                 // The stack's labels are 0, and it looks at nobody's.
                 "flowlabel" => match self.next() {
-                    Some(Token::Hex(label @ 0..=0xf_ffff))
-                        if direction == Direction::Inbound || label == 0 => {}
-                    Some(Token::Hex(0..=0xf_ffff)) => {
-                        return Err(Trouble::unsupported(line, "flow labels of the stack other than 0"));
-                    }
+                    Some(Token::Hex(label @ 0..=0xf_ffff)) => ip.label = label != 0,
                     _ => {
                         return Err(Trouble::syntax(line, "flowlabel needs a hexadecimal number of 20 bits"));
                     }

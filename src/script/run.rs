@@ -52,7 +52,7 @@ pub fn check(source: &str, options: &Options) -> Result<(), Trouble> {
 }
 
 fn read(source: &str, options: &Options) -> Result<(Settings, Vec<Prepared>), Trouble> {
-    let script = parser::parse(source, &options.defines)?;
+    let script = parser::parse(source, &settings::defines(source, options))?;
     let settings = settings::settle(options, &script.options)?;
     let mut steps = Vec::new();
     for file in &settings.init {
@@ -294,6 +294,9 @@ impl Runner {
         (from, to): (Instant, Instant),
         tolerance: Duration,
     ) -> Result<(), Trouble> {
+        if line.label && self.settings.local.is_ipv6() {
+            return Err(Trouble::unsupported(step.line, "flow labels of the stack other than 0"));
+        }
         let Body::Tcp(tcp) = &line.body else {
             return Err(Trouble::unsupported(step.line, "outbound icmp packets"));
         };
@@ -363,6 +366,7 @@ impl Runner {
                     direction: Direction::Outbound,
                     tos: ast::Tos::Any,
                     ttl: None,
+                    label: false,
                     sock: None,
                     ports: None,
                     body: Body::Tcp(sent.tcp.clone()),

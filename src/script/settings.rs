@@ -258,3 +258,18 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
         directory: options.directory.clone(),
     })
 }
+
+/// The words that are replaced while reading: the caller's, and those that scripts expect to be told because they stand for
+/// something else with each IP version.
+pub(crate) fn defines(source: &str, options: &Options) -> BTreeMap<String, String> {
+    let own = source.lines().find_map(|line| line.trim().strip_prefix("--ip_version="));
+    let version = options.ip_version.or_else(|| IpVersion::from_name(own?.split_whitespace().next()?));
+    let v4 = version.unwrap_or_default() == IpVersion::Ipv4;
+    let mut defines = options.defines.clone();
+    for (name, four, six) in
+        [("CMSG_LEVEL_IP", "SOL_IP", "SOL_IPV6"), ("CMSG_TYPE_RECVERR", "IP_RECVERR", "IPV6_RECVERR")]
+    {
+        defines.entry(name.to_string()).or_insert_with(|| if v4 { four } else { six }.to_string());
+    }
+    defines
+}

@@ -108,3 +108,44 @@ fn a_command_that_sleeps_lets_time_pass_unless_it_stands_before_all_others() {
     let outcome = run(&before, "s.pkt", &Options::default());
     assert_eq!(outcome, Outcome::Passed, "{outcome}");
 }
+
+#[test]
+fn words_that_mean_something_else_with_each_ip_version_are_known() {
+    let sent = "\
++0 setsockopt(4, SOL_SOCKET, SO_ZEROCOPY, [1], 4) = 0
++0 send(4, ..., 100, MSG_ZEROCOPY) = 100
++0 > P. 1:101(100) ack 1 <...>
++.1 < . 1:1(0) ack 101 win 257 <nop,nop,TS val 1200 ecr 0>
++0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{...,0}], msg_flags=MSG_ERRQUEUE, msg_control=[
+     {cmsg_level=CMSG_LEVEL_IP, cmsg_type=CMSG_TYPE_RECVERR,
+      cmsg_data={ee_errno=0, ee_origin=SO_EE_ORIGIN_ZEROCOPY, ee_type=0, ee_code=SO_EE_CODE_ZEROCOPY_COPIED, ee_info=0, ee_data=0}}
+   ]}, MSG_ERRQUEUE) = 0
+";
+    passes(sent);
+    let six = format!("--ip_version=ipv6\n{ACCEPTED}{sent}");
+    let outcome = run(&six, "s.pkt", &Options::default());
+    assert_eq!(outcome, Outcome::Passed, "{outcome}");
+}
+
+#[test]
+fn a_flow_label_is_nothing_where_there_is_none() {
+    let labelled = ACCEPTED.replace("> S.", "> [flowlabel 0x1] S.");
+    let outcome = run(&labelled, "s.pkt", &Options::default());
+    assert_eq!(outcome, Outcome::Passed, "{outcome}");
+    let six = run(&format!("--ip_version=ipv6\n{labelled}"), "s.pkt", &Options::default());
+    assert!(matches!(six, Outcome::Unsupported(_)), "{six}");
+}
+
+#[test]
+fn digits_of_a_signature_are_no_number() {
+    passes(
+        "+0 < P. 1:2(1) ack 1 win 257 <md5 00010203040506070809101112131415,nop,nop>\n+.1 ioctl(4, SIOCINQ, [0]) = 0\n",
+    );
+}
+
+#[test]
+fn a_request_without_an_argument_has_nowhere_to_write_to() {
+    passes(
+        "+0 ioctl(4, SIOCINQ) = -1 EFAULT (Bad address)\n+0 ioctl(9, SIOCINQ) = -1 EBADF (Bad file descriptor)\n",
+    );
+}
