@@ -3,13 +3,14 @@
 use super::{Run, Subject, Work};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 use tcpglass::net::{Handle, Runtime, TcpListener};
 use tcpglass::service::{HttpServer, Service, Site};
 use tcpglass::stack::{Config, ConnId, ListenerId, Owner, Ready, Stack};
 use tcpglass::stream::ByteStream;
 use tcpglass::time::Instant;
-use tcpglass::trace::{Format, TraceOptions, Tracer, to_writer};
+use tcpglass::trace::{self, TraceOptions, Tracer};
 use tcpglass::tun::Tun;
 use tcpglass::{http, tcp};
 
@@ -27,8 +28,9 @@ pub fn start(run: &Run, tun: Tun, addr: SocketAddr) -> io::Result<()> {
     };
     let mut builder = Runtime::builder(config).busy_poll(std::time::Duration::from_micros(run.busy_poll));
     if run.subject == Subject::Traced {
-        let options = TraceOptions::default();
-        builder = builder.tracer(Tracer::new(vec![to_writer(io::sink(), Format::Pcapng, &options)]));
+        // All of the trace's work but the disk's.
+        let sink = trace::open(Path::new("/dev/null"), &TraceOptions::default())?;
+        builder = builder.tracer(Tracer::new(vec![sink]));
     }
     let service: Option<Box<dyn Service>> = match run.work {
         _ if run.subject == Subject::Handles => None,

@@ -1,6 +1,7 @@
 //! When? HTTP's dates (RFC 9110 §5.6.7), made from and read into seconds of the caller's clock.
 
 use crate::time::{Duration, Instant};
+use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The last second that has an HTTP date: the end of the year 9999.
@@ -10,6 +11,17 @@ const LAST: u64 = 253_402_300_799;
 /// virtual time, which therefore plays in 1970.
 pub fn seconds(now: Instant) -> u64 {
     now.as_nanos() / 1_000_000_000
+}
+
+/// Appends [`imf_fixdate`] to `out`. What a server says with each answer is made once a second and thread.
+pub(super) fn push_imf_fixdate(out: &mut Vec<u8>, seconds: u64) {
+    thread_local!(static LATEST: RefCell<(u64, String)> = RefCell::new((0, imf_fixdate(0))));
+    LATEST.with_borrow_mut(|latest| {
+        if latest.0 != seconds {
+            *latest = (seconds, imf_fixdate(seconds));
+        }
+        out.extend_from_slice(latest.1.as_bytes());
+    });
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` for seconds since the Unix epoch (RFC 9110 §5.6.7: only IMF-fixdate is sent).
@@ -46,5 +58,14 @@ mod tests {
         assert_eq!(imf_fixdate(seconds(Instant::from_millis(1_999))), "Thu, 01 Jan 1970 00:00:01 GMT");
         assert!(imf_fixdate(seconds(Instant::FAR)).ends_with("GMT"));
         assert!(imf_fixdate(u64::MAX).contains("9999"));
+    }
+
+    #[test]
+    fn a_date_that_is_remembered_is_that_of_its_second() {
+        for second in [0, 784_111_777, 784_111_777, 1, 0] {
+            let mut out = b"Date: ".to_vec();
+            push_imf_fixdate(&mut out, second);
+            assert_eq!(out, format!("Date: {}", imf_fixdate(second)).into_bytes());
+        }
     }
 }

@@ -5,6 +5,8 @@ use super::fields::Fields;
 use super::head::Version;
 use super::{StatusCode, date};
 use crate::time::{Duration, Instant};
+use std::fmt;
+use std::io::Write as _;
 
 /// Whether and how long the connection is kept after a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +40,9 @@ pub(super) fn response(
     status_line(out, status);
     // RFC 9110 §6.6.1: an answer that is passed on keeps the date of its origin.
     if !fields.has("Date") {
-        push_line(out, "Date", &date::imf_fixdate(date::seconds(now)));
+        out.extend_from_slice(b"Date: ");
+        date::push_imf_fixdate(out, date::seconds(now));
+        out.extend_from_slice(b"\r\n");
     }
     others(out, fields, &OWN);
     length(out, announced);
@@ -50,9 +54,11 @@ pub(super) fn response(
             let seconds = timeout.as_secs();
             match (seconds, left) {
                 (0, None) => {}
-                (0, Some(left)) => push_line(out, "Keep-Alive", &format!("max={left}")),
-                (_, None) => push_line(out, "Keep-Alive", &format!("timeout={seconds}")),
-                (_, Some(left)) => push_line(out, "Keep-Alive", &format!("timeout={seconds}, max={left}")),
+                (0, Some(left)) => push_args(out, "Keep-Alive", format_args!("max={left}")),
+                (_, None) => push_args(out, "Keep-Alive", format_args!("timeout={seconds}")),
+                (_, Some(left)) => {
+                    push_args(out, "Keep-Alive", format_args!("timeout={seconds}, max={left}"));
+                }
             }
         }
     }
@@ -128,7 +134,7 @@ fn others(out: &mut Vec<u8>, fields: &Fields, own: &[&str]) {
 fn length(out: &mut Vec<u8>, announced: Announced) {
     match announced {
         Announced::Nothing => {}
-        Announced::Length(n) => push_line(out, "Content-Length", &n.to_string()),
+        Announced::Length(n) => push_args(out, "Content-Length", format_args!("{n}")),
         Announced::Chunked => push_line(out, "Transfer-Encoding", "chunked"),
     }
 }
@@ -137,6 +143,11 @@ fn push_line(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
+}
+
+fn push_args(out: &mut Vec<u8>, name: &str, value: fmt::Arguments<'_>) {
+    // Writing to memory does not fail.
+    let _ = write!(out, "{name}: {value}\r\n");
 }
 
 /// The last chunk, with an empty trailer section.

@@ -81,7 +81,6 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    pub(super) const PACKET: Lost = Lost { packets: 1, events: 0 };
     pub(super) const EVENT: Lost = Lost { packets: 0, events: 1 };
 
     pub(super) fn add(&mut self, other: Lost) {

@@ -12,6 +12,7 @@ mod pcap;
 mod pcapng;
 mod record;
 mod text;
+mod threaded;
 mod words;
 #[cfg(test)]
 mod words_tests;

@@ -2,7 +2,8 @@
 
 use super::encoder::{Format, TraceOptions, encoder};
 use super::record::Sink;
-use super::writer::{Direct, Output, Threaded};
+use super::threaded::Threaded;
+use super::writer::{Direct, Output};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;

@@ -44,6 +44,8 @@ pub(super) struct Pcapng {
     /// Writes into memory, from where the bytes are taken; knows the time stamps' resolution.
     blocks: Option<PcapNgWriter<Vec<u8>>>,
     text: String,
+    /// The second comment of a super-segment's last piece, which all of them have in common.
+    state: String,
     packets: u64,
     lost: Lost,
     /// Packets lost since the last one that is in the file.
@@ -58,6 +60,7 @@ impl Pcapng {
             options: options.clone(),
             blocks: None,
             text: String::new(),
+            state: String::new(),
             packets: 0,
             lost: Lost::default(),
             gap: 0,
@@ -159,15 +162,15 @@ impl Encoder for Pcapng {
         }
         out.extend_from_slice(kept);
         pad(out);
-        for comment in 0..2 {
-            self.text.clear();
-            // Writing to a String does not fail.
-            let _ = match comment {
-                0 => words::why(&mut self.text, packet, piece),
-                _ => words::state(&mut self.text, packet.conn, packet.state.as_ref()),
-            };
-            option(out, epb::COMMENT, &[bounded(&self.text).as_bytes()]);
+        self.text.clear();
+        // Writing to a String does not fail.
+        let _ = words::why(&mut self.text, packet, piece);
+        option(out, epb::COMMENT, &[bounded(&self.text).as_bytes()]);
+        if piece.nth == 1 {
+            self.state.clear();
+            let _ = words::state(&mut self.state, packet.conn, packet.state.as_ref());
         }
+        option(out, epb::COMMENT, &[bounded(&self.state).as_bytes()]);
         let flags = match packet.direction {
             Direction::In => epb::INBOUND,
             Direction::Out => epb::OUTBOUND,

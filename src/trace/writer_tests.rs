@@ -2,7 +2,8 @@
 
 use super::encoder::{Format, Overflow, TraceOptions, encoder};
 use super::record::{Direction, PacketRecord, Record, Sink, Why};
-use super::writer::{Direct, Output, Threaded};
+use super::threaded::Threaded;
+use super::writer::{Direct, Output};
 use crate::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
