@@ -68,9 +68,8 @@ impl QueueDevice {
 
     /// Takes the oldest frame that the stack has sent: `frame` becomes its bytes.
     pub fn pop(&mut self, frame: &mut Vec<u8>) -> Option<Popped> {
-        let (buf, gso_size) = self.outgoing.frames.pop_front()?;
-        frame.clear();
-        frame.extend_from_slice(&buf);
+        let (mut buf, gso_size) = self.outgoing.frames.pop_front()?;
+        std::mem::swap(frame, &mut buf);
         self.outgoing.spare.push(buf);
         Some(Popped { gso_size })
     }
