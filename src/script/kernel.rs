@@ -531,7 +531,7 @@ impl Kernel<'_> {
         };
         let live = self.stack.conn(conn.id);
         Ok(Ok(Some(match request {
-            SIOCINQ => live.map_or(0, |c| c.readable()) as i64,
+            SIOCINQ => live.map_or(0, |c| if c.state().is_opening() { 0 } else { c.readable() }) as i64,
             SIOCOUTQ => live.map_or(0, |c| c.unacked()) as i64,
             _ => live.map_or(0, |c| i64::from(c.snapshot().unsent)),
         })))

@@ -1,7 +1,7 @@
 //! What becomes of a packet that arrived?
 
 use super::addrs::Flow;
-use super::conns::{About, Frame};
+use super::conns::{About, Frame, Home};
 use super::demux::{self, Slot};
 use super::icmp::{self, Problem, Quoted};
 use super::output::Reply;
@@ -210,6 +210,8 @@ impl Stack {
         let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
         match quoted.problem {
             Problem::Unreachable { error, hard } => {
+                // What somebody has accepted already is as good as open.
+                let hard = hard && (!entry.conn.is_early() || matches!(entry.home, Home::Waiting(_)));
                 entry.conn.on_unreachable(&mut cx, quoted.seq, error, hard);
             }
             Problem::TooBig(mtu) => {

@@ -183,6 +183,8 @@ impl Conn {
         let taken = !syn.payload.is_empty();
         conn.fast_open =
             Some(Box::new(FastOpen { option: cookie, early: true, taken, ..FastOpen::default() }));
+        // RFC 6298 §5.7: nothing was measured.
+        conn.rtt.fall_back();
         // The window of a SYN is not scaled (RFC 7323 §2.2).
         conn.begin(cx, syn.seg, u32::from(syn.seg.window), cx.cfg.init_cwnd);
         conn.ledger.on_established(cx.now);
@@ -299,7 +301,13 @@ impl Conn {
             self.timers.clear(Timer::Rto);
             self.stalled_since = None;
         } else {
-            self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
+            // Like Linux, where one timer is for all: what waited for reordering waits for a time-out now.
+            let since = match self.timers.is_set(Timer::Reorder) {
+                true => self.board.head_sent().unwrap_or(cx.now),
+                false => cx.now,
+            };
+            self.timers.clear(Timer::Reorder);
+            self.timers.set(Timer::Rto, since + self.rtt.rto());
             self.stalled_since = Some(cx.now);
         }
         self.arm_user_timeout();

@@ -39,7 +39,8 @@ info! {
     probes: u8,
     /// How often the time-out was doubled, or the interval between window probes.
     backoff: u8,
-    /// What the handshake agreed on: 1 time stamps, 2 SACK, 4 window scaling, 8 ECN, and 16 once ECN-capable data came.
+    /// What the handshake agreed on: 1 time stamps, 2 SACK, 4 window scaling, 8 ECN, 16 once ECN-capable data came; 32 if data went or
+    /// came with the SYN, 128 if the connection was in use before its handshake was done.
     options: u8,
     /// The shift of the windows that the peer offers.
     snd_wscale: u8,
@@ -161,6 +162,7 @@ const OPT_WSCALE: u8 = 4;
 const OPT_ECN: u8 = 8;
 const OPT_ECN_SEEN: u8 = 16;
 const OPT_SYN_DATA: u8 = 32;
+const OPT_TFO_CHILD: u8 = 128;
 
 /// The least reordering that is reckoned with.
 const REORDERING: u32 = 3;
@@ -207,10 +209,12 @@ impl Conn {
             | switch(self.scaling, OPT_WSCALE)
             | switch(self.ecn.on, OPT_ECN)
             | switch(self.ecn.is_seen(), OPT_ECN_SEEN)
-            | switch(self.sent_with_syn(), OPT_SYN_DATA);
+            | switch(self.sent_with_syn(), OPT_SYN_DATA)
+            | switch(self.fast_open.is_some() && !self.active, OPT_TFO_CHILD);
         let ago = |at: Instant| u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
         let (cwnd, ssthresh) = (self.send_limit() / mss, self.cc.ssthresh());
-        let unacked = if self.state.is_opening() { u32::from(self.syns > 0) } else { census.out };
+        let unacked =
+            if self.state.is_opening() && !self.is_early() { u32::from(self.syns > 0) } else { census.out };
         let (rcv_ssthresh, rcv_rtt, rcv_space) = self.rcv.buffer.measured();
         let pacing_rate = match self.rtt.srtt() {
             None => u64::MAX,

@@ -241,7 +241,7 @@ impl Conn {
     /// possible, whatever the writes were (RFC 9293 §3.9.1.2, SHLD-27, SHLD-28).
     fn decide_new(&self, cx: &Cx, room: Room, options: &Options) -> Decision {
         let unsent = self.snd.unsent();
-        let fin = self.snd.fin == Fin::Queued;
+        let fin = self.snd.fin == Fin::Queued && self.state != State::SynReceived;
         if unsent == 0 && !fin {
             return Decision::Wait(Blocked::Idle);
         }
@@ -532,7 +532,11 @@ impl Conn {
         self.syn_sent_at = cx.now;
         // An answer to a SYN that came again does not put the timer off.
         if !self.timers.is_set(Timer::Rto) {
-            let rto = self.rtt.rto();
+            let rto = match self.is_early() {
+                // The round trip's own time-out is that of the data.
+                true => cx.cfg.rto_initial.saturating_mul(1 << self.retries.min(20)).min(cx.cfg.rto_max),
+                false => self.rtt.rto(),
+            };
             self.timers.set(Timer::Rto, cx.now + rto);
             cx.log.push(Note::RtoTimer { rto });
         }

@@ -142,7 +142,8 @@ impl Conn {
         match self.state {
             // RFC 9293 §3.10.4: nothing was sent that the peer would have to be told about.
             State::SynSent => return self.close_as(cx, CloseReason::Aborted),
-            State::SynReceived if self.is_early() => self.set_state(cx, State::FinWait1),
+            // Only close() does not wait for the handshake, as on Linux.
+            State::SynReceived if self.is_early() && self.released => self.set_state(cx, State::FinWait1),
             State::SynReceived => {}
             State::Established => self.set_state(cx, State::FinWait1),
             State::CloseWait => self.set_state(cx, State::LastAck),

@@ -640,6 +640,7 @@ impl Conn {
     /// A SYN-ACK is repeated for the second time, and data went behind it: the window begins anew, the data waits.
     pub(super) fn on_early_loss(&mut self, cx: &mut Cx) {
         self.on_rto(cx);
+        self.rtt.fall_back();
         self.board.lose_all();
         self.recovery.doubt = false;
         self.intents.syn = true;

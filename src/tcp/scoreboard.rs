@@ -557,6 +557,11 @@ impl Scoreboard {
         self.judged = None;
     }
 
+    /// When the first record was last sent.
+    pub(super) fn head_sent(&self) -> Option<Instant> {
+        self.records.front().map(|record| record.last_sent)
+    }
+
     /// Whether the peer has thrown away what it had reported (RFC 2018 §8).
     pub(super) fn head_is_sacked(&self) -> bool {
         self.records.front().is_some_and(|r| r.fate == Fate::Sacked)

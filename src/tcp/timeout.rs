@@ -124,7 +124,7 @@ impl Conn {
             return self.on_early_loss(cx);
         }
         self.retries += 1;
-        if self.retries > linear {
+        if self.retries > linear && !self.is_early() {
             self.rtt.back_off();
         }
         self.intents.syn = true;
@@ -195,11 +195,12 @@ impl Conn {
     /// connection the error is remembered and reported if retransmission gives up. RFC 9293 §3.9.2.2 (MUST-56, SHLD-26)
     /// would have attempts outlive soft errors and connections end by hard ones.
     pub fn on_unreachable(&mut self, cx: &mut Cx, seq: Seq, error: StreamError, hard: bool) {
-        if !self.in_flight(seq) {
+        let of_syn = self.is_early() && seq == self.snd.iss;
+        if !self.in_flight(seq) && !of_syn {
             return;
         }
         self.soft_error = Some(error);
-        if hard && self.state == State::SynSent {
+        if hard && self.state.is_opening() {
             self.error = Some(error);
             self.close_as(cx, CloseReason::Unreachable);
         }

@@ -137,8 +137,10 @@ scripts! {
         client_simultaneous
         client_small_mss_again
         client_syn_only_acknowledged
+        server_ack_of_part
         server_all_listeners
         server_close_before_handshake
+        server_closes_unread
         server_cookie
         server_cookie_of_half_the_length
         server_cookie_too_short
@@ -150,14 +152,21 @@ scripts! {
         server_experimental_cookie
         server_experimental_option
         server_gives_up
+        server_icmp_after_accept
+        server_icmp_before_accept
+        server_info
+        server_listener_closes
         server_no_option_set
         server_queue
         server_reset_before_accept
         server_reset_in_window
+        server_shuts_down
+        server_small_reads
         server_syn_ack_again
         server_syn_again
         server_timestamps
         server_two_keys
+        server_write_much
         server_wrong_ack
         server_wrong_cookie
     ;
