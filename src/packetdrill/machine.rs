@@ -563,7 +563,7 @@ impl Inner {
             Request::Receive { fd, len, flags } => self.kernel().receive(*fd, *len, *flags, progress, 0),
             Request::Send { fd, data, flags, to, record } => {
                 progress.record = *record;
-                self.kernel().send(*fd, Data::These(data), (*flags, *to), progress, 0)
+                self.kernel().send(*fd, Data::These(data), (*flags, *to), progress)
             }
             Request::Close { fd } => self.kernel().close(*fd, 0, progress),
             Request::Poll { entries, timeout } => {

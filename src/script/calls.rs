@@ -114,18 +114,18 @@ impl Kernel<'_> {
                 if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
                     return Ok(Step::Errno("EFAULT"));
                 }
-                self.send(fd()?, Data::Pattern(args.len(2)?), (0, None), progress, line)
+                self.send(fd()?, Data::Pattern(args.len(2)?), (0, None), progress)
             }
             "writev" => {
                 args.count(3)?;
-                self.send(fd()?, Data::Pattern(args.iovec(args.expr(1)?)?), (0, None), progress, line)
+                self.send(fd()?, Data::Pattern(args.iovec(args.expr(1)?)?), (0, None), progress)
             }
             "send" => {
                 args.count(4)?;
                 if args.is_null(1)? && args.len(2)? > 0 && self.would_fault(fd()?, true) {
                     return Ok(Step::Errno("EFAULT"));
                 }
-                self.send(fd()?, Data::Pattern(args.len(2)?), (args.int(3)?, None), progress, line)
+                self.send(fd()?, Data::Pattern(args.len(2)?), (args.int(3)?, None), progress)
             }
             "sendto" => {
                 args.count(6)?;
@@ -137,7 +137,7 @@ impl Kernel<'_> {
                     0 => None,
                     _ => Some(args.address(4, self.settings.remote)?),
                 };
-                self.send(fd()?, Data::Pattern(args.len(2)?), (flags, remote), progress, line)
+                self.send(fd()?, Data::Pattern(args.len(2)?), (flags, remote), progress)
             }
             "sendmsg" => self.sendmsg_line(args, progress),
             "open" => self.open_line(args),

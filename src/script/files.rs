@@ -72,7 +72,7 @@ impl Kernel<'_> {
         if count == 0 {
             return Ok(Step::Done(0));
         }
-        self.send(args.int(0)?, Data::Pattern(count), (0, None), progress, args.line)
+        self.send(args.int(0)?, Data::Pattern(count), (0, None), progress)
     }
 
     /// `pipe([3, 4])`: the end to read from, the end to write to.
@@ -120,7 +120,7 @@ impl Kernel<'_> {
                     return Ok(later(wait));
                 }
                 let more = if flags & SPLICE_F_MORE != 0 { MSG_MORE } else { 0 };
-                let step = self.send(to, Data::Pattern(there), (wait | more, None), progress, args.line)?;
+                let step = self.send(to, Data::Pattern(there), (wait | more, None), progress)?;
                 if let Step::Done(n) = step {
                     self.sockets.pipes[pipe] -= n as usize;
                 }

@@ -7,7 +7,7 @@ use super::sockets::{Connection, Data, FastOpen, Made, OWNER, Read, SocketKind, 
 use crate::stack::{Accepted, ListenerId, Stack, StackError, WithSyn};
 use crate::stream::ByteStream;
 use crate::tcp::fast_open;
-use crate::tcp::{Shutdown, State};
+use crate::tcp::{Oob, Shutdown, State};
 use crate::time::Instant;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,6 +34,7 @@ const FIONBIO: i64 = 0x5421;
 const SIOCINQ: i64 = 0x541b;
 const SIOCOUTQ: i64 = 0x5411;
 const SIOCOUTQNSD: i64 = 0x894b;
+const SIOCATMARK: i64 = 0x8905;
 const MSG_OOB: i64 = 0x1;
 const MSG_PEEK: i64 = 0x2;
 const MSG_DONTWAIT: i64 = 0x40;
@@ -285,6 +286,29 @@ impl Kernel<'_> {
         self.receive(fd, len, 0, progress, line)
     }
 
+    /// The urgent byte: this never waits.
+    fn receive_urgent(&mut self, fd: i64, len: usize, peek: bool, progress: &mut Progress) -> Step {
+        let Some(socket) = self.sockets.table.get(&fd) else { return Step::Errno("EBADF") };
+        let conn = match &socket.kind {
+            SocketKind::Conn(conn) => conn,
+            SocketKind::Fresh { .. } => return Step::Errno("EINVAL"),
+            SocketKind::Listening { .. } => return Step::Errno("ENOTCONN"),
+            SocketKind::Epoll(_) | SocketKind::Other(_) => return Step::Errno("ENOTSOCK"),
+        };
+        let ended = conn.shut_read
+            || self.stack.conn(conn.id).is_none_or(|c| c.read_done() || c.state() == State::Closed);
+        match self.stack.urgent(self.now, conn.id, peek || len == 0) {
+            Oob::None => Step::Errno("EINVAL"),
+            Oob::Awaited if ended => Step::Done(0),
+            Oob::Awaited => Step::Errno("EAGAIN"),
+            Oob::Byte(_) if len == 0 => Step::Done(0),
+            Oob::Byte(byte) => {
+                progress.received.push(byte);
+                Step::Done(1)
+            }
+        }
+    }
+
     pub fn receive(
         &mut self,
         fd: i64,
@@ -293,10 +317,11 @@ impl Kernel<'_> {
         progress: &mut Progress,
         line: u32,
     ) -> Result<Step, Trouble> {
-        for (flag, name) in [(MSG_OOB, "MSG_OOB"), (MSG_ERRQUEUE, "MSG_ERRQUEUE")] {
-            if flags & flag != 0 {
-                return Err(Trouble::unsupported(line, format!("the receive flag {name} of this call")));
-            }
+        if flags & MSG_ERRQUEUE != 0 {
+            return Err(Trouble::unsupported(line, "the receive flag MSG_ERRQUEUE of this call"));
+        }
+        if flags & MSG_OOB != 0 {
+            return Ok(self.receive_urgent(fd, len, flags & MSG_PEEK != 0, progress));
         }
         let peek = flags & MSG_PEEK != 0;
         let all = flags & MSG_WAITALL != 0 && !peek;
@@ -340,14 +365,8 @@ impl Kernel<'_> {
         data: Data<'_>,
         (flags, remote): (i64, Option<SocketAddr>),
         progress: &mut Progress,
-        line: u32,
     ) -> Result<Step, Trouble> {
         let len = data.len();
-        for (flag, name) in [(MSG_OOB, "MSG_OOB")] {
-            if flags & flag != 0 {
-                return Err(Trouble::unsupported(line, format!("the send flag {name}")));
-            }
-        }
         let sent = self.sockets.sent(self.stack, fd);
         let blocking = self.blocking(fd, flags);
         let waits = self.sockets.table.get(&fd).is_some_and(|socket| socket.fast_open.waits.is_some());
@@ -387,6 +406,12 @@ impl Kernel<'_> {
             Err(name) => Step::Errno(name),
             Ok(n) => {
                 progress.done += n;
+                if flags & MSG_OOB != 0
+                    && n > 0
+                    && let Some(conn) = self.sockets.conn(fd)
+                {
+                    self.stack.mark_urgent(self.now, conn.id);
+                }
                 match (progress.done == len, blocking) {
                     (true, _) => Step::Done(len as i64),
                     (false, true) => Step::Block(None),
@@ -519,7 +544,7 @@ impl Kernel<'_> {
             socket.nonblock = value != 0;
             return Ok(Ok(None));
         }
-        if !matches!(request, SIOCINQ | SIOCOUTQ | SIOCOUTQNSD) {
+        if !matches!(request, SIOCINQ | SIOCOUTQ | SIOCOUTQNSD | SIOCATMARK) {
             return Err(format!("ioctl {request:#x}"));
         }
         let conn = match &socket.kind {
@@ -531,7 +556,10 @@ impl Kernel<'_> {
         };
         let live = self.stack.conn(conn.id);
         Ok(Ok(Some(match request {
-            SIOCINQ => live.map_or(0, |c| if c.state().is_opening() { 0 } else { c.readable() }) as i64,
+            SIOCINQ => {
+                live.map_or(0, |c| if c.state().is_opening() { 0 } else { c.readable_to_mark() }) as i64
+            }
+            SIOCATMARK => live.map_or(0, |c| c.is_at_mark().into()),
             SIOCOUTQ => live.map_or(0, |c| c.unacked()) as i64,
             _ => live.map_or(0, |c| i64::from(c.snapshot().unsent)),
         })))

@@ -153,7 +153,7 @@ impl Kernel<'_> {
             }
         }
         let to = (args.int(2)?, message.name.then_some(self.settings.remote));
-        self.send(args.int(0)?, Data::Pattern(message.len), to, progress, args.line)
+        self.send(args.int(0)?, Data::Pattern(message.len), to, progress)
     }
 
     /// The next message of a socket's error queue: nobody waits for one.

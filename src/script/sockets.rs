@@ -381,6 +381,7 @@ impl Sockets {
     /// What `poll` says about a descriptor (Linux' tcp_poll).
     pub fn ready(&mut self, stack: &mut Stack, fd: i64) -> Readiness {
         const IN: i64 = 0x41; // POLLIN | POLLRDNORM
+        const PRI: i64 = 0x2;
         const OUT: i64 = 0x104; // POLLOUT | POLLWRNORM
         const ERR: i64 = 0x8;
         const HUP: i64 = 0x10;
@@ -425,8 +426,13 @@ impl Sockets {
         if state.is_opening() && !live.is_early() {
             return Readiness::plain(bits);
         }
-        if live.readable() >= socket.rcv_lowat {
+        // The urgent byte is read apart: it alone is nothing to read.
+        let apart = usize::from(live.is_at_mark() && !live.opts().urgent_inline);
+        if live.readable() >= socket.rcv_lowat + apart {
             bits |= IN;
+        }
+        if live.has_urgent() {
+            bits |= PRI;
         }
         let free = live.writable();
         let used = live.unacked();
@@ -468,6 +474,12 @@ impl Sockets {
         match result {
             Ok(n) => {
                 buf.truncate(n);
+                // The urgent byte may have been passed over.
+                let at_mark = |c: &tcp::Conn| u32::from(c.is_at_mark() && !c.opts().urgent_inline);
+                let passed = |c: &tcp::Conn| {
+                    if peek { c.read_position() + at_mark(c) } else { c.read_position() - n as u32 }
+                };
+                conn.read = stack.conn(conn.id).map_or(conn.read, passed);
                 let good = |(at, &byte): (usize, &u8)| byte == pattern(conn.read.wrapping_add(at as u32));
                 if self.patterned
                     && let Some(bad) = buf.iter().enumerate().position(|pair| !good(pair))
@@ -614,6 +626,7 @@ fn with_opts(base: &tcp::Config, opts: &Opts) -> tcp::Config {
         keepalive_count: opts.keepalive_count,
         user_timeout: opts.user_timeout,
         linger: opts.linger,
+        urgent_inline: opts.urgent_inline,
         recv_buffer: opts.recv_buffer,
         recv_buffer_initial: opts.recv_buffer_initial,
         send_buffer: opts.send_buffer,

@@ -23,6 +23,7 @@ enum Name {
     },
     KeepAlive,
     Linger,
+    OobInline,
     AcceptConn,
     Protocol,
     NoDelay,
@@ -91,6 +92,7 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (1, 32) => Name::SndBuf { force: true },
         (1, 33) => Name::RcvBuf { force: true },
         (1, 9) => Name::KeepAlive,
+        (1, 10) => Name::OobInline,
         (1, 13) => Name::Linger,
         (1, 30) => Name::AcceptConn,
         // SO_DEBUG, SO_BROADCAST, SO_NO_CHECK, SO_PRIORITY, SO_TIMESTAMP, SO_MARK, SO_BUSY_POLL and SO_ZEROCOPY (as long as
@@ -134,7 +136,7 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (0, 1) | (41, 67) => Name::TrafficClass,
         (0, 14) | (41, 24) => Name::Mtu,
         // What comes as control messages of datagrams only, and what is for other hosts' credentials, processors and queues.
-        (1, 10 | 14 | 16 | 49 | 57 | 74) | (0, 8 | 12 | 13) | (41, 49 | 51 | 66) => Name::Inert(0),
+        (1, 14 | 16 | 49 | 57 | 74) | (0, 8 | 12 | 13) | (41, 49 | 51 | 66) => Name::Inert(0),
         // TCP_COOKIE_TRANSACTIONS, TCP_TIMESTAMP (outside of TCP_REPAIR), IPV6_HOPLIMIT: nothing that can be set.
         (6, 15) | (41, 52) => Name::Gone("ENOPROTOOPT"),
         (6, 24) => Name::Gone("EPERM"),
@@ -287,6 +289,7 @@ impl Sockets {
                 _ => return Ok(Step::Errno("EINVAL")),
             },
             Name::Cork => opts.cork = on,
+            Name::OobInline => opts.urgent_inline = on,
             Name::KeepIdle => match seconds(1..=32_767) {
                 Some(idle) => opts.keepalive_idle = idle,
                 None => return Ok(Step::Errno("EINVAL")),
@@ -424,6 +427,7 @@ impl Sockets {
             Name::AcceptConn => i64::from(matches!(socket.kind, SocketKind::Listening { .. })),
             Name::NoDelay => i64::from(opts.nagle == Nagle::Off),
             Name::Cork => i64::from(opts.cork),
+            Name::OobInline => i64::from(opts.urgent_inline),
             Name::KeepIdle => whole(opts.keepalive_idle),
             Name::KeepIntvl => whole(opts.keepalive_interval),
             Name::KeepCnt => i64::from(opts.keepalive_count),

@@ -39,6 +39,7 @@ const SYMBOLS: &[(&str, i64)] = &[
     ("O_CLOEXEC", 0o2000000),
     ("SIOCINQ", 0x541b),
     ("FIONREAD", 0x541b),
+    ("SIOCATMARK", 0x8905),
     ("SIOCOUTQ", 0x5411),
     ("SIOCOUTQNSD", 0x894b),
     ("FIONBIO", 0x5421),

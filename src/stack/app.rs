@@ -11,7 +11,7 @@ use super::time_wait::TimeWaits;
 use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
 use crate::ledger::Parts;
 use crate::tcp::fast_open::{self, Keys};
-use crate::tcp::{self, Conn, Info, Opts, Shutdown, TimeWaitReuse};
+use crate::tcp::{self, Conn, Info, Oob, Opts, Shutdown, TimeWaitReuse};
 use crate::time::Instant;
 use crate::trace::{EventKind, EventRecord, Record};
 use std::net::{IpAddr, SocketAddr};
@@ -353,6 +353,17 @@ impl Stack {
     pub fn end_record(&mut self, now: Instant, id: ConnId) {
         let Some(index) = self.index_of(id) else { return };
         self.with_conn(now, index, |conn, _| conn.end_record());
+    }
+
+    /// What was written last is urgent: see [`Conn::mark_urgent`].
+    pub fn mark_urgent(&mut self, now: Instant, id: ConnId) {
+        let Some(index) = self.index_of(id) else { return };
+        self.with_conn(now, index, |conn, _| conn.mark_urgent());
+    }
+
+    /// The urgent byte, apart from the stream: see [`Conn::urgent`].
+    pub fn urgent(&mut self, now: Instant, id: ConnId, peek: bool) -> Oob {
+        self.index_of(id).map_or(Oob::None, |index| self.with_conn(now, index, |conn, _| conn.urgent(peek)))
     }
 
     /// `TCP_QUICKACK`: see [`Conn::set_quickack`].

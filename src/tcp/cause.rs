@@ -127,6 +127,8 @@ pub enum DataWhy {
     Last,
     /// The sender-side silly-window timer expired (RFC 9293 §3.8.6.2.1).
     Override,
+    /// It is urgent.
+    Urgent,
 }
 
 /// What set held data free.

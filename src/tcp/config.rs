@@ -265,6 +265,8 @@ pub struct Config {
     pub memory: Option<u64>,
     /// What dropping a connection with queued data does: `None` sends it in the background, `Some(0)` resets.
     pub linger: Option<Duration>,
+    /// Urgent data stays in its place in the stream, as RFC 6093 §5 asks; else its last byte is read apart from it.
+    pub urgent_inline: bool,
     /// What was received and not read stays readable after a RST; else it is thrown away, as RFC 9293 §3.10.7.4 has it.
     pub keep_data_on_reset: bool,
     /// The time to live or hop limit of all that is sent, 1 to 255 (RFC 9293 §3.9.2, MUST-49).
@@ -351,6 +353,7 @@ impl Config {
             send_buffer_initial: 16 << 10,
             memory: Some(1 << 30),
             linger: None,
+            urgent_inline: false,
             keep_data_on_reset: true,
             ttl: 64,
             dscp: 0,
@@ -380,6 +383,7 @@ impl Config {
             rto_max: Duration::from_secs(60),
             challenge_limit: Some(1000),
             syn_ack_data: true,
+            urgent_inline: true,
             // RFC 7413 is experimental.
             fast_open: 0,
             slow_start_limit: Some(1),

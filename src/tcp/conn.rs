@@ -24,6 +24,7 @@ use super::spare::Spare;
 use super::state::{CloseReason, State};
 use super::surroundings::Surroundings;
 use super::timers::{Timer, Timers};
+use super::urgent::Urgent;
 use super::window::Window;
 use crate::segment::{Options, Segment};
 use crate::seq::Seq;
@@ -80,6 +81,8 @@ pub struct Opts {
     pub user_timeout: Option<Duration>,
     /// `SO_LINGER`.
     pub linger: Option<Duration>,
+    /// The urgent byte stays in the stream (`SO_OOBINLINE`).
+    pub urgent_inline: bool,
     /// See [`Config::recv_buffer`]. `SO_RCVBUF` is this and `recv_buffer_initial` set to twice its value.
     pub recv_buffer: u32,
     /// See [`Config::recv_buffer_initial`].
@@ -112,6 +115,7 @@ impl Opts {
             keepalive_count: cfg.keepalive_count,
             user_timeout: cfg.user_timeout,
             linger: cfg.linger,
+            urgent_inline: cfg.urgent_inline,
             recv_buffer: cfg.recv_buffer,
             recv_buffer_initial: cfg.recv_buffer_initial,
             send_buffer: cfg.send_buffer,
@@ -156,6 +160,8 @@ pub(super) struct Intents {
     pub(super) rst: Option<(Seq, Option<Seq>, RstWhy)>,
     pub(super) syn: bool,
     pub(super) window_probe: bool,
+    /// Before the window probe one that tells of urgent data.
+    pub(super) urgent_probe: bool,
     pub(super) keepalive: bool,
     /// The first lost segment leaves whatever the congestion window says.
     pub(super) resend: bool,
@@ -237,6 +243,8 @@ pub struct Conn {
     pub(super) blocked: Blocked,
     pub(super) counters: Counters,
     pub(super) rate: Rate,
+    /// The peer's urgent data.
+    pub(super) urgent: Option<Box<Urgent>>,
     /// If it uses Fast Open.
     pub(super) fast_open: Option<Box<FastOpen>>,
     pub(super) ledger: Ledger,
@@ -307,6 +315,7 @@ impl Conn {
             blocked: Blocked::Handshake,
             counters: Counters::default(),
             rate: Rate::new(),
+            urgent: None,
             fast_open: None,
             ledger: Ledger::new(cx.now),
         }

@@ -233,7 +233,10 @@ impl Conn {
                 return received;
             }
         }
-        // Sixth: the URG bit changes nothing; urgent data is data (RFC 6093 §5).
+        // Sixth: the URG bit.
+        if seg.has(Flags::URG) || self.urgent.is_some() {
+            self.take_urgent(cx.now, &seg, arrival);
+        }
         // Seventh and eighth: the text and the FIN.
         if seg.len > 0 || seg.has(Flags::FIN) {
             let text = self.take_text(cx, &seg, arrival);

@@ -44,6 +44,7 @@ mod surroundings;
 mod tests;
 mod timeout;
 mod timers;
+mod urgent;
 mod window;
 
 pub use crate::dropped::DropReason;
@@ -63,3 +64,4 @@ pub use output::{Payload, Room, Transmit};
 pub use owner::{Event, Shutdown};
 pub use state::{CloseReason, State};
 pub use surroundings::{Pressure, Surroundings};
+pub use urgent::Oob;

@@ -281,7 +281,8 @@ impl Conn {
             Err(_) => return Decision::Wait(Blocked::Pacing),
         };
         let headers = u32::from(self.ip_header) + 20 + options.encoded_len();
-        let offload = room.max_packet > u32::from(room.mtu);
+        // The pointer counts from each segment's own beginning.
+        let offload = room.max_packet > u32::from(room.mtu) && !self.snd.is_urgent();
         let most = if offload { room.max_packet.min(65_535).saturating_sub(headers).max(full) } else { full };
         let together = self.burst.left(self.snd.nxt).unwrap_or_else(|| self.burst_limit(cx, full));
         let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(together.max(least)).min(paced);
@@ -325,6 +326,9 @@ impl Conn {
         }
         if self.intents.override_hold || self.intents.probe {
             return Ok(DataWhy::Override);
+        }
+        if self.snd.is_urgent() {
+            return Ok(DataWhy::Urgent);
         }
         if self.opts.cork {
             return Err(Blocked::Cork);
@@ -408,7 +412,7 @@ impl Conn {
                 let end = seg.seq + len + u32::from(fin);
                 let unit = self.full_payload(&options);
                 let goes_on = self.burst.left(seg.seq).is_some();
-                if !goes_on && burst > unit && cx.cfg.bursts {
+                if !goes_on && burst > unit && cx.cfg.bursts && !self.snd.is_urgent() {
                     self.burst.begin(seg.seq + burst);
                 }
                 let burst_ends = self.burst.left(seg.seq) == Some(len);
@@ -455,6 +459,7 @@ impl Conn {
                 self.schedule_probe(cx);
             }
             // Neither a keep-alive (RFC 9293 §3.8.4, SHLD-12) nor a window probe carries data.
+            Kind::Probe if std::mem::take(&mut self.intents.urgent_probe) => {}
             Kind::Probe => {
                 seg.seq = self.snd.nxt - 1;
                 if self.intents.window_probe {
@@ -473,6 +478,10 @@ impl Conn {
         }
         let (flags, ecn) = self.ecn.on_sent(new);
         seg.flags |= Flags::ACK | flags;
+        if let Some(pointer) = self.snd.urgent_pointer(seg.seq) {
+            seg.flags |= Flags::URG;
+            seg.urgent = pointer;
+        }
         seg.ack = self.rcv.nxt;
         seg.options = options;
         seg.window = self.rcv.advertise();
@@ -627,5 +636,6 @@ fn release(why: DataWhy) -> Release {
         DataWhy::NoDelay => Release::Option,
         DataWhy::Last => Release::Close,
         DataWhy::Override => Release::Timer,
+        DataWhy::Urgent => Release::Filled,
     }
 }

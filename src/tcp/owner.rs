@@ -88,14 +88,17 @@ impl Conn {
     /// # Errors
     /// `WouldBlock` when nothing is there yet, else what ended the connection.
     pub fn read(&mut self, cx: &Cx, buf: &mut [u8]) -> Result<usize, StreamError> {
-        let n = self.peek(buf)?;
+        let (passed, _) = self.span_to_mark(buf.len());
+        let result = self.peek(buf);
+        let n = *result.as_ref().unwrap_or(&0) + if buf.is_empty() { 0 } else { passed };
         if n == 0 {
-            return Ok(0);
+            return result;
         }
         if self.rcv.window() < self.expected_mss() {
             self.ledger.on_opened(cx.now);
         }
         self.rcv.consume(cx.now, n);
+        self.pass_mark();
         if !self.state.is_opening() && !self.state.is_over() {
             if self.rcv.wants_update() {
                 self.ack.at_once(AckNowWhy::WindowUpdate);
@@ -103,7 +106,7 @@ impl Conn {
                 self.ack.at_once(AckNowWhy::Read);
             }
         }
-        Ok(n)
+        result
     }
 
     /// Copies received bytes and leaves them there.
@@ -111,8 +114,9 @@ impl Conn {
     /// # Errors
     /// Those of [`read`](Conn::read).
     pub fn peek(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
-        if self.rcv.readable() > 0 {
-            return Ok(self.rcv.peek(buf));
+        let (passed, most) = self.span_to_mark(buf.len());
+        if self.rcv.readable() > passed {
+            return Ok(self.rcv.peek(passed, &mut buf[..most]));
         }
         if self.rcv.finished || (self.rcv.shut && self.error.is_none()) {
             return Ok(0);

@@ -249,8 +249,14 @@ impl Receive {
         self.beyond.end()
     }
 
-    pub(super) fn peek(&self, into: &mut [u8]) -> usize {
-        self.ring.peek(into)
+    /// The number of the next byte to read.
+    pub(super) fn copied(&self) -> Seq {
+        self.nxt - u32::from(self.finished) - self.ring.len() as u32
+    }
+
+    /// Copies what is there from offset `from` on.
+    pub(super) fn peek(&self, from: usize, into: &mut [u8]) -> usize {
+        self.ring.peek(from, into)
     }
 
     pub(super) fn consume(&mut self, now: Instant, n: usize) {

@@ -84,10 +84,10 @@ impl Ring {
         }
     }
 
-    /// Copies from the start without taking; returns how many bytes.
-    pub(super) fn peek(&self, into: &mut [u8]) -> usize {
-        let n = into.len().min(self.len());
-        let (a, b) = self.slices(0, n);
+    /// Copies from offset `from` on without taking; returns how many bytes.
+    pub(super) fn peek(&self, from: usize, into: &mut [u8]) -> usize {
+        let n = into.len().min(self.len().saturating_sub(from));
+        let (a, b) = self.slices(from, n);
         into[..a.len()].copy_from_slice(a);
         into[a.len()..n].copy_from_slice(b);
         n
@@ -141,7 +141,7 @@ mod tests {
                 ring.append(&data);
                 written += w as u32;
                 let mut out = vec![0; r];
-                let n = ring.peek(&mut out);
+                let n = ring.peek(0, &mut out);
                 ring.consume(n);
                 for (i, b) in out[..n].iter().enumerate() {
                     prop_assert_eq!(*b, (read as usize + i) as u8);
@@ -167,7 +167,7 @@ mod tests {
             }
             ring.extend(9000);
             let mut out = vec![0; 9000];
-            prop_assert_eq!(ring.peek(&mut out), 9000);
+            prop_assert_eq!(ring.peek(0, &mut out), 9000);
             prop_assert_eq!(out, whole);
         }
     }

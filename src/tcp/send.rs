@@ -43,6 +43,8 @@ pub(super) struct Send {
     pub(super) fin: Fin,
     /// The end of the last small segment sent (Minshall's SND.SML).
     pub(super) small_end: Seq,
+    /// SND.UP: behind the last urgent byte, until it is acknowledged.
+    pub(super) up: Option<Seq>,
     /// Offset 0 is SND.UNA (or the byte behind the SYN).
     ring: Ring,
     /// Where records end, each behind its last byte, in order and above SND.UNA: no segment reaches across.
@@ -77,6 +79,7 @@ impl Send {
             shift: 0,
             fin: Fin::Open,
             small_end: iss,
+            up: None,
             ring: Ring::default(),
             records: None,
             buffer: initial.min(limit),
@@ -169,6 +172,21 @@ impl Send {
         self.small_end.gt(self.una) && self.small_end.le(self.nxt)
     }
 
+    /// Whether urgent data is unacknowledged.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.up.is_some()
+    }
+
+    /// The urgent pointer of a segment that begins at `seq`, if it needs one: RFC 6093 §3.
+    pub(super) fn urgent_pointer(&self, seq: Seq) -> Option<u16> {
+        let up = self.up.filter(|up| seq.lt(*up))?;
+        match up.since(seq) {
+            ahead @ ..=0xffff => Some(ahead as u16),
+            _ if (seq + 0xffff).gt(self.nxt) => Some(0xffff),
+            _ => None,
+        }
+    }
+
     pub(super) fn append(&mut self, data: &[u8]) {
         self.ring.append(data);
     }
@@ -183,6 +201,7 @@ impl Send {
         let fin = self.fin == Fin::Sent && ack == self.nxt;
         self.ring.consume((ack.since(self.base()) - u32::from(fin)) as usize);
         self.una = ack;
+        self.up = self.up.filter(|up| up.gt(ack));
         if let Some(records) = &mut self.records {
             while records.0.pop_front_if(|end| end.le(ack)).is_some() {}
             if records.0.is_empty() {

@@ -148,6 +148,8 @@ impl Conn {
             self.intents.override_hold = true;
         } else {
             self.intents.window_probe = true;
+            // RFC 9293 §3.8.5: the peer learns of urgent data even if it has no room for it.
+            self.intents.urgent_probe = self.snd.urgent_pointer(self.snd.nxt).is_some();
         }
     }
 

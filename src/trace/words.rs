@@ -164,6 +164,7 @@ fn sent(
                 }
                 DataWhy::Record => out.write_str(", the end of a record, which nothing joins")?,
                 DataWhy::Last => out.write_str(", the last of the stream")?,
+                DataWhy::Urgent => out.write_str(", urgent")?,
                 DataWhy::Override => out.write_str(", the peer's window stayed too small for more")?,
             }
             piggybacked(out, n, piggyback)

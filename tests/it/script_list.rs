@@ -358,8 +358,25 @@ scripts! {
         paws_without_a_clock
         reset_needs_none
         rtt_after_retransmission
-        ts_recent_old_segment
-        urgent_is_data;
+        ts_recent_old_segment;
+    urgent:
+        after_the_end
+        ahead_without_data
+        at_the_mark
+        closed_window
+        inline
+        inq
+        peek
+        pointer_of_zero
+        receive
+        receive_announced
+        repeated
+        rfc_stays_in_its_place
+        second_pointer
+        send
+        send_behind_data
+        send_long
+        stands_until_acknowledged;
     window:
         answers_are_limited
         below_half_waits

@@ -156,6 +156,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         },
     },
     Knob {
+        name: "tcp.urgent_inline",
+        values: "on|off",
+        meaning: "urgent data stays in its place in the stream; off: its last byte is read apart from it",
+        linux: "SO_OOBINLINE, off",
+        rfc: "RFC 6093 §5",
+        get: |c| show_switch(c.urgent_inline),
+        set: |c, v| Ok(c.urgent_inline = switch(v)?),
+    },
+    Knob {
         name: "tcp.keep_data_on_reset",
         values: "on|off",
         meaning: "after a RST what was received can still be read; off throws it away",
