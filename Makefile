@@ -53,8 +53,8 @@ ROUNDS_OF_BENCH ?= 5
 bench: ## ours beside Linux, nginx, smoltcp and the ceiling of the device, in networks of its own: a quarter of an hour
 	$(CARGO) bench --bench versus -- --rounds $(ROUNDS_OF_BENCH) --out $(OUT)/bench
 
-instructions: ## instruction counts of fixed work against the record, in valgrind: 5 % more fails
-	$(CARGO) bench --bench instructions
+instructions: ## instruction counts of fixed work against the record, in valgrind: 5 % more fails; BLESS=--bless records them
+	$(CARGO) bench --bench instructions -- $(BLESS)
 
 micro: ## what one packet costs in one thread
 	$(CARGO) bench --bench micro

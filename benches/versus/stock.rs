@@ -2,7 +2,7 @@
 
 use super::{Run, Work};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
 use smoltcp::time::Instant;
@@ -72,7 +72,10 @@ pub fn run(run: &Run, tun: Tun, addr: SocketAddr) -> ! {
                 let _ = socket.recv_slice(&mut buffer);
             }
         }
-        iface.poll(Instant::now(), &mut device, &mut sockets);
+        // What came meanwhile may be a handshake's end, after which there is something to send.
+        if iface.poll(Instant::now(), &mut device, &mut sockets) != PollResult::None {
+            continue;
+        }
         let wait = iface.poll_delay(Instant::now(), &sockets).map(|d| Timespec {
             tv_sec: d.secs() as i64,
             tv_nsec: i64::from(d.micros() as u32 % 1_000_000) * 1000,
