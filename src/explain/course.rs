@@ -6,24 +6,20 @@ use crate::time::Duration;
 /// Stretches that are told apart of what is not over yet.
 const STRETCHES: usize = 64;
 
-/// Stretches of time on one clock: all that was charged on the connection so far.
+/// Stretches of time that follow each other on one clock: all that was charged on the connection so far.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Course {
-    /// What each went to, and until when; the first begins at `from`.
+    /// What each went to, and how long.
     stretches: Vec<(Part, Duration)>,
+    /// When the first begins.
     from: Duration,
 }
 
 impl Course {
     /// These were spent next.
     pub fn add(&mut self, parts: Parts) {
-        let mut until = self.end();
         for (part, time) in parts.iter() {
-            until += time;
-            match self.stretches.last_mut() {
-                Some((last, end)) if *last == part => *end = until,
-                _ => self.stretches.push((part, until)),
-            }
+            append(&mut self.stretches, part, time);
         }
         while self.stretches.len() > STRETCHES {
             self.coarsen();
@@ -32,53 +28,65 @@ impl Course {
 
     /// What was spent before is asked for no more.
     pub fn forget(&mut self, before: Duration) {
-        self.stretches.retain(|(_, until)| *until > before);
+        self.stretches = self.between(before, Duration::MAX);
         self.from = before;
     }
 
     /// What was spent since then, behind a wait of `queue`.
     pub fn since(&self, then: Duration, queue: Duration) -> Vec<(Part, Duration)> {
         let mut list: Vec<_> = Some((Part::Queue, queue)).filter(|q| !q.1.is_zero()).into_iter().collect();
-        list.extend(self.between(then, self.end()));
+        list.extend(self.between(then, Duration::MAX));
         list
     }
 
     /// What was spent between two times.
     pub fn between(&self, from: Duration, until: Duration) -> Vec<(Part, Duration)> {
-        let mut start = self.from.max(from);
         let mut list = Vec::new();
-        for &(part, end) in &self.stretches {
-            let end = end.min(until);
-            if end > start {
-                list.push((part, end - start));
-                start = end;
+        let mut end = self.from;
+        for &(part, time) in &self.stretches {
+            let start = end.max(from);
+            end += time;
+            let time = end.min(until).saturating_sub(start);
+            if !time.is_zero() {
+                list.push((part, time));
             }
         }
         list
     }
 
-    fn end(&self) -> Duration {
-        self.stretches.last().map_or(self.from, |(_, until)| *until)
-    }
-
-    /// Gives the shortest stretch to the longer one of its neighbours.
+    /// Puts two stretches of a kind together, where that moves the least time the least far. What each part took in all
+    /// stays as it is. There are more stretches than kinds, so there are two of one.
     fn coarsen(&mut self) {
-        let length = |n: usize| {
-            let start = if n == 0 { self.from } else { self.stretches[n - 1].1 };
-            self.stretches[n].1 - start
-        };
-        let count = self.stretches.len();
-        let Some(n) = (0..count).min_by_key(|&n| length(n)) else { return };
-        let before = if n == 0 { Duration::ZERO } else { length(n - 1) };
-        let after = if n + 1 == count { Duration::ZERO } else { length(n + 1) };
-        if before > after {
-            self.stretches[n - 1].1 = self.stretches[n].1;
+        let mut last: [Option<(usize, Duration)>; Part::ALL.len()] = [None; Part::ALL.len()];
+        let mut best: Option<(f64, usize, usize)> = None;
+        let mut start = Duration::ZERO;
+        for (n, &(part, time)) in self.stretches.iter().enumerate() {
+            if let Some((before, end)) = last[part as usize] {
+                let between = start - end;
+                let moved = time.min(self.stretches[before].1).as_secs_f64() * between.as_secs_f64();
+                if best.is_none_or(|(least, ..)| moved < least) {
+                    best = Some((moved, before, n));
+                }
+            }
+            start += time;
+            last[part as usize] = Some((n, start));
         }
-        self.stretches.remove(n);
-        // Two of a kind may be neighbours now.
-        self.stretches.reverse();
-        self.stretches.dedup_by_key(|stretch| stretch.0);
-        self.stretches.reverse();
+        let Some((_, one, other)) = best else { return };
+        let (stays, goes) =
+            if self.stretches[one].1 >= self.stretches[other].1 { (one, other) } else { (other, one) };
+        let moved = self.stretches[goes].1;
+        self.stretches[stays].1 += moved;
+        self.stretches.remove(goes);
+        let list = std::mem::take(&mut self.stretches);
+        list.into_iter().for_each(|(part, time)| append(&mut self.stretches, part, time));
+    }
+}
+
+/// Adds a stretch; one that follows another of its kind makes it longer.
+fn append(stretches: &mut Vec<(Part, Duration)>, part: Part, time: Duration) {
+    match stretches.last_mut() {
+        Some((last, length)) if *last == part => *length += time,
+        _ => stretches.push((part, time)),
     }
 }
 
@@ -114,16 +122,19 @@ mod tests {
     }
 
     #[test]
-    fn a_long_course_is_told_in_fewer_stretches_that_last_as_long() {
-        let mut course = Course::default();
-        for n in 0..10_000_u64 {
-            let part = if n % 2 == 0 { Part::Link } else { Part::Cwnd };
-            course.add(parts(&[(part, 1 + n % 7)]));
+    fn a_long_course_is_told_in_fewer_stretches_that_take_as_long() {
+        let (mut course, mut sums) = (Course::default(), Parts::default());
+        for n in 0..10_000_usize {
+            let part = Part::ALL[n * n % 7];
+            let spent = parts(&[(part, 1 + n as u64 % 5)]);
+            course.add(spent);
+            sums += spent;
         }
         let list = course.since(Duration::ZERO, Duration::ZERO);
         assert!(list.len() <= STRETCHES, "{}", list.len());
         assert!(list.windows(2).all(|w| w[0].0 != w[1].0), "neighbours differ");
-        let whole: u64 = (0..10_000).map(|n| 1 + n % 7).sum();
-        assert_eq!(list.iter().map(|(_, time)| *time).sum::<Duration>(), Duration::from_millis(whole));
+        let mut told = Parts::default();
+        list.iter().for_each(|(part, time)| told.add(*part, *time));
+        assert_eq!(told, sums, "each part takes what it took");
     }
 }

@@ -65,8 +65,8 @@ pub struct Exchange {
     pub reused: bool,
     /// Where the time went; the sum is `end` − `start` exactly.
     pub parts: Parts,
-    /// The same in the order in which it went there: parts that follow each other. Of a long exchange the shortest are
-    /// added to their neighbours.
+    /// The same in the order in which it went there: parts that follow each other, in long exchanges with short ones put
+    /// together.
     pub course: Vec<(Part, Duration)>,
     /// The sums since when it is charged.
     before: Parts,

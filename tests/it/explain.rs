@@ -85,6 +85,9 @@ impl Scene {
             for c in &summary.connections {
                 for e in &c.exchanges {
                     assert_eq!(e.parts.total(), e.end - e.start, "every moment is charged once: {e:#?}");
+                    let mut course = tcpglass::explain::Parts::default();
+                    e.course.iter().for_each(|(part, time)| course.add(*part, *time));
+                    assert_eq!(course, e.parts, "the same in their order");
                     let micros: u64 = e.parts.micros().map(|(_, us)| us).sum();
                     assert_eq!(micros, (e.end - e.start).as_micros() as u64);
                 }

@@ -279,6 +279,46 @@ fn a_browser_draws_the_page_without_a_complaint() {
 }
 
 #[test]
+fn the_page_is_light_on_paper_dark_in_the_dark_and_fits_on_a_telephone() {
+    const TEST: &str = "the_page_is_light_on_paper_dark_in_the_dark_and_fits_on_a_telephone";
+    let Some(mut browser) = Browser::start(TEST) else { return };
+    let place = Place::new("media");
+    let (_, path) = place.page(&golden("nagle_delayed_ack.pcapng"));
+    let corner = "document.querySelector('canvas').getContext('2d').getImageData(2, 2, 1, 1).data.join(' ')";
+    let paper = "getComputedStyle(document.body).backgroundColor";
+    let media = |kind: &str, scheme: &str| json!({ "media": kind, "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+    browser.call("Emulation.setEmulatedMedia", media("screen", "light"));
+    browser.open(&path);
+    assert_eq!(browser.text(corner), "255 255 255 255");
+    browser.call("Emulation.setEmulatedMedia", media("screen", "dark"));
+    browser.settle();
+    browser.picture("dark");
+    assert_eq!(
+        (browser.text(corner), browser.text(paper)),
+        ("22 24 27 255".into(), "rgb(22, 24, 27)".into())
+    );
+    browser.value("dispatchEvent(new Event('beforeprint'))");
+    browser.call("Emulation.setEmulatedMedia", media("print", "dark"));
+    assert_eq!(
+        (browser.text(corner), browser.text(paper)),
+        ("255 255 255 255".into(), "rgb(255, 255, 255)".into())
+    );
+    browser.picture("print");
+    let shown = "getComputedStyle(document.querySelector('.controls')).display";
+    assert_eq!(browser.text(shown), "none", "buttons are not for paper");
+    browser.value("dispatchEvent(new Event('afterprint'))");
+    browser.call("Emulation.setEmulatedMedia", media("screen", "light"));
+    let phone = json!({ "width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": true });
+    browser.call("Emulation.setDeviceMetricsOverride", phone);
+    browser.settle();
+    browser.picture("phone");
+    let wide = "[document.documentElement.scrollWidth, document.querySelector('.bar').getBoundingClientRect().right].join(' ')";
+    let numbers: Vec<f64> = browser.text(wide).split(' ').map(|n| n.parse().unwrap()).collect();
+    assert!(numbers.iter().all(|n| *n <= 360.0), "nothing sticks out: {numbers:?}");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
 fn findings_lead_to_their_frames_and_every_segment_can_be_read_by_keyboard() {
     const TEST: &str = "findings_lead_to_their_frames_and_every_segment_can_be_read_by_keyboard";
     let Some(mut browser) = Browser::start(TEST) else { return };

@@ -266,7 +266,7 @@ class Graph {
     const ssthresh = (i) => own && line.ssthresh[i] >= 0 ? line.ssthresh[i] : null;
     let high = 1;
     for (let i = this.low; i < this.high; i++) high = Math.max(high, out(i), cwnd(i) || 0);
-    const title = own ? 'Bytes: in flight, congestion window, slow start threshold' : 'Bytes in flight, as far as they passed here';
+    const title = own ? 'Bytes: in flight, cwnd, ssthresh' : 'Bytes in flight, as seen from here';
     this.field(top, height, 0, high * 1.08, title, (n) => n >= 1e6 ? `${n / 1e6} M` : n >= 1e4 ? `${n / 1e3} k` : String(n));
     this.stairs('ssthresh', ssthresh, [2, 3]);
     this.stairs('cwnd', cwnd, [8, 3]);
@@ -281,8 +281,8 @@ class Graph {
     const sample = (i) => !this.forth(i) && line.times.has(i) ? line.times.get(i) : null;
     let high = 1;
     for (let i = this.low; i < this.high; i++) high = Math.max(high, sample(i) || 0, srtt(i) || 0);
-    const title = own ? 'From a segment to its acknowledgment: samples, and the smoothed round trip'
-      : 'From a segment to its acknowledgment, timed where the capture was made';
+    const title = own ? 'Acknowledged after: samples, smoothed'
+      : 'Acknowledged after, as seen from here';
     this.field(top, height, 0, high * 1.1, title, spoken);
     this.stairs('rtt', srtt);
     paint.fillStyle = this.colour('rtt');

@@ -2,7 +2,7 @@
 
 const KINDS = [['data', 'data'], ['again', 'sent again (▲)'], ['late', 'late or doubled (△)'], ['control', 'SYN, FIN, RST (S, F, R)'],
   ['ack', 'acknowledged'], ['edge', 'edge of the window (dashed)'], ['sack', 'held beyond a gap (SACK)'], ['flight', 'in flight'],
-  ['cwnd', 'congestion window (dashed)'], ['ssthresh', 'threshold (dotted)'], ['rtt', 'round trip']];
+  ['cwnd', 'congestion window (dashed)'], ['ssthresh', 'threshold (dotted)'], ['rtt', 'time to the acknowledgment']];
 
 function swatch(name) {
   const space = 'http://www.w3.org/2000/svg';
