@@ -22,4 +22,5 @@ pub mod tcp;
 pub mod time;
 pub mod trace;
 pub mod tun;
+pub mod whatif;
 pub mod wire;

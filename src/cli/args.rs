@@ -25,6 +25,7 @@ pub enum Command {
     Proxy(Proxy),
     Lab(Lab),
     Explain(Explain),
+    WhatIf(WhatIf),
     Script(Script),
     Knobs(Knobs),
     Doctor(Doctor),
@@ -377,6 +378,33 @@ pub struct Explain {
     /// Write one page for a browser, which needs nothing else: findings, a bar for each exchange, graphs of the segments
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub html: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How a captured conversation would have gone under other settings
+///
+/// What the applications did is taken from the capture and done again in the simulator: first as it was, which must
+/// take as long as in the capture, then with the changes. Exit 6 if the first replay is off by more than 10 %.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  tcpglass what-if slow.pcapng --set tcp.nagle=off\n  \
+                        tcpglass what-if slow.pcapng --link rtt=20ms,bandwidth=50mbit --set tcp.init_cwnd=20")]
+pub struct WhatIf {
+    /// Any pcap or pcapng file; - reads standard input
+    #[arg(value_name = "CAPTURE", value_hint = ValueHint::FilePath)]
+    pub capture: PathBuf,
+    /// Change one setting of both ends; may be repeated (tcpglass knobs lists them)
+    #[arg(long, value_name = "K=V")]
+    pub set: Vec<String>,
+    /// Another link: rtt=20ms,bandwidth=10mbit,loss=1%
+    #[arg(long, value_name = "LINK")]
+    pub link: Option<String>,
+    /// Replay this connection only, by its number in explain's list
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub connection: Option<u32>,
+    /// Infer everything although the capture states it
+    #[arg(long)]
+    pub infer: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

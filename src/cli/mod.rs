@@ -24,6 +24,7 @@ mod serve;
 mod stage;
 mod tally;
 mod visit;
+mod what_if;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Script(args) => script::run(args),
         Command::Lab(args) => lab::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::WhatIf(args) => what_if::run(args),
         Command::Get(args) => get::run(args),
         Command::Load(args) => load::run(args),
         Command::Proxy(args) => proxy::run(args),

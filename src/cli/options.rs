@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tcpglass::settings::{Profile, Settings, table};
+use tcpglass::settings::{Profile, Settings};
 use tcpglass::trace::{self, Format, Sink, TraceOptions, Tracer};
 use tcpglass::tun::Offload;
 
@@ -239,14 +239,7 @@ impl Recording {
 
 /// What the capture says about itself: the version, and the settings that are not the default profile's.
 fn description(settings: &Settings) -> String {
-    let usual = Settings::default();
-    let changed: Vec<String> = (table())
-        .map(|row| (row.name(), row.get(settings), row.get(&usual)))
-        .filter(|(_, now, usual)| now != usual)
-        .map(|(name, now, _)| format!("{name}={now}"))
-        .collect();
-    let changed = if changed.is_empty() { "profile linux".to_owned() } else { changed.join(" ") };
-    format!("tcpglass {}: {changed}", env!("CARGO_PKG_VERSION"))
+    format!("tcpglass {}: {}", env!("CARGO_PKG_VERSION"), settings.changed())
 }
 
 /// Whether a file could be made or overwritten at `path`.

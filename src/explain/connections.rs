@@ -6,7 +6,7 @@ use super::exchange::Exchange;
 use super::finding::{Confidence, Findings, What};
 use super::flow::{self, Flow};
 use super::read::Stated;
-use crate::ledger::Parts;
+use crate::ledger::{Part, Parts};
 use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::time::Duration;
@@ -88,6 +88,10 @@ pub struct Connection {
     pub ending: Ending,
     /// From this end to the other and back, at the least; `None` if no such pair of packets was captured.
     pub round_trip: Option<Duration>,
+    /// From here to the client and back, and to the server and back, at the least.
+    pub paths: [Option<Duration>; 2],
+    /// Whether the capture was made at the client: by its own word, else by the times.
+    pub at_client: bool,
     /// Where its time went; the sum is the time from its first packet to the last that says what it waited for.
     pub parts: Parts,
     /// What was asked and answered, in the order of the ends.
@@ -140,6 +144,8 @@ pub(super) struct Place {
     pub from_client: bool,
     /// In a word, why it was sent; `None` if that was not looked into.
     pub why: Option<&'static str>,
+    /// What it had waited for, if it is new data.
+    pub held: Option<Part>,
 }
 
 impl<'a> Connections<'a> {
@@ -176,8 +182,8 @@ impl<'a> Connections<'a> {
         };
         let connection = &mut self.list[index];
         let from_client = segment.source == connection.client;
-        let place = |why| Some(Place { connection: index + 1, from_client, why });
-        let Some(flow) = &mut self.flows[index] else { return place(None) };
+        let place = |why, held| Some(Place { connection: index + 1, from_client, why, held });
+        let Some(flow) = &mut self.flows[index] else { return place(None, None) };
         let findings = &mut self.findings;
         let side = if from_client { &mut connection.up } else { &mut connection.down };
         side.verified |= sum == Sum::Right;
@@ -185,7 +191,7 @@ impl<'a> Connections<'a> {
             // Its receiver drops it. Where no sum of this end was ever right, a device was to fill it in.
             side.damaged += 1;
             findings.add(What::Checksum, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
-            return place(Some("drop-checksum"));
+            return place(Some("drop-checksum"), None);
         }
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();
@@ -206,10 +212,10 @@ impl<'a> Connections<'a> {
         if self.exchanges > EXCHANGES {
             flow.exchanges.keep_no_more();
         }
-        let after = flow.burden();
+        let (after, held) = (flow.burden(), flow.held);
         self.exchanges += after.0 - before.0;
         self.records = self.records + after.1 - before.1;
-        place(Some(why))
+        place(Some(why), held)
     }
 
     /// A connection begins with this segment: its place in the list.
@@ -273,6 +279,8 @@ impl<'a> Connections<'a> {
             let [client, server] = &flow.halves;
             connection.round_trip =
                 client.path.or(server.path).map(|_| super::judge::round_trip(client, server));
+            connection.paths = [client.path, server.path];
+            connection.at_client = flow.is_at_client();
             connection.parts = flow.parts;
             connection.exchanges = std::mem::take(&mut flow.exchanges.done);
             connection.more_exchanges = flow.exchanges.beyond;
@@ -305,6 +313,8 @@ impl Connection {
             pause: (Duration::ZERO, at),
             ending: Ending::Open,
             round_trip: None,
+            paths: [None; 2],
+            at_client: true,
             parts: Parts::default(),
             exchanges: Vec::new(),
             more_exchanges: 0,

@@ -77,6 +77,8 @@ pub(super) struct Flow {
     /// The most that the congestion window of each end let out, since it was seen to hold something.
     pub(super) window: [Option<u32>; 2],
     pub(super) reset: bool,
+    /// What new data that just passed had waited for.
+    pub held: Option<Part>,
     pub exchanges: Exchanges,
 }
 
@@ -122,6 +124,7 @@ impl Flow {
         } else if p.stated.is_some() {
             self.own = Some(o);
         }
+        self.held = None;
         self.settle(p, s, kind, connection, findings);
         if let Some(doubt) = self.dispel(p, o) {
             findings.add(doubt.what, connection, doubt.frames, doubt.cost, Confidence::Certain);
@@ -161,6 +164,10 @@ impl Flow {
     pub(super) fn own(&self) -> usize {
         let near = |end: usize| self.halves[end].path.unwrap_or(Duration::MAX);
         self.own.unwrap_or(if near(SERVER) < near(CLIENT) / 4 { SERVER } else { CLIENT })
+    }
+
+    pub(super) fn is_at_client(&self) -> bool {
+        self.own() == CLIENT
     }
 
     fn ack_delay_of(&self, end: usize) -> Part {
@@ -247,6 +254,7 @@ impl Flow {
         let o = 1 - s;
         if self.opening {
             // It carries the acknowledgment that completes the handshake.
+            self.held = Some(Part::Handshake);
             return self.charge(Part::Handshake, p.at);
         }
         let full = self.halves[s].full(&self.halves[o]);
@@ -262,8 +270,12 @@ impl Flow {
         };
         match held {
             // Segments that come one after the other are under way, not waiting.
-            Some((Part::Cwnd, ..)) if gap < rtt / 4 => self.charge(Part::Transfer, p.at),
+            Some((Part::Cwnd, ..)) if gap < rtt / 4 => {
+                self.held = Some(Part::Transfer);
+                self.charge(Part::Transfer, p.at);
+            }
             Some((part, release, confidence)) => {
+                self.held = Some(part);
                 let burst = std::mem::take(&mut self.burst[s].0);
                 let mut delayed = Duration::ZERO;
                 if let Some(r) = release.filter(|r| r.at > start) {
@@ -290,9 +302,11 @@ impl Flow {
                 let part = if s == SERVER && !idle { Part::Server } else { Part::App };
                 let by_itself = self.mark_by == Some(s);
                 if by_itself && gap <= PROMPT.max(rtt / 8) && !idle {
+                    self.held = Some(Part::Transfer);
                     return self.charge(Part::Transfer, p.at);
                 }
                 self.burst[s].0 = 0;
+                self.held = Some(part);
                 let before = self.parts.of(part);
                 self.waited(s, part, p.at);
                 let cost = self.parts.of(part) - before;

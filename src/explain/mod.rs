@@ -125,6 +125,8 @@ pub struct Caused<'a> {
     pub segment: &'a Segment<'a>,
     /// Whether the connection's client sent it.
     pub from_client: bool,
+    /// What it had waited for, if it is new data.
+    pub held: Option<Part>,
     /// The word of the trace's vocabulary that follows from what passed by.
     pub inferred: &'static str,
 }
@@ -138,6 +140,33 @@ pub fn causes(
     options: Options,
     each: &mut dyn FnMut(&Caused<'_>),
 ) -> Result<Summary, ReadError> {
+    follow(input, options, &mut |seen| {
+        if let Seen::Packet(caused) = seen {
+            each(&caused);
+        }
+    })
+}
+
+/// What passes by in a capture.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// A TCP packet.
+    Packet(Caused<'a>),
+    /// A row between the packets, as a stack of ours writes it: `link: dropped, 1448 bytes …`.
+    Event(&'a str),
+    /// What the file says of itself, before all packets.
+    About(&'a str),
+}
+
+/// The same as [`causes`] with the rows between the packets.
+///
+/// # Errors
+/// Those of [`explain`].
+pub fn follow(
+    input: impl Read,
+    options: Options,
+    each: &mut dyn FnMut(Seen<'_>),
+) -> Result<Summary, ReadError> {
     let mut summary = Summary::default();
     let chosen = |number, client, server| {
         options.connection.is_none_or(|n| n == number)
@@ -149,10 +178,12 @@ pub fn causes(
     let mut first = None;
     let mut frame = 0;
     let end = read::packets(input, &mut |item| match item {
-        read::Item::Event => {
+        read::Item::Event(text) => {
             summary.events += 1;
             frame += 1;
+            each(Seen::Event(text));
         }
+        read::Item::About(text) => each(Seen::About(text)),
         read::Item::Dropped(n) => summary.dropped = n,
         read::Item::Packet(packet) => {
             summary.packets += 1;
@@ -182,7 +213,7 @@ pub fn causes(
                         return;
                     };
                     let Some(inferred) = place.why else { return };
-                    each(&Caused {
+                    each(Seen::Packet(Caused {
                         frame,
                         at,
                         connection: place.connection,
@@ -193,8 +224,9 @@ pub fn causes(
                         numbers: packet.stated.and_then(|s| s.numbers),
                         segment: &segment,
                         from_client: place.from_client,
+                        held: place.held,
                         inferred,
-                    });
+                    }));
                 }
                 Decoded::Dns(dns) => {
                     summary.not_tcp += 1;

@@ -7,6 +7,7 @@ use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_statistics::InterfaceStatisticsOption;
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::pcapng::{Block, PcapNgReadError, PcapNgReader};
 use ruzstd::decoding::StreamingDecoder;
 use std::collections::BTreeMap;
@@ -37,8 +38,10 @@ impl Error for ReadError {}
 /// One thing in the file.
 pub(super) enum Item<'a> {
     Packet(Packet<'a>),
-    /// A row between the packets.
-    Event,
+    /// A row between the packets, and what it says if a stack of ours wrote it.
+    Event(&'a str),
+    /// What the section says of itself.
+    About(&'a str),
     /// So many packets are missing, says the recorder.
     Dropped(u64),
 }
@@ -135,6 +138,7 @@ fn pcapng(input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadE
         e => ReadError::NotACapture(format!("its section header cannot be read: {}", chain(&e))),
     })?;
     let mut dropped = BTreeMap::new();
+    about(reader.section(), take);
     let damage = loop {
         match reader.next_block() {
             None => break None,
@@ -189,8 +193,22 @@ fn pcapng_block(block: &Block<'_>, link: &dyn Fn(u32) -> u32, take: &mut dyn FnM
             length: packet.original_len,
             stated: None,
         })),
-        Block::SystemdJournalExport(_) => take(Item::Event),
+        Block::SystemdJournalExport(entry) => {
+            let text = std::str::from_utf8(&entry.journal_entry).unwrap_or_default();
+            take(Item::Event(
+                text.lines().find_map(|line| line.strip_prefix("MESSAGE=")).unwrap_or_default(),
+            ));
+        }
+        Block::SectionHeader(section) => about(section, take),
         _ => {}
+    }
+}
+
+fn about(section: &SectionHeaderBlock<'_>, take: &mut dyn FnMut(Item<'_>)) {
+    for option in &section.options {
+        if let SectionHeaderOption::Common(CommonOption::Comment(text)) = option {
+            take(Item::About(text));
+        }
     }
 }
 

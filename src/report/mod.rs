@@ -14,6 +14,7 @@ mod svg;
 mod table;
 mod timeline;
 mod waterfall;
+mod what_if;
 
 pub use capture::capture;
 pub use counts::counts;
@@ -28,6 +29,7 @@ pub use svg::svg;
 pub use table::Table;
 pub use timeline::{Phase, phases, timeline};
 pub use waterfall::Waterfall;
+pub use what_if::{trust, what_if};
 
 /// Whether text may carry colours.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -157,6 +157,18 @@ impl Settings {
         Ok(())
     }
 
+    /// The settings that are not those of the default profile, as they are set: `tcp.nagle=off link.rtt=20ms`; or the
+    /// profile's name.
+    pub fn changed(&self) -> String {
+        let usual = Settings::default();
+        let changed: Vec<String> = (table())
+            .map(|row| (row.name(), row.get(self), row.get(&usual)))
+            .filter(|(_, now, usual)| now != usual)
+            .map(|(name, now, _)| format!("{name}={now}"))
+            .collect();
+        if changed.is_empty() { format!("profile {}", Profile::default().name()) } else { changed.join(" ") }
+    }
+
     /// Whether the settings fit together.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ const RANKS: [(&str, u8); 23] = [
     ("settings", 6),
     ("packetdrill", 7),
     ("lab", 7),
+    ("whatif", 7),
     ("report", 8),
     ("cli", 9),
 ];

@@ -1,0 +1,593 @@
+//! What do the packets of a capture tell of the applications behind them?
+//!
+//! A write is what leaves without waiting for anybody but TCP: it goes on while windows, losses and the wire hold it
+//! back, and ends with a segment that is not full, or before a pause in which somebody thought.
+
+use super::scenario::{Act, Deed, Loss, Offer, Scenario, ScenarioError, Start, Talk};
+use super::wire_model::WireModel;
+use crate::explain::{Caused, Options, Part, Seen, Summary, follow};
+use crate::segment::Flags;
+use crate::seq::Seq;
+use crate::settings::{Profile, Settings};
+use crate::tcp::Nagle;
+use crate::time::Duration;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::SocketAddr;
+
+/// Bytes of all streams together that are held again.
+const BYTES: usize = 256 << 20;
+/// Connections that are held again.
+const TALKS: usize = 2000;
+/// Repetitions, by their words.
+const REPETITIONS: [&str; 6] =
+    ["rto", "fast-retransmit", "sack-retransmit", "rack", "tail-loss-probe", "mtu-retransmit"];
+/// What the links of ours say when a packet is gone for good.
+const LOSSES: [&str; 4] = ["lost", "lost-nth", "dropped-by-rule", "corrupted"];
+
+impl Scenario {
+    /// Takes the scenario from a capture; with `connection` of this one alone, by its number from 1. With `infer` as
+    /// from the capture of a foreign stack.
+    ///
+    /// # Errors
+    /// It is no capture, holds no connection from its beginning, or more than is held again.
+    pub fn read(input: impl Read, connection: Option<usize>, infer: bool) -> Result<Scenario, ScenarioError> {
+        let mut listener = Listener { connection, ..Listener::default() };
+        let options = Options { infer, connection };
+        let summary = follow(input, options, &mut |seen| match seen {
+            Seen::About(text) if !infer => listener.about(text),
+            Seen::About(_) => {}
+            Seen::Event(text) if !infer => listener.event(text),
+            Seen::Event(_) => {}
+            Seen::Packet(caused) => listener.packet(&caused),
+        })
+        .map_err(ScenarioError::Read)?;
+        listener.finish(&summary)
+    }
+}
+
+#[derive(Default)]
+struct Listener {
+    connection: Option<usize>,
+    /// With which settings the capture was made, by its own word.
+    settings: Option<Settings>,
+    lines: BTreeMap<usize, Line>,
+    bytes: usize,
+    beyond: bool,
+    /// Acknowledgments that the links say were lost: nothing tells which.
+    lost_acks: u64,
+}
+
+/// A connection.
+struct Line {
+    client: SocketAddr,
+    server: SocketAddr,
+    start: Option<Duration>,
+    /// When what opens the connection for each end passed here: the SYN-ACK, the client's first ACK.
+    opened: [Option<Duration>; 2],
+    ways: [Way; 2],
+    losses: Vec<Loss>,
+    /// The links said themselves what was lost.
+    told: bool,
+    reset: Option<(usize, Duration, u64)>,
+}
+
+/// What an end sends.
+#[derive(Default)]
+struct Way {
+    isn: Option<Seq>,
+    offer: Offer,
+    syns: u32,
+    /// Behind the highest byte that passed.
+    next: u64,
+    /// What is missing below it, and since when.
+    gaps: Vec<(u64, u64, Duration)>,
+    /// When so many bytes in order had passed, and what a packet took from there to be on the wire; the FIN counts.
+    reached: Vec<(Duration, Duration, u64)>,
+    writes: Vec<Write>,
+    /// The last new segment was not full: its write ended there.
+    small: bool,
+    /// How often the packet that begins there passed.
+    sent: BTreeMap<u64, u32>,
+    fin: Option<Write>,
+    bytes: Vec<u8>,
+    wire: WireModel,
+    acked: u64,
+    /// A small segment went out while one was not acknowledged: Nagle's algorithm is off.
+    hasty: bool,
+    small_until: u64,
+    /// The first data that this end's next acknowledgment will cover, when it passed.
+    owes: Option<Duration>,
+    delays: Vec<Duration>,
+}
+
+#[derive(Clone, Copy)]
+struct Write {
+    at: Duration,
+    /// What its first packet took to be put on the wire.
+    sending: Duration,
+    until: u64,
+    saw: u64,
+    /// TCP had held it: it was written right after the one before, as far as anybody can tell.
+    prompt: bool,
+    with_data: bool,
+}
+
+impl Listener {
+    /// `tcpglass 0.1.0: tcp.nagle=off link.rtt=20ms`, or `… profile linux`.
+    fn about(&mut self, text: &str) {
+        let Some((name, changed)) = text.strip_prefix("tcpglass ").and_then(|t| t.split_once(": ")) else {
+            return;
+        };
+        let mut settings = Settings::new(Profile::Linux);
+        // A laboratory's arm says first in words what it varies.
+        let changed =
+            if name.starts_with("lab ") { changed.rsplit_once("; ").map_or("", |s| s.1) } else { changed };
+        if changed.is_empty() {
+            return;
+        }
+        for word in changed.split(' ').filter(|w| w.contains('=')) {
+            if settings.set(word).is_err() {
+                return;
+            }
+        }
+        self.settings = Some(settings);
+    }
+
+    /// `link: lost, 1448 bytes 7001..8449 from A to B`, or `… a segment without data (SYN, seq 7) from A to B`.
+    fn event(&mut self, text: &str) {
+        let Some((word, rest)) = text.strip_prefix("link: ").and_then(|t| t.split_once(", ")) else { return };
+        let rest = rest.strip_prefix("one bit of ").unwrap_or(rest);
+        if !LOSSES.contains(&word) {
+            return;
+        }
+        let Some((what, ends)) = rest.split_once(" from ") else { return };
+        let ends = ends.split(": ").next().unwrap_or(ends);
+        let Some((from, to)) = ends.split_once(" to ") else { return };
+        let (Ok(from), Ok(to)) = (from.parse::<SocketAddr>(), to.parse::<SocketAddr>()) else { return };
+        let number = |text: &str| text.parse::<u32>().ok().map(Seq);
+        let (seq, bare) = match what.split_once(" bytes ") {
+            Some((_, range)) => (range.split("..").next().and_then(number), false),
+            None => {
+                let seq = what.split("seq ").nth(1).and_then(|t| t.trim_end_matches(')').split(' ').next());
+                (seq.and_then(number), !what.contains("SYN") && !what.contains("FIN"))
+            }
+        };
+        let Some(seq) = seq else { return };
+        let found = self.lines.values_mut().rev().find_map(|line| match (from, to) {
+            ends if ends == (line.client, line.server) => Some((line, 0)),
+            ends if ends == (line.server, line.client) => Some((line, 1)),
+            _ => None,
+        });
+        let Some((line, e)) = found else { return };
+        if bare {
+            self.lost_acks += 1;
+            return;
+        }
+        if !line.told {
+            line.told = true;
+            line.losses.clear();
+        }
+        line.lost(e, seq, what.contains("SYN"));
+    }
+
+    fn packet(&mut self, c: &Caused<'_>) {
+        if self.connection.is_some_and(|n| n != c.connection) {
+            return;
+        }
+        if !self.lines.contains_key(&c.connection) && self.lines.len() >= TALKS {
+            self.beyond = true;
+            return;
+        }
+        let (seg, at) = (c.segment, c.at);
+        let (client, server) =
+            if c.from_client { (seg.source, seg.destination) } else { (seg.destination, seg.source) };
+        let link = self.settings.as_ref().map(|s| s.link.clone());
+        let line = self.lines.entry(c.connection).or_insert_with(|| {
+            let mut line = Line::new(client, server);
+            if let Some(link) = link {
+                let wire = WireModel::new(link.rtt / 2, link.bandwidth);
+                line.ways.iter_mut().for_each(|way| way.wire = wire);
+            }
+            line
+        });
+        let e = usize::from(!c.from_client);
+        let before = line.ways[e].bytes.len();
+        line.packet(e, at, c);
+        self.bytes += line.ways[e].bytes.len() - before;
+        if self.bytes > BYTES {
+            self.beyond = true;
+            line.ways[e].bytes.truncate(before);
+        }
+    }
+
+    fn finish(self, summary: &Summary) -> Result<Scenario, ScenarioError> {
+        if self.beyond {
+            return Err(ScenarioError::TooLarge(format!(
+                "more than {} MiB or {TALKS} connections are not replayed: choose one with --connection",
+                BYTES >> 20
+            )));
+        }
+        let (mut talks, mut left_out, mut measured) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, line) in self.lines {
+            let Some(connection) = summary.connections.iter().find(|c| c.number == number) else { continue };
+            let known = self.settings.as_ref().map(|s| s.link.rtt / 2);
+            let paths = match (known, connection.at_client) {
+                (Some(delay), true) => [Duration::ZERO, delay],
+                (Some(delay), false) => [delay, Duration::ZERO],
+                (None, _) => connection.paths.map(|path| path.unwrap_or_default() / 2),
+            };
+            measured.push([0, 1].map(|e| line.ways[e].habits(paths[e])));
+            match line.talk(number, paths, connection.at_client) {
+                Ok(talk) => talks.push(talk),
+                Err(why) => left_out.push((number, why)),
+            }
+        }
+        if talks.is_empty() {
+            let why = left_out.first().map_or("it holds no TCP connection", |(_, why)| why);
+            return Err(ScenarioError::Nothing(format!("nothing can be replayed: {why}")));
+        }
+        order(&mut talks);
+        let known = self.settings.is_some();
+        let mut assumptions = Vec::new();
+        let settings = match self.settings {
+            Some(settings) => [settings.clone(), settings],
+            None => {
+                assumptions
+                    .push("both ends behave as a current Linux, but for what the capture shows".into());
+                inferred(&talks, &measured)
+            }
+        };
+        if self.lost_acks > 0 {
+            assumptions.push(format!("{} lost acknowledgments are not lost again", self.lost_acks));
+        }
+        Ok(Scenario { talks, settings, known, left_out, assumptions })
+    }
+}
+
+/// The settings of two ends that nobody told.
+fn inferred(talks: &[Talk], measured: &[[(bool, Option<Duration>); 2]]) -> [Settings; 2] {
+    let round_trip = talks.iter().map(|t| t.round_trip).min().unwrap_or_default();
+    [0, 1].map(|e| {
+        let mut settings = Settings::new(Profile::Linux);
+        settings.link.rtt = round_trip;
+        let offers = || talks.iter().map(|t| t.offers[e]);
+        settings.tcp.sack = offers().any(|o| o.sack);
+        settings.tcp.timestamps = offers().any(|o| o.timestamps);
+        if measured.iter().any(|m| m[e].0) {
+            settings.tcp.nagle = Nagle::Off;
+        }
+        if let Some(delay) = measured.iter().filter_map(|m| m[e].1).max() {
+            settings.tcp.ack_delay = delay.min(Duration::from_millis(499));
+            // It waited so long for company: no other rule of the engine's is to cut that short.
+            settings.tcp.ack_adaptive = false;
+            settings.tcp.quickack = 0;
+        }
+        settings
+    })
+}
+
+/// Says of each connection what its client had waited for.
+fn order(talks: &mut [Talk]) {
+    for n in 0..talks.len() {
+        let (syn, client) = (talks[n].start.at, talks[n].client.ip());
+        let mut best: Option<(Duration, usize, u64)> = None;
+        for (other, talk) in talks.iter().enumerate().filter(|(o, t)| *o != n && t.client.ip() == client) {
+            // The client has all that was answered so far, and has asked for nothing since.
+            let had = talk.acts[1].iter().rfind(|a| matches!(a.deed, Deed::Write(_)) && a.passed <= syn);
+            let asked = talk.acts[0].iter().any(|a| {
+                matches!(a.deed, Deed::Write(_))
+                    && a.passed <= syn
+                    && had.is_none_or(|had| a.passed > had.passed)
+            });
+            let goes_on = talk.acts[1].iter().any(|a| a.passed > syn && matches!(a.deed, Deed::Write(_)));
+            if let (Some(Act { passed, deed: Deed::Write(until), .. }), false) = (had, asked || goes_on)
+                && best.is_none_or(|(when, ..)| *passed > when)
+            {
+                best = Some((*passed, other, *until));
+            }
+        }
+        if let Some((when, other, until)) = best {
+            talks[n].start.after = Some((other, until));
+            talks[n].start.think = syn.saturating_sub(when);
+        }
+    }
+}
+
+impl Line {
+    fn new(client: SocketAddr, server: SocketAddr) -> Line {
+        Line {
+            client,
+            server,
+            start: None,
+            opened: [None; 2],
+            ways: [Way::default(), Way::default()],
+            losses: Vec::new(),
+            told: false,
+            reset: None,
+        }
+    }
+
+    /// The network says that it lost what begins there, which had passed so often by then.
+    fn lost(&mut self, e: usize, seq: Seq, syn: bool) {
+        let way = &self.ways[e];
+        let (offset, nth) = match way.isn {
+            _ if syn => (-1, way.syns),
+            Some(isn) => {
+                let offset = way.place(isn, seq);
+                (offset, u64::try_from(offset).ok().and_then(|o| way.sent.get(&o)).copied().unwrap_or(0))
+            }
+            None => return,
+        };
+        // What was sent here has passed already; what is on its way here has not.
+        let before =
+            self.losses.iter().filter(|l| l.from_client == (e == 0) && l.offset == offset).count() as u32;
+        self.losses.push(Loss { from_client: e == 0, offset, nth: nth.max(before + 1) });
+    }
+
+    fn packet(&mut self, e: usize, at: Duration, c: &Caused<'_>) {
+        let (seg, o) = (c.segment, 1 - e);
+        let word = c.stated.filter(|_| c.sent).unwrap_or(c.inferred);
+        if seg.has(Flags::SYN) {
+            self.syn(e, at, c);
+            return;
+        }
+        if e == 0 && seg.has(Flags::ACK) {
+            self.opened[1].get_or_insert(at);
+        }
+        let (Some(isn), Some(other)) = (self.ways[e].isn, self.ways[o].isn) else { return };
+        let saw = match seg.has(Flags::ACK) {
+            true => self.ways[o].place(other, seg.ack).max(0) as u64,
+            false => 0,
+        };
+        if seg.has(Flags::RST) {
+            self.reset.get_or_insert((e, at, saw));
+            return;
+        }
+        self.acknowledge(e, at, saw, word);
+        let full = u64::from(full(self.ways[e].offer, self.ways[o].offer));
+        let way = &mut self.ways[e];
+        let bytes = ip_length(c);
+        let sending = way.wire.send(at, bytes);
+        let offset = way.place(isn, seg.seq);
+        let Ok(offset) = u64::try_from(offset) else { return };
+        if seg.len > 0 {
+            let end = offset + u64::from(seg.len);
+            let times = way.sent.entry(offset).or_insert(0);
+            *times += 1;
+            let nth = *times;
+            let fresh = end > way.next;
+            let late = way.gaps.iter().position(|g| offset >= g.0 && offset < g.1);
+            let lost = match late {
+                // It had not passed here before: lost on its way here, unless it was only overtaken.
+                Some(g) => nth == 1 && at.saturating_sub(way.gaps[g].2) > way.wire.delay,
+                None => nth > 1 && !fresh && REPETITIONS.contains(&word),
+            };
+            if lost && !self.told {
+                let nth = if late.is_some() { 1 } else { nth - 1 };
+                self.losses.push(Loss { from_client: e == 0, offset: offset as i64, nth });
+            }
+            let write = Write {
+                at,
+                sending: way.wire.takes(bytes),
+                until: end,
+                saw,
+                prompt: matches!(
+                    c.held,
+                    Some(Part::Nagle | Part::Cwnd | Part::Rwnd | Part::Pacing | Part::Recovery)
+                ),
+                with_data: true,
+            };
+            way.data(offset, write, c, full);
+            self.ways[o].owes.get_or_insert(at);
+        }
+        let way = &mut self.ways[e];
+        if seg.has(Flags::FIN) && way.fin.is_none() {
+            let until = offset + u64::from(seg.len) + 1;
+            let fin = Write {
+                at,
+                sending: way.wire.takes(bytes),
+                until,
+                saw,
+                prompt: false,
+                with_data: seg.len > 0,
+            };
+            way.fin = Some(fin);
+        }
+        let in_order = way.gaps.first().map_or(way.next, |g| g.0);
+        let in_order = match way.fin {
+            Some(fin) if fin.until == in_order + 1 && way.gaps.is_empty() => fin.until,
+            _ => in_order,
+        };
+        if way.reached.last().map_or(0, |r| r.2) < in_order {
+            way.reached.push((at, sending, in_order));
+        }
+    }
+
+    fn syn(&mut self, e: usize, at: Duration, c: &Caused<'_>) {
+        let (seg, way) = (c.segment, &mut self.ways[e]);
+        if way.isn.is_none() {
+            way.isn = Some(seg.seq);
+            way.offer = Offer {
+                mss: seg.options.mss,
+                sack: seg.options.sack_permitted,
+                timestamps: seg.options.timestamps.is_some(),
+                scale: seg.options.window_scale,
+            };
+        }
+        way.syns += 1;
+        way.wire.send(at, ip_length(c));
+        if way.syns > 1 && !self.told {
+            self.losses.push(Loss { from_client: e == 0, offset: -1, nth: way.syns - 1 });
+        }
+        if e == 0 {
+            self.start.get_or_insert(at);
+        } else if self.opened[1].is_none() {
+            self.opened[0] = Some(at);
+        }
+    }
+
+    /// The end `e` acknowledges so many bytes of the other's.
+    fn acknowledge(&mut self, e: usize, at: Duration, saw: u64, word: &str) {
+        let advances = saw > self.ways[1 - e].acked;
+        self.ways[1 - e].acked = saw.max(self.ways[1 - e].acked);
+        if !advances {
+            return;
+        }
+        if let Some(since) = self.ways[e].owes.take().filter(|_| word == "ack-delayed") {
+            self.ways[e].delays.push(at.saturating_sub(since));
+        }
+    }
+
+    fn talk(mut self, number: usize, paths: [Duration; 2], at_client: bool) -> Result<Talk, &'static str> {
+        let opened = match (self.start, self.opened) {
+            (Some(_), [Some(client), Some(server)]) => [client + paths[0], server + paths[1]],
+            (Some(_), _) => return Err("its handshake was not completed"),
+            (None, _) => return Err("its beginning was not captured"),
+        };
+        self.losses.retain(|l| l.nth > 0);
+        let marks = [0, 1].map(|e| self.ways[e].marks());
+        let acts = [0, 1].map(|e| {
+            let near = (e == 0) == at_client;
+            self.acts(e, near, (opened[e], paths[e]), &marks[1 - e])
+        });
+        let start = Start { at: self.start.unwrap_or_default(), after: None, think: Duration::ZERO };
+        let [client, server] = self.ways;
+        Ok(Talk {
+            number,
+            client: self.client,
+            server: self.server,
+            start,
+            acts,
+            reached: [&client, &server].map(|way| way.reached.iter().map(|r| (r.0, r.2)).collect()),
+            bytes: [client.bytes, server.bytes],
+            losses: self.losses,
+            offers: [client.offer, server.offer],
+            round_trip: (paths[0] + paths[1]) * 2,
+            paths,
+            at_client,
+        })
+    }
+
+    /// What the end `e` did; `marks` are where the other's writes end.
+    fn acts(&self, e: usize, near: bool, (opened, path): (Duration, Duration), marks: &[u64]) -> Vec<Act> {
+        let (way, other) = (&self.ways[e], &self.ways[1 - e]);
+        let mut acts: Vec<Act> = Vec::new();
+        let mut before = opened;
+        let reset = self.reset.filter(|(by, ..)| *by == e).map(|(_, at, saw)| Write {
+            at,
+            sending: Duration::ZERO,
+            until: 0,
+            saw,
+            prompt: false,
+            with_data: false,
+        });
+        let writes = way.writes.iter().map(|w| (w, Deed::Write(w.until)));
+        let ends = way.fin.iter().map(|w| (w, Deed::Close)).chain(reset.iter().map(|w| (w, Deed::Reset)));
+        for (write, deed) in writes.chain(ends) {
+            // What it had read: whole writes of the other's. One that was still coming was not waited for.
+            let n = marks.partition_point(|mark| *mark <= write.saw);
+            let saw = if n == 0 { 0 } else { marks[n - 1] };
+            let read = match other.reached.iter().find(|r| r.2 >= saw) {
+                Some((at, sending, _)) if saw > 0 => {
+                    *at + path + if near { Duration::ZERO } else { *sending }
+                }
+                _ => Duration::ZERO,
+            };
+            let base = before.max(read);
+            let sent = write.at.saturating_sub(path + if near { Duration::ZERO } else { write.sending });
+            let at_once = deed == Deed::Close && write.with_data;
+            let done = if write.prompt || at_once { base } else { sent.max(base) };
+            let passed = match deed {
+                Deed::Write(until) => way.reached.iter().find(|r| r.2 >= until).map_or(write.at, |r| r.0),
+                _ => write.at,
+            };
+            acts.push(Act { saw, think: done - base, deed, at_once, passed });
+            before = done;
+        }
+        acts
+    }
+}
+
+impl Way {
+    /// The byte of the stream that `seq` stands for; −1 is the SYN.
+    fn place(&self, isn: Seq, seq: Seq) -> i64 {
+        let next = isn + 1 + self.next as u32;
+        self.next as i64 + i64::from(seq.0.wrapping_sub(next.0) as i32)
+    }
+
+    /// Data, some of which may be new.
+    fn data(&mut self, offset: u64, write: Write, c: &Caused<'_>, full: u64) {
+        let (end, len) = (write.until, u64::from(c.segment.len));
+        let small = len % full.max(1) != 0;
+        self.keep(offset, c.segment.payload);
+        if end > self.next {
+            if offset > self.next {
+                self.gaps.push((self.next, offset, write.at));
+            }
+            if small && self.small_until > self.acked && offset >= self.small_until {
+                self.hasty = true;
+            }
+            if small {
+                self.small_until = end;
+            }
+            let thought = matches!(c.held, Some(Part::App | Part::Server | Part::Nagle));
+            match self.writes.last_mut().filter(|_| !self.small && !thought) {
+                Some(last) => last.until = end,
+                None => self.writes.push(write),
+            }
+            self.small = small;
+            self.next = end;
+        } else {
+            self.fill(offset, end);
+        }
+    }
+
+    /// What was missing is not any more.
+    fn fill(&mut self, start: u64, end: u64) {
+        let gaps = std::mem::take(&mut self.gaps);
+        for (from, to, since) in gaps {
+            self.gaps.extend(
+                [(from, to.min(start), since), (from.max(end), to, since)].into_iter().filter(|g| g.0 < g.1),
+            );
+        }
+    }
+
+    fn keep(&mut self, offset: u64, payload: &[u8]) {
+        let Ok(start) = usize::try_from(offset) else { return };
+        // Whoever leaves out a gigabyte is not believed.
+        if payload.is_empty() || start > BYTES {
+            return;
+        }
+        let end = start + payload.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[start..end].copy_from_slice(payload);
+    }
+
+    /// Where its writes end, the FIN included.
+    fn marks(&self) -> Vec<u64> {
+        self.writes.iter().chain(&self.fin).map(|w| w.until).collect()
+    }
+
+    /// Whether it goes without Nagle's algorithm, and how long it holds acknowledgments back.
+    fn habits(&self, path: Duration) -> (bool, Option<Duration>) {
+        let mut delays = self.delays.clone();
+        delays.sort_unstable();
+        (self.hasty, delays.get(delays.len() / 2).map(|d| d.saturating_sub(path * 2)))
+    }
+}
+
+/// The payload of a full segment of the end that made `own`, towards the one that made `other`.
+fn full(own: Offer, other: Offer) -> u32 {
+    let options = if own.timestamps && other.timestamps { 12 } else { 0 };
+    u32::from(other.mss.unwrap_or(536)).saturating_sub(options).max(1)
+}
+
+/// The length of the IP packet, with the headers as they were captured.
+fn ip_length(c: &Caused<'_>) -> u64 {
+    let ip = if c.segment.source.is_ipv4() { 20 } else { 40 };
+    let offset = c.data.get(ip + 12).map_or(20, |b| usize::from(b >> 4) * 4);
+    (ip + offset.max(20)) as u64 + u64::from(c.segment.len)
+}

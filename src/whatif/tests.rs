@@ -1,0 +1,1 @@
+//! Does a conversation that is held again go as it went?
