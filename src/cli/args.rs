@@ -402,6 +402,9 @@ pub struct WhatIf {
     /// Replay this connection only, by its number in explain's list
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub connection: Option<u32>,
+    /// Write the capture of the replay with the changes, as pcapng
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub trace: Option<PathBuf>,
     /// Infer everything although the capture states it
     #[arg(long)]
     pub infer: bool,

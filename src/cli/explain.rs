@@ -3,7 +3,7 @@
 use super::args::Explain;
 use super::failure::{Failure, say};
 use super::progress::Watched;
-use super::{Outcome, options, output, page};
+use super::{Outcome, options, output, whole_file};
 use serde_json::json;
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +16,7 @@ use tcpglass::report;
 pub fn run(args: Explain) -> Outcome {
     let shown = args.capture.display();
     if let Some(path) = &args.html {
-        page::writable(path)?;
+        whole_file::writable(whole_file::PAGE, path)?;
         if args.output.json && options::is_stdout(path) {
             return Err(Failure::usage("--json and --html - would mix on standard output: name a file"));
         }
@@ -54,7 +54,8 @@ pub fn run(args: Explain) -> Outcome {
     }
     if let (Some(path), Some(trail)) = (&args.html, &trail) {
         let name = args.capture.file_name().unwrap_or_default().to_string_lossy();
-        page::write(path, &report::page(&name, &summary, trail))?;
+        let page = report::page(&name, &summary, trail);
+        whole_file::write(whole_file::PAGE, path, page.as_bytes())?;
     }
     if args.output.json {
         output::json(&object(&summary))?;

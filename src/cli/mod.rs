@@ -14,7 +14,6 @@ mod lab;
 mod load;
 mod options;
 mod output;
-mod page;
 mod plan;
 mod progress;
 mod proxy;
@@ -25,6 +24,7 @@ mod stage;
 mod tally;
 mod visit;
 mod what_if;
+mod whole_file;
 
 use args::{Cli, Command};
 use clap::Parser;

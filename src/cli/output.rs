@@ -7,10 +7,13 @@ use tcpglass::report::Style;
 
 /// Results: buffered, and a closed pipe ends the program quietly.
 pub fn result(text: &str) -> Result<(), Failure> {
+    bytes(text.as_bytes())
+}
+
+/// The same for what is no text.
+pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|e| Failure::writing("standard output", &e))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Failure::writing("standard output", &e))
 }
 
 /// A JSON object on one line of stdout.

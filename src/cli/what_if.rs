@@ -2,7 +2,7 @@
 
 use super::args::WhatIf;
 use super::failure::{Exit, Failure};
-use super::{Outcome, output};
+use super::{Outcome, options, output, whole_file};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
@@ -30,6 +30,12 @@ pub fn run(args: WhatIf) -> Outcome {
     for change in &changes {
         tried.set(change)?;
     }
+    if let Some(path) = &args.trace {
+        whole_file::writable(whole_file::CAPTURE, path)?;
+        if options::is_stdout(path) {
+            return Err(Failure::usage("--trace - would be mixed with the result: name a file"));
+        }
+    }
     let input: Box<dyn Read> = if args.capture == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
@@ -56,6 +62,9 @@ pub fn run(args: WhatIf) -> Outcome {
         settings.check()?;
     }
     let comparison = what_if(&scenario, changed).map_err(|e| Failure::new(Exit::Claim, e))?;
+    if let Some(path) = &args.trace {
+        whole_file::write(whole_file::CAPTURE, path, &comparison.after.capture)?;
+    }
     if args.output.json {
         output::json(&object(&scenario, &comparison, &changes))?;
     } else {

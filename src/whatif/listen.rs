@@ -19,6 +19,8 @@ use std::net::SocketAddr;
 const BYTES: usize = 256 << 20;
 /// Connections that are held again.
 const TALKS: usize = 2000;
+/// What follows faster was in a queue of this host: it says nothing of the path, bits per second.
+const FASTEST: u64 = 20_000_000_000;
 /// Repetitions, by their words.
 const REPETITIONS: [&str; 6] =
     ["rto", "fast-retransmit", "sack-retransmit", "rack", "tail-loss-probe", "mtu-retransmit"];
@@ -82,8 +84,8 @@ struct Way {
     next: u64,
     /// What is missing below it, and since when.
     gaps: Vec<(u64, u64, Duration)>,
-    /// When so many bytes in order had passed, and what a packet took from there to be on the wire; the FIN counts.
-    reached: Vec<(Duration, Duration, u64)>,
+    /// What passed, in this order; a FIN counts as a byte.
+    passed: Vec<Passed>,
     writes: Vec<Write>,
     /// The last new segment was not full: its write ended there.
     small: bool,
@@ -98,7 +100,25 @@ struct Way {
     small_until: u64,
     /// The first data that this end's next acknowledgment will cover, when it passed.
     owes: Option<Duration>,
+    /// When the last full segment passed, and how fast others followed such: bits per second.
+    last_full: Option<Duration>,
+    rates: Vec<u64>,
+    /// The same of acknowledgments for what it sent.
+    last_ack: Option<Duration>,
+    ack_rates: Vec<u64>,
     delays: Vec<Duration>,
+}
+
+/// A packet with data, or with the FIN.
+#[derive(Clone, Copy)]
+struct Passed {
+    at: Duration,
+    /// What it took from there to be put on the wire.
+    sending: Duration,
+    start: u64,
+    end: u64,
+    /// Which of those that begin there it is, from 1.
+    nth: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -209,6 +229,7 @@ impl Listener {
             )));
         }
         let (mut talks, mut left_out, mut measured) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rates = Vec::new();
         for (number, line) in self.lines {
             let Some(connection) = summary.connections.iter().find(|c| c.number == number) else { continue };
             let known = self.settings.as_ref().map(|s| s.link.rtt / 2);
@@ -218,11 +239,17 @@ impl Listener {
                 (None, _) => connection.paths.map(|path| path.unwrap_or_default() / 2),
             };
             measured.push([0, 1].map(|e| line.ways[e].habits(paths[e])));
+            // What came from afar shows the path's rate; so do the acknowledgments of what was sent there.
+            let (near, far) = if connection.at_client { (0, 1) } else { (1, 0) };
+            rates
+                .extend(usual_rate(&line.ways[far].rates).or_else(|| usual_rate(&line.ways[near].ack_rates)));
             match line.talk(number, paths, connection.at_client) {
                 Ok(talk) => talks.push(talk),
                 Err(why) => left_out.push((number, why)),
             }
         }
+        let chance =
+            self.settings.as_ref().is_some_and(|s| s.link.reorder + s.link.duplicate + s.link.ecn_mark > 0);
         if talks.is_empty() {
             let why = left_out.first().map_or("it holds no TCP connection", |(_, why)| why);
             return Err(ScenarioError::Nothing(format!("nothing can be replayed: {why}")));
@@ -231,13 +258,27 @@ impl Listener {
         let known = self.settings.is_some();
         let mut assumptions = Vec::new();
         let settings = match self.settings {
-            Some(settings) => [settings.clone(), settings],
+            Some(mut settings) => {
+                // What the network did is done again packet by packet.
+                let link = &mut settings.link;
+                (link.loss, link.reorder, link.duplicate, link.corrupt, link.ecn_mark) = (0, 0, 0, 0, 0);
+                link.drop_nth.clear();
+                [settings.clone(), settings]
+            }
             None => {
                 assumptions
                     .push("both ends behave as a current Linux, but for what the capture shows".into());
-                inferred(&talks, &measured)
+                let bandwidth = rates.into_iter().max().filter(|rate| *rate < FASTEST);
+                if let Some(rate) = bandwidth {
+                    let shown = crate::knob::show_rate(Some(rate));
+                    assumptions.push(format!("the path carries {shown}, as packets followed each other"));
+                }
+                inferred(&talks, &measured, bandwidth)
             }
         };
+        if chance {
+            assumptions.push("packets are not reordered, doubled or marked by chance again".into());
+        }
         if self.lost_acks > 0 {
             assumptions.push(format!("{} lost acknowledgments are not lost again", self.lost_acks));
         }
@@ -246,11 +287,15 @@ impl Listener {
 }
 
 /// The settings of two ends that nobody told.
-fn inferred(talks: &[Talk], measured: &[[(bool, Option<Duration>); 2]]) -> [Settings; 2] {
+fn inferred(
+    talks: &[Talk],
+    measured: &[[(bool, Option<Duration>); 2]],
+    bandwidth: Option<u64>,
+) -> [Settings; 2] {
     let round_trip = talks.iter().map(|t| t.round_trip).min().unwrap_or_default();
     [0, 1].map(|e| {
         let mut settings = Settings::new(Profile::Linux);
-        settings.link.rtt = round_trip;
+        (settings.link.rtt, settings.link.bandwidth) = (round_trip, bandwidth);
         let offers = || talks.iter().map(|t| t.offers[e]);
         settings.tcp.sack = offers().any(|o| o.sack);
         settings.tcp.timestamps = offers().any(|o| o.timestamps);
@@ -394,13 +439,10 @@ impl Line {
             };
             way.fin = Some(fin);
         }
-        let in_order = way.gaps.first().map_or(way.next, |g| g.0);
-        let in_order = match way.fin {
-            Some(fin) if fin.until == in_order + 1 && way.gaps.is_empty() => fin.until,
-            _ => in_order,
-        };
-        if way.reached.last().map_or(0, |r| r.2) < in_order {
-            way.reached.push((at, sending, in_order));
+        if seg.seq_len() > 0 {
+            let (start, end) = (offset, offset + u64::from(seg.seq_len()));
+            let nth = way.sent.get(&offset).copied().unwrap_or(1);
+            way.passed.push(Passed { at, sending, start, end, nth });
         }
     }
 
@@ -429,7 +471,12 @@ impl Line {
 
     /// The end `e` acknowledges so many bytes of the other's.
     fn acknowledge(&mut self, e: usize, at: Duration, saw: u64, word: &str) {
-        let advances = saw > self.ways[1 - e].acked;
+        let advance = saw.saturating_sub(self.ways[1 - e].acked);
+        let advances = advance > 0;
+        let other = &mut self.ways[1 - e];
+        if let Some(last) = other.last_ack.replace(at).filter(|_| advance > 1000) {
+            note_rate(&mut other.ack_rates, advance, at.saturating_sub(last));
+        }
         self.ways[1 - e].acked = saw.max(self.ways[1 - e].acked);
         if !advances {
             return;
@@ -447,9 +494,15 @@ impl Line {
         };
         self.losses.retain(|l| l.nth > 0);
         let marks = [0, 1].map(|e| self.ways[e].marks());
+        let lost = |e: usize, p: &Passed| {
+            self.losses.iter().any(|l| (l.from_client, l.offset, l.nth) == (e == 0, p.start as i64, p.nth))
+        };
+        let reached = [0, 1].map(|e| in_order(self.ways[e].passed.iter()));
+        // What was lost behind the place of the capture passed there, and did not arrive.
+        let arrived = [0, 1].map(|e| in_order(self.ways[e].passed.iter().filter(|p| !lost(e, p))));
         let acts = [0, 1].map(|e| {
             let near = (e == 0) == at_client;
-            self.acts(e, near, (opened[e], paths[e]), &marks[1 - e])
+            self.acts(e, near, (opened[e], paths[e]), &marks[1 - e], [&reached[e], &arrived[1 - e]])
         });
         let start = Start { at: self.start.unwrap_or_default(), after: None, think: Duration::ZERO };
         let [client, server] = self.ways;
@@ -459,7 +512,7 @@ impl Line {
             server: self.server,
             start,
             acts,
-            reached: [&client, &server].map(|way| way.reached.iter().map(|r| (r.0, r.2)).collect()),
+            reached: reached.map(|way| way.into_iter().map(|r| (r.at, r.end)).collect()),
             bytes: [client.bytes, server.bytes],
             losses: self.losses,
             offers: [client.offer, server.offer],
@@ -470,8 +523,17 @@ impl Line {
     }
 
     /// What the end `e` did; `marks` are where the other's writes end.
-    fn acts(&self, e: usize, near: bool, (opened, path): (Duration, Duration), marks: &[u64]) -> Vec<Act> {
-        let (way, other) = (&self.ways[e], &self.ways[1 - e]);
+    ///
+    /// `reached` is when its own bytes had passed in order, `arrived` those of the other that were not lost.
+    fn acts(
+        &self,
+        e: usize,
+        near: bool,
+        (opened, path): (Duration, Duration),
+        marks: &[u64],
+        [reached, arrived]: [&[Passed]; 2],
+    ) -> Vec<Act> {
+        let way = &self.ways[e];
         let mut acts: Vec<Act> = Vec::new();
         let mut before = opened;
         let reset = self.reset.filter(|(by, ..)| *by == e).map(|(_, at, saw)| Write {
@@ -488,10 +550,8 @@ impl Line {
             // What it had read: whole writes of the other's. One that was still coming was not waited for.
             let n = marks.partition_point(|mark| *mark <= write.saw);
             let saw = if n == 0 { 0 } else { marks[n - 1] };
-            let read = match other.reached.iter().find(|r| r.2 >= saw) {
-                Some((at, sending, _)) if saw > 0 => {
-                    *at + path + if near { Duration::ZERO } else { *sending }
-                }
+            let read = match arrived.get(arrived.partition_point(|r| r.end < saw)) {
+                Some(r) if saw > 0 => r.at + path + if near { Duration::ZERO } else { r.sending },
                 _ => Duration::ZERO,
             };
             let base = before.max(read);
@@ -499,7 +559,9 @@ impl Line {
             let at_once = deed == Deed::Close && write.with_data;
             let done = if write.prompt || at_once { base } else { sent.max(base) };
             let passed = match deed {
-                Deed::Write(until) => way.reached.iter().find(|r| r.2 >= until).map_or(write.at, |r| r.0),
+                Deed::Write(until) => {
+                    reached.get(reached.partition_point(|r| r.end < until)).map_or(write.at, |r| r.at)
+                }
                 _ => write.at,
             };
             acts.push(Act { saw, think: done - base, deed, at_once, passed });
@@ -522,6 +584,9 @@ impl Way {
         let small = len % full.max(1) != 0;
         self.keep(offset, c.segment.payload);
         if end > self.next {
+            if let Some(last) = std::mem::replace(&mut self.last_full, (!small).then_some(write.at)) {
+                note_rate(&mut self.rates, len, write.at.saturating_sub(last));
+            }
             if offset > self.next {
                 self.gaps.push((self.next, offset, write.at));
             }
@@ -577,6 +642,40 @@ impl Way {
         delays.sort_unstable();
         (self.hasty, delays.get(delays.len() / 2).map(|d| d.saturating_sub(path * 2)))
     }
+}
+
+/// When so many bytes had come in order: of each packet that brought more, its time and the end of what there was then.
+fn in_order<'a>(passed: impl Iterator<Item = &'a Passed>) -> Vec<Passed> {
+    let (mut next, mut beyond, mut list) = (0, BTreeMap::new(), Vec::new());
+    for p in passed {
+        let before = next;
+        let end = beyond.entry(p.start).or_insert(p.end);
+        *end = p.end.max(*end);
+        while let Some(first) = beyond.first_entry().filter(|first| *first.key() <= next) {
+            next = next.max(first.remove());
+        }
+        if next > before {
+            list.push(Passed { end: next, ..*p });
+        }
+    }
+    list
+}
+
+/// Notes how fast so many bytes of payload followed others; headers are added roughly.
+fn note_rate(rates: &mut Vec<u64>, bytes: u64, gap: Duration) {
+    const SAMPLES: usize = 10_000;
+    let bits = u128::from(bytes + bytes.div_ceil(1448) * 52) * 8 * 1_000_000_000;
+    if !gap.is_zero() && rates.len() < SAMPLES {
+        rates.push(u64::try_from(bits / gap.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+/// The rate at which most of what followed each other came, if enough did.
+fn usual_rate(rates: &[u64]) -> Option<u64> {
+    const LEAST: usize = 8;
+    let mut rates = rates.to_vec();
+    rates.sort_unstable();
+    (rates.len() >= LEAST).then(|| rates[rates.len() / 2])
 }
 
 /// The payload of a full segment of the end that made `own`, towards the one that made `other`.

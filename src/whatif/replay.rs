@@ -33,6 +33,8 @@ pub struct Played {
     pub lasted: Duration,
     /// What the analysis of captures says of it.
     pub summary: Summary,
+    /// The capture, as pcapng.
+    pub capture: Vec<u8>,
     /// It as a scenario: when each write passed.
     pub scenario: Scenario,
 }
@@ -135,7 +137,7 @@ impl Scenario {
             let original = ends.iter().position(|e| *e == [talk.client, talk.server]);
             talk.number = original.map_or(0, |n| self.talks[n].number);
         }
-        Ok(Played { lasted: scenario.lasted(), summary, scenario })
+        Ok(Played { lasted: scenario.lasted(), summary, capture, scenario })
     }
 
     fn hosts(

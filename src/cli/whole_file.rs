@@ -1,0 +1,54 @@
+//! Where does a file go that is made as a whole? To a place that holds nothing, or something of the same kind.
+
+use super::failure::Failure;
+use super::{options, output};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use tcpglass::report::PAGE_START;
+
+/// A kind of file: the option that names it, what it is called, and how each begins.
+#[derive(Clone, Copy)]
+pub struct Kind(&'static str, &'static str, &'static [u8]);
+
+/// A page for a browser.
+pub const PAGE: Kind = Kind("--html", "page", PAGE_START.as_bytes());
+/// A capture, as pcapng.
+pub const CAPTURE: Kind = Kind("--trace", "capture", &[0x0a, 0x0d, 0x0d, 0x0a]);
+
+/// Whether a file of this kind could be written to `path`, which is left as it is.
+///
+/// # Errors
+/// It cannot be written, or there is something else.
+pub fn writable(Kind(option, _, start): Kind, path: &Path) -> Result<(), Failure> {
+    if options::is_stdout(path) {
+        return Ok(());
+    }
+    options::writable(option, path)?;
+    if !path.metadata().is_ok_and(|m| m.is_file() && m.len() > 0) {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    let read = File::open(path).and_then(|f| f.take(start.len() as u64).read_to_end(&mut found));
+    // What can be written but not read is for the writing to tell.
+    if read.is_ok() && found != start {
+        return Err(Failure::usage(format_args!(
+            "{option} {}: there is a file of another kind; remove it or choose another name",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Writes the file.
+///
+/// # Errors
+/// Those of [`writable`], and what goes wrong in writing.
+pub fn write(kind: Kind, path: &Path, content: &[u8]) -> Result<(), Failure> {
+    if options::is_stdout(path) {
+        return output::bytes(content);
+    }
+    writable(kind, path)?;
+    let written = File::create(path).and_then(|mut file| file.write_all(content));
+    written.map_err(|e| Failure::writing(&format!("the {} {}", kind.1, path.display()), &e))
+}
