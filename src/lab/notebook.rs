@@ -116,7 +116,7 @@ impl<'a> Notebook<'a> {
         }
         let mut all = self.round.clone();
         all.extend(varied.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
-        let capture = self.capture(&all)?;
+        let capture = self.capture(&all, &settings)?;
         Ok(Arm::new(&settings, self.setup.seed, all, capture))
     }
 
@@ -129,7 +129,7 @@ impl<'a> Notebook<'a> {
         Ok(Arm::new(&settings, self.setup.seed, Vec::new(), None))
     }
 
-    fn capture(&self, varied: &[(String, String)]) -> Result<Option<Capture>, LabError> {
+    fn capture(&self, varied: &[(String, String)], settings: &Settings) -> Result<Option<Capture>, LabError> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let name = format!("{}.pcapng", file_name(varied));
         let path = directory.join(&name);
@@ -139,7 +139,12 @@ impl<'a> Notebook<'a> {
             snaplen: SNAPLEN,
             names: vec![(CLIENT, "client".into()), (SERVER, "server".into())],
             interface: "client".into(),
-            description: format!("tcpglass lab {}: {}", self.experiment.name, spoken(varied)),
+            description: format!(
+                "tcpglass lab {}: {}; {}",
+                self.experiment.name,
+                spoken(varied),
+                settings.changed()
+            ),
             portable: true,
             ..TraceOptions::default()
         };

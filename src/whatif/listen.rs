@@ -4,7 +4,7 @@
 //! back, and ends with a segment that is not full, or before a pause in which somebody thought.
 
 use super::scenario::{Act, Deed, Loss, Offer, Scenario, ScenarioError, Start, Talk};
-use super::wire_model::WireModel;
+use super::wire_model::{Sending, WireModel};
 use crate::explain::{Caused, Options, Part, Seen, Summary, follow};
 use crate::segment::Flags;
 use crate::seq::Seq;
@@ -13,7 +13,7 @@ use crate::tcp::Nagle;
 use crate::time::Duration;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Bytes of all streams together that are held again.
 const BYTES: usize = 256 << 20;
@@ -21,6 +21,8 @@ const BYTES: usize = 256 << 20;
 const TALKS: usize = 2000;
 /// What follows faster was in a queue of this host: it says nothing of the path, bits per second.
 const FASTEST: u64 = 20_000_000_000;
+/// What comes sooner after what it should have come before was overtaken, not lost.
+const OVERTAKEN: Duration = Duration::from_millis(3);
 /// Repetitions, by their words.
 const REPETITIONS: [&str; 6] =
     ["rto", "fast-retransmit", "sack-retransmit", "rack", "tail-loss-probe", "mtu-retransmit"];
@@ -54,6 +56,8 @@ struct Listener {
     /// With which settings the capture was made, by its own word.
     settings: Option<Settings>,
     lines: BTreeMap<usize, Line>,
+    /// From one host to another.
+    wires: BTreeMap<(IpAddr, IpAddr), WireModel>,
     bytes: usize,
     beyond: bool,
     /// Acknowledgments that the links say were lost: nothing tells which.
@@ -93,19 +97,25 @@ struct Way {
     sent: BTreeMap<u64, u32>,
     fin: Option<Write>,
     bytes: Vec<u8>,
-    wire: WireModel,
     acked: u64,
     /// A small segment went out while one was not acknowledged: Nagle's algorithm is off.
     hasty: bool,
+    /// It held something: it is on, or was.
+    held: bool,
     small_until: u64,
     /// The first data that this end's next acknowledgment will cover, when it passed.
     owes: Option<Duration>,
     /// When the last full segment passed, and how fast others followed such: bits per second.
     last_full: Option<Duration>,
-    rates: Vec<u64>,
+    rates: Vec<(Duration, u64)>,
     /// The same of acknowledgments for what it sent.
     last_ack: Option<Duration>,
-    ack_rates: Vec<u64>,
+    /// Bytes of the first flight that the congestion window ended.
+    first_flight: Option<u64>,
+    /// The largest window that it offered, and whether the other end had to wait for it.
+    window: u32,
+    filled: bool,
+    ack_rates: Vec<(Duration, u64)>,
     delays: Vec<Duration>,
 }
 
@@ -113,24 +123,37 @@ struct Way {
 #[derive(Clone, Copy)]
 struct Passed {
     at: Duration,
-    /// What it took from there to be put on the wire.
-    sending: Duration,
+    sending: Sending,
     start: u64,
     end: u64,
     /// Which of those that begin there it is, from 1.
     nth: u32,
 }
 
+/// What shows of the settings of an end.
+#[derive(Clone, Copy)]
+struct Habits {
+    /// Nagle's algorithm is off.
+    hasty: bool,
+    ack_delay: Option<Duration>,
+    /// The initial window, in segments.
+    initial: Option<u64>,
+    /// Its receive window when that was full.
+    window: Option<u32>,
+}
+
 #[derive(Clone, Copy)]
 struct Write {
     at: Duration,
-    /// What its first packet took to be put on the wire.
-    sending: Duration,
+    /// Of its first packet.
+    sending: Sending,
     until: u64,
     saw: u64,
     /// TCP had held it: it was written right after the one before, as far as anybody can tell.
     prompt: bool,
     with_data: bool,
+    /// Nagle's algorithm would have held it.
+    hasty: bool,
 }
 
 impl Listener {
@@ -202,18 +225,15 @@ impl Listener {
         let (seg, at) = (c.segment, c.at);
         let (client, server) =
             if c.from_client { (seg.source, seg.destination) } else { (seg.destination, seg.source) };
-        let link = self.settings.as_ref().map(|s| s.link.clone());
-        let line = self.lines.entry(c.connection).or_insert_with(|| {
-            let mut line = Line::new(client, server);
-            if let Some(link) = link {
-                let wire = WireModel::new(link.rtt / 2, link.bandwidth);
-                line.ways.iter_mut().for_each(|way| way.wire = wire);
-            }
-            line
-        });
+        let line = self.lines.entry(c.connection).or_insert_with(|| Line::new(client, server));
         let e = usize::from(!c.from_client);
         let before = line.ways[e].bytes.len();
-        line.packet(e, at, c);
+        let bandwidth = self.settings.as_ref().and_then(|s| s.link.bandwidth);
+        let wire = self.wires.entry((seg.source.ip(), seg.destination.ip()));
+        let wire = wire.or_insert_with(|| WireModel::new(bandwidth));
+        let bytes = ip_length(c);
+        let sending = if c.sent { wire.sent(at, bytes) } else { wire.came(at, bytes) };
+        line.packet(e, at, c, sending);
         self.bytes += line.ways[e].bytes.len() - before;
         if self.bytes > BYTES {
             self.beyond = true;
@@ -238,11 +258,22 @@ impl Listener {
                 (Some(delay), false) => [delay, Duration::ZERO],
                 (None, _) => connection.paths.map(|path| path.unwrap_or_default() / 2),
             };
-            measured.push([0, 1].map(|e| line.ways[e].habits(paths[e])));
+            let mut line = line;
+            if let Some(settings) = &self.settings {
+                // Who does without although it is on has set TCP_NODELAY.
+                line.ways.iter_mut().for_each(|way| way.held |= settings.tcp.nagle != Nagle::Off);
+            }
+            measured.push([0, 1].map(|e| {
+                let full = full(line.ways[e].offer, line.ways[1 - e].offer);
+                line.ways[e].habits(paths[e], full)
+            }));
             // What came from afar shows the path's rate; so do the acknowledgments of what was sent there.
             let (near, far) = if connection.at_client { (0, 1) } else { (1, 0) };
-            rates
-                .extend(usual_rate(&line.ways[far].rates).or_else(|| usual_rate(&line.ways[near].ack_rates)));
+            let trip = (paths[0] + paths[1]) * 2;
+            rates.extend(
+                usual_rate(&line.ways[far].rates, trip)
+                    .or_else(|| usual_rate(&line.ways[near].ack_rates, trip)),
+            );
             match line.talk(number, paths, connection.at_client) {
                 Ok(talk) => talks.push(talk),
                 Err(why) => left_out.push((number, why)),
@@ -287,11 +318,7 @@ impl Listener {
 }
 
 /// The settings of two ends that nobody told.
-fn inferred(
-    talks: &[Talk],
-    measured: &[[(bool, Option<Duration>); 2]],
-    bandwidth: Option<u64>,
-) -> [Settings; 2] {
+fn inferred(talks: &[Talk], measured: &[[Habits; 2]], bandwidth: Option<u64>) -> [Settings; 2] {
     let round_trip = talks.iter().map(|t| t.round_trip).min().unwrap_or_default();
     [0, 1].map(|e| {
         let mut settings = Settings::new(Profile::Linux);
@@ -299,14 +326,22 @@ fn inferred(
         let offers = || talks.iter().map(|t| t.offers[e]);
         settings.tcp.sack = offers().any(|o| o.sack);
         settings.tcp.timestamps = offers().any(|o| o.timestamps);
-        if measured.iter().any(|m| m[e].0) {
-            settings.tcp.nagle = Nagle::Off;
+        let measured = || measured.iter().map(|m| m[e]);
+        let tcp = &mut settings.tcp;
+        if measured().any(|m| m.hasty) {
+            tcp.nagle = Nagle::Off;
         }
-        if let Some(delay) = measured.iter().filter_map(|m| m[e].1).max() {
-            settings.tcp.ack_delay = delay.min(Duration::from_millis(499));
+        if let Some(delay) = measured().filter_map(|m| m.ack_delay).max() {
+            tcp.ack_delay = delay.min(Duration::from_millis(499));
             // It waited so long for company: no other rule of the engine's is to cut that short.
-            settings.tcp.ack_adaptive = false;
-            settings.tcp.quickack = 0;
+            (tcp.ack_adaptive, tcp.quickack) = (false, 0);
+        }
+        if let Some(segments) = measured().filter_map(|m| m.initial).min() {
+            tcp.init_cwnd = segments.clamp(1, 100) as u32;
+        }
+        if let Some(window) = measured().filter_map(|m| m.window).max() {
+            // Of the memory of a socket that much is payload.
+            tcp.recv_buffer = (u64::from(window) * 7 / 4).clamp(4 << 10, 64 << 20) as _;
         }
         settings
     })
@@ -370,7 +405,7 @@ impl Line {
         self.losses.push(Loss { from_client: e == 0, offset, nth: nth.max(before + 1) });
     }
 
-    fn packet(&mut self, e: usize, at: Duration, c: &Caused<'_>) {
+    fn packet(&mut self, e: usize, at: Duration, c: &Caused<'_>, sending: Sending) {
         let (seg, o) = (c.segment, 1 - e);
         let word = c.stated.filter(|_| c.sent).unwrap_or(c.inferred);
         if seg.has(Flags::SYN) {
@@ -390,10 +425,11 @@ impl Line {
             return;
         }
         self.acknowledge(e, at, saw, word);
+        let scale = self.ways[e].offer.scale.filter(|_| self.ways[o].offer.scale.is_some()).unwrap_or(0);
+        self.ways[e].window = self.ways[e].window.max(u32::from(seg.window) << scale.min(14));
+        self.ways[o].filled |= c.held == Some(Part::Rwnd);
         let full = u64::from(full(self.ways[e].offer, self.ways[o].offer));
         let way = &mut self.ways[e];
-        let bytes = ip_length(c);
-        let sending = way.wire.send(at, bytes);
         let offset = way.place(isn, seg.seq);
         let Ok(offset) = u64::try_from(offset) else { return };
         if seg.len > 0 {
@@ -405,7 +441,7 @@ impl Line {
             let late = way.gaps.iter().position(|g| offset >= g.0 && offset < g.1);
             let lost = match late {
                 // It had not passed here before: lost on its way here, unless it was only overtaken.
-                Some(g) => nth == 1 && at.saturating_sub(way.gaps[g].2) > way.wire.delay,
+                Some(g) => nth == 1 && at.saturating_sub(way.gaps[g].2) > OVERTAKEN,
                 None => nth > 1 && !fresh && REPETITIONS.contains(&word),
             };
             if lost && !self.told {
@@ -414,7 +450,7 @@ impl Line {
             }
             let write = Write {
                 at,
-                sending: way.wire.takes(bytes),
+                sending,
                 until: end,
                 saw,
                 prompt: matches!(
@@ -422,21 +458,16 @@ impl Line {
                     Some(Part::Nagle | Part::Cwnd | Part::Rwnd | Part::Pacing | Part::Recovery)
                 ),
                 with_data: true,
+                hasty: false,
             };
-            way.data(offset, write, c, full);
+            let repeats = self.losses.iter().any(|l| l.from_client == (e == 0) && l.offset == offset as i64);
+            way.data(offset, write, c, (full, repeats));
             self.ways[o].owes.get_or_insert(at);
         }
         let way = &mut self.ways[e];
         if seg.has(Flags::FIN) && way.fin.is_none() {
             let until = offset + u64::from(seg.len) + 1;
-            let fin = Write {
-                at,
-                sending: way.wire.takes(bytes),
-                until,
-                saw,
-                prompt: false,
-                with_data: seg.len > 0,
-            };
+            let fin = Write { at, sending, until, saw, prompt: false, with_data: seg.len > 0, hasty: false };
             way.fin = Some(fin);
         }
         if seg.seq_len() > 0 {
@@ -458,7 +489,6 @@ impl Line {
             };
         }
         way.syns += 1;
-        way.wire.send(at, ip_length(c));
         if way.syns > 1 && !self.told {
             self.losses.push(Loss { from_client: e == 0, offset: -1, nth: way.syns - 1 });
         }
@@ -475,7 +505,8 @@ impl Line {
         let advances = advance > 0;
         let other = &mut self.ways[1 - e];
         if let Some(last) = other.last_ack.replace(at).filter(|_| advance > 1000) {
-            note_rate(&mut other.ack_rates, advance, at.saturating_sub(last));
+            // Headers are added roughly: what the other end got is not seen.
+            note_rate(&mut other.ack_rates, advance + advance.div_ceil(1448) * 52, at.saturating_sub(last));
         }
         self.ways[1 - e].acked = saw.max(self.ways[1 - e].acked);
         if !advances {
@@ -500,10 +531,8 @@ impl Line {
         let reached = [0, 1].map(|e| in_order(self.ways[e].passed.iter()));
         // What was lost behind the place of the capture passed there, and did not arrive.
         let arrived = [0, 1].map(|e| in_order(self.ways[e].passed.iter().filter(|p| !lost(e, p))));
-        let acts = [0, 1].map(|e| {
-            let near = (e == 0) == at_client;
-            self.acts(e, near, (opened[e], paths[e]), &marks[1 - e], [&reached[e], &arrived[1 - e]])
-        });
+        let acts = [0, 1]
+            .map(|e| self.acts(e, (opened[e], paths[e]), &marks[1 - e], [&reached[e], &arrived[1 - e]]));
         let start = Start { at: self.start.unwrap_or_default(), after: None, think: Duration::ZERO };
         let [client, server] = self.ways;
         Ok(Talk {
@@ -528,7 +557,6 @@ impl Line {
     fn acts(
         &self,
         e: usize,
-        near: bool,
         (opened, path): (Duration, Duration),
         marks: &[u64],
         [reached, arrived]: [&[Passed]; 2],
@@ -538,11 +566,12 @@ impl Line {
         let mut before = opened;
         let reset = self.reset.filter(|(by, ..)| *by == e).map(|(_, at, saw)| Write {
             at,
-            sending: Duration::ZERO,
+            sending: Sending { begun: at, busy: at, ..Sending::default() },
             until: 0,
             saw,
             prompt: false,
             with_data: false,
+            hasty: false,
         });
         let writes = way.writes.iter().map(|w| (w, Deed::Write(w.until)));
         let ends = way.fin.iter().map(|w| (w, Deed::Close)).chain(reset.iter().map(|w| (w, Deed::Reset)));
@@ -551,19 +580,25 @@ impl Line {
             let n = marks.partition_point(|mark| *mark <= write.saw);
             let saw = if n == 0 { 0 } else { marks[n - 1] };
             let read = match arrived.get(arrived.partition_point(|r| r.end < saw)) {
-                Some(r) if saw > 0 => r.at + path + if near { Duration::ZERO } else { r.sending },
+                Some(r) if saw > 0 => r.at + path + r.sending.takes,
                 _ => Duration::ZERO,
             };
             let base = before.max(read);
-            let sent = write.at.saturating_sub(path + if near { Duration::ZERO } else { write.sending });
+            let [sent, busy] = [write.sending.begun, write.sending.busy].map(|at| at.saturating_sub(path));
             let at_once = deed == Deed::Close && write.with_data;
-            let done = if write.prompt || at_once { base } else { sent.max(base) };
+            // Behind others on a busy wire nobody can tell when it was written: at once, then.
+            let queued = busy < sent && busy <= base;
+            let done = if write.prompt || at_once || queued { base } else { sent.max(base) };
             let passed = match deed {
                 Deed::Write(until) => {
                     reached.get(reached.partition_point(|r| r.end < until)).map_or(write.at, |r| r.at)
                 }
                 _ => write.at,
             };
+            if way.held && write.hasty && !acts.iter().any(|a| a.deed == Deed::NoDelay) {
+                let (think, passed) = (Duration::ZERO, write.at);
+                acts.push(Act { saw, think, deed: Deed::NoDelay, at_once: false, passed });
+            }
             acts.push(Act { saw, think: done - base, deed, at_once, passed });
             before = done;
         }
@@ -579,24 +614,30 @@ impl Way {
     }
 
     /// Data, some of which may be new.
-    fn data(&mut self, offset: u64, write: Write, c: &Caused<'_>, full: u64) {
+    fn data(&mut self, offset: u64, mut write: Write, c: &Caused<'_>, (full, repeats): (u64, bool)) {
         let (end, len) = (write.until, u64::from(c.segment.len));
         let small = len % full.max(1) != 0;
         self.keep(offset, c.segment.payload);
         if end > self.next {
+            if c.held == Some(Part::Cwnd) && self.first_flight.is_none() {
+                let begun = self.writes.iter().rev().nth(1).map_or(0, |w| w.until);
+                self.first_flight = Some(self.next - begun);
+            }
             if let Some(last) = std::mem::replace(&mut self.last_full, (!small).then_some(write.at)) {
-                note_rate(&mut self.rates, len, write.at.saturating_sub(last));
+                note_rate(&mut self.rates, ip_length(c), write.at.saturating_sub(last));
             }
             if offset > self.next {
                 self.gaps.push((self.next, offset, write.at));
             }
             if small && self.small_until > self.acked && offset >= self.small_until {
-                self.hasty = true;
+                (self.hasty, write.hasty) = (true, true);
             }
+            self.held |= c.held == Some(Part::Nagle);
             if small {
                 self.small_until = end;
             }
-            let thought = matches!(c.held, Some(Part::App | Part::Server | Part::Nagle));
+            // What was lost on its way here had been written with what came before.
+            let thought = !repeats && matches!(c.held, Some(Part::App | Part::Server | Part::Nagle));
             match self.writes.last_mut().filter(|_| !self.small && !thought) {
                 Some(last) => last.until = end,
                 None => self.writes.push(write),
@@ -636,11 +677,16 @@ impl Way {
         self.writes.iter().chain(&self.fin).map(|w| w.until).collect()
     }
 
-    /// Whether it goes without Nagle's algorithm, and how long it holds acknowledgments back.
-    fn habits(&self, path: Duration) -> (bool, Option<Duration>) {
+    /// What shows of the settings of its stack; `full` is the payload of its full segments.
+    fn habits(&self, path: Duration, full: u32) -> Habits {
         let mut delays = self.delays.clone();
         delays.sort_unstable();
-        (self.hasty, delays.get(delays.len() / 2).map(|d| d.saturating_sub(path * 2)))
+        Habits {
+            hasty: self.hasty && !self.held,
+            ack_delay: delays.get(delays.len() / 2).map(|d| d.saturating_sub(path * 2)),
+            initial: self.first_flight.map(|bytes| bytes.div_ceil(full.into())),
+            window: self.filled.then_some(self.window),
+        }
     }
 }
 
@@ -661,19 +707,21 @@ fn in_order<'a>(passed: impl Iterator<Item = &'a Passed>) -> Vec<Passed> {
     list
 }
 
-/// Notes how fast so many bytes of payload followed others; headers are added roughly.
-fn note_rate(rates: &mut Vec<u64>, bytes: u64, gap: Duration) {
+/// Notes how fast so many bytes followed others.
+fn note_rate(rates: &mut Vec<(Duration, u64)>, bytes: u64, gap: Duration) {
     const SAMPLES: usize = 10_000;
-    let bits = u128::from(bytes + bytes.div_ceil(1448) * 52) * 8 * 1_000_000_000;
     if !gap.is_zero() && rates.len() < SAMPLES {
-        rates.push(u64::try_from(bits / gap.as_nanos()).unwrap_or(u64::MAX));
+        let bits = u128::from(bytes) * 8 * 1_000_000_000;
+        rates.push((gap, u64::try_from(bits / gap.as_nanos()).unwrap_or(u64::MAX)));
     }
 }
 
-/// The rate at which most of what followed each other came, if enough did.
-fn usual_rate(rates: &[u64]) -> Option<u64> {
+/// The rate at which most of what followed each other came, if enough did; what came after a long gap had waited for
+/// something else.
+fn usual_rate(rates: &[(Duration, u64)], round_trip: Duration) -> Option<u64> {
     const LEAST: usize = 8;
-    let mut rates = rates.to_vec();
+    let near = rates.iter().filter(|(gap, _)| *gap < round_trip / 8);
+    let mut rates: Vec<u64> = near.map(|(_, rate)| *rate).collect();
     rates.sort_unstable();
     (rates.len() >= LEAST).then(|| rates[rates.len() / 2])
 }

@@ -4,7 +4,7 @@ use super::scenario::{Act, Deed};
 use crate::service::Service;
 use crate::stack::{ConnId, ListenerId, Owner, Ready, Stack};
 use crate::stream::{ByteStream, StreamError};
-use crate::tcp;
+use crate::tcp::{self, Nagle};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -139,6 +139,7 @@ impl Player {
             }
             let mut stream = stack.stream(now, id);
             match act.deed {
+                Deed::NoDelay => stack.set_opts(now, id, |opts| opts.nagle = Nagle::Off),
                 Deed::Write(until) => {
                     if !write(&mut stream, &state.role.bytes, &mut state.written, until) {
                         return;

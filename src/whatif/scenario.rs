@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 pub enum Deed {
     /// It writes what comes next, until so many bytes in all were written.
     Write(u64),
+    /// It sets TCP_NODELAY.
+    NoDelay,
     /// It closes its side.
     Close,
     /// It resets the connection.

@@ -2,25 +2,38 @@
 
 use crate::time::Duration;
 
-/// One direction of a link of known delay, perhaps of known bandwidth.
+/// One direction of a link of known bandwidth, between two hosts.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct WireModel {
-    /// From end to end.
-    pub delay: Duration,
     /// Bits per second, if known.
-    pub bandwidth: Option<u64>,
+    bandwidth: Option<u64>,
     free: Duration,
     rest: u64,
+    /// Since when packets follow each other without a gap.
+    busy: Duration,
+}
+
+/// What a packet found on the wire.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Sending {
+    /// From the place of the capture, how long it waited for the wire and took to be put on it.
+    pub takes: Duration,
+    /// Of one that comes from the other end: when its first bit had been sent, as it would have passed here.
+    pub begun: Duration,
+    /// Since when others had kept the wire busy before it, in the same terms.
+    pub busy: Duration,
 }
 
 impl WireModel {
-    pub fn new(delay: Duration, bandwidth: Option<u64>) -> WireModel {
-        WireModel { delay, bandwidth, ..WireModel::default() }
+    pub fn new(bandwidth: Option<u64>) -> WireModel {
+        WireModel { bandwidth: bandwidth.filter(|rate| *rate > 0), ..WireModel::default() }
     }
 
-    /// A packet of so many bytes is sent: how long it waits for the wire and takes to be put on it.
-    pub fn send(&mut self, at: Duration, bytes: u64) -> Duration {
-        let Some(rate) = self.bandwidth.filter(|r| *r > 0) else { return Duration::ZERO };
+    /// A packet of so many bytes is sent from here.
+    pub fn sent(&mut self, at: Duration, bytes: u64) -> Sending {
+        let Some(rate) = self.bandwidth else {
+            return Sending { takes: Duration::ZERO, begun: at, busy: at };
+        };
         if self.free < at {
             (self.free, self.rest) = (at, 0);
         }
@@ -28,15 +41,22 @@ impl WireModel {
         let time = u128::from(bytes) * 8 * 1_000_000_000 + u128::from(self.rest);
         self.free += Duration::from_nanos((time / u128::from(rate)).try_into().unwrap_or(u64::MAX));
         self.rest = (time % u128::from(rate)) as u64;
-        self.free - at
+        Sending { takes: self.free - at, begun: at, busy: at }
     }
 
-    /// How long a packet of so many bytes takes that finds the wire free.
-    pub fn takes(&self, bytes: u64) -> Duration {
-        let rate = self.bandwidth.filter(|r| *r > 0);
-        rate.map_or(Duration::ZERO, |rate| {
+    /// A packet of so many bytes has come here.
+    pub fn came(&mut self, at: Duration, bytes: u64) -> Sending {
+        /// What whole nanoseconds leave over.
+        const ROUNDING: Duration = Duration::from_nanos(2);
+        let takes = self.bandwidth.map_or(Duration::ZERO, |rate| {
             let nanos = u128::from(bytes) * 8 * 1_000_000_000 / u128::from(rate);
             Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))
-        })
+        });
+        let begun = at.saturating_sub(takes);
+        if begun > self.free + ROUNDING {
+            self.busy = begun;
+        }
+        self.free = at;
+        Sending { takes: Duration::ZERO, begun, busy: self.busy.min(begun) }
     }
 }
