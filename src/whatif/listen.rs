@@ -9,6 +9,7 @@ use crate::explain::{Caused, Options, Part, Seen, Summary, follow};
 use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::settings::{Profile, Settings};
+use crate::sim::LinkConfig;
 use crate::tcp::Nagle;
 use crate::time::Duration;
 use std::collections::BTreeMap;
@@ -73,7 +74,7 @@ struct Line {
     opened: [Option<Duration>; 2],
     ways: [Way; 2],
     losses: Vec<Loss>,
-    /// The links said themselves what was lost.
+    /// The links say themselves what is lost.
     told: bool,
     reset: Option<(usize, Duration, u64)>,
 }
@@ -112,6 +113,8 @@ struct Way {
     last_ack: Option<Duration>,
     /// Bytes of the first flight that the congestion window ended.
     first_flight: Option<u64>,
+    /// What had been sent when the first acknowledgment came.
+    first_acked: Option<u64>,
     /// The largest window that it offered, and whether the other end had to wait for it.
     window: u32,
     filled: bool,
@@ -177,6 +180,11 @@ impl Listener {
         self.settings = Some(settings);
     }
 
+    /// The simulator's link, if one was between the ends.
+    fn link(&self) -> Option<&LinkConfig> {
+        self.settings.as_ref().map(|s| &s.link).filter(|link| !link.is_ideal())
+    }
+
     /// `link: lost, 1448 bytes 7001..8449 from A to B`, or `… a segment without data (SYN, seq 7) from A to B`.
     fn event(&mut self, text: &str) {
         let Some((word, rest)) = text.strip_prefix("link: ").and_then(|t| t.split_once(", ")) else { return };
@@ -207,10 +215,6 @@ impl Listener {
             self.lost_acks += 1;
             return;
         }
-        if !line.told {
-            line.told = true;
-            line.losses.clear();
-        }
         line.lost(e, seq, what.contains("SYN"));
     }
 
@@ -225,10 +229,10 @@ impl Listener {
         let (seg, at) = (c.segment, c.at);
         let (client, server) =
             if c.from_client { (seg.source, seg.destination) } else { (seg.destination, seg.source) };
-        let line = self.lines.entry(c.connection).or_insert_with(|| Line::new(client, server));
+        let (bandwidth, told) = (self.link().and_then(|link| link.bandwidth), self.link().is_some());
+        let line = self.lines.entry(c.connection).or_insert_with(|| Line::new(client, server, told));
         let e = usize::from(!c.from_client);
         let before = line.ways[e].bytes.len();
-        let bandwidth = self.settings.as_ref().and_then(|s| s.link.bandwidth);
         let wire = self.wires.entry((seg.source.ip(), seg.destination.ip()));
         let wire = wire.or_insert_with(|| WireModel::new(bandwidth));
         let bytes = ip_length(c);
@@ -241,7 +245,7 @@ impl Listener {
         }
     }
 
-    fn finish(self, summary: &Summary) -> Result<Scenario, ScenarioError> {
+    fn finish(mut self, summary: &Summary) -> Result<Scenario, ScenarioError> {
         if self.beyond {
             return Err(ScenarioError::TooLarge(format!(
                 "more than {} MiB or {TALKS} connections are not replayed: choose one with --connection",
@@ -250,22 +254,21 @@ impl Listener {
         }
         let (mut talks, mut left_out, mut measured) = (Vec::new(), Vec::new(), Vec::new());
         let mut rates = Vec::new();
-        for (number, line) in self.lines {
+        for (number, mut line) in std::mem::take(&mut self.lines) {
             let Some(connection) = summary.connections.iter().find(|c| c.number == number) else { continue };
-            let known = self.settings.as_ref().map(|s| s.link.rtt / 2);
+            let known = self.link().map(|link| link.rtt / 2);
             let paths = match (known, connection.at_client) {
                 (Some(delay), true) => [Duration::ZERO, delay],
                 (Some(delay), false) => [delay, Duration::ZERO],
                 (None, _) => connection.paths.map(|path| path.unwrap_or_default() / 2),
             };
-            let mut line = line;
             if let Some(settings) = &self.settings {
                 // Who does without although it is on has set TCP_NODELAY.
                 line.ways.iter_mut().for_each(|way| way.held |= settings.tcp.nagle != Nagle::Off);
             }
             measured.push([0, 1].map(|e| {
                 let full = full(line.ways[e].offer, line.ways[1 - e].offer);
-                line.ways[e].habits(paths[e], full)
+                line.ways[e].habits(paths[e], full, (e == 0) == connection.at_client)
             }));
             // What came from afar shows the path's rate; so do the acknowledgments of what was sent there.
             let (near, far) = if connection.at_client { (0, 1) } else { (1, 0) };
@@ -286,25 +289,34 @@ impl Listener {
             return Err(ScenarioError::Nothing(format!("nothing can be replayed: {why}")));
         }
         order(&mut talks);
-        let known = self.settings.is_some();
+        let known = self.link().is_some();
         let mut assumptions = Vec::new();
-        let settings = match self.settings {
-            Some(mut settings) => {
+        let settings = match &self.settings {
+            Some(settings) if known => {
+                let mut settings = settings.clone();
                 // What the network did is done again packet by packet.
                 let link = &mut settings.link;
                 (link.loss, link.reorder, link.duplicate, link.corrupt, link.ecn_mark) = (0, 0, 0, 0, 0);
                 link.drop_nth.clear();
                 [settings.clone(), settings]
             }
-            None => {
-                assumptions
-                    .push("both ends behave as a current Linux, but for what the capture shows".into());
+            own => {
                 let bandwidth = rates.into_iter().max().filter(|rate| *rate < FASTEST);
                 if let Some(rate) = bandwidth {
                     let shown = crate::knob::show_rate(Some(rate));
                     assumptions.push(format!("the path carries {shown}, as packets followed each other"));
                 }
-                inferred(&talks, &measured, bandwidth)
+                let mut settings = inferred(&talks, &measured, bandwidth);
+                let at_client = talks[0].at_client;
+                let whose = match own {
+                    Some(own) => {
+                        settings[usize::from(!at_client)].tcp = own.tcp.clone();
+                        "the other end behaves"
+                    }
+                    None => "both ends behave",
+                };
+                assumptions.insert(0, format!("{whose} as a current Linux, but for what the capture shows"));
+                settings
             }
         };
         if chance {
@@ -375,7 +387,7 @@ fn order(talks: &mut [Talk]) {
 }
 
 impl Line {
-    fn new(client: SocketAddr, server: SocketAddr) -> Line {
+    fn new(client: SocketAddr, server: SocketAddr, told: bool) -> Line {
         Line {
             client,
             server,
@@ -383,7 +395,7 @@ impl Line {
             opened: [None; 2],
             ways: [Way::default(), Way::default()],
             losses: Vec::new(),
-            told: false,
+            told,
             reset: None,
         }
     }
@@ -504,6 +516,9 @@ impl Line {
         let advance = saw.saturating_sub(self.ways[1 - e].acked);
         let advances = advance > 0;
         let other = &mut self.ways[1 - e];
+        if advances {
+            other.first_acked.get_or_insert(other.next);
+        }
         if let Some(last) = other.last_ack.replace(at).filter(|_| advance > 1000) {
             // Headers are added roughly: what the other end got is not seen.
             note_rate(&mut other.ack_rates, advance + advance.div_ceil(1448) * 52, at.saturating_sub(last));
@@ -678,13 +693,17 @@ impl Way {
     }
 
     /// What shows of the settings of its stack; `full` is the payload of its full segments.
-    fn habits(&self, path: Duration, full: u32) -> Habits {
+    fn habits(&self, path: Duration, full: u32, near: bool) -> Habits {
         let mut delays = self.delays.clone();
         delays.sort_unstable();
         Habits {
             hasty: self.hasty && !self.held,
             ack_delay: delays.get(delays.len() / 2).map(|d| d.saturating_sub(path * 2)),
-            initial: self.first_flight.map(|bytes| bytes.div_ceil(full.into())),
+            initial: self.first_flight.map(|bytes| {
+                // Here an acknowledgment tells the first flight from what followed it.
+                let bytes = self.first_acked.filter(|_| near).map_or(bytes, |first| first.min(bytes));
+                bytes.div_ceil(full.into())
+            }),
             window: self.filled.then_some(self.window),
         }
     }

@@ -9,8 +9,6 @@ mod listen;
 mod player;
 mod replay;
 mod scenario;
-#[cfg(test)]
-mod tests;
 mod wire_model;
 
 pub use replay::{Played, ReplayError};
@@ -31,7 +29,7 @@ pub struct Comparison {
     pub before: Played,
     /// Replayed under the others.
     pub after: Played,
-    /// How far the first replay is from what was observed, as a share of it.
+    /// How far the first replay is from what was observed, as a share of the time in which nobody was thinking.
     pub error: f64,
     /// Every write passed at the same microsecond as in the capture.
     pub exact: bool,

@@ -237,11 +237,16 @@ impl Scenario {
         left
     }
 
-    /// How far a replay is from what was captured: the share by which its time differs, and whether every write passed
-    /// at its microsecond.
+    /// How far a replay is from what was captured: by which share of the time in which nobody was thinking, and whether
+    /// every write passed at its microsecond.
     pub fn distance(&self, played: &Played) -> (f64, bool) {
-        let (observed, replayed) = (self.lasted(), played.lasted);
-        let error = observed.abs_diff(replayed).as_secs_f64() / observed.as_secs_f64().max(1e-9);
+        let (mut off, mut busy) = (Duration::ZERO, Duration::ZERO);
+        for talk in &self.talks {
+            let same = played.scenario.talks.iter().find(|t| t.number == talk.number);
+            off += same.map_or(talk.lasted(), |same| talk.lasted().abs_diff(same.lasted()));
+            busy += talk.busy();
+        }
+        let error = off.as_secs_f64() / busy.as_secs_f64().max(1e-9);
         let first = |s: &Scenario| s.talks.iter().map(|t| t.start.at).min().unwrap_or_default();
         let (from, since) = (first(self), first(&played.scenario));
         let exact = self.talks.iter().all(|talk| {

@@ -114,6 +114,22 @@ pub struct Scenario {
     pub assumptions: Vec<String>,
 }
 
+impl Talk {
+    /// From the SYN to the last write's last byte.
+    pub fn lasted(&self) -> Duration {
+        let writes = self.acts.iter().flatten().filter(|a| matches!(a.deed, Deed::Write(_)));
+        writes.map(|a| a.passed).max().unwrap_or(self.start.at).saturating_sub(self.start.at)
+    }
+
+    /// What of it nobody spent thinking: the network's time, and TCP's.
+    pub fn busy(&self) -> Duration {
+        let thought =
+            self.acts.iter().flatten().filter(|a| matches!(a.deed, Deed::Write(_))).map(|a| a.think);
+        // Both may have thought at once; less than a part of the whole it cannot be known to.
+        self.lasted().saturating_sub(thought.sum()).max(self.lasted() / 20)
+    }
+}
+
 impl Scenario {
     /// From the first SYN to the last thing that anybody did.
     pub fn lasted(&self) -> Duration {

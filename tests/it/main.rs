@@ -23,4 +23,5 @@ mod spec;
 mod stack;
 mod trace;
 mod tun;
+mod what_if;
 mod wireshark;

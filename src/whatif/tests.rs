@@ -1,1 +1,0 @@
-//! Does a conversation that is held again go as it went?
