@@ -38,7 +38,7 @@ impl Scenario {
     /// It is no capture, holds no connection from its beginning, or more than is held again.
     pub fn read(input: impl Read, connection: Option<usize>, infer: bool) -> Result<Scenario, ScenarioError> {
         let mut listener = Listener { connection, ..Listener::default() };
-        let options = Options { infer, connection };
+        let options = Options { infer, connection, ..Options::default() };
         let summary = follow(input, options, &mut |seen| match seen {
             Seen::About(text) if !infer => listener.about(text),
             Seen::About(_) => {}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rank of each module. Equal ranks don't see each other.
-const RANKS: [(&str, u8); 23] = [
+const RANKS: [(&str, u8); 24] = [
     ("time", 0),
     ("seq", 0),
     ("segment", 0),
