@@ -142,7 +142,8 @@ fn read(path: PathBuf, alone: bool, args: &Script, settings: &Settings) -> Resul
     if bytes.len() as u64 > LARGEST {
         return Err(wrong(&"it is larger than 4 MiB"));
     }
-    let text = String::from_utf8(bytes).map_err(|_| wrong(&"it is not UTF-8 text"))?;
+    // Names in comments may be in any encoding.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     let mut options = Options {
         tcp: settings.tcp.clone(),
         tolerance_usecs: args.tolerance_usecs,

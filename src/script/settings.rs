@@ -107,6 +107,8 @@ pub(crate) struct Settings {
     pub tolerance_percent: f64,
     /// Whether a line stands for one packet each, even if it is longer than a segment.
     pub whole_segments: bool,
+    /// Whether a packet that is not the expected one is passed over.
+    pub non_fatal: bool,
     /// Whether the script is only read.
     pub dry_run: bool,
     /// Shell files that are read before anything else.
@@ -143,7 +145,7 @@ pub(crate) fn profile(name: &str) -> Option<tcp::Config> {
 pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings, Trouble> {
     let mut script = Options::default();
     let mut tcp = options.tcp.clone();
-    let (mut ts_tick, mut percent) = (0, TOLERANCE_PERCENT);
+    let (mut ts_tick, mut percent, mut non_fatal) = (0, TOLERANCE_PERCENT, false);
     let (mut whole_segments, mut dry_run, mut init) = (false, false, Vec::new());
     let own = options.lines.iter().map(|(name, value)| OptionLine {
         line: 1,
@@ -204,7 +206,8 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
                     .map_err(|e| Trouble::syntax(line.line, e.to_string()))?;
             }
             // Addresses of a device that is not there, and what is said anyway.
-            "gateway_ip" | "netmask_ip" | "speed" | "verbose" | "debug" | "non_fatal" | "define" | "D" => {}
+            "gateway_ip" | "netmask_ip" | "speed" | "verbose" | "debug" | "define" | "D" => {}
+            "non_fatal" => non_fatal = value.split([',', ' ']).any(|kind| kind == "packet"),
             // Time stamps are scaled and answered that way anyway, and what is left of a script disturbs nobody.
             "tcp_ts_ecr_scaled" | "is_anyip" | "send_omit_free" => {}
             name => return Err(Trouble::unsupported(line.line, format!("the option --{name}"))),
@@ -248,6 +251,7 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
         tolerance_percent: options.tolerance_percent.unwrap_or(percent),
         whole_segments,
         dry_run,
+        non_fatal,
         init,
         mtu,
         local: SocketAddr::new(local, options.bind_port.or(script.bind_port).unwrap_or(8080)),

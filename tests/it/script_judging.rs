@@ -149,3 +149,21 @@ fn a_request_without_an_argument_has_nowhere_to_write_to() {
         "+0 ioctl(4, SIOCINQ) = -1 EFAULT (Bad address)\n+0 ioctl(9, SIOCINQ) = -1 EBADF (Bad file descriptor)\n",
     );
 }
+
+#[test]
+fn what_cleans_up_behind_the_last_line_is_nobodys_concern() {
+    passes("+0 write(4, ..., 10) = 10\n`iptables -F; sysctl -q net.ipv4.tcp_colour=3`\n");
+}
+
+#[test]
+fn another_packet_than_expected_can_be_let_pass() {
+    let wrong = "+0 write(4, ..., 10) = 10\n+0 > P. 1:12(11) ack 1 <...>\n";
+    fails(wrong, "another payload length");
+    let script = format!("--non_fatal=packet\n{ACCEPTED}{wrong}");
+    let outcome = run(&script, "s.pkt", &Options::default());
+    assert_eq!(outcome, Outcome::Passed, "{outcome}");
+    let none = format!("{script}+9 > . 1:1(0) ack 1 <...>\n+9 > . 1:1(0) ack 1 <...>\n")
+        .replace("write(4, ..., 10) = 10", "ioctl(4, SIOCINQ, [0]) = 0");
+    let outcome = run(&none, "s.pkt", &Options::default());
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome}");
+}
