@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test soak differential accuracy packetdrill conformance bench micro instructions lab captures fuzz fmt lint doc ci clean build
+.PHONY: help run test tun-test soak differential accuracy packetdrill conformance bench micro instructions lab captures fuzz fuzz-check fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,8 +35,16 @@ packetdrill: ## libtcpglass.so, with which the original packetdrill drives this 
 	@echo "packetdrill --so_filename=$(RELEASE)/libtcpglass.so script.pkt"
 
 SOAK ?= 0..10000
-soak: ## the conversations drawn by lot of SOAK=FIRST..LAST, with ourselves and with smoltcp
-	TCPGLASS_SEEDS=$(SOAK) $(CARGO) test --release --test it -- sim::differential --nocapture
+soak: ## the conversations drawn by lot of SOAK=FIRST..LAST, with ourselves and with smoltcp, 500 at a time
+	$(CARGO) test --release --test it --no-run
+	@first=$(firstword $(subst .., ,$(SOAK))); last=$(lastword $(subst .., ,$(SOAK))); \
+	while [ $$first -lt $$last ]; do \
+		next=$$((first + 500 < last ? first + 500 : last)); \
+		echo "lots $$first..$$next"; \
+		TCPGLASS_SEEDS=$$first..$$next timeout 3600 $(CARGO) test --release --quiet --test it -- \
+			sim::differential --nocapture || exit 1; \
+		first=$$next; \
+	done
 
 LOTS ?= 0..1000
 accuracy: ## how often explain infers what the stack's words say, over the lots LOTS=FIRST..LAST
@@ -81,7 +89,10 @@ lint: ## formatting and clippy, warnings are errors
 doc: ## the library's documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
-ci: lint doc ## what must pass before a change goes in
+fuzz-check: ## whether the fuzz targets still build
+	$(CARGO) check --quiet --manifest-path fuzz/Cargo.toml
+
+ci: lint doc fuzz-check ## what must pass before a change goes in
 	$(MAKE) test
 
 clean: ## remove what was built or captured

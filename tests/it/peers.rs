@@ -2,6 +2,7 @@
 //!
 //! `TCPGLASS_LONG` makes some of them run longer: `make tun-test`.
 
+mod attacks;
 mod http;
 mod many;
 mod path;
