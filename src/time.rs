@@ -94,7 +94,9 @@ impl From<Instant> for smoltcp::time::Instant {
 }
 
 /// A [`Duration`] in half the room, for what there are many of: nanoseconds. What does not fit is [`Duration::MAX`].
+/// It goes between fields of four bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(Rust, packed(4))]
 pub struct Span(u64);
 
 impl Span {

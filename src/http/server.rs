@@ -144,21 +144,25 @@ pub struct ServerConn {
 /// What there is to remember of a connection between two requests: see [`ServerConn::resting`].
 #[derive(Clone, Copy, Debug)]
 pub struct Resting {
-    deadline: Option<Instant>,
+    deadline: Instant,
     answered: u32,
-    eof: bool,
 }
 
 impl Resting {
     /// A connection that was just accepted.
     pub fn new(now: Instant, config: &Config) -> Resting {
-        Resting { deadline: Some(now + config.header_timeout), answered: 0, eof: false }
+        Resting { deadline: now + config.header_timeout, answered: 0 }
+    }
+
+    /// Responses begun on the connection.
+    pub fn answered(&self) -> u32 {
+        self.answered
     }
 
     /// See [`ServerConn::spare_until`].
     pub fn spare_until(&self, now: Instant, config: &Config) -> Option<Instant> {
-        self.deadline
-            .filter(|&at| self.answered > 0 || now.since(at - config.header_timeout) >= FIRST_REQUEST)
+        let old = now.since(self.deadline - config.header_timeout) >= FIRST_REQUEST;
+        (self.answered > 0 || old).then_some(self.deadline)
     }
 }
 
@@ -237,13 +241,13 @@ impl ServerConn {
     /// All that there is to remember, if the connection is between two requests and has nothing to send. Whoever has many
     /// keeps this instead, and [resumes](Self::resume) the connection when something comes or is due.
     pub fn resting(&self) -> Option<Resting> {
-        let Self { deadline, answered, eof, .. } = *self;
         let rests = self.phase == Phase::Idle
+            && !self.eof
             && !self.draining
             && self.refused.is_none()
             && self.input.is_empty()
             && self.output.is_empty();
-        rests.then_some(Resting { deadline, answered, eof })
+        Some(Resting { deadline: self.deadline?, answered: self.answered }).filter(|_| rests)
     }
 
     /// Becomes the connection of which `resting` was kept, in the memory of another one that needs it no more.
@@ -251,19 +255,19 @@ impl ServerConn {
         let (mut input, mut output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
         input.clear();
         output.clear();
-        let Resting { deadline, answered, eof } = resting;
+        let Resting { deadline, answered } = resting;
         let fresh = ServerConn::new(Arc::clone(&self.config), Instant::ZERO);
-        *self = ServerConn { input, output, deadline, answered, eof, ..fresh };
+        *self = ServerConn { input, output, deadline: Some(deadline), answered, ..fresh };
     }
 
     /// If no request is under way: when the connection will be closed for want of one, or of the peer's FIN. One that has
     /// not sent its first request, or is about to send one, has a second's time before it counts as one without.
     pub fn spare_until(&self, now: Instant) -> Option<Instant> {
-        let Self { deadline, answered, eof, .. } = *self;
+        let (deadline, answered) = (self.deadline?, self.answered);
         match self.phase {
-            Phase::Linger => deadline,
-            Phase::Idle => Resting { deadline, answered, eof }.spare_until(now, &self.config),
-            Phase::Head => Resting { deadline, answered: 0, eof }.spare_until(now, &self.config),
+            Phase::Linger => Some(deadline),
+            Phase::Idle => Resting { deadline, answered }.spare_until(now, &self.config),
+            Phase::Head => Resting { deadline, answered: 0 }.spare_until(now, &self.config),
             _ => None,
         }
     }

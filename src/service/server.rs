@@ -188,8 +188,7 @@ impl HttpServer {
 
     fn add(&mut self, now: Instant, stack: &mut Stack, accepted: Accepted) {
         self.totals.connections += 1;
-        let number = stack.number_of(accepted.id).unwrap_or(0);
-        let key = self.slots.insert(now, accepted.id, number);
+        let key = self.slots.insert(now, accepted.id);
         self.turn(now, stack, key);
     }
 
@@ -466,7 +465,7 @@ const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
 impl Slot {
     fn exchange(&self, now: Instant, stack: &Stack) -> Exchange {
         Exchange {
-            conn: self.number,
+            conn: stack.number_of(self.id).unwrap_or(0),
             remote: stack.addrs_of(self.id).map_or(NOBODY, |(_, remote)| remote),
             method: String::new(),
             target: String::new(),

@@ -3,7 +3,7 @@
 use std::ops::{Index, IndexMut};
 
 /// Values in a page of a [`Paged`].
-const PAGE: usize = 256;
+const PAGE: usize = 128;
 
 /// A vector of small values, by number. It grows and shrinks by a page at a time.
 pub(crate) struct Paged<T> {

@@ -5,6 +5,14 @@ use crate::time::Instant;
 
 const NOWHERE: u32 = u32::MAX;
 
+/// When which key is due. Packed: there are many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C, packed(4))]
+struct Due {
+    at: Instant,
+    key: u32,
+}
+
 /// One deadline per key, in a binary heap that knows where each key sits: O(log n), and never more than
 /// one entry per key.
 ///
@@ -12,7 +20,7 @@ const NOWHERE: u32 = u32::MAX;
 /// acknowledgment and hardly ever fires. Whoever takes a due key asks its owner whether it really is.
 #[derive(Default)]
 pub(crate) struct Timers {
-    heap: Paged<(Instant, u32)>,
+    heap: Paged<Due>,
     /// By key: its place in the heap.
     places: Paged<u32>,
 }
@@ -24,12 +32,12 @@ impl Timers {
         self.places.extend_to(key as usize + 1, NOWHERE);
         let place = match self.places[key as usize] {
             NOWHERE => {
-                self.heap.push((at, key));
+                self.heap.push(Due { at, key });
                 self.places[key as usize] = self.heap.len() as u32 - 1;
                 self.heap.len() - 1
             }
-            place if at < self.heap[place as usize].0 => {
-                self.heap[place as usize].0 = at;
+            place if at < { self.heap[place as usize].at } => {
+                self.heap[place as usize].at = at;
                 place as usize
             }
             _ => return,
@@ -39,12 +47,12 @@ impl Timers {
 
     /// The earliest deadline; that of a key whose owner has put it off since may come too early.
     pub fn first(&self) -> Option<Instant> {
-        self.heap.get(0).map(|&(at, _)| at)
+        self.heap.get(0).map(|due| due.at)
     }
 
     /// Takes the first key that is due at `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        let &(at, key) = self.heap.get(0)?;
+        let Due { at, key } = *self.heap.get(0)?;
         if at > now {
             return None;
         }
@@ -59,17 +67,17 @@ impl Timers {
         let Some(last) = self.heap.pop() else { return };
         if (at as usize) < self.heap.len() {
             self.heap[at as usize] = last;
-            self.places[last.1 as usize] = at;
+            self.places[last.key as usize] = at;
             self.up(at as usize);
-            self.down(self.places[last.1 as usize] as usize);
+            self.down(self.places[last.key as usize] as usize);
         }
     }
 
     fn swap(&mut self, a: usize, b: usize) {
         let (one, other) = (self.heap[a], self.heap[b]);
         (self.heap[a], self.heap[b]) = (other, one);
-        self.places[one.1 as usize] = b as u32;
-        self.places[other.1 as usize] = a as u32;
+        self.places[one.key as usize] = b as u32;
+        self.places[other.key as usize] = a as u32;
     }
 
     fn up(&mut self, mut place: usize) {

@@ -154,10 +154,10 @@ pub(super) struct Timestamping {
 }
 
 /// What has to be sent, apart from data, FIN and acknowledgments.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Intents {
     /// A RST with this sequence number, and the acknowledgment if it needs one.
-    pub(super) rst: Option<(Seq, Option<Seq>, RstWhy)>,
+    pub(super) rst: Option<Box<(Seq, Option<Seq>, RstWhy)>>,
     pub(super) syn: bool,
     pub(super) window_probe: bool,
     /// Before the window probe one that tells of urgent data.
@@ -470,7 +470,7 @@ impl Conn {
         self.events.readable = true;
         self.blocked = Blocked::Closed;
         if state == State::Closed {
-            self.intents = Intents { rst: self.intents.rst, ..Intents::default() };
+            self.intents = Intents { rst: self.intents.rst.take(), ..Intents::default() };
         }
     }
 
@@ -485,7 +485,7 @@ impl Conn {
             let edge = self.snd.una + self.snd.wnd;
             let shrunk = self.snd.nxt.gt(edge + (1 << self.snd.shift));
             let seq = if shrunk { edge } else { self.snd.nxt };
-            self.intents.rst = Some((seq, Some(self.rcv.nxt), why));
+            self.intents.rst = Some(Box::new((seq, Some(self.rcv.nxt), why)));
         }
         if self.state != State::Closed {
             self.close_as(cx, reason);

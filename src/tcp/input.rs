@@ -72,7 +72,7 @@ impl Conn {
         // First and second: the ACK and the RST bit.
         if seg.has(Flags::ACK) && (seg.ack.le(self.snd.una) || seg.ack.gt(self.snd.nxt)) {
             if !seg.has(Flags::RST) {
-                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+                self.intents.rst = Some(Box::new((seg.ack, None, RstWhy::BadAck)));
                 // The RST makes an old connection at the other end go away; then it takes the SYN.
                 if self.retries == 0 && self.syns > 0 {
                     self.timers.set(Timer::Rto, cx.now + SYN_BEHIND_RST);
@@ -82,7 +82,7 @@ impl Conn {
         }
         if seg.has(Flags::ACK) && !self.echoes_syn(cx, seg) {
             if !seg.has(Flags::RST) {
-                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+                self.intents.rst = Some(Box::new((seg.ack, None, RstWhy::BadAck)));
             }
             return dropped(DropReason::Paws);
         }
@@ -195,12 +195,12 @@ impl Conn {
         let early = self.is_early();
         if early {
             if !self.acknowledges_early(&seg) {
-                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+                self.intents.rst = Some(Box::new((seg.ack, None, RstWhy::BadAck)));
                 return dropped(DropReason::BadAck);
             }
         } else if self.state == State::SynReceived {
             if seg.ack.le(self.snd.una) || seg.ack.gt(self.snd.nxt) {
-                self.intents.rst = Some((seg.ack, None, RstWhy::BadAck));
+                self.intents.rst = Some(Box::new((seg.ack, None, RstWhy::BadAck)));
                 return dropped(DropReason::BadAck);
             }
             let closing = self.snd.fin == Fin::Queued;
@@ -433,7 +433,7 @@ impl Conn {
             // Nobody will ever read it: RFC 9293 §3.6.1 (SHLD-3), answered like a segment without a connection.
             let reason = if self.released { CloseReason::Aborted } else { CloseReason::Reset };
             self.close_by_reset(cx, reason);
-            self.intents.rst = Some((seg.ack, None, RstWhy::UnreadData));
+            self.intents.rst = Some(Box::new((seg.ack, None, RstWhy::UnreadData)));
             return Received::new(Verdict::InOrder);
         }
         self.take_marks(seg, arrival.ecn, news);

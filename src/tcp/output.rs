@@ -146,7 +146,8 @@ impl Conn {
 
     fn decide(&self, cx: &Cx, room: Room, options: &Options) -> Decision {
         let send = |kind, cause| Decision::Send(Plan { kind, cause });
-        if let Some((seq, ack, why)) = self.intents.rst {
+        if let Some(rst) = &self.intents.rst {
+            let (seq, ack, why) = **rst;
             return send(Kind::Reset(seq, ack), Cause::Rst(why));
         }
         match self.state {

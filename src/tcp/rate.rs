@@ -31,8 +31,10 @@ pub(super) struct Rate {
     /// The last measurement: so many segments in so many microseconds.
     segments: u32,
     interval: u32,
-    limited: bool,
 }
+
+/// In `segments`: there was too little to send when that was measured. Never are so many segments delivered in a round trip.
+const LIMITED: u32 = 1 << 31;
 
 fn micros(d: Duration) -> u32 {
     u32::try_from(d.as_micros()).unwrap_or(u32::MAX)
@@ -46,9 +48,8 @@ impl Rate {
             first: Instant::ZERO,
             // Nothing was there to be sent so far.
             limited_until: u32::MAX,
-            segments: 0,
+            segments: LIMITED,
             interval: 0,
-            limited: true,
         }
     }
 
@@ -90,11 +91,16 @@ impl Rate {
             return;
         }
         let (segments, interval) = (self.delivered.wrapping_sub(delivered), micros(interval));
-        let faster =
-            u64::from(segments) * u64::from(self.interval) >= u64::from(self.segments) * u64::from(interval);
+        let faster = u64::from(segments) * u64::from(self.interval)
+            >= u64::from(self.segments()) * u64::from(interval);
         if !limited || faster {
-            (self.segments, self.interval, self.limited) = (segments, interval, limited);
+            self.segments = segments & !LIMITED | if limited { LIMITED } else { 0 };
+            self.interval = interval;
         }
+    }
+
+    fn segments(&self) -> u32 {
+        self.segments & !LIMITED
     }
 
     /// Segments that reached the peer.
@@ -104,11 +110,11 @@ impl Rate {
 
     /// The last measurement in segments of `mss` bytes; 0 before the first.
     pub(super) fn bytes_per_second(&self, mss: u32) -> u64 {
-        u64::from(self.segments) * u64::from(mss) * 1_000_000 / u64::from(self.interval.max(1))
+        u64::from(self.segments()) * u64::from(mss) * 1_000_000 / u64::from(self.interval.max(1))
     }
 
     /// There was too little to send when it was made.
     pub(super) fn app_limited(&self) -> bool {
-        self.limited
+        self.segments & LIMITED != 0
     }
 }

@@ -18,7 +18,6 @@ const NOBODY: u32 = u32::MAX;
 /// One connection, while it carries a request or has something to send.
 pub(super) struct Slot {
     pub id: ConnId,
-    pub number: u32,
     pub http: ServerConn,
     pub page: Option<Page>,
     /// When the page wants to go on.
@@ -26,7 +25,7 @@ pub(super) struct Slot {
     pub reset_when_acked: bool,
     pub eof_seen: bool,
     pub served: u64,
-    /// Bytes given to the stream.
+    /// Bytes given to the stream since the connection was last woken.
     pub sent: u64,
     /// The current exchange, if records are wanted.
     pub current: Option<Recording>,
@@ -37,11 +36,10 @@ pub(super) struct Slot {
 /// One that waits for its next request.
 struct Waiter {
     id: ConnId,
-    number: u32,
-    served: u64,
-    sent: u64,
     http: Resting,
 }
+
+const _: () = assert!(size_of::<Place>() <= 24);
 
 enum Place {
     Busy(Box<Slot>),
@@ -93,9 +91,9 @@ impl Slots {
     }
 
     /// Adds a connection that was just accepted.
-    pub fn insert(&mut self, now: Instant, id: ConnId, number: u32) -> u32 {
+    pub fn insert(&mut self, now: Instant, id: ConnId) -> u32 {
         let http = Resting::new(now, &self.config);
-        let key = self.places.insert(Place::Idle(Waiter { id, number, served: 0, sent: 0, http }));
+        let key = self.places.insert(Place::Idle(Waiter { id, http }));
         self.keys.extend_to(id.index() as usize + 1, NOBODY);
         self.keys[id.index() as usize] = key;
         key
@@ -103,24 +101,23 @@ impl Slots {
 
     /// Makes sure that the connection can be worked on.
     pub fn wake(&mut self, key: u32) {
-        let Place::Idle(Waiter { id, number, served, sent, http }) = self.places[key] else { return };
+        let Place::Idle(Waiter { id, http }) = self.places[key] else { return };
         let mut slot = self.spare.pop().unwrap_or_else(|| {
             Box::new(Slot {
                 id,
-                number,
                 http: ServerConn::new(Arc::clone(&self.config), Instant::ZERO),
                 page: None,
                 wake: None,
                 reset_when_acked: false,
                 eof_seen: false,
-                served,
-                sent,
+                served: 0,
+                sent: 0,
                 current: None,
                 waiting: VecDeque::new(),
             })
         });
         slot.http.resume(http);
-        (slot.id, slot.number, slot.served, slot.sent) = (id, number, served, sent);
+        (slot.id, slot.served, slot.sent) = (id, http.answered().into(), 0);
         self.places[key] = Place::Busy(slot);
     }
 
@@ -143,8 +140,7 @@ impl Slots {
             && slot.current.is_none()
             && slot.waiting.is_empty();
         let Some(http) = slot.http.resting().filter(|_| nothing_is_under_way) else { return };
-        let Slot { id, number, served, sent, .. } = **slot;
-        let place = Place::Idle(Waiter { id, number, served, sent, http });
+        let place = Place::Idle(Waiter { id: slot.id, http });
         if let Place::Busy(slot) = std::mem::replace(&mut self.places[key], place) {
             self.give_back(slot);
         }

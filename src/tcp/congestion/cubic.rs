@@ -6,7 +6,7 @@
 mod tests;
 
 use super::slow_start::SlowStart;
-use super::{AckSample, Config, CongestionControl, CongestionEvent, MAX_CWND, Start};
+use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start};
 use crate::time::{Duration, Instant};
 
 /// 1 / C = 5/2 s³ per segment (RFC 9438 §5: C is 0.4), in µs³: `C = C_NUM / C_DEN`.
@@ -35,6 +35,12 @@ struct State {
     slow_start: SlowStart,
     /// From `prior` on the Reno-friendly window grows as fast as Reno's: α is 1 then (§4.3).
     catch_up: bool,
+    // Nothing of these three is restored; they take no room here.
+    fast_convergence: bool,
+    /// A mark takes less than a loss (RFC 8511).
+    abe: bool,
+    /// Nothing is in flight.
+    idle: bool,
     /// The present stage of congestion avoidance; many connections never get there.
     epoch: Option<Box<Epoch>>,
 }
@@ -60,11 +66,6 @@ pub(super) struct Cubic {
     state: State,
     /// Boxed: it is there after a congestion event only.
     before: Option<Box<State>>,
-    fast_convergence: bool,
-    /// A mark takes less than a loss (RFC 8511).
-    abe: bool,
-    /// Nothing is in flight.
-    idle: bool,
 }
 
 impl Cubic {
@@ -76,10 +77,12 @@ impl Cubic {
             prior: 0,
             slow_start: SlowStart::new(start),
             catch_up: start.config.reno_catch_up,
+            fast_convergence: start.config.fast_convergence,
+            abe: start.config.abe,
+            idle: false,
             epoch: None,
         };
-        let Config { fast_convergence, abe, .. } = *start.config;
-        Cubic { state, before: None, fast_convergence, abe, idle: false }
+        Cubic { state, before: None }
     }
 }
 
@@ -136,7 +139,7 @@ impl Epoch {
 
 impl CongestionControl for Cubic {
     fn on_sent(&mut self, now: Instant, _: u32) {
-        if std::mem::take(&mut self.idle)
+        if std::mem::take(&mut self.state.idle)
             && let Some(epoch) = &mut self.state.epoch
         {
             epoch.pause_until(now);
@@ -144,7 +147,7 @@ impl CongestionControl for Cubic {
     }
 
     fn on_ack(&mut self, sample: &AckSample) {
-        self.idle = sample.acked == sample.prior_flight;
+        self.state.idle = sample.acked == sample.prior_flight;
         let s = &mut self.state;
         if s.cwnd >= s.ssthresh {
             s.avoid(sample);
@@ -162,12 +165,12 @@ impl CongestionControl for Cubic {
         self.before = Some(Box::new(self.state.clone()));
         let s = &mut self.state;
         // The window itself and not what is in flight: it grows only while it is filled (§4.6 wants one or the other).
-        let percent = if self.abe && event == CongestionEvent::Ecn { BETA_ECN } else { BETA };
+        let percent = if s.abe && event == CongestionEvent::Ecn { BETA_ECN } else { BETA };
         let (cwnd, left) = (s.cwnd, (u64::from(s.cwnd) * percent / 100) as u32);
         s.w_max = match event {
             CongestionEvent::Rto => 0,
             // Fast convergence (RFC 9438 §4.7): a path that carries less than last time has a new flow on it.
-            _ if self.fast_convergence && cwnd < s.w_max => (u64::from(cwnd) * 17 / 20) as u32,
+            _ if s.fast_convergence && cwnd < s.w_max => (u64::from(cwnd) * 17 / 20) as u32,
             _ => cwnd,
         };
         s.prior = cwnd;
@@ -186,7 +189,7 @@ impl CongestionControl for Cubic {
         if let Some(before) = self.before.take()
             && self.state.cwnd < self.state.prior
         {
-            self.state = *before;
+            self.state = State { idle: self.state.idle, ..*before };
         }
     }
 

@@ -1,6 +1,7 @@
 //! RFC 9438's formulas and tables, as numbers.
 
 use super::*;
+use crate::tcp::Config;
 
 const MSS: u32 = 1000;
 
