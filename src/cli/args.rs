@@ -372,6 +372,12 @@ pub struct Explain {
     /// tcp, ip, ip6, and, or, not, brackets
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<tcpglass::explain::Filter>,
+    /// Write a line for each exchange, with its ledger: comma-separated values; - for standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub csv: Option<PathBuf>,
+    /// Write time-sequence graphs for xplot: PREFIX-N-up.xpl and PREFIX-N-down.xpl for each connection
+    #[arg(long, value_name = "PREFIX", value_hint = ValueHint::FilePath)]
+    pub xplot: Option<PathBuf>,
     /// Infer the causes although the capture states them
     #[arg(long)]
     pub infer: bool,

@@ -34,7 +34,7 @@ pub fn run(args: Explain) -> Outcome {
         connection: args.connection.map(|n| n as usize),
         filter: args.filter.clone(),
     };
-    let mut trail = args.html.is_some().then(Trail::default);
+    let mut trail = (args.html.is_some() || args.xplot.is_some()).then(Trail::default);
     let summary = causes(input, options, &mut |caused| {
         if let Some(trail) = &mut trail {
             trail.add(caused);
@@ -57,9 +57,26 @@ pub fn run(args: Explain) -> Outcome {
         let page = report::page(&name, &summary, trail);
         whole_file::write(whole_file::PAGE, path, page.as_bytes())?;
     }
+    if let (Some(prefix), Some(trail)) = (&args.xplot, &trail) {
+        for graph in report::xplot(&summary, trail) {
+            let way = if graph.from_client { "up" } else { "down" };
+            let path = format!("{}-{}-{way}.xpl", prefix.display(), graph.connection);
+            std::fs::write(&path, graph.text).map_err(|e| Failure::writing(&path, &e))?;
+        }
+    }
+    if let Some(path) = &args.csv {
+        let text = report::csv(&summary);
+        match options::is_stdout(path) {
+            true => output::result(&text)?,
+            false => {
+                let shown = path.display().to_string();
+                std::fs::write(path, text).map_err(|e| Failure::writing(&shown, &e))?;
+            }
+        }
+    }
     if args.output.json {
         output::json(&object(&summary))?;
-    } else if !args.html.as_deref().is_some_and(options::is_stdout) {
+    } else if ![&args.html, &args.csv].into_iter().flatten().any(|path| options::is_stdout(path)) {
         output::result(&report::capture(&summary, output::stdout_style(&args.output)))?;
     }
     match &summary.damage {

@@ -2,6 +2,7 @@
 
 mod capture;
 mod counts;
+mod csv;
 mod exchange;
 mod fetched;
 mod lab;
@@ -15,9 +16,11 @@ mod table;
 mod timeline;
 mod waterfall;
 mod what_if;
+mod xplot;
 
 pub use capture::capture;
 pub use counts::counts;
+pub use csv::csv;
 pub use exchange::exchange;
 pub use fetched::fetched;
 pub use lab::{findings, verdict};
@@ -30,6 +33,7 @@ pub use table::Table;
 pub use timeline::{Phase, phases, timeline};
 pub use waterfall::Waterfall;
 pub use what_if::{trust, what_if};
+pub use xplot::{Graph, xplot};
 
 /// Whether text may carry colours.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

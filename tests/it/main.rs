@@ -16,6 +16,7 @@ mod page;
 mod peers;
 mod ranks;
 mod regressions;
+mod schema;
 mod script;
 mod script_judging;
 mod sim;

@@ -1,0 +1,134 @@
+//! Is what the commands print what the published schemas say?
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// Checks the parts of JSON Schema that our files use; what is not one of them is an error, so that none is overlooked.
+fn check(schema: &Value, value: &Value, root: &Value, place: &str) {
+    for (key, rule) in schema.as_object().unwrap() {
+        match key.as_str() {
+            "$schema" | "$id" | "$defs" | "title" | "description" => {}
+            "$ref" => {
+                let name = rule.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
+                check(&root["$defs"][name], value, root, place);
+            }
+            "const" => assert_eq!(value, rule, "{place}"),
+            "enum" => assert!(rule.as_array().unwrap().contains(value), "{place}: {value}"),
+            "type" => {
+                let one = [rule.clone()];
+                let types = rule.as_array().map_or(&one[..], |list| list);
+                let is = |name: &Value| match name.as_str().unwrap() {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "integer" => value.is_u64() || value.is_i64(),
+                    "boolean" => value.is_boolean(),
+                    "null" => value.is_null(),
+                    other => panic!("{other}"),
+                };
+                assert!(types.iter().any(is), "{place}: {value} is no {rule}");
+            }
+            "minimum" => assert!(value.as_i64().is_none_or(|n| n >= rule.as_i64().unwrap()), "{place}"),
+            "items" => {
+                for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+                    check(rule, item, root, &format!("{place}[{n}]"));
+                }
+            }
+            "required" => {
+                for name in rule.as_array().unwrap() {
+                    assert!(value.get(name.as_str().unwrap()).is_some(), "{place} has no {name}");
+                }
+            }
+            "properties" => {
+                for (name, rule) in rule.as_object().unwrap() {
+                    if let Some(field) = value.get(name) {
+                        check(rule, field, root, &format!("{place}.{name}"));
+                    }
+                }
+            }
+            "additionalProperties" => {
+                let known = schema.get("properties").and_then(Value::as_object);
+                let others = value.as_object().into_iter().flatten();
+                for (name, field) in others.filter(|(name, _)| known.is_none_or(|k| !k.contains_key(*name))) {
+                    match rule {
+                        Value::Bool(allowed) => assert!(*allowed, "{place}.{name} is not in the schema"),
+                        rule => check(rule, field, root, &format!("{place}.{name}")),
+                    }
+                }
+            }
+            other => panic!("{other} is not checked"),
+        }
+    }
+}
+
+fn printed(args: &str) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_tcpglass"))
+        .args(args.split(' '))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args}: {e}: {output:?}"))
+}
+
+#[test]
+fn what_is_printed_is_what_the_schemas_say() {
+    for (file, args) in [
+        ("explain-2", "explain --json captures/nagle_delayed_ack.pcapng"),
+        ("explain-2", "explain --json --infer captures/loss_recovery.pcapng"),
+        ("explain-2", "explain --json --infer captures/http_get.pcapng"),
+        (
+            "get-2",
+            "get --json --sim rtt=10ms,loss=2% http://glass/bytes/50000 http://glass/delay/3 http://glass:81/",
+        ),
+        ("load-2", "load --json --sim rtt=1ms -n 20 -c 2 http://glass/bytes/100"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{file}.json"));
+        let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        check(&schema, &printed(args), &schema, args);
+    }
+}
+
+#[test]
+fn a_value_that_a_schema_does_not_allow_is_found() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/get-2.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let whole = printed("get --json --sim rtt=1ms http://glass/");
+    let spoil = |change: &dyn Fn(&mut Value)| {
+        let mut value = whole.clone();
+        change(&mut value);
+        std::panic::catch_unwind(|| check(&schema, &value, &schema, "spoilt")).is_err()
+    };
+    assert!(!spoil(&|_| {}));
+    assert!(spoil(&|v| v["schema"] = "tcpglass.get/1".into()));
+    assert!(spoil(&|v| v["exchanges"][0]["total_us"] = (-1).into()));
+    assert!(spoil(&|v| v["exchanges"][0]["ledger_us"]["wait"] = 1.into()));
+    assert!(spoil(&|v| drop(v["exchanges"][0].as_object_mut().unwrap().remove("status"))));
+}
+
+#[test]
+fn exchanges_as_lines_and_graphs_for_xplot_hold_what_the_capture_holds() {
+    let directory = std::env::temp_dir().join(format!("tcpglass-forms-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |name: &str| directory.join(name).display().to_string();
+    let args = format!(
+        "explain --json captures/loss_recovery.pcapng --csv {} --xplot {}",
+        file("exchanges.csv"),
+        file("graph")
+    );
+    let told = printed(&args);
+    let csv = std::fs::read_to_string(file("exchanges.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let exchanges = told["connections"][0]["exchanges"].as_array().unwrap();
+    assert_eq!(rows.len(), 1 + exchanges.len());
+    for row in &rows[1..] {
+        let parts: u64 = row[13..].iter().map(|us| us.parse::<u64>().unwrap()).sum();
+        assert_eq!(parts.to_string(), row[12], "{row:?}");
+    }
+    for (way, ack) in [("up", "green"), ("down", "white")] {
+        let graph = std::fs::read_to_string(file(&format!("graph-1-{way}.xpl"))).unwrap();
+        assert!(graph.starts_with("timeval unsigned\ntitle\n") && graph.ends_with("go\n"));
+        assert!(graph.contains("darrow") && graph.contains(ack), "{way}");
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}
