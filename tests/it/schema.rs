@@ -125,10 +125,13 @@ fn exchanges_as_lines_and_graphs_for_xplot_hold_what_the_capture_holds() {
         let parts: u64 = row[13..].iter().map(|us| us.parse::<u64>().unwrap()).sum();
         assert_eq!(parts.to_string(), row[12], "{row:?}");
     }
-    for (way, ack) in [("up", "green"), ("down", "white")] {
+    // All data goes up; three segments of it do so twice.
+    for (way, again) in [("up", 3), ("down", 0)] {
         let graph = std::fs::read_to_string(file(&format!("graph-1-{way}.xpl"))).unwrap();
         assert!(graph.starts_with("timeval unsigned\ntitle\n") && graph.ends_with("go\n"));
-        assert!(graph.contains("darrow") && graph.contains(ack), "{way}");
+        assert_eq!(graph.lines().filter(|line| *line == "red").count(), again, "{way}");
+        assert_eq!(graph.contains("darrow"), way == "up");
+        assert!(graph.contains("green") && graph.contains("yellow"), "{way}");
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }
