@@ -306,11 +306,13 @@ impl Sockets {
                 1..=127 => self.base.syn_retries = value as u8,
                 _ => return Ok(Step::Errno("EINVAL")),
             },
-            Name::Linger2 => match value {
-                0 => {}
-                1.. => self.base.fin_timeout = Duration::from_secs(value.min(120) as u64),
-                _ => return Err("TCP_LINGER2 below 0".to_string()),
-            },
+            Name::Linger2 => {
+                opts.fin_timeout = match value {
+                    ..0 => None,
+                    0 => Some(self.base.fin_timeout),
+                    1.. => Some(Duration::from_secs(value.min(120) as u64)),
+                }
+            }
             Name::DeferAccept => socket.defer_accept = value.max(0),
             Name::WindowClamp => match (value, &socket.kind) {
                 (0, SocketKind::Fresh { .. }) => opts.window_clamp = None,
@@ -432,7 +434,7 @@ impl Sockets {
             Name::KeepIntvl => whole(opts.keepalive_interval),
             Name::KeepCnt => i64::from(opts.keepalive_count),
             Name::SynCnt => i64::from(self.base.syn_retries),
-            Name::Linger2 => whole(self.base.fin_timeout),
+            Name::Linger2 => opts.fin_timeout.map_or(-1, whole),
             Name::DeferAccept => socket.defer_accept,
             Name::WindowClamp => opts.window_clamp.map_or(0, i64::from),
             Name::MaxPacingRate => opts.max_pacing_rate.map_or(-1, |rate| rate as i64),

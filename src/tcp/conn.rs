@@ -81,6 +81,8 @@ pub struct Opts {
     pub user_timeout: Option<Duration>,
     /// `SO_LINGER`.
     pub linger: Option<Duration>,
+    /// How long FIN-WAIT-2 lasts without an owner; `None` ends it by a RST at once (`TCP_LINGER2`).
+    pub fin_timeout: Option<Duration>,
     /// The urgent byte stays in the stream (`SO_OOBINLINE`).
     pub urgent_inline: bool,
     /// See [`Config::recv_buffer`]. `SO_RCVBUF` is this and `recv_buffer_initial` set to twice its value.
@@ -115,6 +117,7 @@ impl Opts {
             keepalive_count: cfg.keepalive_count,
             user_timeout: cfg.user_timeout,
             linger: cfg.linger,
+            fin_timeout: Some(cfg.fin_timeout),
             urgent_inline: cfg.urgent_inline,
             recv_buffer: cfg.recv_buffer,
             recv_buffer_initial: cfg.recv_buffer_initial,

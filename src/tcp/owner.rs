@@ -187,9 +187,14 @@ impl Conn {
     }
 
     /// FIN-WAIT-2 without an owner does not last for ever.
-    pub(super) fn start_farewell(&mut self, cx: &Cx) {
-        if self.released {
-            self.timers.set(Timer::Farewell, cx.now + cx.cfg.fin_timeout);
+    pub(super) fn start_farewell(&mut self, cx: &mut Cx) {
+        match self.opts.fin_timeout {
+            _ if !self.released => {}
+            Some(time) => self.timers.set(Timer::Farewell, cx.now + time),
+            None => {
+                self.close_as(cx, CloseReason::Aborted);
+                self.intents.rst = Some(Box::new((self.snd.nxt, None, RstWhy::Abort)));
+            }
         }
     }
 

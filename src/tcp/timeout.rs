@@ -159,12 +159,20 @@ impl Conn {
         // Unacknowledged data is a probe already.
         if self.snd.flight() > 0 || self.snd.unsent() > 0 {
             self.arm_keepalive(cx.now);
-        } else if self.keepalives >= self.opts.keepalive_count {
+        } else if self.is_given_up_alive(cx) {
             self.reset(cx, RstWhy::GaveUp, CloseReason::TimedOut);
         } else {
             self.keepalives += 1;
             self.intents.keepalive = true;
             self.timers.set(Timer::KeepAlive, cx.now + self.opts.keepalive_interval);
+        }
+    }
+
+    /// Whether enough probes went unanswered. With a user timeout the time decides, not their number, as on Linux.
+    fn is_given_up_alive(&self, cx: &Cx) -> bool {
+        match self.opts.user_timeout {
+            Some(limit) => self.keepalives > 0 && cx.now.since(self.last_received) >= limit,
+            None => self.keepalives >= self.opts.keepalive_count,
         }
     }
 

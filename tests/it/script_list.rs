@@ -70,6 +70,8 @@ scripts! {
         fin_with_the_last_data
         half
         half_close_from_the_peer
+        linger2
+        linger2_below_zero
         linger_blocks
         linger_runs_out
         linger_zero_resets
@@ -87,6 +89,7 @@ scripts! {
         shut_read
         simultaneous
         simultaneous_then_last_ack
+        time_wait_data
         time_wait_ends
         time_wait_old_syn
         time_wait_reuse
@@ -177,6 +180,7 @@ scripts! {
         backlog
         begins_anew_half_open
         bound_port
+        closed_while_connecting
         connect_writes_first
         data_on_the_syn
         data_on_the_syn_ack
@@ -205,14 +209,17 @@ scripts! {
         syn_again
         syn_cookie
         syn_cookie_without_time_stamps
+        syn_count
         syn_gives_up
         syn_retransmit
+        user_timeout
         wrong_ack_in_syn_received
         wrong_ack_of_a_syn;
     icmp:
         about_nothing
         about_udp
         fragmentation_needed
+        fragmentation_needed_below_the_floor
         hard_error_while_connecting
         host_unreachable_while_connecting
         mtu_below_the_least
@@ -238,7 +245,8 @@ scripts! {
         of_the_peer
         off_by_default
         probe_limit_with_traffic
-        user_timeout;
+        user_timeout
+        user_timeout_counts_time;
     nagle:
         against_delayed_ack
         classic
@@ -324,6 +332,7 @@ scripts! {
         data_before_the_reset_is_lost
         destroys_unread_data
         exact_number
+        in_fin_wait_2
         in_syn_received
         in_window_is_challenged
         keeps_unread_data
