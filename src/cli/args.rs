@@ -350,6 +350,9 @@ pub struct Lab {
     /// The same as --sweep size=…
     #[arg(long, value_name = "V1,V2")]
     pub size: Option<String>,
+    /// Run against the kernel of a private network, in real time: Linux as the server and as the client
+    #[arg(long)]
+    pub tun: bool,
     /// Write a capture of each arm, a drawing (SVG) and the findings (JSON) of each experiment into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! `tcpglass lab`: do the claims hold?
 
 use super::args::Lab;
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, say};
 use super::{Outcome, options, output};
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,12 @@ pub fn run(args: Lab) -> Outcome {
         return list(&args);
     }
     let experiments: Vec<&Experiment> = if args.names.iter().any(|n| n == "all") {
-        EXPERIMENTS.iter().collect()
+        let (these, others): (Vec<_>, Vec<_>) =
+            EXPERIMENTS.iter().partition(|e| !args.tun || !e.tun.is_empty());
+        for experiment in others {
+            say(&format!("skipped: {} needs virtual time, and no kernel has that", experiment.name));
+        }
+        these
     } else {
         args.names.iter().map(|name| find(name)).collect::<Result<_, _>>()?
     };
@@ -35,7 +40,8 @@ pub fn run(args: Lab) -> Outcome {
     for (i, experiment) in experiments.iter().enumerate() {
         // With several experiments, each is swept over what it can be.
         let sweep = sweep.iter().filter(|(name, _)| experiment.can_sweep(name).is_ok()).cloned().collect();
-        let setup = Setup { settings: settings.clone(), seed, sweep, captures: args.out.clone() };
+        let setup =
+            Setup { settings: settings.clone(), seed, sweep, tun: args.tun, captures: args.out.clone() };
         let findings = experiment.run(&setup).with_context(|| format!("experiment {}", experiment.name))?;
         surprising += usize::from(!findings.hold());
         let object = object(experiment, &findings);
@@ -137,6 +143,7 @@ fn list(args: &Lab) -> Outcome {
                     "question": e.question,
                     "claims": claims.collect::<Vec<_>>(),
                     "axes": axes.collect::<Map<_, _>>(),
+                    "tun": e.tun.iter().map(|a| (a.name.to_owned(), Value::from(a.values))).collect::<Map<_, _>>(),
                     "turns": e.turns,
                 })
             })
@@ -146,7 +153,8 @@ fn list(args: &Lab) -> Outcome {
     }
     let mut table = Table::new(&["experiment", "claim", "what is said"]);
     for experiment in EXPERIMENTS {
-        table.row([experiment.name, "", experiment.question]);
+        let also = if experiment.tun.is_empty() { "" } else { "  [also --tun]" };
+        table.row([experiment.name, "", &format!("{}{also}", experiment.question)]);
         for claim in experiment.claims {
             table.row(["", claim.name, claim.says]);
         }

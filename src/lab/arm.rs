@@ -1,14 +1,17 @@
 //! What does one arm of an experiment have? Hosts in virtual time, a stop-watch, a capture and a row of measurements.
 
-use super::quantity::{Cell, Expected, Quantity};
+use super::kernel::{EARLY, Peer, Real};
+use super::quantity::{Cell, Expected, Quantity, TOLERANCE};
 use super::tally::{Tally, Way};
 use super::{LabError, Row};
 use crate::settings::Settings;
-use crate::sim::{HostId, Socket, World};
+use crate::sim::{HostId, Listener, Socket, World};
 use crate::stack;
 use crate::stream::{ByteStream, StreamError};
+use crate::tcp::Shutdown;
 use crate::time::{Duration, Instant};
 use crate::trace::{Direction, Sink, Tracer};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
@@ -20,8 +23,40 @@ pub(super) const CLIENT_TOO: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 9));
 /// Where servers listen.
 pub(super) const WEB: SocketAddr = SocketAddr::new(SERVER, 80);
 
+/// One end of a connection, in virtual or in real time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    Simulated(Socket),
+    /// Number so many of [`Real`].
+    Real(usize),
+}
+
+impl End {
+    fn simulated(self) -> Result<Socket, LabError> {
+        match self {
+            End::Simulated(socket) => Ok(socket),
+            End::Real(_) => Err(elsewhere()),
+        }
+    }
+}
+
+impl From<Socket> for End {
+    fn from(socket: Socket) -> End {
+        End::Simulated(socket)
+    }
+}
+
+/// What waits for connections, in virtual or in real time.
+#[derive(Clone, Copy)]
+pub(super) enum Door {
+    Simulated(Listener),
+    Real(usize),
+}
+
 /// A client and a server on one link, and what was measured there.
 pub(super) struct Arm {
+    /// Instead of the world, with a kernel at one end.
+    pub real: Option<Real>,
     pub world: World,
     pub client: HostId,
     pub server: HostId,
@@ -41,7 +76,8 @@ impl Arm {
         seed: u64,
         varied: Vec<(String, String)>,
         capture: Option<(String, Box<dyn Sink>)>,
-    ) -> Arm {
+        peer: Peer,
+    ) -> Result<Arm, LabError> {
         let mut world = World::new(seed, settings.link.clone());
         // That hosts keep TCP's promises is what the simulator's own tests verify; it would take most of the time here.
         world.check_invariants(false);
@@ -49,12 +85,17 @@ impl Arm {
         let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(tally.clone())];
         let (capture, sink) = capture.unzip();
         sinks.extend(sink);
+        let mut real = None;
+        if peer != Peer::Ours {
+            real = Some(Real::new(peer, settings, seed, std::mem::take(&mut sinks))?);
+        }
         let mut here = config(settings, CLIENT, seed);
         here.addrs.push((CLIENT_TOO, 24));
         let client = world.add_host("client", here, Tracer::new(sinks));
         let server = world.add_host("server", config(settings, SERVER, seed), Tracer::default());
         let (settings, capture) = (settings.clone(), capture.unwrap_or_default());
-        Arm {
+        Ok(Arm {
+            real,
             world,
             client,
             server,
@@ -65,26 +106,57 @@ impl Arm {
             cells: Vec::new(),
             from: Instant::ZERO,
             capture,
+        })
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.real.as_ref().map_or(Peer::Ours, |real| real.peer)
+    }
+
+    /// The server listens.
+    pub fn listen(&mut self, port: u16) -> Result<Door, LabError> {
+        Ok(match &mut self.real {
+            Some(real) => Door::Real(real.listen(port)?),
+            None => Door::Simulated(self.world.listen(self.server, SocketAddr::new(SERVER, port))?),
+        })
+    }
+
+    /// The client connects; it does not wait for the server to notice.
+    pub fn connect(&mut self, port: u16) -> Result<End, LabError> {
+        Ok(match &mut self.real {
+            Some(real) => End::Real(real.connect(port)?),
+            None => End::Simulated(self.world.connect(self.client, SocketAddr::new(SERVER, port))?),
+        })
+    }
+
+    /// The server has the connection.
+    pub fn accept(&mut self, door: Door) -> Result<End, LabError> {
+        match (&mut self.real, door) {
+            (Some(real), Door::Real(door)) => Ok(End::Real(real.accept(door)?)),
+            (None, Door::Simulated(listener)) => Ok(End::Simulated(self.world.accept(listener)?)),
+            _ => Err(elsewhere()),
         }
     }
 
-    /// One more host, without a trace.
-    pub fn host(&mut self, name: &str, addr: [u8; 4]) -> HostId {
-        self.world.add_host(name, config(&self.settings, addr.into(), self.seed), Tracer::default())
-    }
-
     /// Connects and returns both ends; nothing is under way any more.
-    pub fn pair(&mut self) -> Result<(Socket, Socket), LabError> {
-        let pair = self.world.pair(self.client, self.server, WEB)?;
+    pub fn ends(&mut self, port: u16) -> Result<(End, End), LabError> {
+        let ends = self.join(port)?;
         self.quiet();
         self.from = self.now();
-        Ok(pair)
+        Ok(ends)
     }
 
-    /// A first exchange, as on a kept connection: the window that a SYN cannot express has been announced after it,
-    /// which would otherwise acknowledge a first piece of data at once.
-    pub fn warm_pair(&mut self) -> Result<(Socket, Socket), LabError> {
-        let (near, far) = self.pair()?;
+    fn join(&mut self, port: u16) -> Result<(End, End), LabError> {
+        let door = self.listen(port)?;
+        let near = self.connect(port)?;
+        Ok((near, self.accept(door)?))
+    }
+
+    /// The same after a first exchange, as on a kept connection: the window that a SYN cannot express has been announced
+    /// after it, which would otherwise acknowledge a first piece of data at once. Linux answers interactively from here on.
+    pub fn warm_ends(&mut self) -> Result<(End, End), LabError> {
+        let (near, far) = self.join(WEB.port())?;
         self.write(near, 1)?;
         self.read(far, 1)?;
         self.write(far, 1)?;
@@ -94,31 +166,109 @@ impl Arm {
         Ok((near, far))
     }
 
+    /// Sends a FIN and reads on.
+    pub fn half_close(&mut self, end: End) -> Result<(), LabError> {
+        match (&mut self.real, end) {
+            (Some(real), End::Real(n)) => real.half_close(n)?,
+            (_, End::Simulated(socket)) => self.world.shutdown(socket, Shutdown::Write),
+            _ => return Err(elsewhere()),
+        }
+        Ok(())
+    }
+
+    /// Closes, as a program does that has nothing more to do with it.
+    pub fn close(&mut self, end: End) {
+        match (&mut self.real, end) {
+            (Some(real), End::Real(n)) => drop(real.take(n)),
+            (_, End::Simulated(socket)) => self.world.close(socket),
+            _ => {}
+        }
+    }
+
+    /// Ends it with a RST.
+    pub fn abort(&mut self, end: End) -> Result<(), LabError> {
+        match (&mut self.real, end) {
+            (Some(real), End::Real(n)) => real.abort(n)?,
+            (_, End::Simulated(socket)) => {
+                let now = self.now();
+                self.world.stack(socket.host).stream(now, socket.id).abort();
+            }
+            _ => return Err(elsewhere()),
+        }
+        Ok(())
+    }
+
+    /// One more host, without a trace.
+    pub fn host(&mut self, name: &str, addr: [u8; 4]) -> HostId {
+        self.world.add_host(name, config(&self.settings, addr.into(), self.seed), Tracer::default())
+    }
+
+    /// [`ends`](Self::ends) for what exists in virtual time only.
+    pub fn pair(&mut self) -> Result<(Socket, Socket), LabError> {
+        let ends = self.ends(WEB.port())?;
+        Ok((ends.0.simulated()?, ends.1.simulated()?))
+    }
+
+    /// [`warm_ends`](Self::warm_ends) for what exists in virtual time only.
+    pub fn warm_pair(&mut self) -> Result<(Socket, Socket), LabError> {
+        let ends = self.warm_ends()?;
+        Ok((ends.0.simulated()?, ends.1.simulated()?))
+    }
+
     /// Lets what is under way arrive: longer than any timer of an idle connection that is not for its death.
     pub fn quiet(&mut self) {
         let trip = self.settings.link.rtt;
-        self.world.run_for(trip * 2 + Duration::from_secs(1));
+        // In real time a second is long; no acknowledgment waits for more than 100 ms there.
+        let rest = if self.real.is_some() { 200 } else { 1000 };
+        self.pass(trip * 2 + Duration::from_millis(rest));
     }
 
     /// Lets time pass.
     pub fn pass(&mut self, time: Duration) {
-        self.world.run_for(time);
+        match &self.real {
+            Some(real) => real.pass(time),
+            None => self.world.run_for(time),
+        }
     }
 
     /// Writes, and lets the stack see the write before the next one.
-    pub fn write(&mut self, socket: Socket, len: usize) -> Result<(), LabError> {
-        self.world.write_all(socket, &vec![b'x'; len])?;
-        self.world.run_for(Duration::ZERO);
+    pub fn write(&mut self, end: impl Into<End>, len: usize) -> Result<(), LabError> {
+        match (&mut self.real, end.into()) {
+            (Some(real), End::Real(n)) => real.write(n, len)?,
+            (_, End::Simulated(socket)) => {
+                self.world.write_all(socket, &vec![b'x'; len])?;
+                self.world.run_for(Duration::ZERO);
+            }
+            _ => return Err(elsewhere()),
+        }
         Ok(())
     }
 
     /// Reads so many bytes.
-    pub fn read(&mut self, socket: Socket, len: usize) -> Result<(), LabError> {
-        Ok(self.world.read_exact(socket, &mut vec![0; len])?)
+    pub fn read(&mut self, end: impl Into<End>, len: usize) -> Result<(), LabError> {
+        match (&mut self.real, end.into()) {
+            (Some(real), End::Real(n)) => real.read(n, len),
+            (_, End::Simulated(socket)) => Ok(self.world.read_exact(socket, &mut vec![0; len])?),
+            _ => Err(elsewhere()),
+        }
+    }
+
+    /// Writes so many bytes at one end and reads them at the other.
+    pub fn transfer(&mut self, from: End, to: End, len: usize) -> Result<(), LabError> {
+        if let (Some(real), End::Real(from), End::Real(to)) = (&mut self.real, from, to) {
+            return real.transfer(from, to, len);
+        }
+        self.write(from, len)?;
+        self.read(to, len)
     }
 
     /// Reads until `end` and returns when how many bytes in all had been read. A connection that ends is an end, too.
-    pub fn read_log(&mut self, socket: Socket, end: Instant) -> Vec<(Instant, u64)> {
+    pub fn read_log(&mut self, from: End, end: Instant) -> Result<Vec<(Instant, u64)>, LabError> {
+        let socket = match (&mut self.real, from) {
+            (Some(real), End::Real(n)) => return real.read_log(n, end),
+            (_, End::Simulated(socket)) => socket,
+            _ => return Err(elsewhere()),
+        };
         let (mut log, mut total, mut buf) = (Vec::new(), 0, vec![0; 64 << 10]);
         let left = end.since(self.now());
         self.world.run_until(left, |world| {
@@ -129,11 +279,32 @@ impl Arm {
             }
             false
         });
-        log
+        Ok(log)
     }
 
     /// What can be read without waiting, and how that ended: with nothing more for now, a FIN or an error.
-    pub fn read_available(&mut self, socket: Socket) -> (Vec<u8>, Result<(), StreamError>) {
+    pub fn read_available(&mut self, end: End) -> Result<(Vec<u8>, &'static str), LabError> {
+        let (data, ended) = match (&mut self.real, end) {
+            (Some(real), End::Real(n)) => {
+                let (data, ended) = real.read_available(n)?;
+                (data, ended.map_err(|e| e.kind()))
+            }
+            (_, End::Simulated(socket)) => {
+                let (data, ended) = self.read_simulated(socket);
+                (data, ended.map_err(|e| std::io::Error::from(e).kind()))
+            }
+            _ => return Err(elsewhere()),
+        };
+        let word = match ended {
+            Ok(()) => "end",
+            Err(ErrorKind::ConnectionReset) => "reset",
+            Err(ErrorKind::WouldBlock) => "open",
+            Err(_) => "other",
+        };
+        Ok((data, word))
+    }
+
+    fn read_simulated(&mut self, socket: Socket) -> (Vec<u8>, Result<(), StreamError>) {
         let (now, mut all, mut buf) = (self.now(), Vec::new(), vec![0; 64 << 10]);
         loop {
             match self.world.stack(socket.host).stream(now, socket.id).read(&mut buf) {
@@ -146,7 +317,7 @@ impl Arm {
 
     /// The time.
     pub fn now(&self) -> Instant {
-        self.world.now()
+        self.real.as_ref().map_or_else(|| self.world.now(), |real| real.clock.now())
     }
 
     /// Packets that a host sent for a cause.
@@ -159,9 +330,59 @@ impl Arm {
         self.world.stack(host).tracer().counts().of(word, Direction::In)
     }
 
+    /// Packets that the client, or else the server, sent for a cause; none can be said of a kernel.
+    pub fn sent_by(&mut self, client: bool, word: &'static str) -> Option<u64> {
+        match self.peer() {
+            Peer::Ours => Some(self.sent(if client { self.client } else { self.server }, word)),
+            Peer::LinuxServer if client => Some(self.tally.sent(word)),
+            Peer::LinuxClient if !client => Some(self.tally.sent(word)),
+            _ => None,
+        }
+    }
+
+    /// How many of the client's flows are in TIME-WAIT, and what its connections take beside their buffers; a kernel does
+    /// not say.
+    pub fn client_tables(&mut self) -> Result<Option<(u64, u64)>, LabError> {
+        let peer = self.peer();
+        match (&mut self.real, peer) {
+            (None, _) => {
+                let client = self.world.stack(self.client);
+                Ok(Some((client.time_waits() as u64, client.overhead())))
+            }
+            (Some(real), Peer::LinuxServer) => {
+                let handle = real.start(vec![])?;
+                Ok(Some(handle.call(|stack, _| (stack.time_waits() as u64, stack.overhead()))?))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// What the client has sent and received so far.
     pub fn ways(&self) -> (Way, Way) {
-        self.tally.ways()
+        let (sent, received) = self.tally.ways();
+        // What our server receives is what the kernel's client has sent.
+        if self.peer() == Peer::LinuxClient { (received, sent) } else { (sent, received) }
+    }
+
+    /// By how much a time may be late: nothing in virtual time. In real time two fifths of a round trip, which tells one
+    /// round trip from two and leaves to a busy machine what it needs; and of what takes long, a twentieth in addition.
+    pub fn late(&self) -> Duration {
+        if self.real.is_some() { self.settings.link.rtt * 2 / 5 } else { Duration::ZERO }
+    }
+
+    fn band(&self, expected: Duration) -> (Duration, Duration) {
+        (expected.saturating_sub(EARLY), expected + self.late() + expected / 20)
+    }
+
+    /// Whether a span of time is what was computed.
+    pub fn agrees(&self, value: Duration, expected: Duration) -> bool {
+        match &self.real {
+            None => value.abs_diff(expected) <= TOLERANCE,
+            Some(_) => {
+                let (low, high) = self.band(expected);
+                (low..=high).contains(&value)
+            }
+        }
     }
 
     /// A measurement for which nothing is expected.
@@ -174,9 +395,22 @@ impl Arm {
         self.cells.push(Cell { name, value, expected: Expected::Exactly(expected) });
     }
 
-    /// A span of time that has to come out to the microsecond.
+    /// A span of time that has to come out to the microsecond; in real time a little later, or a tick earlier.
     pub fn time(&mut self, name: &'static str, value: Duration, expected: Duration) {
-        self.exactly(name, Quantity::Time(value), Quantity::Time(expected));
+        let value = Quantity::Time(value);
+        if self.real.is_none() {
+            return self.exactly(name, value, Quantity::Time(expected));
+        }
+        let (low, high) = self.band(expected);
+        self.between(name, value, Quantity::Time(low), Quantity::Time(high));
+    }
+
+    /// A count that has to come out exactly, if it can be known.
+    pub fn count_if_known(&mut self, name: &'static str, value: Option<u64>, expected: u64) {
+        match value {
+            Some(value) => self.count(name, value, expected),
+            None => self.note(name, Quantity::Word("unknown")),
+        }
     }
 
     /// A count that has to come out exactly.
@@ -186,11 +420,17 @@ impl Arm {
 
     /// A measurement that has to be in a band.
     pub fn between(&mut self, name: &'static str, value: Quantity, low: Quantity, high: Quantity) {
+        if low == high {
+            return self.exactly(name, value, low);
+        }
         self.cells.push(Cell { name, value, expected: Expected::Between(low, high) });
     }
 
     /// Ends the world, which completes the captures; only numbers can be added now.
     pub fn end(&mut self) -> Result<(), LabError> {
+        if let Some(real) = &mut self.real {
+            real.end()?;
+        }
         let empty = World::new(self.seed, self.settings.link.clone());
         Ok(std::mem::replace(&mut self.world, empty).finish()?)
     }
@@ -198,9 +438,15 @@ impl Arm {
     /// Ends the arm.
     pub fn finish(mut self) -> Result<Row, LabError> {
         self.end()?;
-        let from = self.from.since(Instant::ZERO);
+        // In real time the first packet is at the time of day.
+        let first = if self.real.is_some() { self.tally.first() } else { Some(Instant::ZERO) };
+        let from = first.map_or(Duration::ZERO, |first| self.from.since(first));
         Ok(Row { varied: self.varied, from, cells: self.cells, capture: self.capture })
     }
+}
+
+fn elsewhere() -> LabError {
+    LabError("a socket of virtual time has no place in real time, nor the other way round".into())
 }
 
 fn config(settings: &Settings, addr: IpAddr, seed: u64) -> stack::Config {

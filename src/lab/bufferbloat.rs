@@ -22,6 +22,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Claim { name: "cubic-like-reno", says: "CUBIC fills the queue as Reno does", source: "RFC 9438 §5" },
     ],
     axes: &[Axis { name: "queue", values: "5,20,100,500" }, Axis { name: "lasts", values: "30s" }],
+    tun: &[],
     turns: &[
         "tcp.congestion",
         "tcp.hystart",
@@ -82,7 +83,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                         break;
                     }
                 }
-                got += arm.read_log(near, at).last().map_or(0, |l| l.1);
+                got += arm.read_log(near.into(), at)?.last().map_or(0, |l| l.1);
                 let srtt = arm.world.stack(far.host).conn(far.id).and_then(|conn| conn.snapshot().srtt);
                 if let Some(srtt) = srtt {
                     max = max.max(srtt);
@@ -134,6 +135,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let numbers = format!("longest round trips, CUBIC over Reno: {}", told.join(", "));
     lab.judge("cubic-like-reno", pairs.iter().map(|p| (0.7..1.4).contains(p)), numbers);
     lab.draw(Figure {
+        by: "congestion, queue in packets".into(),
         kind: Kind::Lines,
         x: "time, s".into(),
         y: "smoothed round trip, ms".into(),

@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Axis { name: "buffer", values: "16KiB,64KiB,512KiB" },
         Axis { name: "rtt", values: "10ms,50ms,200ms" },
     ],
+    tun: &[],
     turns: super::slow_start::EVERY_ACK,
     plot: Plot::over("rtt", "throughput", (true, true)),
     run,

@@ -1,10 +1,9 @@
 //! Which bytes does an application get when a connection is closed?
 
-use super::arm::Arm;
+use super::arm::{Arm, WEB};
+use super::kernel::Peer;
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
-use crate::stream::{ByteStream, StreamError};
-use crate::tcp::Shutdown;
 use crate::time::Duration;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -28,6 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     axes: &[Axis { name: "server", values: "full,half,abort" }],
+    tun: &[Axis { name: "server", values: "full,half,abort" }],
     turns: &["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.nagle", "tcp.linger", "link.rtt"],
     plot: Plot::bars("bytes"),
     run,
@@ -38,9 +38,12 @@ const RESPONSE: u64 = 1000;
 
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut destroyed, mut half, mut full) = (Vec::new(), Vec::new(), Vec::new());
-    for server in lab.values("server") {
+    let (servers, peers) = (lab.values("server"), lab.peers());
+    for (&peer, server) in servers.iter().flat_map(|s| peers.iter().map(move |peer| (peer, s))) {
         for client in ["silent", "eleventh"] {
-            for keeps in ["off", "on"] {
+            // Linux keeps it, whatever we say.
+            let choices: &[&str] = if peer == Peer::LinuxClient { &["on"] } else { &["off", "on"] };
+            for &keeps in choices {
                 let knobs = [
                     ("tcp.keep_data_on_reset", keeps),
                     ("tcp.init_cwnd", "10"),
@@ -50,8 +53,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                     ("link.rtt", "20ms"),
                 ];
                 let varied = [("server", server.as_str()), ("client", client), ("keeps data", keeps)];
-                let mut arm = lab.arm(&varied, &knobs)?;
-                let (bytes, end) = scene(&mut arm, &server, client)?;
+                let mut arm = lab.arm_with(peer, &varied, &knobs)?;
+                let (bytes, end) = scene(&mut arm, server, client)?;
                 let all = RESPONSES * RESPONSE;
                 // A RST comes when the server aborts, or when something reaches a socket that nobody reads any more.
                 let reset = server == "abort" || (server == "full" && client == "eleventh");
@@ -84,7 +87,10 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
 /// Ten requests at once, ten responses, the close, perhaps one more request; then the client reads. How much it got and
 /// what came then.
 fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str), LabError> {
-    let (near, far) = arm.pair()?;
+    if let Some(real) = &mut arm.real {
+        real.keep_in_stack();
+    }
+    let (near, far) = arm.ends(WEB.port())?;
     arm.write(near, 10 * 100)?;
     arm.read(far, 10 * 100)?;
     for _ in 0..RESPONSES {
@@ -92,23 +98,16 @@ fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str
     }
     // The responses are there; the server has their acknowledgments.
     arm.pass(Duration::from_millis(100));
-    let now = arm.now();
     match server {
-        "full" => arm.world.close(far),
-        "half" => arm.world.shutdown(far, Shutdown::Write),
-        "abort" => arm.world.stack(far.host).stream(now, far.id).abort(),
+        "full" => arm.close(far),
+        "half" => arm.half_close(far)?,
+        "abort" => arm.abort(far)?,
         other => return Err(LabError(format!("server {other:?} is none of full, half, abort"))),
     }
     arm.pass(Duration::from_millis(100));
-    let now = arm.now();
-    if client == "eleventh" && arm.world.stack(near.host).stream(now, near.id).write(b"x").is_ok() {
-        arm.pass(Duration::from_millis(100));
-    }
-    let (data, end) = arm.read_available(near);
-    let end = match end {
-        Ok(()) => "end",
-        Err(StreamError::ConnectionReset) => "reset",
-        Err(_) => "other",
-    };
-    Ok((data.len() as u64, end))
+    // A socket that has told of the reset once ends after that.
+    let told = client == "eleventh" && arm.write(near, 1).is_err();
+    arm.pass(Duration::from_millis(100));
+    let (data, end) = arm.read_available(near)?;
+    Ok((data.len() as u64, if told { "reset" } else { end }))
 }

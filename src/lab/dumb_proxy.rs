@@ -28,6 +28,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     axes: &[Axis { name: "timeout", values: "5s,15s,75s" }],
+    tun: &[],
     turns: &[
         "http.keepalive",
         "http.keepalive_max",
@@ -63,7 +64,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 ("link.rtt", "20ms"),
             ];
             let mut arm = lab.arm(&[("proxy", proxy), ("timeout", &text)], &knobs)?;
-            serve(&mut arm);
+            serve(&mut arm)?;
             relay(&mut arm, if proxy == "dumb" { ProxyKind::Dumb } else { ProxyKind::Smart });
             let client = arm.client;
             let task = arm.world.spawn(client, visit);

@@ -18,6 +18,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Claim { name: "no-delay", says: "duplicates cost no time", source: "RFC 9293 §3.10.7.4" },
     ],
     axes: &[Axis { name: "every", values: "1,2,10" }],
+    tun: &[],
     turns: &[
         "tcp.init_cwnd",
         "tcp.mss",

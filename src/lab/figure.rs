@@ -2,6 +2,7 @@
 
 use super::Plot;
 use super::findings::Row;
+use super::quantity::Quantity;
 use crate::knob;
 
 /// How the points are drawn.
@@ -22,6 +23,8 @@ pub struct Figure {
     pub x: String,
     /// What runs upwards.
     pub y: String,
+    /// What the series differ in: `rtt, size`.
+    pub by: String,
     /// Whether the axes are logarithmic, x and y.
     pub log: (bool, bool),
     /// Names and points, in order.
@@ -35,36 +38,69 @@ impl Figure {
             plot.only.is_none_or(|(name, value)| row.varied.iter().any(|(n, v)| n == name && v == value))
         };
         let measure = |row: &Row| row.cells.iter().find(|c| c.name == plot.y).map(|c| c.value);
-        let unit = rows.iter().find_map(measure)?.unit();
+        // What is told in words is not drawn.
+        let rows: Vec<&Row> =
+            rows.iter().filter(|row| !matches!(measure(row), Some(Quantity::Word(_)))).collect();
+        // What never varies tells nothing apart.
+        let varies = |name: &str| {
+            let mut values = rows.iter().flat_map(|row| row.varied.iter().filter(|v| v.0 == name));
+            let first = values.next();
+            values.any(|value| Some(value) != first)
+        };
+        let named: Vec<&str> = rows.first().map_or(Vec::new(), |row| {
+            let names = row.varied.iter().map(|v| v.0.as_str());
+            names.filter(|n| *n != plot.x && plot.only.is_none_or(|only| *n != only.0) && varies(n)).collect()
+        });
+        let unit = rows.iter().find_map(|row| measure(row))?.unit();
         let y =
             if unit.is_empty() || unit == plot.y { plot.y.to_owned() } else { format!("{}, {unit}", plot.y) };
         let mut series: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
         if plot.x.is_empty() {
-            for row in rows.iter().filter(drawn) {
-                series.push((row.label(), vec![(0.0, measure(row)?.number())]));
+            for row in rows.iter().filter(|row| drawn(row)) {
+                series.push((label(row, &named), vec![(0.0, measure(row)?.number())]));
             }
-            return Some(Figure { kind: Kind::Bars, x: String::new(), y, log: plot.log, series });
+            return Some(Figure {
+                kind: Kind::Bars,
+                x: String::new(),
+                y,
+                log: plot.log,
+                by: named.join(", "),
+                series,
+            });
         }
         let mut x_unit = "";
-        for row in rows.iter().filter(drawn) {
+        for row in rows.iter().filter(|row| drawn(row)) {
             let (_, at) = row.varied.iter().find(|(name, _)| name == plot.x)?;
             let (at, unit) = position(at)?;
             x_unit = unit;
-            let others: Vec<&str> = row
-                .varied
-                .iter()
-                .filter(|(name, _)| name != plot.x && plot.only.is_none_or(|only| name != only.0))
-                .map(|(_, v)| v.as_str())
-                .collect();
-            let (name, point) = (others.join(" "), (at, measure(row)?.number()));
+            let (name, point) = (label(row, &named), (at, measure(row)?.number()));
             match series.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, points)) => points.push(point),
                 None => series.push((name, vec![point])),
             }
         }
         let x = if x_unit.is_empty() { plot.x.to_owned() } else { format!("{}, {x_unit}", plot.x) };
-        Some(Figure { kind: Kind::Lines, x, y, log: plot.log, series })
+        let by = named.join(", ");
+        Some(Figure { kind: Kind::Lines, x, y, log: plot.log, by, series: merged(series) })
     }
+}
+
+/// The values that tell a row from others.
+fn label(row: &Row, named: &[&str]) -> String {
+    let values = row.varied.iter().filter(|(name, _)| named.contains(&name.as_str()));
+    values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// Lines that lie on one another become one, with all their names.
+fn merged(series: Vec<(String, Vec<(f64, f64)>)>) -> Vec<(String, Vec<(f64, f64)>)> {
+    let mut apart: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+    for (name, points) in series {
+        match apart.iter_mut().find(|(_, known)| *known == points) {
+            Some((names, _)) => *names = format!("{names} = {name}"),
+            None => apart.push((name, points)),
+        }
+    }
+    apart
 }
 
 /// Where a value lies on its axis: a time in ms, a size in bytes, a rate in bit/s or a number.

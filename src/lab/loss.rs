@@ -33,6 +33,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     axes: &[Axis { name: "recovery", values: "newreno,sack,rack-tlp" }],
+    tun: &[],
     turns: &[
         "tcp.sack",
         "tcp.rack",

@@ -7,7 +7,9 @@
 mod arm;
 mod figure;
 mod findings;
+mod kernel;
 mod notebook;
+mod plain_http;
 mod quantity;
 mod tally;
 #[cfg(test)]
@@ -73,6 +75,8 @@ pub struct Experiment {
     pub claims: &'static [Claim],
     /// What can be swept.
     pub axes: &'static [Axis],
+    /// The same with a kernel as the peer, in real time; empty if it needs virtual time.
+    pub tun: &'static [Axis],
     /// The knobs that it turns itself, whatever the settings say.
     pub turns: &'static [&'static str],
     plot: Plot,
@@ -133,6 +137,9 @@ pub struct Setup {
     pub seed: u64,
     /// Other values for an axis, or values for a knob: `("rtt", ["1ms", "10ms"])`.
     pub sweep: Vec<(String, Vec<String>)>,
+    /// Whether Linux' own TCP is to be at one end, in a private network and in real time. The thread that runs the
+    /// experiment is moved there: the process must be root, or have this one thread.
+    pub tun: bool,
     /// A directory in which each experiment makes one of its name, with a capture of each arm as its client saw it.
     pub captures: Option<PathBuf>,
 }
@@ -163,6 +170,9 @@ impl Experiment {
     /// # Errors
     /// The settings make it impossible, for instance because no packet arrives; a capture cannot be written.
     pub fn run(&self, setup: &Setup) -> Result<Findings, LabError> {
+        if setup.tun && self.tun.is_empty() {
+            return Err(LabError(format!("{} needs virtual time, and no kernel has that", self.name)));
+        }
         let mut rounds: Vec<Vec<(String, String)>> = vec![Vec::new()];
         for (name, values) in &setup.sweep {
             self.can_sweep(name)?;

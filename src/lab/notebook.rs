@@ -3,6 +3,7 @@
 use super::arm::{Arm, CLIENT, SERVER};
 use super::figure::Figure;
 use super::findings::{Conclusion, Findings};
+use super::kernel::{Peer, Real};
 use super::{Experiment, LabError, Setup};
 use crate::knob;
 use crate::settings::Settings;
@@ -61,7 +62,8 @@ impl<'a> Notebook<'a> {
         match self.setup.sweep.iter().find(|(name, _)| name == axis) {
             Some((_, values)) => values.clone(),
             None => {
-                let own = self.experiment.axes.iter().find(|own| own.name == axis);
+                let axes = if self.setup.tun { self.experiment.tun } else { self.experiment.axes };
+                let own = axes.iter().find(|own| own.name == axis);
                 own.map_or("", |own| own.values).split(',').map(str::to_owned).collect()
             }
         }
@@ -108,16 +110,41 @@ impl<'a> Notebook<'a> {
         values.map(|text| Ok((parse(&text).map_err(|e| LabError(format!("{axis}: {e}")))?, text))).collect()
     }
 
-    /// A new arm: what is varied, and the knobs that are turned for it.
+    /// With whom each arm is run: with our own stack in virtual time, or with a kernel as the server and as the client.
+    pub fn peers(&self) -> &'static [Peer] {
+        if self.setup.tun { &[Peer::LinuxServer, Peer::LinuxClient] } else { &[Peer::Ours] }
+    }
+
+    /// Whether a kernel is at the other end, and time is real.
+    pub fn is_real(&self) -> bool {
+        self.setup.tun
+    }
+
+    /// A new arm in virtual time: what is varied, and the knobs that are turned for it.
     pub fn arm(&self, varied: &[(&str, &str)], knobs: &[(&str, &str)]) -> Result<Arm, LabError> {
+        self.arm_with(Peer::Ours, varied, knobs)
+    }
+
+    /// A new arm, with a peer of [`peers`](Self::peers).
+    pub fn arm_with(
+        &self,
+        peer: Peer,
+        varied: &[(&str, &str)],
+        knobs: &[(&str, &str)],
+    ) -> Result<Arm, LabError> {
         let mut settings = self.settings.clone();
         for (name, value) in knobs {
             settings.set_value(name, value)?;
         }
         let mut all = self.round.clone();
+        if peer != Peer::Ours {
+            // Before there are threads.
+            Real::enter(&settings)?;
+            all.push(("peer".into(), peer.name().into()));
+        }
         all.extend(varied.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         let capture = self.capture(&all, &settings)?;
-        Ok(Arm::new(&settings, self.setup.seed, all, capture))
+        Arm::new(&settings, self.setup.seed, all, capture, peer)
     }
 
     /// Hosts for something that has no place in an arm's capture.
@@ -126,7 +153,7 @@ impl<'a> Notebook<'a> {
         for (name, value) in knobs {
             settings.set_value(name, value)?;
         }
-        Ok(Arm::new(&settings, self.setup.seed, Vec::new(), None))
+        Arm::new(&settings, self.setup.seed, Vec::new(), None, Peer::Ours)
     }
 
     fn capture(&self, varied: &[(String, String)], settings: &Settings) -> Result<Option<Capture>, LabError> {

@@ -37,6 +37,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Axis { name: "connections", values: "1,2,4,6,8,16" },
         Axis { name: "bandwidth", values: "256kbit,1gbit" },
     ],
+    tun: &[],
     turns: &[
         "http.keepalive",
         "http.keepalive_max",
@@ -88,9 +89,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             ];
             let varied = [("bandwidth", rate_text.as_str()), ("connections", &text)];
             let mut arm = lab.arm(&varied, &knobs)?;
-            serve(&mut arm);
+            serve(&mut arm)?;
             let paths = vec![format!("GET /bytes/{SIZE}"); OBJECTS as usize];
-            let (_, time) = fetch(&mut arm, &paths)?;
+            let time = fetch(&mut arm, &paths)?.time;
             let used = connections.min(OBJECTS);
             let trips = RTT * (1 + OBJECTS.div_ceil(used));
             let bits = Duration::from_secs_f64(8.0 * (u64::from(OBJECTS) * SIZE) as f64 / rate as f64);

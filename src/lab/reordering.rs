@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     axes: &[Axis { name: "overtaken_by", values: "1,2,4,8" }],
+    tun: &[],
     turns: &[
         "tcp.sack",
         "tcp.rack",

@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     axes: &[Axis { name: "iw", values: "1,2,4,10" }, Axis { name: "size", values: "1KiB,10KiB,100KiB,1MiB" }],
+    tun: &[],
     turns: EVERY_ACK,
     plot: Plot::over("size", "time", (true, false)).only("state", "cold"),
     run,

@@ -1,9 +1,11 @@
 //! What went over the wire, seen from one host? Counts that a reader of the capture gets, too.
 
 use crate::segment::Flags;
+use crate::time::Instant;
 use crate::trace::{Direction, PacketRecord, Record, Sink};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One direction.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -54,22 +56,49 @@ impl Way {
 
 /// Both directions; a handle on it can be kept while the host writes.
 #[derive(Clone, Default)]
-pub(super) struct Tally(Arc<Mutex<(Way, Way)>>);
+pub(super) struct Tally(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    /// Sent and received.
+    ways: (Way, Way),
+    first: Option<Instant>,
+    /// How often something was sent for a cause.
+    causes: BTreeMap<&'static str, u64>,
+}
 
 impl Tally {
     /// Sent and received so far.
     pub fn ways(&self) -> (Way, Way) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen().ways
+    }
+
+    /// When the first packet came or went.
+    pub fn first(&self) -> Option<Instant> {
+        self.seen().first
+    }
+
+    /// Packets sent for a cause.
+    pub fn sent(&self, word: &str) -> u64 {
+        self.seen().causes.get(word).copied().unwrap_or(0)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sink for Tally {
     fn record(&mut self, record: &Record<'_>) {
         let Record::Packet(packet) = record else { return };
-        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
+        seen.first.get_or_insert(packet.at);
         match packet.direction {
-            Direction::Out => ways.0.count(packet),
-            Direction::In => ways.1.count(packet),
+            Direction::Out => {
+                seen.ways.0.count(packet);
+                *seen.causes.entry(packet.why.word()).or_default() += 1;
+            }
+            Direction::In => seen.ways.1.count(packet),
         }
     }
 

@@ -1,11 +1,14 @@
 //! How many connections a second can one client make to one server?
 
-use super::arm::{Arm, CLIENT, CLIENT_TOO, WEB};
+use super::arm::{Arm, CLIENT, CLIENT_TOO, End, WEB};
+use super::kernel::{EARLY, Peer};
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
-use crate::sim::{SimError, Socket};
+use crate::sim::SimError;
 use crate::stack::StackError;
-use crate::time::{Duration, Instant};
+use crate::tcp::TimeWaitReuse;
+use crate::time::{Duration, Spoken};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -18,9 +21,19 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "the chapter on connections in the HTTP literature",
         },
         Claim {
+            name: "exhausted-waits",
+            says: "who has used up the ports makes no further connection before one is free again",
+            source: "the chapter on connections in the HTTP literature, RFC 9293 §3.6.1",
+        },
+        Claim {
             name: "more-combinations",
             says: "more client addresses, or a larger range of ports, raise the ceiling",
             source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "time-stamps-help",
+            says: "time stamps let a port be used again after a second instead of 2 MSL",
+            source: "RFC 6191 §2, RFC 7323 appendix B.2",
         },
         Claim {
             name: "first-closer-pays",
@@ -32,137 +45,333 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             says: "persistent connections need no ports",
             source: "the chapter on connections in the HTTP literature",
         },
+        Claim {
+            name: "entries-take-memory",
+            says: "many connections, open or only remembered, take memory, even where ports do not run out",
+            source: "the chapter on connections in the HTTP literature",
+        },
     ],
     axes: &[Axis { name: "ports", values: "100,1000,60000" }, Axis { name: "time_wait", values: "30s,120s" }],
-    turns: &["tcp.ports", "tcp.time_wait", "tcp.backlog", "link.rtt"],
-    plot: Plot::bars("rate"),
+    tun: &[Axis { name: "ports", values: "20" }, Axis { name: "time_wait", values: "3s" }],
+    turns: &[
+        "tcp.ports",
+        "tcp.time_wait",
+        "tcp.time_wait_reuse",
+        "tcp.timestamps",
+        "tcp.backlog",
+        "link.rtt",
+    ],
+    plot: Plot::over("ports", "rate", (true, true)),
     run,
 };
 
 /// Short enough for twice 60,000 connections one after the other within the shortest time here.
 const RTT: Duration = Duration::from_micros(50);
+/// In real time a round trip has to be longer than what the machine takes for it.
+const REAL_RTT: Duration = Duration::from_millis(5);
 /// What can be done, or not.
-const WAYS: [&str; 4] = ["client closes", "two addresses", "server closes", "persistent"];
+const WAYS: [&str; 5] = ["client closes", "two addresses", "reuse", "server closes", "persistent"];
 /// So many more requests than there are ports are tried.
 const MORE: u64 = 20;
+/// After so long the clock of the time stamps has certainly moved on (RFC 6191 §2, RFC 7323 appendix B.2).
+const REUSE_AFTER: Duration = Duration::from_secs(1);
+/// What no entry can do without: two addresses and ports, two sequence numbers, a deadline.
+const LEAST_ENTRY: u64 = 2 * (4 + 2) + 2 * 4 + 8;
+/// What one may take at the most.
+const MOST_ENTRY: u64 = 128;
+/// What a connection may take that is open, and what tables begin with.
+const MOST_OPEN: u64 = 64 << 10;
+/// How often it is tried whether a port may be used again.
+const LOOKS: Duration = Duration::from_millis(1);
+/// So long the stack remembers that it found none.
+const REMEMBERS: Duration = Duration::from_millis(100);
+/// How late a port may be found free in real time: the machine is busy, and Linux counts whole seconds.
+const LATE: Duration = Duration::from_millis(1500);
 
 /// A port is free again 2 MSL after the connection that had it entered TIME-WAIT, which is when the client has the
 /// server's FIN: three round trips after it began. So ports / (2 MSL + three round trips) connections a second can go on
-/// for ever, as long as that is slower than one after the other. With two addresses each port can be used twice.
+/// for ever, as long as that is slower than one after the other. With two addresses each port can be used twice. With
+/// time stamps a port may be used again after a second instead of 2 MSL: if all ports take longer than that, they never
+/// run out.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
-    let (mut ceilings, mut doubled, mut servers, mut kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut cases = Vec::new();
     for (ports, ports_text) in lab.numbers("ports", 1_u64, 60_000)? {
         for (wait, wait_text) in lab.durations("time_wait")? {
-            for way in WAYS {
-                // The others need no more ports than one.
-                let range = format!("5000-{}", 5000 + ports - 1);
-                let knobs = [
-                    ("tcp.ports", range.as_str()),
-                    ("tcp.time_wait", wait_text.as_str()),
-                    ("tcp.backlog", "1000"),
-                    ("link.rtt", "50us"),
-                ];
-                let varied = [("way", way), ("ports", ports_text.as_str()), ("time_wait", &wait_text)];
-                let mut arm = lab.arm(&varied, &knobs)?;
-                let addresses: &[IpAddr] =
-                    if way == "two addresses" { &[CLIENT, CLIENT_TOO] } else { &[CLIENT] };
-                let places = ports * addresses.len() as u64;
-                let found = match way {
-                    "persistent" => persistent(&mut arm, places)?,
-                    _ => separate(&mut arm, places, addresses, way == "server closes")?,
-                };
-                let limited = matches!(way, "client closes" | "two addresses");
-                let (trips, wait) = (3 * RTT * places as u32, wait + 3 * RTT);
-                let expected = if limited { places as f64 / wait.max(trips).as_secs_f64() } else { 0.0 };
-                arm.count("without waiting", found.at_once, if limited { places } else { places + MORE });
-                let waited = if limited { wait.saturating_sub(trips) } else { Duration::ZERO };
-                arm.time("then waits", found.waited, waited);
-                let rate = if limited { places as f64 / found.period.as_secs_f64() } else { 0.0 };
-                arm.exactly("rate", Quantity::PerSecond(rate), Quantity::PerSecond(expected));
-                arm.count("TIME-WAIT", found.time_waits, if limited { places } else { 0 });
-                match way {
-                    "client closes" => ceilings.push((ports, wait - 3 * RTT, rate)),
-                    "two addresses" => doubled.push(rate / ceilings.last().map_or(rate, |c| c.2)),
-                    "server closes" => servers.push(found.at_once > ports),
-                    _ => kept.push(found.at_once > ports),
+            for &peer in lab.peers() {
+                for way in WAYS {
+                    // Linux' own wait is a minute, and it has one address here.
+                    if way == "two addresses" && lab.is_real() {
+                        continue;
+                    }
+                    let found = one(lab, peer, way, (ports, &ports_text), (wait, &wait_text))?;
+                    cases.push(Case { way, ports, wait, found });
                 }
-                lab.record(arm)?;
             }
         }
     }
+    judge(lab, &cases);
+    Ok(())
+}
+
+struct Case {
+    way: &'static str,
+    ports: u64,
+    wait: Duration,
+    found: Found,
+}
+
+impl Case {
+    /// Connections a second that can go on for ever; `None` if nothing limits them.
+    fn rate(&self) -> Option<f64> {
+        self.found
+            .places
+            .filter(|_| !self.found.period.is_zero())
+            .map(|n| n as f64 / self.found.period.as_secs_f64())
+    }
+}
+
+fn judge(lab: &mut Notebook, cases: &[Case]) {
+    let of = |way: &'static str| cases.iter().filter(move |case| case.way == way);
+    let rated = |case: &Case| Some((case.ports, case.wait, case.rate()?));
+    let ceilings: Vec<_> = of("client closes").filter_map(rated).collect();
     let told: Vec<_> =
-        (ceilings.iter()).map(|(p, w, rate)| format!("{p} ports / {} s: {rate:.1}", w.as_secs())).collect();
-    let cases = ceilings.iter().map(|(p, w, rate)| *rate <= *p as f64 / w.as_secs_f64());
-    lab.judge("ceiling", cases, format!("connections a second: {}", told.join(", ")));
+        ceilings.iter().map(|(p, w, rate)| format!("{p} ports / {} s: {rate:.1}", w.as_secs())).collect();
+    let below = ceilings.iter().map(|(p, w, rate)| *rate <= *p as f64 / w.as_secs_f64());
+    lab.judge("ceiling", below, format!("connections a second: {}", told.join(", ")));
+    let waits: Vec<Duration> = of("client closes").map(|case| case.found.waited).collect();
+    let longest = waits.iter().max().copied().unwrap_or_default();
+    lab.judge(
+        "exhausted-waits",
+        of("client closes").map(|case| case.found.at_once == case.ports),
+        format!("the first connection without a port fails, or waits for one: up to {}", Spoken(longest)),
+    );
+    let doubled: Vec<f64> = of("two addresses")
+        .filter_map(rated)
+        .filter_map(|(ports, wait, rate)| {
+            let one = ceilings.iter().find(|c| (c.0, c.1) == (ports, wait))?;
+            Some(rate / one.2)
+        })
+        .collect();
     // Beyond it the range was raised to the next one, with the same wait.
     let larger = |&(ports, wait, rate): &(u64, Duration, f64)| {
         let fewer = ceilings.iter().filter(|c| c.1 == wait && c.0 < ports);
         fewer.map(|c| c.2 < rate).collect::<Vec<_>>()
     };
-    let cases: Vec<bool> = doubled.iter().map(|d| *d > 1.9).chain(ceilings.iter().flat_map(larger)).collect();
-    let least = doubled.iter().copied().fold(f64::MAX, f64::min);
-    let numbers = format!("{least:.2} times as many with a second address; in proportion to the range");
-    lab.judge("more-combinations", cases, numbers);
-    let held = servers.iter().filter(|s| **s).count();
-    let numbers =
-        format!("no limit for the client in {held} of {} cases: the server has the entries", servers.len());
+    let held: Vec<bool> = doubled.iter().map(|d| *d > 1.9).chain(ceilings.iter().flat_map(larger)).collect();
+    let least = doubled.iter().copied().reduce(f64::min);
+    let numbers = match least {
+        Some(least) => format!("{least:.2} times as many with a second address; in proportion to the range"),
+        None => "one address and one range only".to_owned(),
+    };
+    lab.judge("more-combinations", held, numbers);
+    let shorter: Vec<_> = of("reuse").filter(|case| case.found.known).collect();
+    let told: Vec<_> = shorter
+        .iter()
+        .map(|case| match case.rate() {
+            Some(rate) => format!("{} ports: {rate:.0} a second", case.ports),
+            None => format!("{} ports: no limit", case.ports),
+        })
+        .collect();
+    let held = shorter.iter().map(|case| case.found.waited <= REUSE_AFTER + LATE);
+    lab.judge("time-stamps-help", held, told.join(", "));
+    let servers: Vec<bool> = of("server closes").map(|case| case.found.at_once > case.ports).collect();
+    let numbers = format!(
+        "no limit for the client in {} of {} cases: the server has the entries",
+        servers.iter().filter(|s| **s).count(),
+        servers.len()
+    );
     lab.judge("first-closer-pays", servers, numbers);
-    let held = kept.iter().filter(|k| **k).count();
-    lab.judge("persistent-spares", kept, format!("one port for all requests in {held} cases"));
-    Ok(())
+    let kept: Vec<bool> = of("persistent").map(|case| case.found.at_once > case.ports).collect();
+    let numbers = format!("one port for all requests in {} cases", kept.iter().filter(|k| **k).count());
+    lab.judge("persistent-spares", kept, numbers);
+    // The more of them, the less the tables' beginnings matter.
+    let largest = cases.iter().map(|case| case.ports).max().unwrap_or(0);
+    let each = |case: &Case| Some(case.found.memory? as f64 / case.found.time_waits? as f64);
+    let memory: Vec<f64> =
+        of("client closes").filter(|case| case.ports == largest).filter_map(each).collect();
+    let most = of("client closes").filter_map(|case| case.found.memory).max().unwrap_or(0);
+    let numbers = format!(
+        "{} KiB for the most; {} bytes each: no more than many applications have, but it grows with every connection",
+        most >> 10,
+        memory.iter().copied().fold(0.0, f64::max).round()
+    );
+    lab.judge("entries-take-memory", memory.iter().map(|each| *each >= LEAST_ENTRY as f64), numbers);
+}
+
+fn one(
+    lab: &mut Notebook,
+    peer: Peer,
+    way: &'static str,
+    (ports, ports_text): (u64, &str),
+    (wait, wait_text): (Duration, &str),
+) -> Result<Found, LabError> {
+    let rtt = if lab.is_real() { REAL_RTT } else { RTT };
+    let (range, link) = (format!("5000-{}", 5000 + ports - 1), format!("{}us", rtt.as_micros()));
+    let knobs = [
+        ("tcp.ports", range.as_str()),
+        ("tcp.time_wait", wait_text),
+        ("tcp.time_wait_reuse", if way == "reuse" { "on" } else { "off" }),
+        ("tcp.timestamps", "on"),
+        ("tcp.backlog", "1000"),
+        ("link.rtt", link.as_str()),
+    ];
+    let varied = [("way", way), ("ports", ports_text), ("time_wait", wait_text)];
+    let mut arm = lab.arm_with(peer, &varied, &knobs)?;
+    let addresses: &[IpAddr] = if way == "two addresses" { &[CLIENT, CLIENT_TOO] } else { &[CLIENT] };
+    let places = ports * addresses.len() as u64;
+    // A minute is longer than anybody waits for a table.
+    let patient = peer != Peer::LinuxClient || way == "reuse";
+    let found = match way {
+        "persistent" => persistent(&mut arm, places)?,
+        _ => separate(&mut arm, places, addresses, way == "server closes", patient)?,
+    };
+    let trips = 3 * rtt * places as u32;
+    let wait = if way == "reuse" { REUSE_AFTER } else { wait } + 3 * rtt;
+    let limited = matches!(way, "client closes" | "two addresses") || (way == "reuse" && trips < wait);
+    arm.count("without waiting", found.at_once, if limited { places } else { places + MORE });
+    if !found.known {
+        for name in ["then waits", "rate"] {
+            arm.note(name, Quantity::Word("a minute"));
+        }
+    } else {
+        let waited = if limited { wait.saturating_sub(trips) } else { Duration::ZERO };
+        let period = if limited { wait.max(trips) } else { Duration::ZERO };
+        let rate = |period: Duration| match places as f64 / period.as_secs_f64() {
+            rate if limited => Quantity::PerSecond(rate),
+            _ => Quantity::Word("no limit"),
+        };
+        if arm.real.is_some() && limited {
+            // What the connections took the machine is missing from the wait.
+            let (low, high) = (waited.saturating_sub(LATE), waited + LATE);
+            arm.between(
+                "then waits",
+                Quantity::Time(found.waited),
+                Quantity::Time(low),
+                Quantity::Time(high),
+            );
+            // Linux looks at whole seconds, so that a wait may end one of them early.
+            let early = if peer == Peer::LinuxClient { REUSE_AFTER / 2 } else { EARLY };
+            arm.between("rate", rate(found.period), rate(period + LATE), rate(period - early));
+        } else {
+            let late = if way == "reuse" && limited { REMEMBERS + LOOKS } else { Duration::ZERO };
+            let (low, high) = (Quantity::Time(waited), Quantity::Time(waited + late));
+            arm.between("then waits", Quantity::Time(found.waited), low, high);
+            arm.between("rate", rate(found.period), rate(period + late), rate(period));
+        }
+    }
+    let entries = if limited { places } else { 0 };
+    match found.time_waits {
+        // A flow that is used again leaves and comes back.
+        Some(n) if way == "reuse" => {
+            arm.between("TIME-WAIT", Quantity::Count(n), Quantity::Count(entries), Quantity::Count(places));
+        }
+        n => arm.count_if_known("TIME-WAIT", n, entries),
+    }
+    match found.memory {
+        Some(bytes) => {
+            let n = found.time_waits.unwrap_or(0);
+            let (low, high) = (n * LEAST_ENTRY, n * MOST_ENTRY + MOST_OPEN);
+            arm.between("memory", Quantity::Bytes(bytes), Quantity::Bytes(low), Quantity::Bytes(high));
+        }
+        None => arm.note("memory", Quantity::Word("unknown")),
+    }
+    lab.record(arm)?;
+    Ok(Found { places: limited.then_some(places), ..found })
 }
 
 struct Found {
+    /// How many ports there are, if they ran out.
+    places: Option<u64>,
     /// Requests that found a port at once.
     at_once: u64,
     /// How long the next one waited.
     waited: Duration,
+    /// Whether that was waited for.
+    known: bool,
     /// From the first use of a port to its second.
     period: Duration,
-    /// The most entries of the client in TIME-WAIT.
-    time_waits: u64,
+    /// The most entries of the client in TIME-WAIT, unless it is a kernel.
+    time_waits: Option<u64>,
+    /// The most that the client's connections took, beside their buffers.
+    memory: Option<u64>,
 }
 
 /// A connection for each request, one after the other, from one address until it has no port left, then from the next.
-fn separate(arm: &mut Arm, places: u64, addresses: &[IpAddr], server_first: bool) -> Result<Found, LabError> {
-    let listener = arm.world.listen(arm.server, WEB)?;
-    let mut found = Found { at_once: 0, waited: Duration::ZERO, period: Duration::ZERO, time_waits: 0 };
+fn separate(
+    arm: &mut Arm,
+    places: u64,
+    addresses: &[IpAddr],
+    server_first: bool,
+    patient: bool,
+) -> Result<Found, LabError> {
+    let door = arm.listen(WEB.port())?;
+    let rtt = arm.settings.link.rtt;
+    let mut found = Found {
+        places: None,
+        at_once: 0,
+        waited: Duration::ZERO,
+        known: true,
+        period: Duration::ZERO,
+        time_waits: None,
+        memory: None,
+    };
     let start = arm.now();
     while found.at_once < places + MORE {
         let Some(near) = connect(arm, addresses)? else { break };
-        arm.pass(RTT);
+        if arm.real.is_none() {
+            arm.pass(rtt);
+        }
         arm.write(near, 100)?;
-        let far = arm.world.accept(listener)?;
+        let far = arm.accept(door)?;
         let (first, second) = if server_first { (far, near) } else { (near, far) };
         arm.read(far, 100)?;
         arm.write(far, 100)?;
         arm.read(near, 100)?;
-        arm.world.close(first);
-        arm.world.run_for(RTT / 2);
-        arm.world.close(second);
-        arm.world.run_for(RTT / 2);
+        arm.close(first);
+        // In real time the FIN has to be there before the other side closes.
+        arm.pass(if arm.real.is_some() { 2 * rtt } else { rtt / 2 });
+        arm.close(second);
+        arm.pass(if arm.real.is_some() { 2 * rtt } else { rtt / 2 });
         found.at_once += 1;
-        found.time_waits = found.time_waits.max(arm.world.stack(arm.client).time_waits() as u64);
+        if let Some((entries, bytes)) = arm.client_tables()? {
+            found.time_waits = found.time_waits.max(Some(entries));
+            found.memory = found.memory.max(Some(bytes));
+        }
+    }
+    if found.at_once >= places + MORE {
+        return Ok(found);
+    }
+    if !patient {
+        found.known = false;
+        return Ok(found);
     }
     let exhausted = arm.now();
-    if found.at_once < places + MORE {
-        let limit = arm.settings.tcp.time_wait * 2;
-        while connect(arm, addresses)?.is_none() && arm.now().since(exhausted) < limit {
-            if !arm.world.step() {
-                break;
-            }
+    let limit = arm.settings.tcp.time_wait * 2;
+    while connect(arm, addresses)?.is_none() && arm.now().since(exhausted) < limit {
+        if arm.real.is_some() || arm.settings.tcp.time_wait_reuse == TimeWaitReuse::On {
+            // That a second has passed is no event.
+            arm.pass(LOOKS);
+        } else if !arm.world.step() {
+            break;
         }
-        found.waited = arm.now().since(exhausted);
-        found.period = arm.now().since(start);
     }
+    found.waited = arm.now().since(exhausted);
+    found.period = arm.now().since(start);
     Ok(found)
 }
 
 /// Begins a connection, if any of the addresses has a port for it.
-fn connect(arm: &mut Arm, addresses: &[IpAddr]) -> Result<Option<Socket>, LabError> {
+fn connect(arm: &mut Arm, addresses: &[IpAddr]) -> Result<Option<End>, LabError> {
+    if let Some(real) = &mut arm.real {
+        return match real.connect(WEB.port()) {
+            Ok(end) => Ok(Some(End::Real(end))),
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => Ok(None),
+            Err(e) => Err(e.into()),
+        };
+    }
     for &address in addresses {
         match arm.world.start_connect_from(arm.client, address, WEB) {
-            Ok(socket) => return Ok(Some(socket)),
+            Ok(socket) => return Ok(Some(socket.into())),
             Err(SimError::Address(StackError::AddrNotAvailable { .. })) => {}
             Err(error) => return Err(error.into()),
         }
@@ -172,14 +381,21 @@ fn connect(arm: &mut Arm, addresses: &[IpAddr]) -> Result<Option<Socket>, LabErr
 
 /// All requests on one connection.
 fn persistent(arm: &mut Arm, requests: u64) -> Result<Found, LabError> {
-    let (near, far) = arm.pair()?;
-    let begun: Instant = arm.now();
+    let (near, far) = arm.ends(WEB.port())?;
     for _ in 0..requests + MORE {
         arm.write(near, 100)?;
         arm.read(far, 100)?;
         arm.write(far, 100)?;
         arm.read(near, 100)?;
     }
-    let period = arm.now().since(begun);
-    Ok(Found { at_once: requests + MORE, waited: Duration::ZERO, period, time_waits: 0 })
+    let tables = arm.client_tables()?;
+    Ok(Found {
+        places: None,
+        at_once: requests + MORE,
+        waited: Duration::ZERO,
+        known: true,
+        period: Duration::ZERO,
+        time_waits: tables.map(|t| t.0),
+        memory: tables.map(|t| t.1),
+    })
 }

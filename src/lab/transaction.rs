@@ -45,6 +45,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Axis { name: "thinks", values: "0,10ms,500ms" },
         Axis { name: "lookup", values: "30ms" },
     ],
+    tun: &[],
     turns: TURNS,
     plot: Plot::over("rtt", "whole", (false, false)),
     run,

@@ -1,7 +1,7 @@
 //! How do the findings of an experiment look?
 
 use super::{Style, Table, plot};
-use crate::lab::{Expected, Experiment, Findings, Verdict};
+use crate::lab::{Conclusion, Expected, Experiment, Findings, Verdict};
 use std::fmt::Write;
 
 /// Columns of text beside which nothing is indented.
@@ -22,8 +22,7 @@ pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> S
             Verdict::Refuted => style.bad("refuted"),
             Verdict::Untried => style.dim("untried"),
         };
-        let _ =
-            write!(out, "\n  {} {word} in {} of {} cases\n", style.bold(claim.name), found.held, found.of);
+        let _ = write!(out, "\n  {} {word}: {}\n", style.bold(claim.name), held(found));
         out += &wrapped(&format!("claim: {} ({})", claim.says, claim.source), "    ");
         out += &wrapped(&format!("found: {}", found.numbers), "    ");
     }
@@ -31,6 +30,18 @@ pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> S
     let text = if findings.hold() { style.good(&text) } else { style.bad(&text) };
     let _ = writeln!(out, "\n  {text}");
     out
+}
+
+/// In how many cases a claim was true, as one says it.
+fn held(found: &Conclusion) -> String {
+    match (found.held, found.of) {
+        (_, 0) => "what was varied left no case for it".into(),
+        (1, 1) => "true in the one case".into(),
+        (0, 1) => "not true in the one case".into(),
+        (0, of) => format!("true in none of {of} cases"),
+        (held, of) if held == of => format!("true in all {of} cases"),
+        (held, of) => format!("true in {held} of {of} cases"),
+    }
 }
 
 /// `54 of 54 expectations held`.
@@ -81,7 +92,7 @@ fn wrapped(text: &str, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{Cell, Conclusion, EXPERIMENTS, Quantity, Row};
+    use crate::lab::{Cell, EXPERIMENTS, Quantity, Row};
     use crate::time::Duration;
 
     #[test]
@@ -101,7 +112,10 @@ mod tests {
         };
         let text = findings(&EXPERIMENTS[0], &found, Style::PLAIN);
         assert!(text.contains("       on   40 ms  expected time: 240 ms\n"), "{text}");
-        assert!(text.contains("refined in 1 of 2 cases") && text.contains("confirmed in 2 of 2"), "{text}");
+        assert!(
+            text.contains("refined: true in 1 of 2 cases") && text.contains("confirmed: true in all 2 cases"),
+            "{text}"
+        );
         assert!(text.ends_with("\n  1 of 2 expectations held\n"), "{text}");
     }
 

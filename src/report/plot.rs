@@ -21,7 +21,7 @@ fn bars(figure: &Figure, style: Style, indent: &str) -> String {
     let values = || figure.series.iter().filter_map(|(_, points)| points.first().map(|p| p.1));
     let scale = Scale::new(values(), figure.log.1, true);
     let width = figure.series.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let mut out = format!("{indent}{}\n", style.dim(&figure.y));
+    let mut out = format!("{indent}{}\n", style.dim(&super::svg::of(&figure.y, &figure.by)));
     for ((name, _), value) in figure.series.iter().zip(values()) {
         let length = (scale.place(value) * WIDTH as f64).round() as usize;
         // A little is seen as a little.
@@ -85,7 +85,9 @@ fn lines(figure: &Figure, style: Style, indent: &str) -> String {
     if figure.series.len() > 1 {
         let legend = figure.series.iter().enumerate();
         let legend = legend.map(|(n, (name, _))| format!("{} {name}", MARKS[n % MARKS.len()]));
-        let _ = writeln!(out, "{indent}{:margin$}  {}", "", legend.collect::<Vec<_>>().join("   "));
+        let by = if figure.by.is_empty() { String::new() } else { format!("{}:  ", figure.by) };
+        let legend = legend.collect::<Vec<_>>().join("   ");
+        let _ = writeln!(out, "{indent}{:margin$}  {}{legend}", "", style.dim(&by));
     }
     out
 }
@@ -96,7 +98,14 @@ mod tests {
 
     fn figure(kind: Kind, series: &[(&str, &[(f64, f64)])]) -> Figure {
         let series = series.iter().map(|(name, points)| ((*name).to_owned(), points.to_vec())).collect();
-        Figure { kind, x: "rtt, ms".into(), y: "time, ms".into(), log: (false, false), series }
+        Figure {
+            kind,
+            x: "rtt, ms".into(),
+            y: "time, ms".into(),
+            log: (false, false),
+            by: String::new(),
+            series,
+        }
     }
 
     #[test]

@@ -46,6 +46,16 @@ impl Scale {
             let (first, last) = (self.low.log10().ceil() as i32, self.high.log10().floor() as i32);
             let every = ((last - first) / most.max(1) as i32 + 1).max(1);
             ticks.extend((first..=last).step_by(every as usize).map(|n| 10f64.powi(n)));
+            if ticks.len() < 3 {
+                // Twice and five times the powers between them, as far as they are on the axis.
+                let decades = self.low.log10().floor() as i32..=self.high.log10().floor() as i32;
+                let steps = decades.flat_map(|n| [1.0, 2.0, 5.0].map(|step| step * 10f64.powi(n)));
+                let on_axis = |tick: &f64| (self.low * 0.999..=self.high * 1.001).contains(tick);
+                let finer: Vec<f64> = steps.filter(on_axis).collect();
+                if finer.len() <= 2 * most {
+                    ticks = finer;
+                }
+            }
             if ticks.len() < 2 {
                 // The ends, and the one power of ten between them if it has room there.
                 let between = |tick: &f64| (0.1..=0.9).contains(&self.place(*tick));

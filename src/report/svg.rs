@@ -14,6 +14,10 @@ const BAR: f64 = 20.0;
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f"];
 
+/// Where the reader's surroundings are dark, so is the paper; black lines become white ones.
+const DARK: &str = "@media (prefers-color-scheme: dark) { svg { fill: #ddd } .paper { fill: #1b1b1f } .grid { stroke: #444 } \
+                    .c6 { stroke: #fff } circle.c6 { fill: #fff } .c0 { stroke: #4aa8ff } circle.c0 { fill: #4aa8ff } }";
+
 /// A picture of its own, with a title and a line of text above it.
 pub fn svg(title: &str, question: &str, figure: &Figure) -> String {
     let (body, height) = match figure.kind {
@@ -24,7 +28,8 @@ pub fn svg(title: &str, question: &str, figure: &Figure) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n\
-         <title>{title}</title>\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
+         <title>{title}</title>\n<style>{DARK}</style>\n\
+         <rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
          <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n\
          <text x=\"16\" y=\"46\" font-size=\"12\">{question}</text>\n{body}</svg>\n"
     )
@@ -41,7 +46,7 @@ fn lines(figure: &Figure) -> (String, f64) {
     for tick in y.ticks(6) {
         let at = down(tick);
         let end = LEFT + PLOT.0;
-        let _ = writeln!(out, "<path d=\"M{LEFT} {at:.1}H{end}\" stroke=\"#ddd\"/>");
+        let _ = writeln!(out, "<path d=\"M{LEFT} {at:.1}H{end}\" class=\"grid\" stroke=\"#ddd\"/>");
         text(&mut out, LEFT - 8.0, at + 4.0, "end", &label(tick));
     }
     let bottom = TOP + PLOT.1;
@@ -54,6 +59,7 @@ fn lines(figure: &Figure) -> (String, f64) {
     text(&mut out, LEFT + PLOT.0, bottom + 40.0, "end", &figure.x);
     for (n, (name, points)) in figure.series.iter().enumerate() {
         let colour = COLOURS[n % COLOURS.len()];
+        let class = format!("c{}", n % COLOURS.len());
         let at: Vec<String> = (points.iter())
             .filter(|p| p.0.is_finite() && p.1.is_finite())
             .map(|p| format!("{:.1},{:.1}", right(p.0), down(p.1)))
@@ -67,19 +73,27 @@ fn lines(figure: &Figure) -> (String, f64) {
         let path = at.join(" ");
         let _ = writeln!(
             out,
-            "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>"
+            "<polyline class=\"{class}\" points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>"
         );
         if at.len() <= 30 {
             for (cx, cy) in at.iter().filter_map(|p| p.split_once(',')) {
-                let _ = writeln!(out, "<circle cx=\"{cx}\" cy=\"{cy}\" r=\"3.5\" fill=\"{colour}\"/>");
+                let _ = writeln!(
+                    out,
+                    "<circle cx=\"{cx}\" cy=\"{cy}\" r=\"3.5\" class=\"{class}\" fill=\"{colour}\"/>"
+                );
             }
         }
         if figure.series.len() > 1 {
             let (from, at) = (LEFT + PLOT.0 + 20.0, TOP + 18.0 * n as f64);
-            let _ =
-                writeln!(out, "<path d=\"M{from} {at}h22\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>");
+            let _ = writeln!(
+                out,
+                "<path class=\"{class}\" d=\"M{from} {at}h22\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>"
+            );
             text(&mut out, from + 28.0, at + 4.0, "start", name);
         }
+    }
+    if figure.series.len() > 1 {
+        text(&mut out, LEFT + PLOT.0 + 20.0, TOP - 16.0, "start", &figure.by);
     }
     let legend = TOP + 18.0 * figure.series.len() as f64;
     (out, (bottom + 56.0).max(legend + 16.0))
@@ -93,7 +107,7 @@ fn bars(figure: &Figure) -> (String, f64) {
     let left = (longest as f64 * 7.0 + 24.0).min(WIDTH / 2.0);
     let room = WIDTH - left - 90.0;
     let mut out = String::new();
-    text(&mut out, 16.0, TOP - 16.0, "start", &figure.y);
+    text(&mut out, 16.0, TOP - 16.0, "start", &of(&figure.y, &figure.by));
     for (n, ((name, _), value)) in figure.series.iter().zip(values()).enumerate() {
         let (at, length) = (TOP + BAR * n as f64, (scale.place(value) * room).max(1.0));
         let _ = writeln!(
@@ -106,6 +120,11 @@ fn bars(figure: &Figure) -> (String, f64) {
         text(&mut out, left + length + 6.0, at + 12.0, "start", &label(value));
     }
     (out, TOP + BAR * figure.series.len() as f64 + 16.0)
+}
+
+/// What is drawn, and what tells its bars apart.
+pub(super) fn of(y: &str, by: &str) -> String {
+    if by.is_empty() { y.to_owned() } else { format!("{y}  (by {by})") }
 }
 
 fn text(out: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
@@ -124,6 +143,7 @@ mod tests {
             x: String::new(),
             y: "a < b".into(),
             log: (false, false),
+            by: String::new(),
             series: vec![("<script>\"&".into(), vec![(0.0, 1.0)])],
         };
         let picture = svg("t & u", "", &figure);
@@ -139,6 +159,7 @@ mod tests {
                 x: "x".into(),
                 y: "y".into(),
                 log: (true, true),
+                by: String::new(),
                 series: vec![("a".into(), vec![(0.0, 0.0), (f64::NAN, 2.0), (3.0, f64::INFINITY)])],
             };
             let picture = svg("t", "", &figure);

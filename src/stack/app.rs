@@ -244,8 +244,10 @@ impl Stack {
 
     fn pick_port(&mut self, now: Instant, ip: IpAddr, remote: SocketAddr) -> Result<u16, StackError> {
         let range = (self.tcp.ports_first, self.tcp.ports_last);
-        // A TIME-WAIT may be over for us with each second that passes.
-        let changes = self.changes.count(ip, remote) ^ (now.as_millis() / 1000) << 40;
+        // A flow in TIME-WAIT may become ours by its age alone: that is looked for ten times a second.
+        let ages = self.tcp.time_wait_reuse != TimeWaitReuse::Off;
+        let tick = if ages { now.as_millis() / 100 } else { 0 };
+        let changes = self.changes.count(ip, remote) ^ tick << 40;
         let occupied = occupied!(self, now);
         let pick = self
             .ports

@@ -60,6 +60,11 @@ impl<T: Belongs> FlowMap<T> {
         FlowMap { hasher, heads: Paged::default(), things: Places::default(), linked: 0 }
     }
 
+    /// Bytes that they take, and the table that leads to them.
+    pub fn memory(&self) -> usize {
+        self.heads.memory() + self.things.memory()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.things.len()

@@ -431,6 +431,12 @@ impl Stack {
         self.limits.memory()
     }
 
+    /// Bytes that all connections take beside their buffers, those in TIME-WAIT included: records and tables, with what
+    /// these hold in reserve.
+    pub fn overhead(&self) -> u64 {
+        (self.conns.memory() + self.time_waits.memory() + self.timers.memory()) as u64
+    }
+
     /// Flows in TIME-WAIT.
     pub fn time_waits(&self) -> usize {
         self.time_waits.len()

@@ -18,6 +18,11 @@ impl<T> Default for Paged<T> {
 }
 
 impl<T: Copy> Paged<T> {
+    /// Bytes that it takes.
+    pub fn memory(&self) -> usize {
+        self.pages.len() * size_of::<[T; PAGE]>() + self.pages.capacity() * size_of::<Box<[T; PAGE]>>()
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }
@@ -108,6 +113,11 @@ impl<T> Places<T> {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes that it takes, as if no page were empty.
+    pub fn memory(&self) -> usize {
+        self.pages.len() * Self::PAGE * size_of::<Place<T>>() + self.pages.capacity() * size_of::<Page<T>>()
     }
 
     /// One above the highest place there ever was.

@@ -361,6 +361,12 @@ impl TimeWaits {
         }
     }
 
+    /// Bytes that they take, with what the tables hold in reserve.
+    pub fn memory(&self) -> usize {
+        let lanes = self.v4.lanes.capacity() + self.v6.lanes.capacity();
+        self.v4.held.memory() + self.v6.held.memory() + lanes * size_of::<Lane>()
+    }
+
     pub fn get(&self, index: u32) -> &Waiting {
         match index & SIX {
             0 => &self.v4.held[index].waiting,

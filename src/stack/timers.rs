@@ -45,6 +45,11 @@ impl Timers {
         self.up(place);
     }
 
+    /// Bytes that it takes.
+    pub fn memory(&self) -> usize {
+        self.heap.memory() + self.places.memory()
+    }
+
     /// The earliest deadline; that of a key whose owner has put it off since may come too early.
     pub fn first(&self) -> Option<Instant> {
         self.heap.get(0).map(|due| due.at)

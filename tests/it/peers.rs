@@ -4,6 +4,7 @@
 
 mod attacks;
 mod http;
+mod lab;
 mod many;
 mod path;
 mod raw;

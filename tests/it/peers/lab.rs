@@ -1,0 +1,89 @@
+//! Do the experiments find with Linux' own TCP what they compute? Each in networks of its own, in real time.
+
+use super::place;
+use crate::judge::fields;
+use serde_json::Value;
+use std::process::Command;
+
+/// Runs an experiment against the kernel. What a machine that is busy cannot change has to be as computed: these columns,
+/// and that nothing comes sooner than it can.
+fn against_the_kernel(experiment: &str, sweep: &[&str], columns: &[&str]) {
+    let test = format!("against_the_kernel_{experiment}");
+    let Some(place) = place(&test, &[]) else { return };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcpglass"));
+    command.current_dir(&place.0).args(["lab", experiment, "--tun", "--json", "--out", "kept"]);
+    command.args(sweep.iter().flat_map(|values| ["--sweep", values]));
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    // 6: something was late.
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{experiment}: {error}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let arms = found["experiments"][0]["arms"].as_array().unwrap();
+    for peer in ["kernel server", "kernel client"] {
+        assert!(arms.iter().any(|arm| arm["varied"]["peer"] == peer), "{experiment}: no {peer}");
+    }
+    for arm in arms {
+        let (varied, measured) = (&arm["varied"], arm["measured"].as_object().unwrap());
+        for (name, cell) in measured {
+            let (value, expected) = (&cell["value"], &cell["expected"]);
+            let low = expected.as_array().map_or(expected, |band| &band[0]);
+            let high = expected.as_array().map_or(expected, |band| &band[1]);
+            if cell["unit"] == "us" && low.is_u64() {
+                assert!(value.as_u64() >= low.as_u64(), "{experiment} {varied}: {name} is {cell}");
+            }
+            if !columns.contains(&name.as_str()) || expected.is_null() {
+                continue;
+            }
+            let within = match (value.as_f64(), low.as_f64(), high.as_f64()) {
+                (Some(value), Some(low), Some(high)) => (low..=high).contains(&value),
+                _ => value == expected,
+            };
+            assert!(within, "{experiment} {varied}: {name} is {cell}");
+        }
+        let capture = place.0.join("kept").join(experiment).join(arm["capture"].as_str().unwrap());
+        if crate::judge::have("tshark", &test) {
+            let first = fields(&capture, "tcp.flags.syn == 1 && tcp.flags.ack == 0", &["ip.src"]);
+            assert_eq!(first.first().map(String::as_str), Some("10.77.0.1"), "{experiment} {varied}");
+        }
+    }
+}
+
+#[test]
+fn ten_unread_responses_and_an_eleventh_request_end_with_the_kernel_as_with_ourselves() {
+    against_the_kernel("closing", &["server=full"], &["bytes", "then", "RSTs"]);
+}
+
+#[test]
+fn a_connection_with_the_kernel_costs_a_round_trip() {
+    against_the_kernel("handshake", &["size=1KiB", "rtt=50ms"], &["SYNs"]);
+}
+
+#[test]
+fn small_writes_are_bundled_by_the_kernel_and_by_us() {
+    against_the_kernel("nagle", &["write=1000"], &[]);
+}
+
+#[test]
+fn acknowledgments_of_the_kernel_are_delayed_as_computed() {
+    against_the_kernel("delayed-ack", &["ack_delay=40ms"], &[]);
+}
+
+#[test]
+fn the_stall_of_two_small_writes_exists_with_the_kernel() {
+    against_the_kernel("nagle-delayed-ack", &["ack_delay=40ms"], &["nagle-release", "ack-delayed"]);
+}
+
+#[test]
+fn connections_with_the_kernel_are_kept_and_ended_as_was_said() {
+    against_the_kernel("persistent", &["rtt=20ms"], &["connections"]);
+}
+
+#[test]
+fn requests_are_pipelined_to_a_kernel_and_by_one() {
+    against_the_kernel("pipelining", &["depth=16"], &["answered", "connections"]);
+}
+
+#[test]
+fn ports_run_out_with_the_kernel_too() {
+    against_the_kernel("time-wait", &["ports=10"], &["without waiting", "TIME-WAIT"]);
+}
