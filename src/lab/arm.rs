@@ -141,9 +141,15 @@ impl Arm {
 
     /// Connects and returns both ends; nothing is under way any more.
     pub fn ends(&mut self, port: u16) -> Result<(End, End), LabError> {
+        let ends = self.more_ends(port)?;
+        self.from = self.now();
+        Ok(ends)
+    }
+
+    /// The same for another connection of what is measured already.
+    pub fn more_ends(&mut self, port: u16) -> Result<(End, End), LabError> {
         let ends = self.join(port)?;
         self.quiet();
-        self.from = self.now();
         Ok(ends)
     }
 

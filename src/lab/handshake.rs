@@ -96,7 +96,7 @@ fn request(arm: &mut Arm, size: usize) -> Result<(Duration, Duration), LabError>
 
 /// The same on a connection that has been idle long enough to start slowly again.
 fn repeat(arm: &mut Arm, size: usize) -> Result<Duration, LabError> {
-    let (near, far) = arm.ends(81)?;
+    let (near, far) = arm.more_ends(81)?;
     let start = arm.now();
     arm.write(near, 100)?;
     arm.read(far, 100)?;
