@@ -182,6 +182,16 @@ impl Arm {
         Ok(())
     }
 
+    /// Reads no more; nothing is said to the other side.
+    pub fn close_input(&mut self, end: End) -> Result<(), LabError> {
+        match (&mut self.real, end) {
+            (Some(real), End::Real(n)) => real.close_input(n)?,
+            (_, End::Simulated(socket)) => self.world.shutdown(socket, Shutdown::Read),
+            _ => return Err(elsewhere()),
+        }
+        Ok(())
+    }
+
     /// Closes, as a program does that has nothing more to do with it.
     pub fn close(&mut self, end: End) {
         match (&mut self.real, end) {

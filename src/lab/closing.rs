@@ -21,13 +21,23 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "the chapter on connections in the HTTP literature, RFC 9112 §9.6",
         },
         Claim {
+            name: "input-close-is-risky",
+            says: "closing the receiving side is risky: what still comes brings a RST, and that costs what was sent",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "graceful-close",
+            says: "who closes its sending side first and then waits for the other's FIN closes without loss",
+            source: "the chapter on connections in the HTTP literature, RFC 9112 §9.6",
+        },
+        Claim {
             name: "full-close-without-more",
             says: "a full close loses nothing as long as the client sends nothing more",
             source: "RFC 9293 §3.6",
         },
     ],
-    axes: &[Axis { name: "server", values: "full,half,abort" }],
-    tun: &[Axis { name: "server", values: "full,half,abort" }],
+    axes: &[Axis { name: "server", values: "full,half,graceful,input,abort" }],
+    tun: &[Axis { name: "server", values: "full,half,graceful,input,abort" }],
     turns: &["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.nagle", "tcp.linger", "link.rtt"],
     plot: Plot::bars("bytes"),
     run,
@@ -38,6 +48,7 @@ const RESPONSE: u64 = 1000;
 
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut destroyed, mut half, mut full) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut graceful, mut input) = (Vec::new(), Vec::new());
     let (servers, peers) = (lab.values("server"), lab.peers());
     for (&peer, server) in servers.iter().flat_map(|s| peers.iter().map(move |peer| (peer, s))) {
         for client in ["silent", "eleventh"] {
@@ -62,7 +73,12 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 arm.exactly("bytes", Quantity::Bytes(bytes), Quantity::Bytes(expected));
                 // Where data is kept, so is the FIN that came before the RST.
                 let ends = !reset || (server == "full" && keeps == "on");
-                let word = if ends { "end" } else { "reset" };
+                let word = match server.as_str() {
+                    // It has not said that nothing more comes.
+                    "input" => "open",
+                    _ if ends => "end",
+                    _ => "reset",
+                };
                 arm.exactly("then", Quantity::Word(end), Quantity::Word(word));
                 let resets = arm.ways().1.rsts;
                 arm.count("RSTs", resets, u64::from(reset));
@@ -70,7 +86,11 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                     ("full", "eleventh") => destroyed.push(bytes == 0),
                     ("full", _) => full.push(bytes == all),
                     ("half", _) => half.push(bytes == all),
+                    ("graceful", _) => graceful.push(bytes == all && resets == 0),
                     _ => {}
+                }
+                if matches!((server.as_str(), client), ("full" | "input", "eleventh")) {
+                    input.push(resets > 0);
                 }
                 lab.record(arm)?;
             }
@@ -80,6 +100,11 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                    keeps it (Linux)";
     lab.judge("reset-destroys", destroyed, numbers.to_owned());
     lab.judge("half-close-is-safe", half, "10,000 of 10,000 bytes, with an eleventh request, too".to_owned());
+    let numbers = "closed alone, it sends no RST, here as on Linux, and nothing is lost; the RST comes when the sending side is \
+                   closed as well";
+    lab.judge("input-close-is-risky", input, numbers.to_owned());
+    let numbers = "10,000 of 10,000 bytes and no RST, with an eleventh request, too".to_owned();
+    lab.judge("graceful-close", graceful, numbers);
     lab.judge("full-close-without-more", full, "10,000 of 10,000 bytes".to_owned());
     Ok(())
 }
@@ -100,14 +125,25 @@ fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str
     arm.pass(Duration::from_millis(100));
     match server {
         "full" => arm.close(far),
-        "half" => arm.half_close(far)?,
+        "half" | "graceful" => arm.half_close(far)?,
+        "input" => arm.close_input(far)?,
         "abort" => arm.abort(far)?,
-        other => return Err(LabError(format!("server {other:?} is none of full, half, abort"))),
+        other => {
+            return Err(LabError(format!("server {other:?} is none of full, half, graceful, input, abort")));
+        }
     }
     arm.pass(Duration::from_millis(100));
     // A socket that has told of the reset once ends after that.
     let told = client == "eleventh" && arm.write(near, 1).is_err();
     arm.pass(Duration::from_millis(100));
     let (data, end) = arm.read_available(near)?;
+    if server == "graceful" {
+        // Whatever the client still sends is read, until its FIN.
+        arm.close(near);
+        arm.pass(Duration::from_millis(100));
+        arm.read_available(far)?;
+        arm.close(far);
+        arm.pass(Duration::from_millis(100));
+    }
     Ok((data.len() as u64, if told { "reset" } else { end }))
 }

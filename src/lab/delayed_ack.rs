@@ -5,7 +5,9 @@ use super::kernel::Peer;
 use super::notebook::Notebook;
 use super::tally::Way;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
-use crate::time::Duration;
+use crate::knob;
+use crate::settings::{Profile, Settings};
+use crate::time::{Duration, Spoken};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "delayed-ack",
@@ -25,6 +27,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             name: "bulk-halves",
             says: "in a bulk transfer delayed acknowledgments halve the number of pure ones",
             source: "RFC 9293 §3.8.6.3 (SHLD-19), RFC 5681 §4.2",
+        },
+        Claim {
+            name: "waits-100-to-200-ms",
+            says: "an acknowledgment waits 100 to 200 ms for data to ride along with",
+            source: "the chapter on connections in the HTTP literature",
         },
         Claim {
             name: "half-a-second",
@@ -115,6 +122,15 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let numbers =
         format!("{} instead of {SEGMENTS} for {SEGMENTS} segments, whatever the delay", SEGMENTS / 2);
     lab.judge("bulk-halves", halves, numbers);
+    let mut alone = Vec::new();
+    for profile in [Profile::Classic, Profile::Rfc, Profile::Linux] {
+        let delay = knob::show_duration(Settings::new(profile).tcp.ack_delay);
+        alone.push((profile.name(), lone_segment(lab, &delay)?));
+    }
+    let told: Vec<_> =
+        alone.iter().map(|(name, waits)| format!("{} in profile {name}", Spoken(*waits))).collect();
+    let usual = Duration::from_millis(100)..=Duration::from_millis(200);
+    lab.judge("waits-100-to-200-ms", alone.iter().map(|a| usual.contains(&a.1)), told.join(", "));
     // Two of the three segments wait, each for the whole delay.
     let longest = slower.iter().map(|s| s.0).max().unwrap_or_default();
     let numbers = format!(
@@ -195,22 +211,7 @@ fn one(
     delay: Duration,
     text: &str,
 ) -> Result<Found, LabError> {
-    let knobs = [
-        ("tcp.ack_delay", text),
-        ("tcp.ack_every", "2"),
-        ("tcp.quickack", "0"),
-        ("tcp.nagle", "off"),
-        ("tcp.congestion", if pattern == "window of one" { "fixed:1" } else { "newreno" }),
-        ("tcp.init_cwnd", "1000"),
-        ("tcp.mss", "1000"),
-        ("tcp.timestamps", "off"),
-        ("tcp.tail_loss_probe", "off"),
-        ("tcp.slow_start_after_idle", "off"),
-        // No time-out before the longest delay.
-        ("tcp.rto_min", "1s"),
-        ("tcp.rto_floor", "variation"),
-        ("link.rtt", "20ms"),
-    ];
+    let knobs = knobs(text, if pattern == "window of one" { "fixed:1" } else { "newreno" });
     let mut arm = lab.arm_with(peer, &[("traffic", pattern), ("ack_delay", text)], &knobs)?;
     let (out, inn, added) = match pattern {
         "request-response" => requests(&mut arm)?,
@@ -232,6 +233,25 @@ fn one(
     arm.between("added", Quantity::Time(added), low, high);
     lab.record(arm)?;
     Ok(Found { pure, share: rode(pure), added })
+}
+
+fn knobs<'a>(delay: &'a str, congestion: &'a str) -> [(&'static str, &'a str); 13] {
+    [
+        ("tcp.ack_delay", delay),
+        ("tcp.ack_every", "2"),
+        ("tcp.quickack", "0"),
+        ("tcp.nagle", "off"),
+        ("tcp.congestion", congestion),
+        ("tcp.init_cwnd", "1000"),
+        ("tcp.mss", "1000"),
+        ("tcp.timestamps", "off"),
+        ("tcp.tail_loss_probe", "off"),
+        ("tcp.slow_start_after_idle", "off"),
+        // No time-out before the longest delay.
+        ("tcp.rto_min", "1s"),
+        ("tcp.rto_floor", "variation"),
+        ("link.rtt", "20ms"),
+    ]
 }
 
 fn since(arm: &Arm, before: (Way, Way)) -> (Way, Way) {
@@ -256,6 +276,18 @@ fn requests(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
     }
     let (out, inn) = since(arm, before);
     Ok((out, inn, added))
+}
+
+/// How long the acknowledgment of a single small segment waits that nobody answers.
+fn lone_segment(lab: &Notebook, delay: &str) -> Result<Duration, LabError> {
+    let mut arm = lab.beside(&knobs(delay, "newreno"))?;
+    let (near, _) = arm.warm_pair()?;
+    let start = arm.now();
+    arm.write(near, 100)?;
+    arm.world.run_until(HALF_A_SECOND * 2, |world| {
+        world.stack(near.host).conn(near.id).is_some_and(|conn| conn.snapshot().flight == 0)
+    });
+    Ok(arm.now().since(start).saturating_sub(RTT))
 }
 
 /// Linux is asked for acknowledgments when a program reads; our own stack is not disturbed by one.

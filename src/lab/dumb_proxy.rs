@@ -22,6 +22,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "the chapter on connections in the HTTP literature, RFC 9112 §C.2.2",
         },
         Claim {
+            name: "proxy-connection",
+            says: "a client that says Proxy-Connection instead does not hang: a server behind a dumb proxy does not know it",
+            source: "the chapter on connections in the HTTP literature, RFC 9112 §C.2.2",
+        },
+        Claim {
             name: "smart-proxy",
             says: "a proxy that removes hop-by-hop fields does not hang",
             source: "RFC 9110 §7.6.1",
@@ -49,11 +54,17 @@ const PORT: u16 = 8080;
 /// same between proxy and server. The dumb proxy does not look at the second request; it notices the server's close when
 /// that one's idle time is over, and then closes, too. The idle time begins with the first response, which the client has
 /// a round trip later than the server sent it; its end is told within as much. The smart one has kept both connections: a
-/// round trip on each.
+/// round trip on each. A server that is not told Connection: keep-alive closes, and whoever
+/// passes that on opens new ones.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
-    let (mut hangs, mut smart) = (Vec::new(), Vec::new());
+    let (mut hangs, mut spared, mut smart) = (Vec::new(), Vec::new(), Vec::new());
     for (timeout, text) in lab.durations("timeout")? {
-        for proxy in ["dumb", "smart"] {
+        for (proxy, field) in [
+            ("dumb", "Connection"),
+            ("dumb", "Proxy-Connection"),
+            ("smart", "Connection"),
+            ("smart", "Proxy-Connection"),
+        ] {
             let knobs = [
                 ("http.keepalive", "on"),
                 ("http.keepalive_max", "0"),
@@ -63,22 +74,27 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 ("tcp.nagle", "off"),
                 ("link.rtt", "20ms"),
             ];
-            let mut arm = lab.arm(&[("proxy", proxy), ("timeout", &text)], &knobs)?;
+            let mut arm = lab.arm(&[("proxy", proxy), ("field", field), ("timeout", &text)], &knobs)?;
             serve(&mut arm)?;
             relay(&mut arm, if proxy == "dumb" { ProxyKind::Dumb } else { ProxyKind::Smart });
             let client = arm.client;
-            let task = arm.world.spawn(client, visit);
+            let task = arm.world.spawn(client, move |net| visit(net, field));
             let (first, second, answered) = arm.world.join(task)??;
             arm.time("first request", first, 4 * RTT);
-            let (low, high) = match proxy {
-                "dumb" => (timeout - 2 * RTT, timeout + 2 * RTT),
-                _ => (2 * RTT, 2 * RTT),
+            let (low, high) = match (proxy, field) {
+                ("dumb", "Connection") => (timeout - 2 * RTT, timeout + 2 * RTT),
+                (_, "Connection") => (2 * RTT, 2 * RTT),
+                // Both connections are new: the smart one's own to the server, too, which ends with the client's.
+                _ => (4 * RTT, 4 * RTT),
             };
+            let hung = (proxy, field) == ("dumb", "Connection");
             arm.between("second request", Quantity::Time(second), Quantity::Time(low), Quantity::Time(high));
             let word = |answered| Quantity::Word(if answered { "answered" } else { "lost" });
-            arm.exactly("then", word(answered), word(proxy == "smart"));
-            match proxy {
-                "dumb" => hangs.push(second >= low && !answered),
+            arm.exactly("then", word(answered), word(!hung));
+            match (proxy, field) {
+                ("dumb", "Connection") => hangs.push(second >= low && !answered),
+                ("dumb", _) => spared.push(answered && second <= high),
+                (_, "Proxy-Connection") => {}
                 _ => smart.push(answered && second == 2 * RTT),
             }
             lab.record(arm)?;
@@ -86,6 +102,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     }
     let numbers = "the second request hangs for the server's whole idle time and is lost then".to_owned();
     lab.judge("hang", hangs, numbers);
+    let numbers =
+        "the server closes after the response, and so does the proxy: the second request has new connections";
+    lab.judge("proxy-connection", spared, numbers.to_owned());
     lab.judge(
         "smart-proxy",
         smart,
@@ -97,9 +116,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
 
 /// Two requests, the second on the same connection if the response says that it is kept: how long each took, and
 /// whether the second was answered.
-fn visit(net: &Net) -> io::Result<(Duration, Duration, bool)> {
+fn visit(net: &Net, field: &str) -> io::Result<(Duration, Duration, bool)> {
     let request =
-        format!("GET http://{0}/bytes/100 HTTP/1.0\r\nHost: {0}\r\nConnection: keep-alive\r\n\r\n", WEB.ip());
+        format!("GET http://{0}/bytes/100 HTTP/1.0\r\nHost: {0}\r\n{field}: keep-alive\r\n\r\n", WEB.ip());
     let proxy = SocketAddr::from((PROXY, PORT));
     let start = net.now();
     let mut stream = net.connect(proxy)?;
@@ -116,7 +135,7 @@ fn visit(net: &Net) -> io::Result<(Duration, Duration, bool)> {
 }
 
 /// Up to the empty line.
-fn head(stream: &mut TcpStream) -> io::Result<String> {
+pub(super) fn head(stream: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

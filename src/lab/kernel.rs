@@ -369,6 +369,14 @@ impl Real {
         })
     }
 
+    pub fn close_input(&mut self, end: usize) -> Result<(), LabError> {
+        Ok(match self.stream(end)? {
+            Stream::Ours(stream) => stream.shutdown(Shutdown::Read)?,
+            Stream::Linux(stream) => stream.shutdown(Shutdown::Read)?,
+            Stream::Bare(_) => return Err(LabError("a bare connection is only read and written".into())),
+        })
+    }
+
     pub fn abort(&mut self, end: usize) -> Result<(), LabError> {
         match self.take(end) {
             Some(Stream::Ours(stream)) => stream.abort()?,

@@ -21,6 +21,7 @@ mod closing;
 mod delayed_ack;
 mod dumb_proxy;
 mod duplicates;
+mod framing;
 mod handshake;
 mod loss;
 mod nagle;
@@ -119,6 +120,7 @@ pub static EXPERIMENTS: &[Experiment] = &[
     parallel::EXPERIMENT,
     persistent::EXPERIMENT,
     pipelining::EXPERIMENT,
+    framing::EXPERIMENT,
     dumb_proxy::EXPERIMENT,
     closing::EXPERIMENT,
     loss::EXPERIMENT,

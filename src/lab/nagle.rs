@@ -22,6 +22,16 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "RFC 896, RFC 9293 §3.7.4",
         },
         Claim {
+            name: "full-or-acknowledged",
+            says: "it sends only full segments as long as something is unacknowledged",
+            source: "the chapter on connections in the HTTP literature, RFC 896",
+        },
+        Claim {
+            name: "off-wants-large-writes",
+            says: "who switches it off has to write large pieces, or sends many small segments",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
             name: "delays",
             says: "it delays small messages, which wait for an acknowledgment",
             source: "the chapter on connections in the HTTP literature",
@@ -59,6 +69,7 @@ const HEADER: u64 = 40;
 
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut headers, mut bundled, mut delayed, mut same) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut planned, mut small) = (Vec::new(), Vec::new());
     let mut worst = 1.0_f64;
     let (writes, peers) = (lab.numbers("write", 1, 1460)?, lab.peers());
     for (&peer, (write, text)) in writes.iter().flat_map(|write| peers.iter().map(move |p| (p, write))) {
@@ -103,6 +114,11 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let low = on_time.latency.min(late.latency).saturating_sub(early);
             let high = on_time.latency.max(late.latency) + arm.late();
             arm.between("mean latency", Quantity::Time(latency), Quantity::Time(low), Quantity::Time(high));
+            if nagle != "off" {
+                planned.push((least..=most).contains(&sent.data));
+            } else {
+                small.push((write, sent.data == WRITES as u64, efficiency));
+            }
             worst = worst.min(efficiency);
             headers.push(sent.bytes - sent.payload == HEADER * sent.data);
             seen.push((sent.data, latency));
@@ -122,6 +138,13 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let told: Vec<_> = bundled.iter().map(|(w, off, on)| format!("{off} → {on} of {w} bytes")).collect();
     let numbers = format!("segments: {}", told.join(", "));
     lab.judge("bundles", bundled.iter().map(|(_, off, on)| on < off), numbers);
+    let held = planned.iter().filter(|p| **p).count();
+    let numbers =
+        format!("by that rule alone the segments of {held} of {} transfers were computed", planned.len());
+    lab.judge("full-or-acknowledged", planned, numbers);
+    let told: Vec<_> = small.iter().map(|s| format!("{} bytes: {:.1} %", s.0, 100.0 * s.2)).collect();
+    let numbers = format!("a segment for each write; data among the bytes sent: {}", told.join(", "));
+    lab.judge("off-wants-large-writes", small.iter().map(|s| s.1), numbers);
     let numbers =
         "a write waits for the acknowledgment of the one before, or until a segment is full".to_owned();
     lab.judge("delays", delayed, numbers);

@@ -4,8 +4,9 @@ use super::arm::Arm;
 use super::notebook::Notebook;
 use super::web::{fetch, serve};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::knob::show_rate;
 use crate::sim::Socket;
-use crate::time::Duration;
+use crate::time::{Duration, Spoken};
 use std::collections::BTreeMap;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -25,6 +26,21 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Claim {
             name: "can-be-slower",
             says: "too many connections make a page slower than few",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "feels-faster",
+            says: "all objects begin to appear earlier, even where the page is not complete sooner",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "four-are-enough",
+            says: "browsers do with few connections to a server, often four",
+            source: "the chapter on connections in the HTTP literature, RFC 2616 §8.1.4",
+        },
+        Claim {
+            name: "use-memory",
+            says: "many connections take memory, of the server above all",
             source: "the chapter on connections in the HTTP literature",
         },
         Claim {
@@ -64,12 +80,19 @@ const RTT: Duration = Duration::from_millis(100);
 /// The shortest retransmission time-out after one sample of the round trip: the sample and the floor of its variation.
 const TIME_OUT: Duration = Duration::from_millis(300);
 
+/// What a connection cannot do without: two addresses and ports, the numbers of both directions, a window, a timer.
+const LEAST_MEMORY: u64 = 100;
+/// Its record at the most, and what is held of requests.
+const MOST_RECORD: u64 = 16 << 10;
+/// What tables begin with.
+const TABLES: u64 = 64 << 10;
+
 /// Each object fits into the initial window. What cannot be undercut is the handshake and a round trip for each turn of
 /// the connections, and the bits over the bandwidth; both together, one after the other, are the most (a tenth more for
 /// headers, acknowledgments and requests), as long as nothing is sent in vain. On a link where the first object of each
 /// connection alone takes longer than a time-out, which nobody has measured yet, each segment can go out once more.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
-    let mut times = Vec::new();
+    let (mut times, mut begins, mut memories) = (Vec::new(), Vec::new(), Vec::new());
     let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
     for (rate, rate_text) in lab.rates("bandwidth")? {
         for (connections, text) in lab.numbers("connections", 1_u32, 64)? {
@@ -91,7 +114,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let mut arm = lab.arm(&varied, &knobs)?;
             serve(&mut arm)?;
             let paths = vec![format!("GET /bytes/{SIZE}"); OBJECTS as usize];
-            let time = fetch(&mut arm, &paths)?.time;
+            let visit = fetch(&mut arm, &paths)?;
+            let time = visit.time;
             let used = connections.min(OBJECTS);
             let trips = RTT * (1 + OBJECTS.div_ceil(used));
             let bits = Duration::from_secs_f64(8.0 * (u64::from(OBJECTS) * SIZE) as f64 / rate as f64);
@@ -104,7 +128,17 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let most = if slow { u64::from(OBJECTS) * SEGMENTS } else { 0 };
             arm.between("in vain", Quantity::Count(again), Quantity::Count(0), Quantity::Count(most));
             arm.count("opened", arm.ways().0.syns, used.into());
+            // Nothing begins before the handshake and a round trip, nor after all is there.
+            let begun = Quantity::Time(visit.begun);
+            arm.between("all begun", begun, Quantity::Time(RTT * 2), Quantity::Time(time));
+            // Each connection has its numbers, and at the most the whole object and as much again, for heads and requests.
+            let (least, most) =
+                (u64::from(used) * LEAST_MEMORY, u64::from(used) * (2 * SIZE + MOST_RECORD) + TABLES);
+            let memory = Quantity::Bytes(visit.memory);
+            arm.between("server memory", memory, Quantity::Bytes(least), Quantity::Bytes(most));
             times.push((rate, connections, time));
+            begins.push((rate, connections, visit.begun));
+            memories.push((rate, connections, visit.memory));
             let share = match shares.get(&connections) {
                 Some(share) => *share,
                 None => share(&mut lab.beside(&knobs)?, connections)?,
@@ -136,22 +170,59 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let slow = gains(false);
     let numbers = format!("on the slow link {} times as fast", told(&slow));
     lab.judge("not-always-faster", slow.iter().map(|g| *g < 1.5), numbers);
-    let slower = |fast: bool| {
-        let gains = gains(fast);
-        let best = gains.iter().copied().fold(1.0, f64::max);
-        gains.last().is_some_and(|_| gains.iter().skip_while(|g| **g < best).any(|g| *g < best))
+    // On each link: whether some number of connections was slower than a smaller one, by more than rounding.
+    let rates = || {
+        let mut rates: Vec<u64> = times.iter().map(|t| t.0).collect();
+        rates.dedup();
+        rates.into_iter()
     };
-    let numbers = format!(
-        "on the slow link the gain falls again, from {:.2} to {:.2}: the first windows of all connections wait in one queue for \
-         longer than a time-out, and what waits is sent again in vain",
-        slow.iter().copied().fold(1.0, f64::max),
-        slow.iter().copied().fold(f64::MAX, f64::min)
-    );
-    if slow.len() > 1 {
-        lab.judge("can-be-slower", [slower(false), slower(true)], numbers);
-    } else {
-        lab.judge("can-be-slower", [], "needs more numbers of connections".to_owned());
-    }
+    let of = |rate: u64| times.iter().filter(move |t| t.0 == rate).map(|t| (t.1, t.2));
+    let worse = |rate: u64| {
+        let pairs =
+            of(rate).flat_map(|few| of(rate).filter(move |many| many.0 > few.0).map(move |many| (few, many)));
+        pairs.filter(|(few, many)| many.1 > few.1 * 102 / 100).max_by_key(|(few, many)| many.1 - few.1)
+    };
+    let told: Vec<String> = rates()
+        .map(|rate| match worse(rate) {
+            Some((few, many)) => format!(
+                "{}: {} take {}, {} took {}: the first windows of all wait in one queue for longer than a time-out, and are \
+                 sent again in vain",
+                show_rate(Some(rate)), many.0, Spoken(many.1), few.0, Spoken(few.1)
+            ),
+            None => format!("{}: never", show_rate(Some(rate))),
+        })
+        .collect();
+    let several = times.iter().any(|t| t.1 != times[0].1);
+    let cases: Vec<bool> = rates().filter(|_| several).map(|rate| worse(rate).is_some()).collect();
+    lab.judge("can-be-slower", cases, told.join("; "));
+    let single =
+        |all: &[(u64, u32, Duration)], rate: u64| all.iter().find(|b| b.0 == rate && b.1 == 1).map(|b| b.2);
+    let sooner: Vec<(u64, f64)> = begins
+        .iter()
+        .filter(|b| b.1 > 1)
+        .filter_map(|b| Some((b.0, single(&begins, b.0)?.as_secs_f64() / b.2.as_secs_f64())))
+        .collect();
+    let told = sooner.iter().map(|s| format!("{:.1}", s.1)).collect::<Vec<_>>().join(", ");
+    let numbers = format!("the last object begins {told} times as early as on one connection");
+    lab.judge("feels-faster", sooner.iter().map(|s| s.1 > 1.1).collect::<Vec<_>>(), numbers);
+    let enough: Vec<(u64, f64)> = rates()
+        .filter_map(|rate| {
+            let four = of(rate).find(|t| t.0 == 4)?.1;
+            let best = of(rate).map(|t| t.1).min()?;
+            Some((rate, best.as_secs_f64() / four.as_secs_f64()))
+        })
+        .collect();
+    let told: Vec<_> = enough
+        .iter()
+        .map(|(rate, part)| format!("{} {:.0} %", show_rate(Some(*rate)), 100.0 * part))
+        .collect();
+    let numbers = format!("four connections reach of the best speed: {}", told.join(", "));
+    lab.judge("four-are-enough", enough.iter().map(|e| e.1 > 0.9).collect::<Vec<_>>(), numbers);
+    let first = memories.iter().map(|m| m.2).next().unwrap_or(0);
+    let more: Vec<bool> = memories.windows(2).filter(|m| m[0].0 == m[1].0).map(|m| m[1].2 > m[0].2).collect();
+    let most = memories.iter().max_by_key(|m| m.2).map_or((0, 0), |m| (m.1, m.2));
+    let numbers = format!("{} KiB for {} connections, {} KiB for one", most.1 >> 10, most.0, first >> 10);
+    lab.judge("use-memory", more, numbers);
     let numbers: Vec<_> = shares.iter().map(|(n, s)| format!("{n}: {:.0} %", 100.0 * s)).collect();
     let cases: Vec<bool> = shares.iter().filter(|s| *s.0 > 1).map(|s| *s.1 > 0.6).collect();
     lab.judge(

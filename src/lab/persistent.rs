@@ -1,10 +1,12 @@
 //! What do persistent connections save, and when do they fail?
 
 use super::arm::{Arm, WEB};
+use super::dumb_proxy::head;
 use super::kernel::{EARLY, Peer, Stream, pause};
 use super::notebook::Notebook;
 use super::web::{fetch, serve};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::sim::Net;
 use crate::time::{Duration, Instant, Spoken};
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -13,9 +15,24 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     question: "How long do twenty requests take on new and on kept connections, and what if the server closes one?",
     claims: &[
         Claim {
+            name: "delays-add-up",
+            says: "with a connection for each request, one after the other, the delays of all add up",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
             name: "saves-handshakes",
             says: "a kept connection saves a round trip for each request but the first",
             source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
+            name: "asks-to-be-kept",
+            says: "an HTTP/1.0 client has to ask for a kept connection, and the server to agree",
+            source: "the chapter on connections in the HTTP literature, RFC 2068 §19.7.1",
+        },
+        Claim {
+            name: "needs-a-length",
+            says: "a connection can be kept only if the response's length is known",
+            source: "the chapter on connections in the HTTP literature, RFC 9112 §9.3",
         },
         Claim {
             name: "max-and-timeout",
@@ -54,6 +71,7 @@ const MAX: u32 = 5;
 
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut saves, mut limits, mut races) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sums, mut asked, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
     let requests = if lab.is_real() { FEWER } else { REQUESTS };
     // When the server gives up an idle connection, and rests that are well shorter and well longer.
     let (close, shorter, longer) =
@@ -72,6 +90,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             // What each round trip may be late adds up.
             let late = arm.late() * (requests + connections) / 4;
             match way {
+                "new" => {
+                    sums.push(arm.agrees(time, expected) || (expected..=expected + late).contains(&time))
+                }
                 "kept" => {
                     saves.push((expected..=expected + late).contains(&time) || arm.agrees(time, expected))
                 }
@@ -79,6 +100,27 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 _ => {}
             }
             finish(lab, arm, (time, expected, late), (syns, connections), ("answered", "answered"))?;
+        }
+        // HTTP/1.0: a round trip for the connection, one for each request that it carries.
+        let old: &[_] = match peer {
+            Peer::Ours => &[
+                ("1.0 asks", "/bytes/1000", true, (3, "answered")),
+                ("1.0 is silent", "/bytes/1000", false, (2, "known")),
+                ("1.0 no length", "/chunked/1000", true, (2, "known")),
+            ],
+            _ => &[],
+        };
+        for &(way, path, asks, (trips, outcome)) in old {
+            let mut arm = arm(lab, peer, way, text)?;
+            serve(&mut arm)?;
+            let client = arm.client;
+            let task = arm.world.spawn(client, move |net| ask_as_of_old(net, path, asks));
+            let (time, found) = arm.world.join(task)??;
+            match way {
+                "1.0 no length" => lengths.push(found == outcome),
+                _ => asked.push(found == outcome),
+            }
+            finish(lab, arm, (time, rtt * trips, Duration::ZERO), (1, 1), (found, outcome))?;
         }
         for (rest, known) in [(shorter, false), (longer, true)] {
             let way = format!("idle {}", Spoken(rest));
@@ -106,9 +148,17 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             finish(lab, arm, (found.0, time, late), (1, 1), (found.1, outcome))?;
         }
     }
+    let numbers = format!("{requests} requests take {} round trips, two each", 2 * requests);
+    lab.judge("delays-add-up", sums, numbers);
     let numbers =
         format!("{requests} requests take {} round trips instead of {}", requests + 1, 2 * requests);
     lab.judge("saves-handshakes", saves, numbers);
+    let numbers =
+        "kept with Connection: keep-alive in request and response, else closed after the response".to_owned();
+    lab.judge("asks-to-be-kept", asked, numbers);
+    let numbers =
+        "closed behind a response whose length HTTP/1.0 cannot say, although the client had asked".to_owned();
+    lab.judge("needs-a-length", lengths, numbers);
     let numbers = format!(
         "{} connections for {requests} requests; with a limit of {} open after {}, closed after {}",
         requests / MAX,
@@ -183,6 +233,24 @@ fn idle_for(arm: &mut Arm, limit: Duration, idle: Duration) -> Result<(Duration,
         .world
         .spawn(client, move |net| ask_twice(net.connect(WEB)?, idle, || net.now(), |time| net.sleep(time)));
     Ok(arm.world.join(task)??)
+}
+
+/// An HTTP/1.0 client with two requests: until the second was answered, or until it knew that there is no connection for
+/// it.
+fn ask_as_of_old(net: &Net, path: &str, asks: bool) -> io::Result<(Duration, &'static str)> {
+    let field = if asks { "Connection: keep-alive\r\n" } else { "" };
+    let request = format!("GET {path} HTTP/1.0\r\nHost: lab\r\n{field}\r\n");
+    let start = net.now();
+    let mut stream = net.connect(WEB)?;
+    stream.write_all(request.as_bytes())?;
+    if !head(&mut stream)?.to_ascii_lowercase().contains("connection: keep-alive") {
+        stream.read_to_end(&mut Vec::new())?;
+        return Ok((net.now().since(start), "known"));
+    }
+    stream.read_exact(&mut [0; 1000])?;
+    stream.write_all(request.as_bytes())?;
+    let answered = head(&mut stream).is_ok_and(|head| head.starts_with("HTTP/1."));
+    Ok((net.now().since(start), if answered { "answered" } else { "lost" }))
 }
 
 /// A stream in blocking style, of whatever kind.

@@ -16,6 +16,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "the chapter on connections in the HTTP literature",
         },
         Claim {
+            name: "kept-first",
+            says: "nothing is sent ahead before the connection is known to be kept",
+            source: "the chapter on connections in the HTTP literature, RFC 9112 §9.3.2",
+        },
+        Claim {
             name: "head-of-line",
             says: "responses come in the order of the requests: a slow one holds up all behind it",
             source: "RFC 9112 §9.3.2",
@@ -57,6 +62,7 @@ const MAX: u32 = 5;
 /// requests answers the first alone and four of those sent ahead; what is left goes to a new connection, and again begins
 /// alone. If it did not say so, what was sent ahead in vain has to be sent again.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
+    let mut alone = Vec::new();
     let (mut saves, mut blocked, mut resent, mut posts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (depths, peers) = (lab.numbers("depth", 1_u32, 16)?, lab.peers());
     for (&peer, (depth, text)) in depths.iter().flat_map(|depth| peers.iter().map(move |p| (p, depth))) {
@@ -127,6 +133,12 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let answered = visit.answered.len() as u32;
             arm.count("answered", answered.into(), REQUESTS.into());
             arm.count("connections", arm.ways().0.syns, connections.into());
+            if case == "plain" {
+                // Its answer comes with nobody's else.
+                let second =
+                    visit.answered.iter().find(|a| a.0 == 1).map_or(Duration::ZERO, |a| a.1.since(start));
+                alone.push(arm.agrees(second, RTT * 3));
+            }
             // The quick one behind the slow one.
             let third = visit.answered.iter().find(|a| a.0 == 2).map_or(Duration::ZERO, |a| a.1.since(start));
             // Alone, or in a batch with the second.
@@ -135,6 +147,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             arm.time("third after", third, third_due);
             match case {
                 "plain" if depth > 1 => saves.push(arm.agrees(time, plain) && time < RTT * (1 + REQUESTS)),
+                "plain" => {}
                 "slow second" => blocked.push(third >= SLOW + 2 * RTT),
                 "sudden close" => resent.push(answered == REQUESTS),
                 "POST" => posts.push(arm.agrees(time, RTT * (1 + REQUESTS))),
@@ -148,6 +161,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
         saves,
         "sixteen at once take one round trip instead of sixteen".to_owned(),
     );
+    let numbers =
+        "the first request goes alone, and the second with what is ahead a round trip later".to_owned();
+    lab.judge("kept-first", alone, numbers);
     let numbers =
         format!("the quick request behind the slow one waits {} ms more, at any depth", SLOW.as_millis());
     lab.judge("head-of-line", blocked, numbers);

@@ -3,12 +3,18 @@
 use super::arm::Arm;
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::settings::{Profile, Settings};
 use crate::time::Duration;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "slow-start",
     question: "How long does a response take that is larger than the initial window?",
     claims: &[
+        Claim {
+            name: "begins-with-one",
+            says: "a new connection may send one segment, and waits for its acknowledgment",
+            source: "the chapter on connections in the HTTP literature, RFC 2001",
+        },
         Claim {
             name: "doubling",
             says: "the window doubles with each round trip",
@@ -111,6 +117,21 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             forgotten.push(times[2] == times[0]);
         }
     }
+    let mut first = Vec::new();
+    for profile in [Profile::Classic, Profile::Rfc, Profile::Linux] {
+        let window = Settings::new(profile).tcp.init_cwnd.to_string();
+        let mut arm = lab.beside(&[&clean(&window)[..], &[("link.rtt", "100ms")]].concat())?;
+        let (client, server) = arm.pair()?;
+        let before = arm.ways().1.data;
+        arm.write(server, 100 * MSS)?;
+        // The first flight is there, and the second one cannot be.
+        arm.pass(RTT);
+        arm.read(client, 1)?;
+        first.push((profile.name(), arm.ways().1.data - before));
+    }
+    let told: Vec<_> = first.iter().map(|(name, n)| format!("{n} in profile {name}")).collect();
+    let numbers = format!("segments before the first acknowledgment: {} (RFC 6928)", told.join(", "));
+    lab.judge("begins-with-one", first.iter().map(|f| f.1 == 1).collect::<Vec<_>>(), numbers);
     let held = doubles.iter().filter(|d| **d).count();
     let numbers =
         format!("{held} of {} cold transfers took as many flights as doubling needs", doubles.len());

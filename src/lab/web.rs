@@ -73,12 +73,17 @@ pub(super) struct Visit {
     pub answered: Vec<(usize, Instant)>,
     /// Until the last one was.
     pub time: Duration,
+    /// Until the last answer began; only in virtual time.
+    pub begun: Duration,
+    /// The most that the server's connections took, buffers included; only in virtual time.
+    pub memory: u64,
 }
 
 /// Fetches pages (`GET /bytes/100`) with the arm's settings.
 pub(super) fn fetch(arm: &mut Arm, requests: &[String]) -> Result<Visit, LabError> {
     let start = arm.now();
     let (http, peer) = (arm.settings.http.clone(), arm.peer());
+    let (mut begun, mut memory) = (Duration::ZERO, 0);
     let mut answered: Vec<(usize, Instant)> = match (&mut arm.real, peer) {
         (Some(real), Peer::LinuxServer) => {
             let client =
@@ -95,11 +100,17 @@ pub(super) fn fetch(arm: &mut Arm, requests: &[String]) -> Result<Visit, LabErro
             let answered = plain_http::fetch(WEB, requests, http.keepalive, depth, || real.clock.now())?;
             answered.into_iter().enumerate().collect()
         }
-        (None, _) => complete(&fetch_from(arm, &format!("http://{SERVER}"), requests)?.0)?,
+        (None, _) => {
+            let fetched = fetch_from(arm, &format!("http://{SERVER}"), requests)?;
+            memory = fetched.1;
+            let first = fetched.0.iter().filter_map(|f| f.timings.first_byte).max();
+            begun = first.map_or(Duration::ZERO, |at| at.since(start));
+            complete(&fetched.0)?
+        }
     };
     answered.sort_unstable();
     let last = answered.iter().map(|a| a.1).max().unwrap_or(start);
-    Ok(Visit { answered, time: last.since(start) })
+    Ok(Visit { answered, time: last.since(start), begun, memory })
 }
 
 /// Which of them were answered, and when.
@@ -124,18 +135,21 @@ fn options(http: &Config) -> ClientOptions {
     ClientOptions { http: http.clone(), ..ClientOptions::default() }
 }
 
-/// The same in virtual time, with what is known of each request, from an origin that is given.
+/// The same in virtual time, with what is known of each request, from an origin that is given; and the most that the
+/// server's connections took.
 pub(super) fn fetch_from(
     arm: &mut Arm,
     origin: &str,
     requests: &[String],
-) -> Result<(Vec<Fetched>, Duration), LabError> {
+) -> Result<(Vec<Fetched>, u64), LabError> {
     let client = HttpClient::new(Owner(2), plans(origin, requests)?, options(&arm.settings.http));
     let results = client.results();
-    let start = arm.now();
     arm.world.add_service(arm.client, Box::new(client));
     let mut fetched: Vec<Fetched> = Vec::new();
-    arm.world.run_until(PATIENCE, |_| {
+    let (server, mut memory) = (arm.server, 0);
+    arm.world.run_until(PATIENCE, |world| {
+        let stack = world.stack(server);
+        memory = memory.max(stack.overhead() + stack.memory());
         fetched.extend(results.try_iter());
         fetched.len() >= requests.len()
     });
@@ -149,6 +163,5 @@ pub(super) fn fetch_from(
     if let Some(error) = fetched.iter().find_map(|f| f.error.as_ref()) {
         return Err(LabError(format!("a request failed: {error}")));
     }
-    let last: Instant = fetched.iter().filter_map(|f| f.timings.last_byte).max().unwrap_or(start);
-    Ok((fetched, last.since(start)))
+    Ok((fetched, memory))
 }
