@@ -111,7 +111,9 @@ impl Monitor {
         if seg.has(Flags::SYN | Flags::ACK) && side.peer.is_none() && seg.ack == side.iss + 1 {
             side.peer = self.heard.remove(&key);
         }
-        if let Some(peer) = side.peer.as_mut().filter(|_| !seg.has(Flags::SYN)) {
+        // What acknowledges the unsent is forged, and says nothing of the window (RFC 5961 §5.2).
+        let sound = !seg.has(Flags::SYN) && seg.ack.le(side.max);
+        if let Some(peer) = side.peer.as_mut().filter(|_| sound) {
             peer.advance(seg, side.shift.and(peer.shift).unwrap_or(0));
         }
     }

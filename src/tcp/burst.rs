@@ -2,6 +2,7 @@
 //! pushed, so that a receiver that merges segments hands them on: what Linux does with segmentation offload.
 
 use super::conn::{Conn, Cx};
+use super::send::Fin;
 use crate::seq::Seq;
 use crate::time::Duration;
 
@@ -13,6 +14,12 @@ const MOST_BYTES: u64 = 65_535;
 
 /// A round trip this short leaves room for the largest burst; each time as long again halves that room.
 const SHORT_ROUND_TRIP: Duration = Duration::from_micros(512);
+
+/// What leaves within this is one burst.
+const SAME_TIME: Duration = Duration::from_millis(1);
+
+/// This share of the window is always worth sending.
+const WINDOW_DIVISOR: u32 = 3;
 
 /// The burst that is being sent.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +45,66 @@ impl Burst {
 }
 
 impl Conn {
-    /// How many bytes may leave together, in segments of `full` bytes: half of the window at the most.
+    /// `start..end` is about to be sent again. What was lost of a burst leaves as one again, as far as the window lets it, and
+    /// its end is pushed; whatever follows is on its own from then on.
+    pub(super) fn begin_bunch(&mut self, cx: &Cx, start: Seq, end: Seq, full: u32) {
+        let (next, until) = self.recovery.bunch;
+        if !cx.cfg.bursts || (next == start && until.gt(start)) {
+            self.recovery.bunch.0 = end;
+            return;
+        }
+        let alone = self.intents.resend || self.intents.probe_tail;
+        let room =
+            (self.cc.cwnd().saturating_sub(self.pipe()) / full).min(self.largest_burst(cx, full) / full);
+        let until = self.board.together(start, if alone { 1 } else { room });
+        // A segment on its own is pushed only if it was when it first left.
+        self.board.part(until.max(end));
+        self.recovery.bunch = if until.gt(end) { (end, until) } else { (start, start) };
+    }
+
+    /// Whether new data waits although there is room for some: soon there will be room for a whole burst of `together` bytes,
+    /// which is less work for everybody. Only between segments that leave at about the same time, and only if the next
+    /// acknowledgment is about to come. As on Linux.
+    pub(super) fn defers(&self, cx: &Cx, usable: u32, together: u32, full: u32) -> bool {
+        let Some(head) = self.board.head().filter(|_| cx.cfg.bursts && !self.recovery.repairs()) else {
+            return false;
+        };
+        let cwnd = self.cc.cwnd() / full * full;
+        let congestion = cwnd.saturating_sub(self.pipe());
+        let limit = usable.min(congestion);
+        let unsent = self.snd.unsent();
+        // What is written is kept in pieces of this size; only the last one may get longer.
+        let piece = (MOST_BYTES as u32).min(self.snd.max_wnd / 2);
+        let whole = unsent > piece && limit >= piece;
+        let srtt = self.rtt.srtt().unwrap_or_default();
+        let expected = head.last_sent + srtt;
+        let soon = (srtt / 2).min(SAME_TIME);
+        if cx.now > self.last_data_sent + SAME_TIME
+            || limit >= together
+            || whole
+            || limit >= self.snd.wnd.min(cwnd) / WINDOW_DIVISOR
+            || expected > cx.now + soon
+        {
+            return false;
+        }
+        (congestion < usable && congestion <= unsent)
+            || (congestion >= usable && usable <= unsent)
+            || self.snd.fin != Fin::Queued
+    }
+
+    /// How many bytes of new data may leave together, in segments of `full` bytes: half of the window at the most.
     pub(super) fn burst_limit(&self, cx: &Cx, full: u32) -> u32 {
+        let half = (self.cc.cwnd() / full / 2).max(1).saturating_mul(full);
+        let most = self.largest_burst(cx, full);
+        if cx.cfg.bursts { most.min(half) } else { most }
+    }
+
+    /// The same, whatever the window.
+    fn largest_burst(&self, cx: &Cx, full: u32) -> u32 {
         if !cx.cfg.bursts {
             return MOST_BYTES as u32;
         }
-        let (window, size) = (u64::from(self.send_limit()), u64::from(full));
+        let (window, size) = (u64::from(self.cc.cwnd()), u64::from(full));
         let most = MOST_BYTES / size;
         let by_rate = match self.rtt.srtt() {
             None => most,
@@ -56,7 +117,6 @@ impl Conn {
                 (((rate >> 10) + room).min(MOST_BYTES) / size).max(LEAST_SEGMENTS)
             }
         };
-        let half = (window / size / 2).max(1);
-        (by_rate.min(half).min(most.max(1)) * size) as u32
+        (by_rate.min(most.max(1)) * size) as u32
     }
 }

@@ -28,6 +28,17 @@ pub enum Congestion {
     Custom(Custom),
 }
 
+/// What ends the first slow start before a loss does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlowStartExit {
+    /// Nothing.
+    Loss,
+    /// HyStart: what Linux does, with CUBIC only.
+    Linux,
+    /// HyStart++ (RFC 9406).
+    PlusPlus,
+}
+
 /// What an idle period longer than the RTO does to the congestion window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IdleRestart {
@@ -125,7 +136,7 @@ pub struct Config {
     /// The congestion control algorithm for new connections.
     pub congestion: Congestion,
     /// Leave the first slow start when the round trips grow (HyStart++, RFC 9406).
-    pub hystart: bool,
+    pub hystart: SlowStartExit,
     /// CUBIC makes more room for others after a loss at a smaller window than the last (RFC 9438 §4.7).
     pub fast_convergence: bool,
     /// CUBIC's Reno-friendly window grows as fast as Reno's once it is where the last event hit it (RFC 9438 §4.3).
@@ -149,6 +160,8 @@ pub struct Config {
     pub rack: bool,
     /// Probe for a lost tail after two round trips (RFC 8985 §7); needs `rack`.
     pub tail_loss_probe: bool,
+    /// NewReno halves what is in flight after a loss (RFC 5681 §3.1), and not its window.
+    pub halve_flight: bool,
     /// Spread what recovery sends over the acknowledgments (RFC 6937, proportional rate reduction).
     pub prr: bool,
     /// Take a window reduction back when nothing had been lost (RFC 3522, RFC 4015, RFC 3708).
@@ -287,7 +300,7 @@ impl Config {
             ack_adaptive: true,
             init_cwnd: 10,
             congestion: Congestion::Cubic,
-            hystart: true,
+            hystart: SlowStartExit::Linux,
             fast_convergence: true,
             reno_catch_up: false,
             cwnd_validation: true,
@@ -298,6 +311,7 @@ impl Config {
             dsack: true,
             rack: true,
             tail_loss_probe: true,
+            halve_flight: false,
             prr: true,
             undo: true,
             frto: true,
@@ -369,7 +383,8 @@ impl Config {
             ack_adaptive: false,
             // RFC 9293 §3.8.2 (MUST-19) asks for RFC 5681; RFC 9438 is a proposed standard beside it.
             congestion: Congestion::NewReno,
-            hystart: false,
+            halve_flight: true,
+            hystart: SlowStartExit::Loss,
             compressed_acks: 0,
             bursts: false,
             rst_lenient: false,

@@ -170,8 +170,9 @@ pub(super) struct Intents {
     pub(super) resend: bool,
     /// The timer expired: that is why.
     pub(super) rto: bool,
-    /// The next segment is a tail-loss probe, which no congestion window holds back.
+    /// The next segment is a tail-loss probe, which no congestion window holds back: new data, or the last segment again.
     pub(super) probe: bool,
+    pub(super) probe_tail: bool,
     /// A partial segment may leave although Nagle, the cork or the window would hold it.
     pub(super) override_hold: bool,
 }
@@ -277,7 +278,7 @@ impl Conn {
             rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning), cx.cfg.dsack),
             board: Spare::default(),
             recovery: Recovery::new(iss),
-            rack: Rack::new(iss),
+            rack: Rack::new(),
             burst: Burst::new(iss),
             cc: congestion::new(opts.congestion, &start),
             opts,
@@ -423,6 +424,7 @@ impl Conn {
         self.snd.open(seg, wnd);
         self.start_mtu_search(cx);
         self.start_congestion(cx, segments.saturating_mul(self.mss()), u32::MAX);
+        self.usage.restart(cx.now);
         self.ack.start(cx.now, self.mss(), self.rcv.window());
         self.rcv.open(cx.now, self.expected_mss(), self.ack.full());
         self.snd.grow(segments, self.base_mss());

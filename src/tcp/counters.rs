@@ -42,7 +42,6 @@ pub(super) struct Rare {
     pub(super) total_retrans: u32,
     pub(super) bytes_retrans: u64,
     pub(super) dsack_dups: u32,
-    pub(super) reord_seen: u32,
     pub(super) rcv_ooopack: u32,
     pub(super) delivered_ce: u32,
     pub(super) total_rto: u16,

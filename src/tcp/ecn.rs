@@ -2,7 +2,7 @@
 
 use super::cause::AckNowWhy;
 use super::config::{Config, EcnMode};
-use super::conn::{Conn, Cx};
+use super::conn::Conn;
 use crate::segment::{Ecn as Field, Flags, Segment};
 
 /// So many segments are acknowledged at once after a mark: the sender's window may be very small. As on Linux.
@@ -114,15 +114,6 @@ impl Conn {
     /// How many segments came with a mark; `None` unless both ends take part.
     pub(super) fn marks(&self) -> Option<u32> {
         self.ecn.on.then_some(self.ecn.marks)
-    }
-
-    /// The peer echoes a mark: as much congestion as a loss is (RFC 3168 §5), once per window of data (RFC 3168 §6.1.2). Nothing can
-    /// show that it was a mistake.
-    pub(super) fn on_mark_reported(&mut self, cx: &mut Cx, flight: u32) {
-        if self.recovery.is_open() {
-            self.begin_reduction(cx, flight);
-        }
-        self.recovery.undo = None;
     }
 }
 

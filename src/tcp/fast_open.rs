@@ -268,7 +268,7 @@ impl Conn {
         }
         if acked < carried {
             self.board.lose_all();
-            self.intents.resend = true;
+            (self.intents.resend, self.recovery.repeats) = (true, true);
             self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
             return;
         }

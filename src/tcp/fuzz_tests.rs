@@ -239,8 +239,8 @@ impl Fuzz {
         }
         let waits =
             conn.snd.flight() > 0 || conn.snd.unsent() > 0 || conn.snd.fin == super::send::Fin::Queued;
-        let timer =
-            [Timer::Rto, Timer::Persist, Timer::Cork, Timer::Pacing].iter().any(|&t| conn.timers.is_set(t));
+        let timers = [Timer::Rto, Timer::Tail, Timer::Reorder, Timer::Persist, Timer::Cork, Timer::Pacing];
+        let timer = timers.iter().any(|&t| conn.timers.is_set(t));
         assert!(!waits || timer, "nothing will wake it: {:?}", conn.snapshot());
         if conn.ack.pending() {
             assert!(conn.timers.is_set(Timer::Ack) || conn.state().is_opening(), "no timer for the ACK");

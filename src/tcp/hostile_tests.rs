@@ -275,11 +275,11 @@ fn sacks_of_single_bytes_make_no_records_and_no_tiny_segments() {
             lab.hear_ack(1, blocks(&[(at(0), at(0) + 1), (at(1), at(1) + 1), (at(2), at(2) + 2)]));
         }
         assert!(lab.conn.board.len() <= 10, "{} records", lab.conn.board.len());
-        assert_eq!(lab.conn.board.sacked(), 0);
+        assert_eq!(lab.conn.board.tally().sacked, 0);
         lab.conn.board.check();
         // What it covers wholly counts: two and a half segments are two.
         lab.hear_ack(1, blocks(&[(501, 3001)]));
-        assert_eq!(lab.conn.board.sacked(), 2000);
+        assert_eq!(lab.conn.board.tally().sacked, 2);
         lab.hear_ack(1, blocks(&[(1001, 4001)]));
         assert_eq!(lab.said()[0], said(".", 1, 1000));
     }
@@ -397,23 +397,16 @@ fn the_window_of_a_simultaneous_syn_ack_is_not_scaled() {
 
 #[test]
 fn a_timeout_that_an_acknowledgment_overtakes_is_forgotten() {
-    let cfg =
-        Config { frto: false, tail_loss_probe: false, congestion: Congestion::NewReno, ..Config::linux() };
+    let cfg = Config { tail_loss_probe: false, ..Config::linux() };
     let mut lab = Lab::open(cfg, syn(1000, Some(7), true), 500);
     lab.write(1000);
     lab.said();
-    // The device had no room, and then it was not needed any more.
+    // The device had no room, and then it was not needed any more: nothing was repeated, so nothing was lost.
     lab.pass_to_deadline();
     lab.hear_ack(1001, Options::default());
     lab.write(10_000);
-    lab.said();
-    lab.hear_ack(3001, Options::default());
-    assert_eq!(lab.said().len(), 3);
-    lab.hear_ack(6001, Options::default());
-    assert_eq!(lab.said().len(), 4);
-    lab.hear_ack(6001, blocks(&[(7001, 10_001)]));
     let causes: Vec<_> = lab.segments().iter().map(|(_, cause)| cause.word()).collect();
-    assert_eq!(causes[0], "sack-retransmit", "{causes:?}");
+    assert_eq!(causes, ["data"; 10]);
 }
 
 #[test]
@@ -465,7 +458,7 @@ fn what_is_repeated_is_put_together_and_keeps_its_push_and_its_fin() {
     assert_eq!(lab.said(), [said("P.", 1, 1000)], "it was pushed, whatever has been written since");
     // Half of it acknowledged: the other half may still be on its way.
     lab.hear_ack(501, Options::default());
-    assert_eq!(lab.said(), [said("P.", 1001, 1000)]);
+    assert_eq!(lab.said(), []);
     lab.pass_to_deadline();
     assert_eq!(lab.said(), [said("P.", 501, 500)]);
 }

@@ -164,9 +164,6 @@ const OPT_ECN_SEEN: u8 = 16;
 const OPT_SYN_DATA: u8 = 32;
 const OPT_TFO_CHILD: u8 = 128;
 
-/// The least reordering that is reckoned with.
-const REORDERING: u32 = 3;
-
 fn micros(d: Duration) -> u32 {
     u32::try_from(d.as_micros()).unwrap_or(u32::MAX)
 }
@@ -193,11 +190,11 @@ impl Conn {
     /// How the connection is doing at `now` (`TCP_INFO`). Counts what is in flight: not for each packet.
     pub fn info(&self, now: Instant) -> Info {
         let (counters, rare) = (&self.counters, self.counters.seen());
-        let census = self.board.census();
+        let tally = self.tally();
         let mss = self.mss();
-        let sacked = if self.sack { census.sacked } else { u32::from(self.recovery.dup_acks) };
         let ca_state = match self.recovery.phase {
-            Phase::Open => u8::from(sacked > 0),
+            Phase::Open => 0,
+            Phase::Disorder => 1,
             Phase::Cwr => 2,
             Phase::Fast => 3,
             Phase::Rto => 4,
@@ -212,9 +209,9 @@ impl Conn {
             | switch(self.sent_with_syn(), OPT_SYN_DATA)
             | switch(self.fast_open.is_some() && !self.active, OPT_TFO_CHILD);
         let ago = |at: Instant| u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
-        let (cwnd, ssthresh) = (self.send_limit() / mss, self.cc.ssthresh());
+        let (cwnd, ssthresh) = (self.cc.cwnd() / mss, self.cc.ssthresh());
         let unacked =
-            if self.state.is_opening() && !self.is_early() { u32::from(self.syns > 0) } else { census.out };
+            if self.state.is_opening() && !self.is_early() { u32::from(self.syns > 0) } else { tally.out };
         let (rcv_ssthresh, rcv_rtt, rcv_space) = self.rcv.buffer.measured();
         let pacing_rate = match self.rtt.srtt() {
             None => u64::MAX,
@@ -238,9 +235,9 @@ impl Conn {
             snd_mss: mss,
             rcv_mss: self.rcv.buffer.segment(),
             unacked,
-            sacked,
-            lost: census.lost,
-            retrans: census.resent,
+            sacked: tally.sacked,
+            lost: tally.lost,
+            retrans: tally.resent,
             fackets: 0,
             last_data_sent: if self.state.is_opening() { 0 } else { ago(self.counters.data_sent_at) },
             last_ack_sent: 0,
@@ -253,7 +250,7 @@ impl Conn {
             snd_ssthresh: if ssthresh == u32::MAX { 0x7fff_ffff } else { ssthresh / mss },
             snd_cwnd: cwnd,
             advmss: self.expected_mss(),
-            reordering: self.rack.distance().div_ceil(mss).max(REORDERING),
+            reordering: self.rack.distance(),
             rcv_rtt: micros(rcv_rtt),
             rcv_space,
             total_retrans: rare.total_retrans,
@@ -276,7 +273,7 @@ impl Conn {
             bytes_sent: counters.bytes_sent,
             bytes_retrans: rare.bytes_retrans,
             dsack_dups: rare.dsack_dups,
-            reord_seen: rare.reord_seen,
+            reord_seen: self.rack.late(),
             rcv_ooopack: rare.rcv_ooopack,
             snd_wnd: self.snd.wnd,
             rcv_wnd: self.rcv.window(),

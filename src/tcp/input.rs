@@ -218,8 +218,9 @@ impl Conn {
         self.take_timestamp(cx.now, &seg);
         if seg.ack.ge(self.snd.una) {
             let wnd = self.snd.wnd;
-            let (acked, duplicates) = self.on_ack(cx, &seg);
-            self.after_ack(cx, &seg, acked);
+            let window = self.snd.update_window(&seg, seg.ack != self.snd.una);
+            let (acked, duplicates) = self.on_ack(cx, &seg, window);
+            self.after_ack(cx, acked);
             received.window = (received.acked + acked == 0 && self.snd.wnd != wnd).then_some(self.snd.wnd);
             received.acked += acked;
             received.duplicate_acks = duplicates;
@@ -232,6 +233,8 @@ impl Conn {
             if self.state == State::Closed {
                 return received;
             }
+        } else {
+            self.on_old_ack(cx, &seg);
         }
         // Sixth: the URG bit.
         if seg.has(Flags::URG) || self.urgent.is_some() {
@@ -359,8 +362,7 @@ impl Conn {
     }
 
     /// The window and what follows from the acknowledgment, loss apart.
-    fn after_ack(&mut self, cx: &mut Cx, seg: &Segment, acked: u32) {
-        self.snd.update_window(seg, acked > 0);
+    fn after_ack(&mut self, cx: &mut Cx, acked: u32) {
         self.probes = 0;
         if self.snd.wnd == 0 {
             // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37), §3.8.6 (SHLD-17).

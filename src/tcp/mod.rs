@@ -28,6 +28,7 @@ mod mtu_search;
 mod output;
 mod owner;
 mod pacing;
+mod probe;
 mod rack;
 mod ranges;
 mod rate;
@@ -40,10 +41,12 @@ mod send;
 mod spare;
 mod state;
 mod surroundings;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod timeout;
 mod timers;
+mod undo;
 mod urgent;
 mod window;
 
@@ -52,8 +55,8 @@ pub use cause::{
     AckNowWhy, Blocked, Cause, DataWhy, Piggyback, Received, Release, RstWhy, Snapshot, Verdict,
 };
 pub use config::{
-    Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SynCookies, TimeWaitReuse,
-    WindowScale,
+    Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SlowStartExit, SynCookies,
+    TimeWaitReuse, WindowScale,
 };
 pub use conn::{Conn, Cx, Opts, TimeWait};
 pub use half_open::{HalfOpen, Step};

@@ -108,7 +108,7 @@ impl Conn {
         if search.probe.is_some()
             || settled && !again
             || !self.sack
-            || self.board.sacked() > 0
+            || self.board.tally().sacked > 0
             || self.is_repairing()
             || self.snd.record_end(self.snd.nxt).is_some()
             || self.cc.cwnd() < LEAST_WINDOW * mss
@@ -120,7 +120,7 @@ impl Conn {
         let len = u32::from(mtu - self.headers()).checked_sub(options)?;
         // Behind it others must follow, to show its loss.
         let needed = len + 3 * mss;
-        let cwnd_left = self.send_limit().saturating_sub(self.pipe());
+        let cwnd_left = self.cc.cwnd().saturating_sub(self.pipe());
         let fits = mtu > search.low && self.snd.unsent() >= needed && self.snd.usable() >= needed;
         (fits && cwnd_left >= len).then_some((len, mtu))
     }

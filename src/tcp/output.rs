@@ -6,6 +6,8 @@ use super::conn::{Conn, Cx};
 use super::counters::Busy;
 use super::ecn::Ecn as EcnState;
 use super::log::{CwndWhy, Note};
+use super::recovery::Phase;
+use super::scoreboard::Departed;
 use super::send::Fin;
 use super::state::State;
 use super::timers::Timer;
@@ -170,7 +172,7 @@ impl Conn {
             // RFC 5682 §2.1 step 2b.
             match self.decide_new(cx, room, options) {
                 Decision::Send(plan) => return Decision::Send(plan),
-                Decision::Wait(blocked) if self.snd.nxt.gt(self.recovery.recover()) => {
+                Decision::Wait(blocked) if self.snd.nxt.gt(self.recovery.mark) => {
                     return self
                         .ack_cause(cx)
                         .map_or(Decision::Wait(blocked), |cause| send(Kind::Ack, cause));
@@ -207,30 +209,37 @@ impl Conn {
 
     /// Lost data goes before new data (RFC 6675 §4 `NextSeg`), as the pipe falls (§5).
     fn decide_again(&self, cx: &Cx, options: &Options) -> Option<Plan> {
-        let lost = self.board.first_lost()?;
         let full = self.full_payload(options);
-        let end = self.board.repeatable(full, self.snd.data_end(), self.snd.record_end(lost.start))?;
-        let len = end.since(lost.start);
-        let paced = self.paced(cx).is_ok();
-        let allowed = self.intents.resend || (paced && self.pipe() + len <= self.send_limit());
+        let edge = self.snd.una + self.snd.wnd;
+        if self.intents.probe_tail {
+            let (start, end) = self.board.tail(full)?;
+            return Some(Plan { kind: Kind::Again { start, end }, cause: Cause::TailLossProbe });
+        }
+        let lost = self.board.first_lost()?;
+        let tally = self.tally();
+        let room = self.recovery.repeats && self.pipe() + self.mss() <= self.cc.cwnd();
+        // What was sent again without need counts as well: it has to come home first.
+        let allowed = self.intents.resend || (room && tally.resent < tally.lost && self.paced(cx).is_ok());
         // The head may go even to a window that has closed meanwhile: its answer opens it again. RFC 9293 §3.8.6
         // (SHLD-16, MAY-7).
-        let in_window = lost.start == self.snd.una || end.le(self.snd.una + self.snd.wnd);
-        if !allowed || !in_window {
+        let left = if edge.gt(lost.start) { edge.since(lost.start) } else { 0 };
+        if !allowed || (left == 0 && lost.start != self.snd.una) {
             return None;
         }
-        let cause = if self.intents.probe {
-            Cause::TailLossProbe
-        } else if self.intents.rto {
+        let full = if left == 0 { full } else { full.min(left) };
+        let until = self.snd.record_end(lost.start).map_or(edge, |end| end.min(edge));
+        let end = self.board.repeatable(lost.start, full, self.snd.data_end(), until)?;
+        let cause = if self.intents.rto {
             Cause::Rto { nth: self.retries, waited: cx.now.since(lost.last_sent) }
-        } else if self.repairs_after_timeout() {
+        } else if self.has_unanswered_syn_data(lost.start) {
+            Cause::SynDataAgain
+        } else if self.recovery.path {
+            Cause::MtuRetransmit
+        } else if self.recovery.phase == Phase::Rto {
             Cause::RtoRecovery
-        } else if !self.recovery.repairs() {
-            // Nothing but a router's word, or a SYN-ACK, makes a segment lost without a recovery.
-            if self.has_unanswered_syn_data(lost.start) { Cause::SynDataAgain } else { Cause::MtuRetransmit }
-        } else if self.uses_rack(cx) && (lost.times > 1 || !self.recovery.counted) {
+        } else if self.uses_rack(cx) && (lost.times > 1 || tally.sacked < self.rack.distance()) {
             Cause::Rack
-        } else if self.sack && (self.board.sacked() > 0 || self.uses_rack(cx)) {
+        } else if self.sack {
             Cause::SackRetransmit
         } else {
             Cause::FastRetransmit { duplicates: self.recovery.dup_acks }
@@ -247,10 +256,14 @@ impl Conn {
             return Decision::Wait(Blocked::Idle);
         }
         let usable = self.snd.usable();
+        // The rest of what is leaving together was judged with its beginning.
+        let going = self.burst.left(self.snd.nxt).filter(|&left| left > 0 && left <= usable);
         let piggyback = self.ack.piggyback(cx.now);
         if unsent == 0 {
             return if usable == 0 {
                 Decision::Wait(Blocked::PeerWindow)
+            } else if self.pipe() + self.mss() > self.cc.cwnd() && !self.intents.probe {
+                Decision::Wait(Blocked::Cwnd)
             } else {
                 let kind = Kind::New { len: 0, fin: true, small: false, burst: 0 };
                 Decision::Send(Plan { kind, cause: Cause::Fin { piggyback } })
@@ -267,13 +280,13 @@ impl Conn {
         let least = unsent.min(full);
         // RFC 9293 §3.8.6.2.1 (MUST-38): a full segment, or all there is, or half of the largest window ever seen.
         let half = usable > 0 && usable >= self.snd.max_wnd / 2;
-        if usable < least && !half && !(self.intents.override_hold && usable > 0) {
+        if usable < least && !half && going.is_none() && !(self.intents.override_hold && usable > 0) {
             return Decision::Wait(Blocked::PeerWindow);
         }
         let least = least.min(usable);
         let pipe = self.pipe();
-        let cwnd_left = self.send_limit().saturating_sub(pipe);
-        if pipe > 0 && cwnd_left < least && !self.intents.probe {
+        let cwnd_left = (self.cc.cwnd() / self.mss()).saturating_mul(self.mss()).saturating_sub(pipe);
+        if cwnd_left == 0 && !self.intents.probe {
             return Decision::Wait(Blocked::Cwnd);
         }
         let paced = match self.paced(cx) {
@@ -285,21 +298,33 @@ impl Conn {
         // The pointer counts from each segment's own beginning.
         let offload = room.max_packet > u32::from(room.mtu) && !self.snd.is_urgent();
         let most = if offload { room.max_packet.min(65_535).saturating_sub(headers).max(full) } else { full };
-        let together = self.burst.left(self.snd.nxt).unwrap_or_else(|| self.burst_limit(cx, full));
+        let together = going.unwrap_or_else(|| self.burst_limit(cx, full));
         let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(together.max(least)).min(paced);
+        if self.intents.probe {
+            len = len.min(full);
+        }
+        if unsent > full
+            && going.is_none()
+            && !self.intents.probe
+            && self.defers(cx, usable, together / full * full, full)
+        {
+            return Decision::Wait(Blocked::Cwnd);
+        }
         // A super-segment is a number of full segments and perhaps a tail, which is judged on its own.
         let tail = len % full;
         let mut why = DataWhy::Full;
         if tail > 0 {
-            let verdict = match len == unsent {
-                true if behind => Ok(DataWhy::Record),
+            // Behind full segments it may fill the peer's window to the brim, as on Linux, but not the network's.
+            let verdict = match len == unsent || (len > full && len == usable) {
+                _ if going == Some(len) => Ok(DataWhy::HalfWindow),
+                true if behind && len == unsent => Ok(DataWhy::Record),
                 true => self.may_send_small(len > full),
                 false => Ok(DataWhy::HalfWindow),
             };
             match verdict {
                 Ok(reason) if len < full => why = reason,
-                Ok(_) if len == unsent => {}
-                // Cut by a window in the middle of a segment: the full ones go, the rest waits.
+                Ok(_) if len == unsent || len == usable => {}
+                // Cut in the middle of a segment: the full ones go, the rest waits.
                 Ok(_) => len -= tail,
                 Err(_) if len > full => len -= tail,
                 Err(blocked) => return Decision::Wait(blocked),
@@ -310,7 +335,7 @@ impl Conn {
             (len, why) = (most - most % full, DataWhy::Full);
         }
         let fin = fin && len == unsent && len < usable && !behind;
-        let small = !len.is_multiple_of(full) && len == unsent;
+        let small = !len.is_multiple_of(full);
         let cause = match self.held_since {
             _ if self.intents.probe => Cause::TailLossProbe,
             Some(since) => Cause::NagleRelease { held: cx.now.since(since), by: release(why), piggyback },
@@ -325,7 +350,7 @@ impl Conn {
         if self.snd.fin == Fin::Queued {
             return Ok(DataWhy::Last);
         }
-        if self.intents.override_hold || self.intents.probe {
+        if self.intents.override_hold || self.intents.probe || self.recovery.new_first {
             return Ok(DataWhy::Override);
         }
         if self.snd.is_urgent() {
@@ -394,19 +419,25 @@ impl Conn {
                     seg.flags |= Flags::FIN;
                 }
                 let departure = self.rate.depart(now, false);
-                if self.board.resent(start, end, now, departure) {
+                let probe = self.intents.probe_tail;
+                let unit = self.full_payload(&options);
+                self.begin_bunch(cx, start, end, unit);
+                if self.board.resent((start, end), probe, now, departure) || self.recovery.bunch == (end, end)
+                {
                     seg.flags |= Flags::PSH;
                 }
-                // RFC 6298 §5.6, RFC 6675 §6.
-                if start == self.snd.una || !self.timers.is_set(Timer::Rto) {
-                    self.timers.set(Timer::Rto, now + self.rtt.rto());
+                if probe {
+                    self.probe_sent(cx, true);
+                } else {
+                    self.recovery.give_up_new();
+                    self.recovery.on_sent(now, 1, true);
+                    // RFC 6298 §5.6, RFC 6675 §6. The timer that waits for what is late goes on.
+                    let late = self.timers.is_set(Timer::Reorder);
+                    if !late && (start == self.snd.una || !self.timers.is_set(Timer::Rto)) {
+                        self.set_only(Timer::Rto, now + self.rtt.rto());
+                    }
+                    (self.intents.resend, self.intents.rto) = (false, false);
                 }
-                let clock = self.ts_now(now);
-                self.recovery.on_sent(end.since(start), true, clock);
-                if std::mem::take(&mut self.intents.probe) {
-                    self.probe_sent(self.snd.nxt, true);
-                }
-                (self.intents.resend, self.intents.rto) = (false, false);
             }
             Kind::New { len, fin, small, burst } => {
                 seg.len = len;
@@ -435,10 +466,14 @@ impl Conn {
                     self.stalled_since = Some(now);
                     self.arm_user_timeout();
                 }
-                let departure = self.rate.depart(now, self.board.is_empty());
-                self.board.push(seg.seq, end, now, unit as u16, last, departure);
+                let idle = self.board.is_empty();
+                let departure = self.rate.depart(now, idle);
+                let sent =
+                    Departed { start: seg.seq, end, unit: unit as u16, push: last, fin, joined: goes_on };
+                self.board.push(&sent, now, departure);
                 self.cc.on_sent(now, len);
-                self.recovery.on_sent(len, false, 0);
+                self.usage.on_sent();
+                self.recovery.on_sent(now, len.div_ceil(unit).max(1), false);
                 if let Cause::MtuProbe { mtu } = plan.cause {
                     self.mtu_probe_sent(seg.seq, end, mtu);
                 }
@@ -449,15 +484,17 @@ impl Conn {
                 self.timers.clear(Timer::Cork);
                 self.timers.clear(Timer::Persist);
                 // RFC 6298 §5.1.
-                if !self.timers.is_set(Timer::Rto) {
-                    let rto = self.rtt.rto();
-                    self.timers.set(Timer::Rto, now + rto);
-                    cx.log.push(Note::RtoTimer { rto });
+                if idle {
+                    self.start_rto_from_head(cx);
+                    cx.log.push(Note::RtoTimer { rto: self.rtt.rto() });
+                } else if self.timers.is_set(Timer::Tail) {
+                    self.start_rto_from_head(cx);
                 }
-                if std::mem::take(&mut self.intents.probe) {
-                    self.probe_sent(end, false);
+                if self.intents.probe {
+                    self.probe_sent(cx, false);
+                } else {
+                    self.schedule_probe(cx, false);
                 }
-                self.schedule_probe(cx);
             }
             // Neither a keep-alive (RFC 9293 §3.8.4, SHLD-12) nor a window probe carries data.
             Kind::Probe if std::mem::take(&mut self.intents.urgent_probe) => {}
@@ -533,7 +570,15 @@ impl Conn {
             // What is lost of it goes again behind the handshake, on its own.
             let end = seg.seq + 1 + seg.len;
             let departure = self.rate.depart(cx.now, true);
-            self.board.push(seg.seq + 1, end, cx.now, seg.len as u16, true, departure);
+            let sent = Departed {
+                start: seg.seq + 1,
+                end,
+                unit: seg.len as u16,
+                push: true,
+                fin: false,
+                joined: false,
+            };
+            self.board.push(&sent, cx.now, departure);
             self.snd.nxt = end;
             self.last_data_sent = cx.now;
         }
@@ -585,7 +630,10 @@ impl Conn {
             _ => Busy::Yes,
         };
         self.counters.note_busy(cx.now, busy);
-        self.usage.note(self.snd.una, self.snd.nxt, full);
+        let most = self.tally().out.saturating_mul(self.mss());
+        if self.usage.note(self.snd.una, self.snd.nxt, most, full) {
+            self.give_up_unused(cx);
+        }
         match blocked {
             Blocked::Nagle | Blocked::Cork => {
                 let cork = blocked == Blocked::Cork;
@@ -626,6 +674,23 @@ impl Conn {
         }
         // Once per idle period.
         self.last_data_sent = cx.now;
+        self.usage.restart(cx.now);
+    }
+
+    /// A window that was not filled for a time-out says less and less of the path: half of what is not used of it goes
+    /// (RFC 2861 §3.2, RFC 7661 §4.3).
+    fn give_up_unused(&mut self, cx: &mut Cx) {
+        let (cwnd, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
+        let limited = self.usage.may_grow(cwnd, ssthresh);
+        let used = self.usage.unused(cx.now, self.rtt.rto(), limited);
+        let halves = cx.cfg.slow_start_after_idle == IdleRestart::Halve;
+        let Some(used) = used.filter(|_| halves && !self.is_repairing() && !self.wants_room) else { return };
+        let mss = self.mss();
+        let used = used.max(cx.cfg.init_cwnd.saturating_mul(mss));
+        if used < cwnd {
+            self.cc.on_idle((cwnd / mss + used / mss) / 2 * mss);
+            self.note_cwnd(cx, cwnd, CwndWhy::Idle);
+        }
     }
 }
 

@@ -59,7 +59,7 @@ impl Conn {
             return Err(StreamError::WouldBlock);
         }
         let mss = self.mss();
-        if self.snd.unsent() < mss && self.pipe() < self.send_limit() && self.board.first_lost().is_none() {
+        if self.snd.unsent() < mss && self.pipe() < self.cc.cwnd() && self.board.first_lost().is_none() {
             self.rate.too_little(self.pipe().div_ceil(mss));
         }
         self.snd.append(&data[..n]);

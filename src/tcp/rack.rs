@@ -4,8 +4,10 @@ use super::scoreboard::Record;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant, Span};
 
-/// The reordering window grows by quarters of the smallest round trip, up to this many.
-const MOST_QUARTERS: u8 = 16;
+/// As many reports beyond a gap mean a loss (RFC 5681 §3.2), unless the path was seen to change the order by more, by so many
+/// segments at the most.
+const DUP_THRESH: u16 = 3;
+const MOST_DISTANCE: u16 = 300;
 
 /// Recoveries without a duplicate report after which the window is as small as at first (RFC 8985 §6.2 step 4).
 const PERSIST: u8 = 16;
@@ -61,36 +63,36 @@ pub(super) struct Rack {
     /// The first one has the number 1.
     newest: u64,
     newest_end: Seq,
-    /// Its round-trip time.
+    /// The round-trip time of the last one that was delivered.
     rtt: Span,
     min_rtt: Shortest,
-    /// The highest number delivered.
-    fack: Seq,
-    /// Something arrived late although it was sent once only.
-    pub(super) reordering: bool,
-    /// Something did since this was last asked for, and by how many bytes at the most ever.
-    pub(super) late: bool,
-    distance: u32,
+    /// Something was delivered since losses were last looked for.
+    pub(super) advanced: bool,
+    /// How often something arrived late although it was sent once only, and by how many segments at the most ever.
+    late: u16,
+    distance: u16,
     quarters: u8,
     persist: u8,
-    /// The window grows once per round trip: not before this is acknowledged.
-    round: Option<Seq>,
+    /// The peer reported data that it had twice, for which RACK may be to blame.
+    twice: bool,
+    /// So many segments had been delivered when the window last grew.
+    grown_at: u32,
 }
 
 impl Rack {
-    pub(super) fn new(iss: Seq) -> Rack {
+    pub(super) fn new() -> Rack {
         Rack {
             newest: 0,
             newest_end: Seq(0),
             rtt: Span::ZERO,
             min_rtt: Shortest { since: Instant::ZERO, now: u32::MAX, before: u32::MAX },
-            fack: iss,
-            reordering: false,
-            late: false,
-            distance: 0,
+            advanced: false,
+            late: 0,
+            distance: DUP_THRESH,
             quarters: 1,
-            persist: PERSIST,
-            round: None,
+            persist: 0,
+            twice: false,
+            grown_at: 0,
         }
     }
 
@@ -98,7 +100,7 @@ impl Rack {
         (self.newest, self.newest_end)
     }
 
-    /// `record` was delivered, acknowledged or SACKed, for the first time (RFC 8985 §6.2 steps 1 to 3).
+    /// `record` was delivered, acknowledged or SACKed, for the first time (RFC 8985 §6.2 steps 1 and 2).
     pub(super) fn on_delivered(&mut self, record: &Record, seen: Seen) {
         let rtt = seen.now.since(record.last_sent);
         if record.times > 1 {
@@ -108,29 +110,50 @@ impl Rack {
             if seen.echoed.is_some_and(older) || rtt < self.min_rtt.get() {
                 return;
             }
-        } else {
-            self.min_rtt.note(seen.now, rtt);
-            if record.end.lt(self.fack) {
-                (self.reordering, self.late) = (true, true);
-                self.distance = self.distance.max(self.fack.since(record.start));
-            }
         }
-        self.fack = self.fack.max(record.end);
+        self.advanced = true;
+        self.rtt = rtt.into();
         if sent_after((record.order, record.end), self.newest()) {
             (self.newest, self.newest_end) = (record.order, record.end);
-            self.rtt = rtt.into();
         }
+    }
+
+    /// What was sent only once arrived `bytes` below the highest number that is known to have arrived: that much the path may
+    /// change the order (RFC 8985 §6.2 step 3).
+    pub(super) fn on_late(&mut self, bytes: u32, mss: u32) {
+        let segments = bytes.div_ceil(mss.max(1)).min(MOST_DISTANCE.into()) as u16;
+        self.distance = self.distance.max(segments);
+        self.late = self.late.saturating_add(1);
+    }
+
+    /// All that came without a SACK option came late, as far as anybody can tell: by so many segments at the most.
+    pub(super) fn on_many_duplicates(&mut self, segments: u32) {
+        self.distance = segments.min(MOST_DISTANCE.into()) as u16;
+        self.late = self.late.saturating_add(1);
+    }
+
+    /// The timer expired although so many were reported: order was never changed by that much.
+    pub(super) fn on_timeout(&mut self, sacked: u32) {
+        if sacked >= DUP_THRESH.into() {
+            self.distance = self.distance.min(DUP_THRESH);
+        }
+    }
+
+    /// Whether this transmission left before one that was delivered.
+    pub(super) fn passed(&self, order: u64, end: Seq) -> bool {
+        sent_after(self.newest(), (order, end))
     }
 
     /// When `record` is lost unless it is delivered; `None` while nothing sent later was delivered.
     pub(super) fn lost_at(&self, record: &Record, window: Duration) -> Option<Instant> {
-        sent_after(self.newest(), (record.order, record.end)).then(|| record.last_sent + self.rtt() + window)
+        self.passed(record.order, record.end).then(|| record.last_sent + self.rtt() + window)
     }
 
-    /// How long a segment may be late (RFC 8985 §6.2 step 4). `urgent` says that a loss is as good as certain: enough
-    /// segments were SACKed, or a recovery is under way.
-    pub(super) fn window(&self, srtt: Option<Duration>, urgent: bool) -> Duration {
-        if !self.reordering && urgent || self.min_rtt.get() == Duration::MAX {
+    /// How long a segment may be late (RFC 8985 §6.2 step 4), with `sacked` segments reported; `repairs` says that a recovery is
+    /// under way.
+    pub(super) fn window(&self, srtt: Option<Duration>, sacked: u32, repairs: bool) -> Duration {
+        let urgent = self.late == 0 && (repairs || sacked >= self.distance.into());
+        if urgent || self.min_rtt.get() == Duration::MAX {
             return Duration::ZERO;
         }
         let quarters = self.min_rtt.get() / 4 * u32::from(self.quarters);
@@ -142,14 +165,19 @@ impl Rack {
         (self.newest, self.newest_end) = (0, Seq(0));
     }
 
-    /// The handshake took `rtt`.
+    /// A round trip took `rtt`.
     pub(super) fn note_rtt(&mut self, now: Instant, rtt: Duration) {
         self.min_rtt.note(now, rtt);
     }
 
-    /// By how many bytes the path was seen to change the order.
+    /// So many segments the path was seen to change the order by, at the most; 3 at first.
     pub(super) fn distance(&self) -> u32 {
-        self.distance
+        self.distance.into()
+    }
+
+    /// How often something came late.
+    pub(super) fn late(&self) -> u32 {
+        self.late.into()
     }
 
     /// The smallest round trip; [`Duration::MAX`] before the first.
@@ -162,21 +190,34 @@ impl Rack {
         self.rtt.into()
     }
 
-    /// The peer reported data that it had twice: we took late for lost, so allow for more lateness.
-    pub(super) fn on_dsack(&mut self, una: Seq, nxt: Seq) {
-        if self.round.is_none_or(|round| una.ge(round)) {
-            self.quarters = (self.quarters + 1).min(MOST_QUARTERS);
+    /// The peer reported data that it had twice, and no probe is the reason. Where nothing was ever late, it is not RACK's
+    /// patience that was too short.
+    pub(super) fn on_dsack(&mut self) {
+        self.twice |= self.late > 0;
+    }
+
+    /// `delivered` segments have been delivered by now, and `known` of them when what was acknowledged last had left: the window
+    /// grows once per round trip.
+    pub(super) fn adapt(&mut self, delivered: u32, known: Option<u32>) {
+        let Some(known) = known else { return };
+        if (known.wrapping_sub(self.grown_at) as i32) < 0 {
+            self.twice = false;
+        }
+        if std::mem::take(&mut self.twice) {
+            self.quarters = self.quarters.saturating_add(1);
+            self.grown_at = delivered;
             self.persist = PERSIST;
-            self.round = Some(nxt);
+        } else if self.persist == 0 {
+            self.quarters = 1;
         }
     }
 
-    /// A recovery is over.
-    pub(super) fn on_recovered(&mut self) {
-        self.persist = self.persist.saturating_sub(1);
-        if self.persist == 0 {
-            (self.quarters, self.persist) = (1, PERSIST);
-        }
+    /// A recovery is over; `mistaken` says that it was none of need.
+    pub(super) fn on_recovered(&mut self, mistaken: bool) {
+        self.persist = match mistaken {
+            true => (self.persist + 1).min(PERSIST),
+            false => self.persist.saturating_sub(1),
+        };
     }
 }
 
@@ -188,7 +229,7 @@ fn sent_after(a: (u64, Seq), b: (u64, Seq)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::rate::Departure;
-    use super::super::scoreboard::Fate;
+    use super::super::tally::Marks;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -204,13 +245,15 @@ mod tests {
             push: false,
             departure: Departure::default(),
             run: Seq(start + 100),
-            fate: Fate::Flying,
+            fin: false,
+            joined: false,
+            marks: Marks::default(),
         }
     }
 
     #[test]
     fn what_was_sent_before_a_delivered_segment_is_lost_a_round_trip_and_a_window_later() {
-        let mut rack = Rack::new(Seq(0));
+        let mut rack = Rack::new();
         assert_eq!(rack.lost_at(&record(0, 0, 1), MS), None);
         rack.on_delivered(&record(300, 10, 1), Instant::from_millis(50).into());
         assert_eq!(rack.lost_at(&record(0, 9, 1), 5 * MS), Some(Instant::from_millis(54)));
@@ -221,32 +264,43 @@ mod tests {
 
     #[test]
     fn the_window_is_a_quarter_of_the_smallest_round_trip_and_zero_while_nothing_was_ever_late() {
-        let mut rack = Rack::new(Seq(0));
-        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40).into());
-        assert_eq!(rack.window(None, false), 10 * MS);
-        assert_eq!(rack.window(None, true), Duration::ZERO);
-        rack.on_delivered(&record(100, 0, 1), Instant::from_millis(44).into());
-        assert!(rack.reordering);
-        assert_eq!(rack.window(None, true), 10 * MS);
+        let mut rack = Rack::new();
+        rack.note_rtt(Instant::ZERO, 40 * MS);
+        assert_eq!(rack.window(None, 2, false), 10 * MS);
+        assert_eq!(rack.window(None, 3, false), Duration::ZERO);
+        assert_eq!(rack.window(None, 0, true), Duration::ZERO);
+        rack.on_late(500, 100);
+        assert_eq!((rack.distance(), rack.late()), (5, 1));
+        assert_eq!(rack.window(None, 9, true), 10 * MS);
+        rack.on_timeout(2);
+        assert_eq!(rack.distance(), 5);
+        rack.on_timeout(3);
+        assert_eq!(rack.distance(), 3);
     }
 
     #[test]
     fn duplicate_reports_widen_the_window_once_per_round_trip_up_to_the_smoothed_one() {
-        let mut rack = Rack::new(Seq(0));
-        rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40).into());
-        rack.on_dsack(Seq(100), Seq(1000));
-        rack.on_dsack(Seq(500), Seq(2000));
-        assert_eq!(rack.window(None, false), 20 * MS);
-        rack.on_dsack(Seq(1000), Seq(2000));
-        assert_eq!(rack.window(None, false), 30 * MS);
-        assert_eq!(rack.window(Some(25 * MS), false), 25 * MS);
-        (0..PERSIST).for_each(|_| rack.on_recovered());
-        assert_eq!(rack.window(None, false), 10 * MS);
+        let mut rack = Rack::new();
+        rack.note_rtt(Instant::ZERO, 40 * MS);
+        rack.on_dsack();
+        rack.adapt(10, Some(5));
+        assert_eq!(rack.window(None, 0, false), 10 * MS, "nothing was ever late");
+        rack.on_late(100, 100);
+        for (delivered, known, quarters) in [(10, 5, 2), (15, 9, 2), (20, 10, 3)] {
+            rack.on_dsack();
+            rack.adapt(delivered, Some(known));
+            assert_eq!(rack.window(None, 0, false), quarters * 10 * MS, "{delivered}");
+        }
+        assert_eq!(rack.window(Some(25 * MS), 0, false), 25 * MS);
+        (0..PERSIST).for_each(|_| rack.on_recovered(false));
+        rack.adapt(30, Some(25));
+        assert_eq!(rack.window(None, 0, false), 10 * MS);
     }
 
     #[test]
     fn a_retransmission_that_is_answered_too_fast_says_nothing() {
-        let mut rack = Rack::new(Seq(0));
+        let mut rack = Rack::new();
+        rack.note_rtt(Instant::ZERO, 40 * MS);
         rack.on_delivered(&record(300, 0, 1), Instant::from_millis(40).into());
         rack.on_delivered(&record(100, 45, 2), Instant::from_millis(50).into());
         assert_eq!(rack.newest(), (0, Seq(400)));
@@ -254,7 +308,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_echoes_an_earlier_time_is_not_to_the_last_transmission() {
-        let mut rack = Rack::new(Seq(0));
+        let mut rack = Rack::new();
+        rack.note_rtt(Instant::ZERO, 10 * MS);
         rack.on_delivered(&record(300, 0, 1), Instant::from_millis(10).into());
         let answer =
             |echoed| Seen { now: Instant::from_millis(80), echoed: Some(Instant::from_millis(echoed)) };
@@ -266,10 +321,10 @@ mod tests {
 
     #[test]
     fn the_smallest_round_trip_is_that_of_the_last_five_minutes() {
-        let mut rack = Rack::new(Seq(0));
+        let mut rack = Rack::new();
         for (sent, rtt, window) in [(0, 40, 10), (100_000, 80, 10), (200_000, 80, 10), (360_000, 80, 20)] {
-            rack.on_delivered(&record(300, sent, 1), Instant::from_millis(sent + rtt).into());
-            assert_eq!(rack.window(None, false), window * MS, "after {sent} ms");
+            rack.note_rtt(Instant::from_millis(sent + rtt), rtt as u32 * MS);
+            assert_eq!(rack.window(None, 0, false), window * MS, "after {sent} ms");
         }
     }
 }

@@ -40,6 +40,13 @@ fn micros(d: Duration) -> u32 {
     u32::try_from(d.as_micros()).unwrap_or(u32::MAX)
 }
 
+impl Departure {
+    /// Segments delivered by then.
+    pub(super) fn delivered(&self) -> u32 {
+        self.delivered
+    }
+}
+
 impl Rate {
     pub(super) fn new() -> Rate {
         Rate {

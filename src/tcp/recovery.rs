@@ -1,37 +1,42 @@
 //! Was something lost, and how is it repaired? RFC 5681 §3.2, RFC 6582 without SACK, RFC 6675 or 8985 with it.
+//!
+//! The order in which an acknowledgment is looked at, and the states, are Linux': what peers and their tools see of a
+//! recovery depends on them.
 
 use super::congestion::{AckSample, CongestionEvent};
 use super::conn::{Conn, Cx};
 use super::log::{CwndWhy, Note};
+use super::probe::Probe;
 use super::rack::Seen;
-use super::scoreboard::{Released, later};
+use super::scoreboard::{News, later};
+use super::tally::Tally;
 use super::timers::Timer;
+use super::undo::Undo;
 use crate::segment::Segment;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 
-/// How long a peer may delay the acknowledgment of a lone segment (RFC 8985 §7.2: max_ack_delay).
-const WORST_ACK_DELAY: Duration = Duration::from_millis(200);
-
-/// What a probe waits beyond two round trips at least, for clocks and queues.
-const LEAST_PROBE_MARGIN: Duration = Duration::from_millis(2);
-
 /// Three duplicates mean a loss (RFC 5681 §3.2).
-const DUP_THRESH: u8 = 3;
+pub(super) const DUP_THRESH: u32 = 3;
 
-/// Without a measurement a probe waits for a second (RFC 8985 §7.2).
-const PROBE_WITHOUT_RTT: Duration = Duration::from_secs(1);
+/// What the timer for late segments waits beyond the last one's time, as on Linux.
+const TIMER_MARGIN: Duration = Duration::from_millis(2);
+
+/// A peer that took its reports back is given half a round trip to fill the gap after all, and no less than this.
+const LEAST_RENEGE_WAIT: Duration = Duration::from_millis(10);
 
 /// What is being repaired.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Phase {
     /// Nothing.
     Open,
+    /// Nothing yet, but something is missing or was sent again.
+    Disorder,
     /// Nothing, but the window is on its way down because a router marked congestion.
     Cwr,
     /// What duplicate or selective ACKs showed.
     Fast,
-    /// What was in flight when the timer expired.
+    /// What was in flight when the timer expired, or what had become too large for the path.
     Rto,
 }
 
@@ -39,118 +44,152 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Recovery {
     pub(super) phase: Phase,
-    /// SND.NXT when the last recovery began: it is over when that is acknowledged.
-    recover: Seq,
+    /// SND.NXT when the phase began: it is over when that is acknowledged.
+    pub(super) mark: Seq,
+    /// In a row, for the cause of what is sent then.
     pub(super) dup_acks: u8,
-    /// SND.NXT when the first duplicate came: what limited transmit sent since is beyond it (RFC 3042).
-    limited_from: Seq,
-    /// Without SACK each duplicate ACK says that a segment has left the network, not which: their bytes.
-    left_network: u32,
-    /// So many bytes more can have left it: no more duplicates are believed than there were segments in flight when the
-    /// first came (RFC 5681 §3.2).
-    believed: u32,
-    prr: Option<Prr>,
+    /// Without SACK each duplicate ACK says that a segment has left the network, not which: so many have.
+    pub(super) dupes: u32,
+    /// So many more duplicates are believed: no more come than there are segments to bring them about (RFC 5681 §3.2).
+    believed: u16,
+    prr: Prr,
     pub(super) undo: Option<Undo>,
+    /// When the first of what was sent again left; [`Instant::FAR`] before that.
+    pub(super) since: Instant,
     pub(super) probe: Option<Probe>,
     /// The time-out may have been a mistake; what is acknowledged next will tell (RFC 5682).
     doubt: bool,
     /// Until the next acknowledgment new data goes before what may not be lost (RFC 5682 §2.1 step 2b).
     pub(super) new_first: bool,
-    /// The last losses were found by the count of what was SACKed, not by time.
-    pub(super) counted: bool,
+    /// Several segments are being sent again together: where the next one starts and the last one ends.
+    pub(super) bunch: (Seq, Seq),
+    /// What is lost may be sent again now.
+    pub(super) repeats: bool,
+    /// The path carries less than before, and that is why data was lost.
+    pub(super) path: bool,
 }
 
-/// Proportional rate reduction (RFC 6937 §3): what a recovery may send follows what is delivered.
-#[derive(Clone, Copy, Debug)]
+/// Proportional rate reduction (RFC 6937 §3): what a recovery may send follows what is delivered. In segments.
+#[derive(Clone, Copy, Default, Debug)]
 struct Prr {
-    /// Bytes in flight when the recovery began.
+    /// The window when the recovery began.
     start: u32,
     delivered: u32,
     out: u32,
-    /// How much may be in the network until the next acknowledgment.
-    limit: u32,
 }
 
-/// What would show that the last reduction of the window was a mistake.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Undo {
-    /// SND.UNA when it was made: older duplicate reports say nothing.
-    marker: Seq,
-    /// Our clock at the first retransmission: an older echo is of the original (RFC 3522 §3.2).
-    stamp: Option<u32>,
-    /// Retransmissions that were not reported as duplicates yet (RFC 3708 §3).
-    unreported: u32,
+/// What one acknowledgment says.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Heard {
+    /// Bytes acknowledged for the first time.
+    pub(super) acked: u32,
+    /// Segments that are off the scoreboard.
+    gone: u32,
+    /// Segments that reached the peer.
+    pub(super) delivered: u32,
+    /// SACK blocks reported something new.
+    pub(super) sacked: bool,
+    /// Something arrived that was sent only once, before the phase began.
+    original: bool,
+    /// The peer reported what it had twice; it was the probe.
+    pub(super) twice: bool,
+    pub(super) probe_twice: bool,
+    /// It reports a congestion mark.
+    marked: bool,
+    /// It carries data or another window, or acknowledges something: no duplicate of the last one.
+    pub(super) fresh: bool,
+    /// It echoes a time from before what was first sent again.
+    pub(super) echoes_earlier: bool,
+    /// The timer starts anew.
+    restart: bool,
 }
 
-/// A tail-loss probe that is under way (RFC 8985 §7).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Probe {
-    /// Its answer acknowledges this.
-    end: Seq,
-    /// It repeated data, so that an answer without a duplicate report means that the original was lost.
-    repeated: bool,
+/// What may be sent after an acknowledgment in a recovery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    New,
+    Lost,
+    NewFirst,
 }
 
 impl Recovery {
     pub(super) fn new(iss: Seq) -> Recovery {
         Recovery {
             phase: Phase::Open,
-            recover: iss,
+            mark: iss,
             dup_acks: 0,
-            limited_from: iss,
-            left_network: 0,
+            dupes: 0,
             believed: 0,
-            prr: None,
+            prr: Prr::default(),
             undo: None,
+            since: Instant::FAR,
             probe: None,
-            counted: false,
             doubt: false,
             new_first: false,
+            bunch: (iss, iss),
+            repeats: false,
+            path: false,
         }
-    }
-
-    pub(super) fn recover(&self) -> Seq {
-        self.recover
-    }
-
-    /// Nothing is being repaired and the window is not being reduced.
-    pub(super) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
     }
 
     /// A loss is being repaired.
     pub(super) fn repairs(&self) -> bool {
-        matches!(self.phase, Phase::Fast | Phase::Rto)
+        self.phase >= Phase::Fast
     }
 
-    /// `len` bytes leave, again if `again`.
-    pub(super) fn on_sent(&mut self, len: u32, again: bool, clock: u32) {
-        if let Some(prr) = &mut self.prr {
-            prr.out += len;
+    /// The window is being reduced.
+    pub(super) fn reduces(&self) -> bool {
+        matches!(self.phase, Phase::Cwr | Phase::Fast)
+    }
+
+    /// `segments` leave; `again` not for the first time, if not as a probe.
+    pub(super) fn on_sent(&mut self, now: Instant, segments: u32, again: bool) {
+        if self.reduces() {
+            self.prr.out += segments;
         }
-        if let Some(undo) = &mut self.undo
-            && again
-        {
-            undo.stamp.get_or_insert(clock);
-            undo.unreported += 1;
+        if again {
+            self.since = self.since.min(now);
+            if let Some(undo) = &mut self.undo {
+                undo.on_repeated(segments);
+            }
         }
+    }
+
+    /// New data could not go first after all.
+    pub(super) fn give_up_new(&mut self) {
+        if std::mem::take(&mut self.new_first) {
+            self.doubt = false;
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, nxt: Seq) {
+        (self.phase, self.mark) = (phase, nxt);
     }
 }
 
 impl Conn {
-    /// Bytes believed to be in the network: `pipe` of RFC 6675 §4, or its estimate by duplicate ACKs.
+    /// Segments by what is known of them; without SACK duplicates stand for reports.
+    pub(super) fn tally(&self) -> Tally {
+        let tally = self.board.tally();
+        Tally { sacked: tally.sacked + self.recovery.dupes, ..tally }
+    }
+
+    /// Segments believed to be in the network, as so many bytes.
     pub(super) fn pipe(&self) -> u32 {
-        self.board.pipe().saturating_sub(self.recovery.left_network)
+        self.tally().in_network().saturating_mul(self.mss())
     }
 
-    /// Whether losses are being repaired.
+    fn window(&self) -> u32 {
+        self.cc.cwnd() / self.mss()
+    }
+
+    fn set_window(&mut self, segments: u32) {
+        self.cc.set_cwnd(segments.max(1).saturating_mul(self.mss()));
+    }
+
+    /// Whether losses are being repaired or the window reduced.
     pub(super) fn is_repairing(&self) -> bool {
-        self.recovery.phase != Phase::Open || self.board.first_lost().is_some()
-    }
-
-    /// How much may be in the network now: the congestion window, or what a recovery allows.
-    pub(super) fn send_limit(&self) -> u32 {
-        self.recovery.prr.map_or(self.cc.cwnd(), |prr| prr.limit)
+        self.recovery.phase != Phase::Open
     }
 
     /// Whether losses are found by time: only with SACK (RFC 8985 §4).
@@ -158,92 +197,88 @@ impl Conn {
         self.sack && cx.cfg.rack
     }
 
-    /// `seg` acknowledges `seg.ack`, which lies in SND.UNA..=SND.NXT. Returns bytes acknowledged for the first
-    /// time and the count of duplicate ACKs, 0 if it is none.
-    pub(super) fn on_ack(&mut self, cx: &mut Cx, seg: &Segment) -> (u32, u8) {
-        let prior_flight = self.snd.flight();
-        let (phase, recover) = (self.recovery.phase, self.recovery.recover);
-        self.recovery.new_first = false;
-        let acked = seg.ack.since(self.snd.una);
-        // RFC 5681 §2, §3.2. With SACK new SACK information counts and nothing else does (RFC 6675 §2).
-        let mut duplicate = acked == 0
-            && prior_flight > 0
-            && seg.seq_len() == 0
-            && u32::from(seg.window) << self.snd.shift == self.snd.wnd;
-        let mut reported = false;
-        let twice = if self.sack { duplicate_report(seg) } else { None };
-        // The cumulative part first: what lies below a SACK block was not late for that.
-        let released =
-            if acked > 0 { self.progress(cx, seg, acked, prior_flight) } else { Released::default() };
-        let Released { mut delivered, mut segments, mut original, mut latest, .. } = released;
-        let measured = released.sample.is_some();
-        if self.sack && prior_flight > 0 {
-            let (nxt, rack) = (self.snd.nxt, &mut self.rack);
-            let sacked = self.board.sack(&seg.options.sack, seg.ack, nxt, rack, cx.now, recover);
-            original |= sacked.original;
-            reported = sacked.bytes > 0;
-            duplicate = acked == 0 && reported;
-            delivered += sacked.bytes;
-            segments += sacked.segments;
-            latest = sacked.latest.map_or(latest, |record| later(latest, record));
-            // What a SACK block reports was sent once: it measures as well as an acknowledgment does.
-            if let (Some(sent), false) = (sacked.sample, measured) {
-                self.rtt.sample(cx.cfg, cx.now.since(sent), self.snd.una, nxt);
-            }
+    /// `seg` acknowledges `seg.ack`, which lies in SND.UNA..=SND.NXT, and offers another window if `window`. Returns bytes
+    /// acknowledged for the first time and the count of duplicate ACKs, 0 if it is none.
+    pub(super) fn on_ack(&mut self, cx: &mut Cx, seg: &Segment, window: bool) -> (u32, u8) {
+        let (una, prior_flight, losses) = (self.snd.una, self.snd.flight(), self.board.losses());
+        let acked = seg.ack.since(una);
+        let mut heard = Heard { acked, marked: self.reports_mark(seg), ..Heard::default() };
+        heard.fresh = acked > 0 || seg.seq_len() > 0 || window;
+        if acked > 0 {
+            self.recovery.dup_acks = 0;
+            self.on_progress(cx, seg, acked);
         }
+        if self.board.is_empty() && acked == 0 {
+            // All is there: only reports of what came twice can say something still.
+            self.on_duplicate_report(seg, una, &mut heard);
+            if heard.twice {
+                self.alert(cx, una, &mut heard);
+                self.rate.on_ack(cx.now, heard.delivered, None, self.rack.min_rtt());
+            }
+            self.on_probe_answer(cx, seg, &heard);
+            return (0, 0);
+        }
+        let high = self.board.highest_sacked().unwrap_or(una);
+        let sacked = self.take_reports(cx, seg, una, &mut heard);
+        let released = self.take_acknowledged(cx, seg, high, &mut heard);
+        let rtt = self.measure(cx, seg, &sacked, &released, &mut heard);
+        if acked > 0 {
+            self.note_ack(cx.now, seg, acked, released.first.filter(|_| !released.resent));
+        }
+        heard.echoes_earlier = self.echoes_earlier(seg);
+        let latest = [sacked.latest, released.latest].into_iter().flatten().fold(None, later);
+        let known = latest.map(|record| record.departure.delivered());
+        self.rack.adapt(self.rate.delivered().wrapping_add(heard.delivered), known);
+        self.on_probe_answer(cx, seg, &heard);
+        let dubious = !heard.fresh || heard.sacked || heard.marked || heard.twice;
+        (self.recovery.repeats, self.recovery.new_first) = (false, false);
+        // RFC 5681 §2; with SACK new reports count and nothing else does (RFC 6675 §2).
+        let duplicate = !heard.fresh && !heard.twice && (heard.sacked || !self.sack);
         if duplicate {
-            if self.recovery.dup_acks == 0 {
-                self.recovery.limited_from = self.snd.nxt;
-                self.recovery.believed = prior_flight;
-            }
             self.recovery.dup_acks = self.recovery.dup_acks.saturating_add(1);
-            if !self.sack {
-                let most = self.board.pipe().saturating_sub(self.mss());
-                let segment = self.mss().min(self.recovery.believed);
-                self.recovery.believed -= segment;
-                self.recovery.left_network = (self.recovery.left_network + segment).min(most);
-            }
         }
-        self.rate.on_ack(cx.now, segments, latest.as_ref(), self.rack.min_rtt());
-        if self.reports_mark(seg) && segments > 0 {
-            self.counters.rare().delivered_ce += segments;
+        if dubious || self.recovery.phase != Phase::Open {
+            let next = self.alert(cx, una, &mut heard);
+            self.recovery.repeats = next != Next::New;
+            self.recovery.new_first = next == Next::NewFirst;
         }
-        if std::mem::take(&mut self.rack.late) {
-            self.counters.rare().reord_seen += 1;
+        if heard.restart {
+            self.restart_timer(cx);
         }
-        if let Some(range) = twice {
-            let len = range.1.since(range.0);
-            // Nobody can have had more twice than there ever was room for.
-            if len <= self.snd.max_wnd {
-                self.counters.rare().dsack_dups += len.div_ceil(self.mss());
-            }
-            self.rack.on_dsack(self.snd.una, self.snd.nxt);
-            self.on_duplicate_report(cx, range);
+        if heard.marked && heard.delivered > 0 {
+            self.counters.rare().delivered_ce += heard.delivered;
         }
-        if acked > 0 {
-            self.note_ack(cx.now, seg, acked, released.sample);
+        self.rate.on_ack(cx.now, heard.delivered, latest.as_ref(), self.rack.min_rtt());
+        if self.recovery.reduces() {
+            let lost = self.board.losses() != losses;
+            self.reduce_rate(cx, heard.delivered, acked > 0 && !lost);
+        } else if heard.gone > 0 || (heard.sacked && self.rack.distance() > DUP_THRESH) {
+            self.grow_window(cx, &heard, prior_flight, rtt);
         }
-        self.on_probe_answer(cx, seg, twice, prior_flight);
-        if acked > 0 {
-            self.undo_if_late(cx, seg);
+        // A timer that had expired, and whose segment had not left yet, was overtaken.
+        if !self.board.is_empty() && !self.watches() {
+            self.start_rto_from_head(cx);
         }
-        if phase == Phase::Rto && self.recovery.doubt {
-            self.test_timeout(cx, acked, original, duplicate || reported);
-        }
-        let lost = self.detect_loss(cx);
-        if self.reports_mark(seg) {
-            self.on_mark_reported(cx, prior_flight);
-        }
-        if delivered > 0 {
-            self.reduce_rate(delivered, acked > 0 && !lost);
-        }
-        if acked > 0 {
-            if self.recovery.phase != Phase::Rto {
-                self.counters.on_recovered(cx.now);
-            }
-            self.schedule_probe(cx);
+        if acked > 0 && self.recovery.phase != Phase::Rto {
+            self.counters.on_recovered(cx.now);
         }
         (acked, if duplicate { self.recovery.dup_acks } else { 0 })
+    }
+
+    /// `seg` acknowledges less than another did before, which it changed places with: its reports are news all the same.
+    pub(super) fn on_old_ack(&mut self, cx: &mut Cx, seg: &Segment) {
+        if !self.sack || seg.options.sack.is_empty() || self.board.is_empty() {
+            return;
+        }
+        let losses = self.board.losses();
+        let mut heard = Heard { fresh: true, ..Heard::default() };
+        let sacked = self.take_reports(cx, seg, self.snd.una, &mut heard);
+        let next = self.alert(cx, self.snd.una, &mut heard);
+        self.recovery.repeats = next != Next::New;
+        self.rate.on_ack(cx.now, heard.delivered, sacked.latest.as_ref(), self.rack.min_rtt());
+        if self.recovery.reduces() {
+            self.reduce_rate(cx, heard.delivered, self.board.losses() == losses);
+        }
     }
 
     /// For the ledger: did the peer hold this acknowledgment back?
@@ -256,98 +291,98 @@ impl Conn {
         }
     }
 
-    /// Something was acknowledged for the first time; says what, and as `original` whether the original of some of it
-    /// arrived although a recovery took it for lost.
-    fn progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32, prior_flight: u32) -> Released {
+    fn on_progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32) {
         // What a timer wanted to be sent again may have been this.
         (self.intents.resend, self.intents.rto) = (false, false);
-        if std::mem::take(&mut self.intents.probe) {
-            self.board.lose_nothing();
-        }
-        let seen = Seen { now: cx.now, echoed: self.echoed(cx, seg) };
-        let released = self.board.release(seg.ack, &mut self.rack, seen, self.recovery.recover);
+        (self.intents.probe, self.intents.probe_tail) = (false, false);
         self.snd.release(seg.ack);
         self.counters.bytes_acked += u64::from(acked);
-        self.mtu_probe_acked(cx);
-        let rtt: Option<Duration> = match released.sample {
-            Some(sent) => Some(cx.now.since(sent)),
-            None if released.resent => self.timestamp_rtt(cx, seg),
-            None => None,
-        };
-        // Without a sample the back-off stays (Karn: RFC 6298 §3, §5).
-        if let Some(rtt) = rtt {
-            self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
-        }
-        self.retries = 0;
-        self.probes = 0;
-        self.soft_error = None;
+        (self.retries, self.probes, self.soft_error) = (0, 0, None);
         self.stalled_since = (self.snd.flight() > 0).then_some(cx.now);
         self.arm_user_timeout();
-
-        let reducing = matches!(self.recovery.phase, Phase::Fast | Phase::Cwr) || self.reports_mark(seg);
-        let recovery = &mut self.recovery;
-        let over = seg.ack.ge(recovery.recover);
-        match recovery.phase {
-            Phase::Open => {
-                (recovery.dup_acks, recovery.left_network) = (0, 0);
-                // What lies 2 GiB back would seem to lie ahead.
-                if seg.ack.gt(recovery.recover) {
-                    recovery.recover = seg.ack - 1;
-                }
-            }
-            Phase::Cwr if seg.ack.gt(recovery.recover) => self.end_reduction(cx),
-            Phase::Cwr => (recovery.dup_acks, recovery.left_network) = (0, 0),
-            // RFC 6675 §5 (A).
-            Phase::Fast if over => {
-                self.rack.on_recovered();
-                self.end_reduction(cx);
-            }
-            Phase::Fast => {
-                // A partial acknowledgment: the segment behind it was lost as well (RFC 6582 §3.2 step 3).
-                if !self.sack {
-                    let mss = self.mss();
-                    let beyond_first = acked.saturating_sub(mss);
-                    self.recovery.left_network = self.recovery.left_network.saturating_sub(beyond_first);
-                    self.recovery.dup_acks = 0;
-                    self.board.lose_head(mss);
-                    self.intents.resend = true;
-                }
-            }
-            Phase::Rto => {
-                (recovery.dup_acks, recovery.left_network) = (0, 0);
-                if over {
-                    recovery.phase = Phase::Open;
-                    self.rack.on_recovered();
-                }
-            }
-        }
-        // RFC 5681 §3.2 (6): the acknowledgment that ends fast recovery sets the window, it does not open it.
-        if !reducing {
-            let (now, mss, srtt) = (cx.now, self.mss(), self.rtt.srtt());
-            let (cwnd, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
-            let may_grow = !cx.cfg.cwnd_validation || self.usage.may_grow(cwnd, ssthresh);
-            self.cc.on_ack(&AckSample { now, acked, prior_flight, rtt, srtt, mss, may_grow });
-            if self.cc.ssthresh() != ssthresh {
-                self.note_cwnd(cx, cwnd, CwndWhy::SlowStartLeft);
-            }
-        }
-        // RFC 6298 §5.2, §5.3.
-        if self.board.is_empty() {
-            self.timers.clear(Timer::Rto);
-        } else {
-            self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
-        }
-        // Without SACK nobody knows whether what lay behind a repeated segment was there before (RFC 5682 §2.1).
-        Released { original: released.original && (self.sack || !released.resent), ..released }
     }
 
-    /// The window is where the reduction led.
-    fn end_reduction(&mut self, cx: &mut Cx) {
-        let from = self.send_limit();
-        self.cc.on_recovered(cx.now);
-        self.recovery =
-            Recovery { phase: Phase::Open, dup_acks: 0, left_network: 0, prr: None, ..self.recovery };
-        self.note_cwnd(cx, from, CwndWhy::Recovered);
+    /// What SACK blocks say (RFC 2018, RFC 2883).
+    fn take_reports(&mut self, cx: &mut Cx, seg: &Segment, una: Seq, heard: &mut Heard) -> News {
+        if !self.sack || seg.options.sack.is_empty() {
+            return News::default();
+        }
+        let mut low = self.on_duplicate_report(seg, una, heard);
+        let span = (self.snd.una, self.snd.nxt);
+        let news = self.board.sack(&seg.options.sack, span, &mut self.rack, cx.now, self.recovery.mark);
+        heard.sacked = news.delivered > 0;
+        heard.delivered += news.delivered;
+        heard.original |= news.original;
+        if let Some(late) = news.late {
+            low = Some(low.map_or(late, |low| low.min(late)));
+        }
+        if self.recovery.phase != Phase::Rto || self.recovery.undo.is_some() {
+            self.note_late(low);
+        }
+        news
+    }
+
+    /// Takes what is acknowledged off the scoreboard; `high` is what was known to have arrived before.
+    fn take_acknowledged(&mut self, cx: &mut Cx, seg: &Segment, high: Seq, heard: &mut Heard) -> News {
+        if heard.acked == 0 {
+            return News::default();
+        }
+        let seen = Seen { now: cx.now, echoed: self.echoed(cx, seg) };
+        let news = self.board.release(seg.ack, &mut self.rack, seen, self.recovery.mark);
+        heard.gone = news.gone;
+        heard.restart = news.gone > 0;
+        self.mtu_probe_acked(cx);
+        if self.sack {
+            heard.delivered += news.delivered;
+            heard.original |= news.original;
+            if news.late.is_some_and(|late| late.lt(high)) {
+                self.note_late(news.late);
+            }
+        } else if news.gone > 0 {
+            // Duplicates have told of all but the first already (RFC 6582 §3.2).
+            heard.delivered += news.gone.saturating_sub(self.recovery.dupes).max(1);
+            self.recovery.dupes = self.recovery.dupes.saturating_sub(news.gone.saturating_sub(1));
+            self.limit_dupes(news.gone);
+            // Nobody knows whether what lay behind a repeated segment was there before (RFC 5682 §2.1).
+            heard.original = news.original && !news.resent;
+        }
+        news
+    }
+
+    /// `low` was sent only once and arrived later than what is known to have arrived.
+    fn note_late(&mut self, low: Option<Seq>) {
+        let high = self.board.highest_sacked().unwrap_or(self.snd.una);
+        if let Some(low) = low.filter(|low| low.lt(high)) {
+            self.rack.on_late(high.since(low), self.mss());
+        }
+    }
+
+    /// The round trip, by what was sent only once if there is some, else by the time stamp (RFC 6298 §3, RFC 7323 §4.1). Returns
+    /// that of what was sent last.
+    fn measure(
+        &mut self,
+        cx: &mut Cx,
+        seg: &Segment,
+        sacked: &News,
+        released: &News,
+        heard: &mut Heard,
+    ) -> Option<Duration> {
+        let ago = |at: Instant| cx.now.since(at);
+        let own = if released.resent { None } else { released.first.map(ago) };
+        let reported = sacked.first.map(ago);
+        let stamped =
+            if own.or(reported).is_none() && heard.gone > 0 { self.timestamp_rtt(cx, seg) } else { None };
+        // Without a sample the back-off stays (Karn: RFC 6298 §3, §5).
+        let rtt = own.or(reported).or(stamped)?;
+        let last = sacked.last.map(ago).or(released.last.filter(|_| own.is_some()).map(ago)).unwrap_or(rtt);
+        self.rack.note_rtt(cx.now, last);
+        self.rtt.sample(cx.cfg, rtt, self.snd.una, self.snd.nxt);
+        // What left before the first of what is missing was sent again puts no timer off.
+        let head = self.board.head().map(|head| ago(head.last_sent));
+        if heard.gone == 0 && reported.is_some_and(|reported| head.is_some_and(|head| reported > head)) {
+            heard.restart = true;
+        }
+        Some(last)
     }
 
     /// When `seg` says that what it answers had left. Without a new acknowledgment it may echo something older (RFC 7323
@@ -356,24 +391,6 @@ impl Conn {
         let echo = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0)?.echo;
         let ago = self.ts_now(cx.now).wrapping_sub(echo);
         (ago <= i32::MAX as u32).then(|| cx.now - Duration::from_millis(ago.into()))
-    }
-
-    /// After a time-out: was it a mistake (RFC 5682 §2.1, RFC 5682 §3.1)? `original` says that something arrived which was
-    /// sent only before it, `repeated` that a duplicate or SACK block came.
-    fn test_timeout(&mut self, cx: &mut Cx, acked: u32, original: bool, repeated: bool) {
-        if original && self.recovery.undo.is_some() {
-            return self.take_back(cx, CwndWhy::SpuriousRto);
-        }
-        let recovery = &mut self.recovery;
-        if self.snd.nxt.gt(recovery.recover) {
-            // Step 3a: the new data arrived and the old is still missing.
-            recovery.doubt &= !repeated;
-        } else if acked > 0 && recovery.phase == Phase::Rto {
-            // Step 2b: the answer to new data will tell.
-            recovery.recover = self.snd.nxt;
-            recovery.new_first = self.snd.unsent() > 0 && self.snd.usable() > 0;
-            recovery.doubt = recovery.new_first;
-        }
     }
 
     /// TSecr as a measurement, where the scoreboard cannot tell which transmission was acknowledged (RFC 7323 §4.1).
@@ -389,252 +406,375 @@ impl Conn {
         (millis < 600_000).then(|| (echo, Duration::from_millis(u64::from(millis.max(1)))))
     }
 
-    /// Finds what is lost, and begins a recovery if something is. True if anything was found now.
-    pub(super) fn detect_loss(&mut self, cx: &mut Cx) -> bool {
-        self.timers.clear(Timer::Reorder);
+    /// Something about an acknowledgment, or about where we are, is not as usual; `una` was SND.UNA before it.
+    fn alert(&mut self, cx: &mut Cx, una: Seq, heard: &mut Heard) -> Next {
+        if heard.marked {
+            self.forbid_undo();
+        }
+        if heard.acked > 0 && self.board.head_is_sacked() {
+            // The peer has thrown away what it had reported, or will answer for it soon (RFC 2018 §8).
+            let wait = self.rtt.srtt().map_or(LEAST_RENEGE_WAIT, |srtt| (srtt / 2).max(LEAST_RENEGE_WAIT));
+            self.set_only(Timer::Rto, cx.now + wait);
+            heard.restart = false;
+            return Next::New;
+        }
+        let over = self.snd.una.ge(self.recovery.mark);
+        match self.recovery.phase {
+            Phase::Open => self.recovery.since = Instant::FAR,
+            // The mark has to be passed: only what lies beyond told the peer that we have heard.
+            Phase::Cwr if over && self.snd.una != self.recovery.mark => {
+                self.end_reduction(cx);
+                self.recovery.phase = Phase::Open;
+            }
+            // RFC 6675 §5 (A).
+            Phase::Fast if over => {
+                if !self.sack {
+                    self.recovery.dupes = 0;
+                }
+                if self.finish(cx, heard) {
+                    return Next::New;
+                }
+            }
+            _ => {}
+        }
+        match self.recovery.phase {
+            Phase::Fast => {
+                if heard.acked == 0 {
+                    self.count_duplicate(heard);
+                } else if self.undo_partly(cx, una, heard) {
+                    return Next::New;
+                }
+                if self.undo_by_reports(cx) {
+                    self.settle(cx, heard);
+                }
+                self.detect_loss(cx, heard);
+                if self.recovery.phase != Phase::Fast {
+                    if self.tally().lost == 0 {
+                        return Next::New;
+                    }
+                    self.enter_recovery(cx, heard.marked);
+                }
+                Next::Lost
+            }
+            Phase::Rto => {
+                let next = self.after_timeout(cx, heard);
+                let again = self.detect_loss(cx, heard);
+                if self.recovery.phase == Phase::Open || again { self.judge(cx, heard) } else { next }
+            }
+            _ => self.judge(cx, heard),
+        }
+    }
+
+    /// Nothing is being repaired so far.
+    fn judge(&mut self, cx: &mut Cx, heard: &mut Heard) -> Next {
+        if !self.sack {
+            if heard.acked > 0 {
+                self.recovery.dupes = 0;
+            }
+            self.count_duplicate(heard);
+        }
+        if self.recovery.phase <= Phase::Disorder {
+            self.undo_by_reports(cx);
+        }
+        self.detect_loss(cx, heard);
+        if self.tally().lost == 0 {
+            self.settle(cx, heard);
+            return Next::New;
+        }
+        if self.recovery.phase < Phase::Cwr && self.mtu_probe_lost(cx) {
+            self.repeat_for_path();
+            return Next::Lost;
+        }
+        self.enter_recovery(cx, heard.marked);
+        Next::Lost
+    }
+
+    /// Without SACK: a duplicate says that a segment has left the network, not which (RFC 6582).
+    fn count_duplicate(&mut self, heard: &mut Heard) {
+        if self.sack || heard.fresh || heard.twice {
+            return;
+        }
+        if self.recovery.dup_acks <= 1 {
+            // What is sent meanwhile brings duplicates as well.
+            self.recovery.believed = (2 * self.board.tally().out).min(u16::MAX.into()) as u16;
+        }
+        let before = self.recovery.dupes;
+        let Some(believed) = self.recovery.believed.checked_sub(1) else { return };
+        self.recovery.believed = believed;
+        self.recovery.dupes += 1;
+        self.limit_dupes(0);
+        heard.delivered += self.recovery.dupes.saturating_sub(before);
+    }
+
+    /// No more duplicates are believed than there are segments that can have left, without those that are missing (RFC 5681
+    /// §3.2); `more` were in flight until now.
+    fn limit_dupes(&mut self, more: u32) {
+        let tally = self.board.tally();
+        let holes = tally.lost.max(1).min(tally.out);
+        if self.recovery.dupes + holes > tally.out {
+            self.recovery.dupes = tally.out - holes;
+            self.rack.on_many_duplicates(tally.out + more);
+        }
+    }
+
+    /// Finds what is lost; true if what had been sent again is.
+    fn detect_loss(&mut self, cx: &mut Cx, heard: &mut Heard) -> bool {
         if self.board.is_empty() {
             return false;
         }
-        let lost = if self.uses_rack(cx) {
-            let counted = self.board.sacked_segments() >= u32::from(DUP_THRESH);
-            let urgent = self.recovery.repairs() || counted;
-            let window = self.rack.window(self.rtt.srtt(), urgent);
-            let (lost, next) = self.board.judge_by_time(&self.rack, window, cx.now);
-            if lost {
-                self.recovery.counted = counted && window.is_zero();
+        let resent = self.board.tally().resent;
+        if !self.sack {
+            let counted = self.recovery.dupes >= self.rack.distance() && !self.recovery.repairs();
+            if counted || (self.recovery.phase == Phase::Fast && heard.acked > 0) {
+                self.board.lose_head();
             }
-            if let Some(at) = next {
-                self.timers.set(Timer::Reorder, at);
-            }
-            lost
-        } else {
-            let mss = self.mss();
-            self.sack && self.board.judge(mss)
-        };
-        if self.recovery.repairs() {
-            return lost;
-        }
-        if lost && self.mtu_probe_lost(cx) {
-            self.intents.resend = true;
             return false;
         }
-        // RFC 6582 §4, RFC 6675 §5.1: duplicates of what a recovery covers say nothing new. SACK tells them apart itself.
-        // What was sent since calls for a recovery of its own (RFC 5681 §4.3).
-        let counts = !self.uses_rack(cx) && self.recovery.dup_acks >= DUP_THRESH;
-        let fresh = self.sack || self.snd.una.gt(self.recovery.recover);
-        if lost || (counts && fresh) {
-            // What limited transmit sent is not counted (RFC 5681 §3.2 step 2, RFC 6675 §5 step 4.2).
-            let limited = match self.recovery.dup_acks {
-                0 => 0,
-                _ => self.snd.nxt.since(self.recovery.limited_from),
-            };
-            let start = self.snd.flight() - limited;
-            if self.recovery.is_open() {
-                self.reduce(cx, CongestionEvent::Loss, start, CwndWhy::Recovery);
-                self.spread(cx, start, 0);
-            }
-            // Else a mark has told of the same congestion already.
-            self.recovery.phase = Phase::Fast;
-            self.timers.clear(Timer::Tail);
-            if self.board.first_lost().is_none() {
-                let mss = self.mss();
-                self.board.lose_head(mss);
-            }
-            self.intents.resend = true;
-            // What a duplicate ACK delivered counts; at least the first segment may leave.
-            self.reduce_rate(0, false);
+        if !cx.cfg.rack {
+            let mss = self.mss();
+            self.board.judge(mss);
+        } else if std::mem::take(&mut self.rack.advanced)
+            && let Some(at) = self.lose_late(cx)
+        {
+            self.set_only(Timer::Reorder, at + TIMER_MARGIN);
+            heard.restart = false;
         }
-        lost
+        self.board.tally().resent < resent
     }
 
-    /// The window shrinks although nothing was lost; `flight` bytes were outstanding.
-    pub(super) fn begin_reduction(&mut self, cx: &mut Cx, flight: u32) {
-        let cwnd = self.cc.cwnd();
-        self.reduce(cx, CongestionEvent::Ecn, flight, CwndWhy::Ecn);
-        self.spread(cx, cwnd, cwnd);
-        self.recovery.phase = Phase::Cwr;
+    /// RACK; when the last one that may only be late will be lost.
+    fn lose_late(&mut self, cx: &Cx) -> Option<Instant> {
+        let sacked = self.board.tally().sacked;
+        let window = self.rack.window(self.rtt.srtt(), sacked, self.recovery.repairs());
+        self.board.judge_by_time(&self.rack, window, cx.now)
     }
 
-    /// What is sent until all that is in flight now is acknowledged leaves room step by step, from `start` bytes on.
-    fn spread(&mut self, cx: &Cx, start: u32, limit: u32) {
-        // A window that nothing can reduce needs no spreading.
-        let spread = cx.cfg.prr && self.cc.ssthresh() < u32::MAX;
-        self.recovery.prr = spread.then_some(Prr { start, delivered: 0, out: 0, limit });
-        self.recovery.recover = self.snd.nxt;
+    /// What was missing had its time (RFC 8985 §6.3).
+    pub(super) fn on_reorder_time(&mut self, cx: &mut Cx) {
+        let (flying, losses) = (self.tally().in_network(), self.board.losses());
+        self.lose_late(cx);
+        if self.tally().in_network() != flying {
+            if self.recovery.phase != Phase::Fast {
+                self.enter_recovery(cx, false);
+                self.reduce_rate(cx, 1, self.board.losses() == losses);
+            }
+            (self.recovery.repeats, self.recovery.new_first) = (true, false);
+        }
+        if !self.timers.is_set(Timer::Rto) {
+            self.start_rto(cx, true);
+        }
+    }
+
+    /// Duplicates have shown a loss (RFC 5681 §3.2, RFC 5681 §4.3, RFC 6675 §5, RFC 6675 §5.1,
+    /// RFC 8985 §6.2).
+    fn enter_recovery(&mut self, cx: &mut Cx, marked: bool) {
+        if !self.board.repeats() {
+            self.recovery.since = Instant::FAR;
+        }
+        self.begin_undo(cx, !marked && !self.recovery.reduces());
+        if !self.recovery.reduces() {
+            self.begin_reduction(cx, CongestionEvent::Loss, CwndWhy::Recovery);
+        }
+        // Else a mark has told of the same congestion already.
+        self.recovery.phase = Phase::Fast;
+    }
+
+    /// The window shrinks, spread over a round trip.
+    pub(super) fn begin_reduction(&mut self, cx: &mut Cx, event: CongestionEvent, why: CwndWhy) {
+        let (from, segments) = (self.cc.cwnd(), self.window());
         self.recovery.probe = None;
-    }
-
-    /// Makes the window smaller, and notes what would show that it was a mistake.
-    fn reduce(&mut self, cx: &mut Cx, event: CongestionEvent, flight: u32, why: CwndWhy) {
-        let from = self.cc.cwnd();
-        self.cc.on_congestion(cx.now, event, flight, self.mss());
+        self.recovery.prr = Prr { start: segments.max(1), delivered: 0, out: 0 };
+        self.cc.on_congestion(cx.now, event, self.pipe(), self.mss());
         self.ecn.on_reduction();
-        self.recovery.undo = cx.cfg.undo.then_some(Undo { marker: self.snd.una, stamp: None, unreported: 0 });
+        self.recovery.mark = self.snd.nxt;
         self.note_cwnd(cx, from, why);
+        if cx.cfg.prr {
+            self.set_window(segments);
+        }
     }
 
-    /// RFC 6937 §3: `delivered` bytes reached the peer; `safe` says that the acknowledgment made progress and showed
+    /// The window is where the reduction led (RFC 5681 §3.2).
+    pub(super) fn end_reduction(&mut self, cx: &mut Cx) {
+        let from = self.cc.cwnd();
+        let undone = self.recovery.undo.is_none() && cx.cfg.undo;
+        if self.cc.ssthresh() < u32::MAX && (self.recovery.phase == Phase::Cwr || !undone) {
+            self.cc.set_cwnd(self.cc.ssthresh());
+        }
+        self.cc.on_recovered(cx.now);
+        self.usage.restart(cx.now);
+        self.note_cwnd(cx, from, CwndWhy::Recovered);
+    }
+
+    /// RFC 6937 §3: `delivered` segments reached the peer; `safe` says that the acknowledgment made progress and showed
     /// no further loss.
-    fn reduce_rate(&mut self, delivered: u32, safe: bool) {
-        let (pipe, ssthresh, mss) = (self.pipe(), self.cc.ssthresh(), self.mss());
-        let Some(prr) = &mut self.recovery.prr else { return };
+    fn reduce_rate(&mut self, cx: &Cx, delivered: u32, safe: bool) {
+        if delivered == 0 || !cx.cfg.prr {
+            return;
+        }
+        let (pipe, ssthresh) = (self.tally().in_network(), self.cc.ssthresh() / self.mss());
+        let prr = &mut self.recovery.prr;
         prr.delivered += delivered;
         let room = if pipe > ssthresh {
             let share = u64::from(prr.delivered) * u64::from(ssthresh);
             (share.div_ceil(u64::from(prr.start.max(1))) as u32).saturating_sub(prr.out)
         } else {
             let most = prr.delivered.saturating_sub(prr.out).max(delivered);
-            (ssthresh - pipe).min(most + if safe { mss } else { 0 })
+            (ssthresh - pipe).min(most + u32::from(safe))
         };
-        prr.limit = pipe + if prr.out == 0 { room.max(mss) } else { room };
+        let window = pipe + if prr.out == 0 { room.max(1) } else { room };
+        self.set_window(window);
     }
 
-    /// The peer had `range` twice: when that is true of all that was sent again, nothing had been lost (RFC 3708 §3).
-    fn on_duplicate_report(&mut self, cx: &mut Cx, (start, _): (Seq, Seq)) {
-        let Some(undo) = &mut self.recovery.undo else { return };
-        if start.ge(undo.marker) && undo.unreported > 0 {
-            undo.unreported -= 1;
-            if undo.unreported == 0 && self.board.first_lost().is_none() {
-                self.take_back(cx, CwndWhy::Undo);
-            }
+    /// Nothing is lost: back to normal, as far as nothing is missing.
+    pub(super) fn settle(&mut self, cx: &mut Cx, heard: &Heard) {
+        if !self.board.repeats() {
+            self.recovery.since = Instant::FAR;
+        }
+        if heard.marked && self.recovery.phase < Phase::Cwr {
+            // As much congestion as a loss is (RFC 3168 §5), once per window of data (RFC 3168 §6.1.2). Nothing can show that it
+            // was a mistake.
+            self.recovery.undo = None;
+            self.begin_reduction(cx, CongestionEvent::Ecn, CwndWhy::Ecn);
+            self.recovery.phase = Phase::Cwr;
+        }
+        if self.recovery.phase != Phase::Cwr {
+            self.keep_open();
         }
     }
 
-    /// The acknowledgment echoes a time before the first retransmission: it answers the original, which was only late
-    /// (RFC 3522 §3.2).
-    fn undo_if_late(&mut self, cx: &mut Cx, seg: &Segment) {
-        let Some(Undo { stamp: Some(stamp), .. }) = self.recovery.undo else { return };
-        if self.recovery.phase != Phase::Open
-            && let Some(t) = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0)
-            && (t.echo.wrapping_sub(stamp) as i32) < 0
-        {
-            let timeout = self.recovery.phase == Phase::Rto;
-            self.take_back(cx, if timeout { CwndWhy::SpuriousRto } else { CwndWhy::Undo });
+    pub(super) fn keep_open(&mut self) {
+        let tally = self.tally();
+        let phase = match tally.sacked + tally.lost > 0 || self.board.repeats() {
+            true => Phase::Disorder,
+            false => Phase::Open,
+        };
+        if self.recovery.phase != phase {
+            self.recovery.enter(phase, self.snd.nxt);
         }
     }
 
-    /// The reduction was a mistake (RFC 4015 §3.2).
-    fn take_back(&mut self, cx: &mut Cx, why: CwndWhy) {
-        let from = self.send_limit();
-        self.cc.on_spurious();
-        self.board.lose_nothing();
-        self.ecn.reduced = false;
+    /// All that was in flight when the recovery began is acknowledged. True if it does not end yet.
+    fn finish(&mut self, cx: &mut Cx, heard: &Heard) -> bool {
+        let mistaken = self.may_undo(heard);
+        if mistaken {
+            self.take_back(cx, false, CwndWhy::Undo);
+        } else {
+            self.rack.on_recovered(false);
+        }
+        if self.holds_recovery() {
+            return true;
+        }
+        if self.recovery.phase == Phase::Fast {
+            self.end_reduction(cx);
+        }
         self.recovery.phase = Phase::Open;
-        self.recovery.prr = None;
-        self.recovery.undo = None;
-        self.recovery.dup_acks = 0;
-        self.recovery.left_network = 0;
-        (self.recovery.doubt, self.recovery.new_first) = (false, false);
-        self.retries = 0;
-        (self.intents.resend, self.intents.rto) = (false, false);
-        // It may have expired, and what it wanted to be sent again had not left yet.
-        if !self.board.is_empty() && !self.timers.is_set(Timer::Rto) {
-            self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
-        }
-        // Data that was late once may be late again.
-        self.rack.reordering = true;
-        self.note_cwnd(cx, from, why);
+        false
     }
 
-    /// New data left, or some was acknowledged: a lost tail is found out by a probe (RFC 8985 §7.2).
-    pub(super) fn schedule_probe(&mut self, cx: &mut Cx) {
-        self.timers.clear(Timer::Tail);
-        let wanted = self.uses_rack(cx)
-            && cx.cfg.tail_loss_probe
-            && !self.recovery.repairs()
-            && self.recovery.probe.is_none()
-            && !self.board.is_empty()
-            && !self.is_early()
-            && self.board.sacked() == 0
-            && !self.timers.is_set(Timer::Reorder);
-        if wanted {
-            // A single segment is answered late by a peer that delays acknowledgments.
-            let lone = self.snd.flight() <= self.mss();
-            let margin = if lone { WORST_ACK_DELAY } else { LEAST_PROBE_MARGIN };
-            let wait = self.rtt.srtt().map_or(PROBE_WITHOUT_RTT, |srtt| srtt * 2 + margin);
-            self.timers.set(Timer::Tail, (cx.now + wait).min(self.timers.at(Timer::Rto)));
+    /// Without SACK duplicates of what a recovery covers would begin another one: wait until more is acknowledged
+    /// (RFC 6582 §4).
+    pub(super) fn holds_recovery(&mut self) -> bool {
+        let holds = !self.sack && self.snd.una == self.recovery.mark;
+        if holds && !self.board.repeats() {
+            self.recovery.since = Instant::FAR;
         }
+        holds
     }
 
-    /// The probe is due: new data if there is any that may leave, else the last segment again (RFC 8985 §7.3).
-    pub(super) fn on_probe_time(&mut self, cx: &mut Cx) {
-        if self.recovery.repairs() || self.board.is_empty() {
-            return;
+    /// After a time-out: was it a mistake (RFC 5682 §2.1, RFC 5682 §3.1)?
+    fn after_timeout(&mut self, cx: &mut Cx, heard: &mut Heard) -> Next {
+        let over = self.snd.una.ge(self.recovery.mark);
+        if heard.acked > 0 && self.may_undo(heard) {
+            self.undo_timeout(cx, false);
+            return Next::New;
         }
-        self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
-        let mss = self.mss();
-        if self.snd.unsent() > 0 && self.snd.usable() >= self.snd.unsent().min(mss) {
-            self.intents.probe = true;
-        } else if self.board.tail().is_some() {
-            self.board.lose_tail(self.snd.data_end());
-            (self.intents.resend, self.intents.probe) = (true, true);
-        }
-    }
-
-    /// The probe leaves.
-    pub(super) fn probe_sent(&mut self, end: Seq, repeated: bool) {
-        self.recovery.probe = Some(Probe { end, repeated });
-    }
-
-    /// RFC 8985 §7.4, §7.4.2: the answer to a probe that repeated data tells whether the original was lost.
-    fn on_probe_answer(&mut self, cx: &mut Cx, seg: &Segment, twice: Option<(Seq, Seq)>, prior_flight: u32) {
-        let Some(probe) = self.recovery.probe.filter(|probe| seg.ack.ge(probe.end)) else { return };
-        let both_came = twice.is_some_and(|(_, end)| end == probe.end)
-            || (seg.ack == probe.end && self.snd.flight() == prior_flight && seg.options.sack.is_empty());
-        if !probe.repeated || both_came {
-            self.recovery.probe = None;
-        } else if seg.ack.gt(probe.end) {
-            // The probe repaired the loss; the congestion that it showed counts all the same.
-            self.recovery.probe = None;
-            if self.recovery.phase == Phase::Open {
-                self.reduce(cx, CongestionEvent::Loss, prior_flight, CwndWhy::Recovery);
+        if self.recovery.doubt {
+            if heard.original {
+                self.undo_timeout(cx, true);
+                return Next::New;
             }
+            if self.snd.nxt.gt(self.recovery.mark) {
+                // Step 3a: the new data arrived and the old is still missing.
+                self.recovery.doubt &= !heard.sacked && (heard.fresh || heard.twice);
+            } else if heard.acked > 0 && !over {
+                // Step 2b: the answer to new data will tell.
+                self.recovery.mark = self.snd.nxt;
+                if self.snd.unsent() > 0 && self.snd.usable() > 0 {
+                    return Next::NewFirst;
+                }
+                self.recovery.doubt = false;
+            }
+        }
+        if over {
+            self.finish(cx, heard);
+            return Next::New;
+        }
+        if !self.sack {
+            if self.snd.nxt.gt(self.recovery.mark) && !heard.fresh {
+                self.count_duplicate(heard);
+            } else if heard.acked > 0 {
+                self.recovery.dupes = 0;
+            }
+        }
+        Next::Lost
+    }
+
+    /// Data was delivered outside of a reduction.
+    fn grow_window(&mut self, cx: &mut Cx, heard: &Heard, prior_flight: u32, rtt: Option<Duration>) {
+        let (now, mss, srtt, acked) = (cx.now, self.mss(), self.rtt.srtt(), heard.acked);
+        let delivered = heard.delivered.saturating_mul(mss);
+        let (cwnd, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
+        let may_grow = !cx.cfg.cwnd_validation || self.usage.may_grow(cwnd, ssthresh);
+        self.cc.on_ack(&AckSample { now, acked, delivered, prior_flight, rtt, srtt, mss, may_grow });
+        self.usage.confirm(cx.now);
+        if self.cc.ssthresh() != ssthresh {
+            self.note_cwnd(cx, cwnd, CwndWhy::SlowStartLeft);
         }
     }
 
     /// The retransmission timer expired with data in flight (RFC 6298 §5.4 to §5.6, RFC 5681 §3.1).
     pub(super) fn on_rto(&mut self, cx: &mut Cx) {
-        // The threshold follows the flight when the loss was found: neither later time-outs nor one that interrupts a
+        let phase = self.recovery.phase;
+        // The threshold follows the window when the loss was found: neither later time-outs nor one that interrupts a
         // recovery of the same window shrink it again. As on Linux.
-        let same_window = self.recovery.recover.gt(self.snd.una);
-        let counted = match self.recovery.phase {
-            Phase::Open => false,
-            Phase::Cwr | Phase::Fast => same_window,
-            Phase::Rto => same_window && self.retries > 0,
-        };
-        if counted {
-            let from = self.send_limit();
-            self.cc.on_congestion(cx.now, CongestionEvent::RtoAgain, self.snd.flight(), self.mss());
-            self.ecn.on_reduction();
-            if self.cc.cwnd() != from {
-                self.note_cwnd(cx, from, CwndWhy::Rto);
-            }
+        let first = phase <= Phase::Disorder
+            || self.snd.una.ge(self.recovery.mark)
+            || (phase == Phase::Rto && self.retries == 0);
+        let (from, flight, sacked) = (self.cc.cwnd(), self.pipe(), self.tally().sacked);
+        if self.board.head_is_sacked() {
+            self.board.lose_all();
         } else {
-            self.reduce(cx, CongestionEvent::Rto, self.snd.flight(), CwndWhy::Rto);
+            self.recovery.dupes = 0;
+            // RFC 8985 §6.3: what was sent a moment ago may be on its way.
+            let recent = if self.uses_rack(cx) { self.rack.rtt() } else { Duration::ZERO };
+            self.board.lose_older(cx.now, recent);
         }
+        if first {
+            if phase == Phase::Open {
+                self.recovery.since = Instant::FAR;
+            }
+            self.cc.on_congestion(cx.now, CongestionEvent::Rto, flight, self.mss());
+            self.begin_undo(cx, true);
+        } else {
+            self.cc.on_congestion(cx.now, CongestionEvent::RtoAgain, flight, self.mss());
+        }
+        self.set_window(self.tally().in_network() + 1);
+        self.usage.restart(cx.now);
+        if phase <= Phase::Disorder {
+            self.rack.on_timeout(sacked);
+        }
+        self.note_cwnd(cx, from, CwndWhy::Rto);
+        self.ecn.on_reduction();
         // RFC 5682 §2.1 step 1: not if what was found lost otherwise is repeated already.
+        self.recovery.doubt = cx.cfg.frto && (phase < Phase::Fast || self.retries > 0);
+        self.recovery.enter(Phase::Rto, self.snd.nxt);
+        (self.recovery.probe, self.recovery.path) = (None, false);
+        (self.recovery.repeats, self.recovery.new_first, self.recovery.dup_acks) = (true, false, 0);
         self.counters.on_rto(cx.now, self.retries == 0);
-        let doubt = cx.cfg.frto && (!self.recovery.repairs() || self.retries > 0);
         self.retries = self.retries.saturating_add(1);
         self.rtt.back_off();
         self.suspect_black_hole(cx);
-        let reneged = self.board.head_is_sacked();
-        if self.uses_rack(cx) && !reneged {
-            // RFC 8985 §6.3: the first segment, and what was sent long enough ago; the rest may be on its way.
-            let window = self.rack.window(self.rtt.srtt(), false);
-            let mss = self.mss();
-            self.board.lose_older(cx.now, self.rack.rtt() + window);
-            self.board.lose_head(mss);
-        } else {
-            self.board.lose_all();
-        }
-        let undo = self.recovery.undo;
-        self.recovery =
-            Recovery { phase: Phase::Rto, recover: self.snd.nxt, undo, doubt, ..Recovery::new(self.snd.iss) };
-        self.timers.clear(Timer::Tail);
-        self.timers.clear(Timer::Reorder);
-        self.intents.resend = true;
-        self.intents.rto = true;
+        (self.intents.resend, self.intents.rto) = (true, true);
     }
 
     /// A SYN-ACK is repeated for the second time, and data went behind it: the window begins anew, the data waits.
@@ -646,18 +786,56 @@ impl Conn {
         self.intents.syn = true;
     }
 
+    /// The path carries less than what was sent: that is repeated, and the network is not to blame.
+    pub(super) fn repeat_for_path(&mut self) {
+        if self.recovery.phase != Phase::Rto {
+            self.recovery.enter(Phase::Rto, self.snd.nxt);
+            (self.recovery.undo, self.recovery.doubt, self.recovery.path) = (None, false, true);
+        }
+        (self.recovery.repeats, self.intents.resend) = (true, true);
+    }
+
+    /// `timer` is set, and the other two that watch over what is in flight are not: as on Linux there is only one at a time.
+    pub(super) fn set_only(&mut self, timer: Timer, at: Instant) {
+        for other in [Timer::Rto, Timer::Tail, Timer::Reorder] {
+            self.timers.clear(other);
+        }
+        self.timers.set(timer, at);
+    }
+
+    /// Whether one of them is set.
+    fn watches(&self) -> bool {
+        [Timer::Rto, Timer::Tail, Timer::Reorder].iter().any(|&timer| self.timers.is_set(timer))
+    }
+
+    /// RFC 6298 §5.1, RFC 6298 §5.2, RFC 6298 §5.3.
+    pub(super) fn restart_timer(&mut self, cx: &mut Cx) {
+        if !self.schedule_probe(cx, true) {
+            self.start_rto_from_head(cx);
+        }
+    }
+
+    /// Starts the retransmission timer; in place of another one it runs since the first segment left.
+    pub(super) fn start_rto_from_head(&mut self, cx: &mut Cx) {
+        let other = self.timers.is_set(Timer::Tail) || self.timers.is_set(Timer::Reorder);
+        self.start_rto(cx, other);
+    }
+
+    /// The same; `from_head` if it runs since the first segment left.
+    fn start_rto(&mut self, cx: &mut Cx, from_head: bool) {
+        let rto = self.rtt.rto();
+        let at = match self.board.head() {
+            None => Instant::FAR,
+            Some(head) if from_head => (head.last_sent + rto).max(cx.now),
+            Some(_) => cx.now + rto,
+        };
+        self.set_only(Timer::Rto, at);
+    }
+
     pub(super) fn note_cwnd(&self, cx: &mut Cx, from: u32, why: CwndWhy) {
         let (to, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
-        cx.log.push(Note::Cwnd { from, to, ssthresh, why });
+        if from != to || why != CwndWhy::Recovered {
+            cx.log.push(Note::Cwnd { from, to, ssthresh, why });
+        }
     }
-}
-
-/// The range that the peer reports to have received twice: the first SACK block, if it lies below the acknowledgment
-/// or within the second block (RFC 2883 §4).
-fn duplicate_report(seg: &Segment) -> Option<(Seq, Seq)> {
-    let blocks = seg.options.sack;
-    let (first, rest) = blocks.as_slice().split_first()?;
-    let &(start, end) = first;
-    let within = rest.first().is_some_and(|&(s, e)| start.ge(s) && end.le(e));
-    (start.lt(end) && (end.le(seg.ack) || within)).then_some((start, end))
 }

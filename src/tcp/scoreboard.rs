@@ -1,31 +1,13 @@
-//! What is in the network? One record per transmission, and what is known of each (RFC 6675 §2).
+//! What became of each transmission? One record per transmission, cut where acknowledgments and reports end (RFC 6675 §2).
 
 use super::rack::{Rack, Seen};
 use super::rate::Departure;
 use super::spare::Untouched;
+use super::tally::{Marks, Tally};
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
-
-/// What is known of a transmission.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fate {
-    /// On its way.
-    Flying,
-    /// The peer said that it has it.
-    Sacked,
-    /// Taken for lost and not sent again yet.
-    Lost,
-    /// Sent again, on its way.
-    Resent,
-}
-
-impl Fate {
-    fn in_pipe(self) -> bool {
-        matches!(self, Fate::Flying | Fate::Resent)
-    }
-}
 
 /// A range of sequence numbers that was sent at once; it may span several segments of the wire.
 #[derive(Clone, Copy, Debug)]
@@ -43,21 +25,22 @@ pub(super) struct Record {
     pub(super) times: u8,
     /// Its last byte was pushed.
     pub(super) push: bool,
-    /// If it is Sacked: up to here all are.
+    /// It ends with our FIN.
+    pub(super) fin: bool,
+    /// It left together with the record before it.
+    pub(super) joined: bool,
+    /// If it is sacked: up to here all are.
     pub(super) run: Seq,
     /// What was known of the rate when it left.
     pub(super) departure: Departure,
-    pub(super) fate: Fate,
+    pub(super) marks: Marks,
 }
 
 impl Record {
-    fn len(&self) -> u32 {
-        self.end.since(self.start)
-    }
-
-    /// Segments of the wire.
-    fn segments(&self) -> u32 {
-        self.len().div_ceil(u32::from(self.unit.max(1)))
+    /// Segments of the wire: a FIN rides on the last one.
+    pub(super) fn segments(&self) -> u32 {
+        let data = self.end.since(self.start) - u32::from(self.fin);
+        data.div_ceil(u32::from(self.unit.max(1))).max(1)
     }
 }
 
@@ -70,45 +53,40 @@ struct Sent {
     order: u64,
 }
 
-/// What a cumulative acknowledgment released.
+/// What an acknowledgment or its SACK blocks said for the first time.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Released {
-    /// When the oldest released record was sent, if nothing released was ever sent twice (Karn).
-    pub(super) sample: Option<Instant>,
-    /// Something released had been sent more than once.
-    pub(super) resent: bool,
-    /// Bytes of it that no SACK had reported before, and their segments.
+pub(super) struct News {
+    /// Segments that nobody knew to have arrived.
     pub(super) delivered: u32,
-    pub(super) segments: u32,
-    /// Among them some that were sent once only, and up to where the last recovery began.
+    /// Segments that are off the scoreboard: they are acknowledged.
+    pub(super) gone: u32,
+    /// When the first and the last of it left that was sent only once, and was not reported before.
+    pub(super) first: Option<Instant>,
+    pub(super) last: Option<Instant>,
+    /// Some of it had been sent more than once.
+    pub(super) resent: bool,
+    /// Some of it was sent only once, and up to the mark that was asked for.
     pub(super) original: bool,
+    /// Where the lowest of it starts that was sent only once and nobody knew to have arrived; of reports only what lies below
+    /// the highest one.
+    pub(super) late: Option<Seq>,
     /// What was sent last of it.
     pub(super) latest: Option<Record>,
 }
 
-/// What SACK blocks reported for the first time.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Sacked {
-    pub(super) bytes: u32,
-    pub(super) segments: u32,
-    /// Some of it was sent once only, and up to where the last recovery began.
-    pub(super) original: bool,
-    /// When the first of it that was sent once only left.
-    pub(super) sample: Option<Instant>,
-    /// What was sent last of it.
-    pub(super) latest: Option<Record>,
-}
+impl News {
+    fn note(&mut self, record: &Record, below: Seq) {
+        self.latest = later(self.latest, *record);
+        if record.times == 1 {
+            self.first.get_or_insert(record.last_sent);
+            self.last = Some(record.last_sent);
+            self.original |= record.end.le(below);
+        }
+    }
 
-/// How many segments are where.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Census {
-    /// Sent and not acknowledged.
-    pub(super) out: u32,
-    pub(super) sacked: u32,
-    /// Taken for lost, whether sent again or not.
-    pub(super) lost: u32,
-    /// Sent again and on their way.
-    pub(super) resent: u32,
+    fn note_late(&mut self, start: Seq) {
+        self.late = Some(self.late.map_or(start, |late| late.min(start)));
+    }
 }
 
 /// All that was sent and not acknowledged, in order.
@@ -118,17 +96,15 @@ pub(super) struct Scoreboard {
     by_time: VecDeque<Sent>,
     /// How many transmissions there were.
     transmissions: u64,
-    /// Bytes in records that are Flying or Resent: `pipe` of RFC 6675 §4.
-    pipe: u32,
-    /// Bytes in records that are Sacked, and their segments.
-    sacked: u32,
-    sacked_segments: u32,
-    /// How many records are Lost.
-    lost: u32,
+    tally: Tally,
+    /// How many segments were ever taken for lost.
+    losses: u32,
+    /// How many records are to be sent again.
+    waiting: u32,
     highest_sacked: Option<Seq>,
     /// Below this, each record has been judged by the SACKs above it.
     judged: Option<Seq>,
-    /// Where the first Lost record starts.
+    /// Where the first record starts that is to be sent again.
     first_lost: Option<Seq>,
     /// Records looked at one after the other, for the tests of what an acknowledgment costs.
     #[cfg(test)]
@@ -149,10 +125,9 @@ impl Scoreboard {
             records: VecDeque::new(),
             by_time: VecDeque::new(),
             transmissions: 0,
-            pipe: 0,
-            sacked: 0,
-            sacked_segments: 0,
-            lost: 0,
+            tally: Tally { out: 0, sacked: 0, lost: 0, resent: 0 },
+            losses: 0,
+            waiting: 0,
             highest_sacked: None,
             judged: None,
             first_lost: None,
@@ -165,31 +140,52 @@ impl Scoreboard {
         self.records.is_empty()
     }
 
-    pub(super) fn pipe(&self) -> u32 {
-        self.pipe
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
     }
 
-    pub(super) fn sacked(&self) -> u32 {
-        self.sacked
+    /// How many segments were ever taken for lost; it wraps.
+    pub(super) fn losses(&self) -> u32 {
+        self.losses
     }
 
-    /// New data `start..end` left, in segments of `unit` bytes, the last one with PSH if `push`. Its time is
-    /// noted, here and in [`resent`](Scoreboard::resent) (RFC 8985 §6.1).
-    pub(super) fn push(
-        &mut self,
-        start: Seq,
-        end: Seq,
-        now: Instant,
-        unit: u16,
-        push: bool,
-        departure: Departure,
-    ) {
-        self.pipe += end.since(start);
+    /// The first record.
+    pub(super) fn head(&self) -> Option<&Record> {
+        self.records.front()
+    }
+
+    /// Behind the highest number that the peer has reported.
+    pub(super) fn highest_sacked(&self) -> Option<Seq> {
+        self.highest_sacked
+    }
+
+    /// Something of what is not acknowledged was sent again, as far as that matters: it is still on its way, or it is the
+    /// first.
+    pub(super) fn repeats(&self) -> bool {
+        self.tally.resent > 0 || self.head().is_some_and(|head| head.times > 1)
+    }
+
+    /// New data left. Its time is noted, here and in [`resent`](Scoreboard::resent) (RFC 8985 §6.1).
+    pub(super) fn push(&mut self, sent: &Departed, now: Instant, departure: Departure) {
+        let &Departed { start, end, unit, push, fin, joined } = sent;
         self.transmissions += 1;
-        let order = self.transmissions;
-        let fate = Fate::Flying;
-        let record =
-            Record { start, end, last_sent: now, order, unit, push, times: 1, run: end, departure, fate };
+        let (order, marks) = (self.transmissions, Marks::default());
+        let last_sent = now;
+        let record = Record {
+            start,
+            end,
+            last_sent,
+            order,
+            unit,
+            push,
+            fin,
+            joined,
+            times: 1,
+            run: end,
+            departure,
+            marks,
+        };
+        self.tally.add(record.segments(), marks);
         self.records.push_back(record);
         self.note_sent(Sent { start, end, order });
     }
@@ -211,41 +207,37 @@ impl Scoreboard {
         }
     }
 
-    fn set_fate(&mut self, i: usize, fate: Fate) {
+    fn mark(&mut self, i: usize, marks: Marks) {
         let record = &mut self.records[i];
-        let (old, len, segments) = (record.fate, record.len(), record.segments());
-        record.fate = fate;
-        match (old.in_pipe(), fate.in_pipe()) {
-            (true, false) => self.pipe -= len,
-            (false, true) => self.pipe += len,
-            _ => {}
-        }
-        match (old == Fate::Sacked, fate == Fate::Sacked) {
-            (true, false) => {
-                (self.sacked, self.sacked_segments) = (self.sacked - len, self.sacked_segments - segments)
-            }
-            (false, true) => {
-                (self.sacked, self.sacked_segments) = (self.sacked + len, self.sacked_segments + segments)
-            }
-            _ => {}
-        }
-        self.lost = self.lost + u32::from(fate == Fate::Lost) - u32::from(old == Fate::Lost);
-        let start = self.records[i].start;
-        if fate == Fate::Lost {
+        let (old, segments, start) = (record.marks, record.segments(), record.start);
+        record.marks = marks;
+        self.tally.remove(segments, old);
+        self.tally.add(segments, marks);
+        self.waiting = self.waiting + u32::from(marks.waits()) - u32::from(old.waits());
+        if marks.waits() {
             self.first_lost = Some(self.first_lost.map_or(start, |first| first.min(start)));
         } else if self.first_lost == Some(start) {
             self.find_lost_from(i + 1);
         }
     }
 
+    /// Takes the record for lost; one that was sent again is lost again.
+    fn lose(&mut self, i: usize) {
+        let Record { marks, .. } = self.records[i];
+        if !marks.sacked && !marks.waits() {
+            self.losses = self.losses.wrapping_add(self.records[i].segments());
+            self.mark(i, Marks { lost: true, resent: false, ..marks });
+        }
+    }
+
     fn find_lost_from(&mut self, i: usize) {
         self.first_lost = None;
-        if self.lost == 0 {
+        if self.waiting == 0 {
             return;
         }
         for k in i..self.records.len() {
             self.step();
-            if self.records[k].fate == Fate::Lost {
+            if self.records[k].marks.waits() {
                 self.first_lost = Some(self.records[k].start);
                 return;
             }
@@ -254,43 +246,34 @@ impl Scoreboard {
 
     /// The peer has everything below `una`; `rack` learns what was delivered. What was sent twice measures nothing
     /// (RFC 6298 §3; RFC 9293 §3.8.1, MUST-18).
-    pub(super) fn release(
-        &mut self,
-        una: Seq,
-        rack: &mut Rack,
-        seen: impl Into<Seen>,
-        recover: Seq,
-    ) -> Released {
+    pub(super) fn release(&mut self, una: Seq, rack: &mut Rack, seen: impl Into<Seen>, below: Seq) -> News {
         let seen = seen.into();
-        let mut released = Released::default();
+        let mut news = News::default();
         while let Some(&record) = self.records.front() {
             if record.start.ge(una) {
                 break;
             }
-            released.resent |= record.times > 1;
-            if released.sample.is_none() && record.fate != Fate::Sacked {
-                released.sample = Some(record.last_sent);
-            }
-            // Take what is acknowledged out of the sums by cutting the record there.
-            let gone = record.end.min(una).since(record.start);
-            if record.fate != Fate::Sacked {
-                released.delivered += gone;
-                let rest = Record { start: record.end.min(una), ..record };
-                released.latest = later(released.latest, record);
-                released.segments += record.segments() - rest.segments();
-                rack.on_delivered(&Record { end: record.end.min(una), ..record }, seen);
-                released.original |= record.times == 1 && record.end.min(una).le(recover);
-            }
-            if record.fate.in_pipe() {
-                self.pipe -= gone;
-            } else if record.fate == Fate::Sacked {
-                self.sacked -= gone;
-                let rest = Record { start: record.end.min(una), ..record };
-                self.sacked_segments -= record.segments() - rest.segments();
-            }
             self.step();
-            if record.end.le(una) {
-                self.lost -= u32::from(record.fate == Fate::Lost);
+            let part = Record { end: record.end.min(una), fin: record.fin && record.end.le(una), ..record };
+            let rest = Record { start: una, ..record };
+            let segments = match part.end == record.end {
+                true => record.segments(),
+                false => record.segments() - rest.segments(),
+            };
+            // A piece of a segment says nothing.
+            news.resent |= record.times > 1 && segments > 0;
+            if !record.marks.sacked && segments > 0 {
+                news.delivered += segments;
+                rack.on_delivered(&part, seen);
+                news.note(&part, below);
+                if record.times == 1 {
+                    news.note_late(record.start);
+                }
+            }
+            news.gone += segments;
+            self.tally.remove(segments, record.marks);
+            if part.end == record.end {
+                self.waiting -= u32::from(record.marks.waits());
                 self.records.pop_front();
             } else {
                 self.records[0].start = una;
@@ -300,9 +283,6 @@ impl Scoreboard {
         if self.first_lost.is_some_and(|first| first.lt(una)) {
             self.find_lost_from(0);
         }
-        if released.resent {
-            released.sample = None;
-        }
         if self.highest_sacked.is_some_and(|h| h.le(una)) {
             self.highest_sacked = None;
         }
@@ -310,7 +290,7 @@ impl Scoreboard {
         if self.judged.is_some_and(|j| j.le(una)) {
             self.judged = None;
         }
-        released
+        news
     }
 
     /// Makes `at` a boundary between records.
@@ -319,15 +299,13 @@ impl Scoreboard {
         if let Some(record) = self.records.get_mut(i)
             && record.start.lt(at)
         {
-            let tail = Record { start: at, ..*record };
-            let whole = record.segments();
-            (record.end, record.push) = (at, false);
+            let (whole, marks) = (record.segments(), record.marks);
+            let tail = Record { start: at, joined: true, ..*record };
+            (record.end, record.push, record.fin) = (at, false, false);
             let halves = record.segments() + tail.segments();
-            match record.fate {
-                Fate::Sacked => self.sacked_segments += halves - whole,
-                Fate::Lost => self.lost += 1,
-                _ => {}
-            }
+            self.tally.remove(whole, marks);
+            self.tally.add(halves, marks);
+            self.waiting += u32::from(marks.waits());
             self.records.insert(i + 1, tail);
         }
     }
@@ -338,30 +316,31 @@ impl Scoreboard {
             Some(record) if record.start.lt(at) => {
                 let (into, unit) = (at.since(record.start), u32::from(record.unit.max(1)));
                 let whole = if up { into.div_ceil(unit) * unit } else { into / unit * unit };
-                record.start + whole.min(record.len())
+                // A FIN alone is no segment.
+                let data = record.end.since(record.start) - u32::from(record.fin);
+                if whole >= data && up { record.end } else { record.start + whole.min(data) }
             }
             _ => at,
         }
     }
 
-    /// The peer reported `blocks` (RFC 2018; RFC 6675 §3); says what of them was news, up to `recover` in part. Blocks outside
-    /// `una..nxt` are not believed, and a piece of a segment counts for nothing, as on Linux: who reported single
-    /// bytes would have us keep a record of each, and repeat them in segments of a byte.
+    /// The peer reported `blocks` (RFC 2018; RFC 6675 §3). Blocks outside `una..nxt` are not believed, and a piece of a
+    /// segment counts for nothing, as on Linux: who reported single bytes would have us keep a record of each, and
+    /// repeat them in segments of a byte. So there never are more records than segments in flight.
     pub(super) fn sack(
         &mut self,
         blocks: &SackBlocks,
-        una: Seq,
-        nxt: Seq,
+        (una, nxt): (Seq, Seq),
         rack: &mut Rack,
         now: Instant,
-        recover: Seq,
-    ) -> Sacked {
-        let mut news = Sacked::default();
+        below: Seq,
+    ) -> News {
+        let mut news = News::default();
         // Upwards: within one acknowledgment nothing was late.
         let mut ascending = *blocks;
         ascending.sort();
         for &(start, end) in ascending.as_slice() {
-            if !(start.lt(end) && start.ge(una) && end.le(nxt)) {
+            if !(start.lt(end) && start.gt(una) && end.le(nxt)) {
                 continue;
             }
             let (start, end) = (self.boundary(start, true), self.boundary(end, false));
@@ -376,19 +355,19 @@ impl Scoreboard {
                 && record.end.le(end)
             {
                 self.step();
-                if record.fate == Fate::Sacked {
+                if record.marks.sacked {
                     i = self.behind_run(i);
                     continue;
                 }
-                news.latest = later(news.latest, record);
-                news.bytes += record.len();
-                news.segments += record.segments();
+                news.delivered += record.segments();
                 rack.on_delivered(&record, now.into());
-                if record.times == 1 {
-                    news.original |= record.end.le(recover);
-                    news.sample.get_or_insert(record.last_sent);
+                news.note(&record, below);
+                if record.times == 1 && self.highest_sacked.is_some_and(|high| record.start.lt(high)) {
+                    news.note_late(record.start);
                 }
-                self.set_fate(i, Fate::Sacked);
+                // A repetition that was not needed is still on its way.
+                let resent = record.marks.resent && !record.marks.lost;
+                self.mark(i, Marks { sacked: true, lost: false, resent });
                 self.records[i].run = record.end;
                 i += 1;
             }
@@ -404,7 +383,32 @@ impl Scoreboard {
         news
     }
 
-    /// The first record behind those that are known to be Sacked from `i` on.
+    /// The peer had `start..end` twice: what was sent again of it has arrived (RFC 2883). Returns where the lowest of it starts
+    /// that was reported before, which had been on its way all along, and how many segments of it were sent again.
+    pub(super) fn came_twice(&mut self, start: Seq, end: Seq) -> (Option<Seq>, u32) {
+        let (mut late, mut repeated) = (None, 0);
+        let first = self.records.partition_point(|r| r.start.lt(start));
+        for i in first..self.records.len() {
+            let record = self.records[i];
+            if !record.end.le(end) {
+                break;
+            }
+            self.step();
+            let marks = record.marks;
+            if record.times > 1 {
+                repeated += record.segments();
+                if marks.sacked && late.is_none() {
+                    late = Some(record.start);
+                }
+            }
+            if marks.resent && marks.sacked {
+                self.mark(i, Marks { resent: false, ..marks });
+            }
+        }
+        (late, repeated)
+    }
+
+    /// The first record behind those that are known to be sacked from `i` on.
     fn behind_run(&self, i: usize) -> usize {
         let run = self.records[i].run;
         match self.records.get(i + 1) {
@@ -414,49 +418,40 @@ impl Scoreboard {
     }
 
     /// Declares lost what has more than two segments' worth of SACKed bytes, or three SACKed records, above
-    /// it (RFC 5681 §4.3; RFC 6675 §4, `IsLost`); true if anything was.
-    pub(super) fn judge(&mut self, mss: u32) -> bool {
-        let Some(top) = self.highest_sacked else { return false };
-        if self.sacked <= 2 * mss && self.sacked_segments < 3 {
-            return false;
+    /// it (RFC 5681 §4.3; RFC 6675 §4, `IsLost`).
+    pub(super) fn judge(&mut self, mss: u32) {
+        let Some(top) = self.highest_sacked else { return };
+        if self.tally.sacked < 3 {
+            return;
         }
         let (mut bytes, mut count) = (0, 0);
         let mut i = self.records.partition_point(|r| r.start.lt(top));
         while i > 0 && bytes <= 2 * mss && count < 3 {
             i -= 1;
-            if self.records[i].fate == Fate::Sacked {
-                bytes += self.records[i].len();
+            if self.records[i].marks.sacked {
+                bytes += self.records[i].end.since(self.records[i].start);
                 count += 1;
             }
         }
         if bytes <= 2 * mss && count < 3 {
-            return false;
+            return;
         }
         let boundary = self.records[i].start;
         let from = self.judged.map_or(0, |j| self.records.partition_point(|r| r.start.lt(j)));
-        let mut any = false;
         for k in from..i {
-            if self.records[k].fate == Fate::Flying {
-                any = true;
-                self.set_fate(k, Fate::Lost);
+            if self.records[k].marks == Marks::default() {
+                self.lose(k);
             }
         }
         self.judged = Some(self.judged.map_or(boundary, |j| j.max(boundary)));
-        any
     }
 
-    /// Declares lost what RACK gives up (RFC 8985 §6.2 step 5), each with the same `window` for lateness. Returns
-    /// whether anything was, and when the next record will be unless it is delivered.
+    /// Declares lost what RACK gives up (RFC 8985 §6.2 step 5), each with the same `window` for lateness. Returns when the
+    /// last of those that may only be late will be lost, unless it is delivered.
     ///
     /// Goes through the transmissions in their order and ends at the first that is not lost yet: what follows left later
     /// still. What is over is met once.
-    pub(super) fn judge_by_time(
-        &mut self,
-        rack: &Rack,
-        window: Duration,
-        now: Instant,
-    ) -> (bool, Option<Instant>) {
-        let mut any = false;
+    pub(super) fn judge_by_time(&mut self, rack: &Rack, window: Duration, now: Instant) -> Option<Instant> {
         while let Some(&sent) = self.by_time.front() {
             self.step();
             let Some(i) = live(&self.records, &sent) else {
@@ -464,97 +459,84 @@ impl Scoreboard {
                 continue;
             };
             let record = self.records[i];
-            match rack.lost_at(&record, window) {
-                Some(at) if at <= now => {
-                    any = true;
-                    self.set_fate(i, Fate::Lost);
-                    self.by_time[0].start = record.end;
-                }
-                next => {
-                    self.by_time[0].start = record.start;
-                    return (any, next);
-                }
+            if rack.lost_at(&record, window)? > now {
+                self.by_time[0].start = record.start;
+                break;
+            }
+            self.lose(i);
+            self.by_time[0].start = record.end;
+        }
+        let mut k = self.by_time.partition_point(|sent| rack.passed(sent.order, sent.end));
+        while k > 0 {
+            k -= 1;
+            self.step();
+            if let Some(i) = live(&self.records, &self.by_time[k]) {
+                return rack.lost_at(&self.records[i], window);
             }
         }
-        (any, None)
+        None
     }
 
-    /// What was sent `age` ago or earlier is taken for lost (RFC 8985 §6.3).
+    /// The timer expired: what is not reported is taken for lost (RFC 6675 §5.1), but for what left less than `age` ago
+    /// (RFC 8985 §6.3); the first record in any case.
     pub(super) fn lose_older(&mut self, now: Instant, age: Duration) {
         for i in 0..self.records.len() {
-            let record = &self.records[i];
-            if record.fate.in_pipe() && now.since(record.last_sent) >= age {
-                self.set_fate(i, Fate::Lost);
+            if i == 0 || now.since(self.records[i].last_sent) >= age {
+                self.lose(i);
             }
         }
+    }
+
+    /// The peer threw away what it had reported (RFC 2018 §8): no report is believed, and all is lost.
+    pub(super) fn lose_all(&mut self) {
+        for i in 0..self.records.len() {
+            self.mark(i, Marks { sacked: false, ..self.records[i].marks });
+            self.lose(i);
+        }
+        (self.highest_sacked, self.judged) = (None, None);
     }
 
     /// Nothing was lost after all: what waits to be sent again is on its way (RFC 4015 §3.2).
     pub(super) fn lose_nothing(&mut self) {
-        if self.lost == 0 {
+        if self.tally.lost == 0 {
             return;
         }
         for i in 0..self.records.len() {
-            if self.records[i].fate == Fate::Lost {
-                self.set_fate(i, Fate::Flying);
-            }
+            self.mark(i, Marks { lost: false, ..self.records[i].marks });
         }
         // They had been judged; now they are to be judged again.
         self.by_time.clear();
-        let flying = self.records.iter().filter(|r| r.fate.in_pipe());
+        let flying = self.records.iter().filter(|r| r.marks.flies());
         self.by_time.extend(flying.map(|r| Sent { start: r.start, end: r.end, order: r.order }));
         let base = self.records.front().map_or(Seq(0), |r| r.start);
         self.by_time.make_contiguous().sort_unstable_by_key(|sent| (sent.order, sent.start.since(base)));
     }
 
-    /// The last record, if the peer has not reported it.
-    pub(super) fn tail(&self) -> Option<&Record> {
-        self.records.back().filter(|r| r.fate != Fate::Sacked)
-    }
-
     /// Whether something is lost, and nothing outside of `start..end`.
     pub(super) fn lost_only_within(&self, start: Seq, end: Seq) -> bool {
-        let mut lost = self.records.iter().filter(|r| r.fate == Fate::Lost).peekable();
+        let mut lost = self.records.iter().filter(|r| r.marks.lost).peekable();
         lost.peek().is_some() && lost.all(|r| r.start.ge(start) && r.end.le(end))
     }
 
-    /// Takes the last segment for lost, to be sent again as a probe (RFC 8985 §7.3); a FIN at `data_end` goes with it.
-    pub(super) fn lose_tail(&mut self, data_end: Seq) {
-        if let Some(tail) = self.records.back() {
-            let unit = u32::from(tail.unit.max(1));
-            let data = tail.end.min(data_end).since(tail.start);
-            self.split(tail.start + data.saturating_sub(1) / unit * unit);
-            self.set_fate(self.records.len() - 1, Fate::Lost);
-        }
+    /// Where the last segment of at most `full` bytes of data starts and ends: what a probe repeats (RFC 8985 §7.3); a FIN
+    /// goes with it.
+    pub(super) fn tail(&self, full: u32) -> Option<(Seq, Seq)> {
+        let tail = self.records.back()?;
+        let unit = u32::from(tail.unit).min(full).max(1);
+        let data = tail.end.since(tail.start) - u32::from(tail.fin);
+        Some((tail.start + data.saturating_sub(1) / unit * unit, tail.end))
     }
 
-    /// How many segments the peer has reported.
-    pub(super) fn sacked_segments(&self) -> u32 {
-        self.sacked_segments
-    }
-
-    /// The first record is taken for lost, whatever was thought of it; at most `len` bytes of it.
-    pub(super) fn lose_head(&mut self, len: u32) {
-        if let Some(head) = self.records.front() {
-            let at = head.end.min(head.start + len);
-            self.split(at);
-            self.set_fate(0, Fate::Lost);
-        }
-    }
-
-    /// The timer expired: all that is not SACKed is taken for lost (RFC 6675 §5.1).
-    pub(super) fn lose_all(&mut self) {
-        // A SACKed head means that the peer threw away what it had reported (RFC 2018 §8): believe no SACK.
-        let reneged = self.head_is_sacked();
-        for i in 0..self.records.len() {
-            if reneged || self.records[i].fate != Fate::Sacked {
-                self.set_fate(i, Fate::Lost);
+    /// The first record is taken for lost, at most a segment of it, unless it is already.
+    pub(super) fn lose_head(&mut self) {
+        if let Some(&head) = self.records.front()
+            && !head.marks.lost
+        {
+            if head.segments() > 1 {
+                self.split(head.start + u32::from(head.unit));
             }
+            self.lose(0);
         }
-        if reneged {
-            self.highest_sacked = None;
-        }
-        self.judged = None;
     }
 
     /// When the first record was last sent.
@@ -564,14 +546,15 @@ impl Scoreboard {
 
     /// Whether the peer has thrown away what it had reported (RFC 2018 §8).
     pub(super) fn head_is_sacked(&self) -> bool {
-        self.records.front().is_some_and(|r| r.fate == Fate::Sacked)
+        self.records.front().is_some_and(|r| r.marks.sacked)
     }
 
     /// Records longer than `mss` do not fit through the path any more.
     pub(super) fn lose_longer_than(&mut self, mss: u32) {
         for i in 0..self.records.len() {
-            if self.records[i].fate.in_pipe() && self.records[i].len() > mss {
-                self.set_fate(i, Fate::Lost);
+            let record = &self.records[i];
+            if record.end.since(record.start) - u32::from(record.fin) > mss {
+                self.lose(i);
             }
         }
     }
@@ -582,57 +565,87 @@ impl Scoreboard {
         self.records.get(self.records.partition_point(|r| r.start.lt(first)))
     }
 
-    /// The end of what one segment with `full` bytes of data can repeat from the first lost record on: a part of it, or
-    /// all of it and of those lost behind it (RFC 9293 §3.8 calls it repacketization). `data_end` is where a FIN stands;
-    /// nothing joins across `until`.
-    pub(super) fn repeatable(&self, full: u32, data_end: Seq, until: Option<Seq>) -> Option<Seq> {
-        let start = self.first_lost?;
-        let i = self.records.partition_point(|r| r.start.lt(start));
+    /// The end of what one segment with `full` bytes of data can repeat from the record at `start` on: a part of it, or all of
+    /// it and of what follows (RFC 9293 §3.8 calls it repacketization) up to `edge`. `data_end` is where a FIN stands.
+    pub(super) fn repeatable(&self, start: Seq, full: u32, data_end: Seq, edge: Seq) -> Option<Seq> {
+        let i = self.records.partition_point(|r| r.end.le(start));
+        let first = self.records.get(i)?;
         let most = start + full;
-        let fits = |end: Seq| end.min(data_end).le(most) && until.is_none_or(|until| end.le(until));
-        // Like Linux: nothing joins a segment that is full, not even a FIN.
-        let joins = |r: &Record| r.start == start || self.records[i].end.min(data_end).lt(most);
-        let run = self.records.range(i..).take_while(|r| r.fate == Fate::Lost && fits(r.end) && joins(r));
-        Some(run.last().map_or(most, |r| r.end))
+        if first.end.min(data_end).gt(most) {
+            return Some(most);
+        }
+        if first.segments() > 1 || !first.end.min(data_end).lt(most) {
+            // Like Linux: nothing joins a segment that is full, not even a FIN.
+            return Some(first.end);
+        }
+        let joins = |r: &&Record| {
+            !r.marks.sacked && r.segments() == 1 && r.end.min(data_end).le(most) && r.end.le(edge)
+        };
+        Some(self.records.range(i + 1..).take_while(joins).last().map_or(first.end, |r| r.end))
     }
 
-    /// The lost records from `start` on, or as much of them as ends at `end`, left again; true if PSH belongs there.
-    pub(super) fn resent(&mut self, start: Seq, end: Seq, now: Instant, departure: Departure) -> bool {
+    /// Where the last of at most `most` segments ends that are to be sent again from `start` on, and left together before.
+    pub(super) fn together(&self, start: Seq, most: u32) -> Seq {
+        let i = self.records.partition_point(|r| r.end.le(start));
+        let (mut end, mut left) = (start, most);
+        for (n, record) in self.records.range(i..).enumerate() {
+            let segments = record.segments().min(left);
+            if !record.marks.waits() || (n > 0 && !record.joined) || left == 0 {
+                break;
+            }
+            left -= segments;
+            end = match segments == record.segments() {
+                true => record.end,
+                false => record.start + segments * u32::from(record.unit),
+            };
+        }
+        end
+    }
+
+    /// What lies at `at` leaves apart from what is before it from now on.
+    pub(super) fn part(&mut self, at: Seq) {
+        let i = self.records.partition_point(|r| r.start.lt(at));
+        if let Some(record) = self.records.get_mut(i).filter(|r| r.start == at) {
+            record.joined = false;
+        }
+    }
+
+    /// What lies between `start` and `end` left again, in one segment; as a mere probe if `probe`: then it counts for nothing
+    /// more in the network. True if PSH belongs there.
+    pub(super) fn resent(
+        &mut self,
+        (start, end): (Seq, Seq),
+        probe: bool,
+        now: Instant,
+        departure: Departure,
+    ) -> bool {
+        self.split(start);
         self.split(end);
         self.transmissions += 1;
-        let mut push = false;
-        let mut i = self.records.partition_point(|r| r.start.lt(start));
-        while let Some(record) = self.records.get_mut(i)
-            && record.end.le(end)
+        let order = self.transmissions;
+        let i = self.records.partition_point(|r| r.start.lt(start));
+        // What joins is one segment from now on.
+        while let Some(&next) = self.records.get(i + 1)
+            && next.end.le(end)
         {
-            (record.last_sent, record.departure) = (now, departure);
-            record.order = self.transmissions;
-            record.times = record.times.saturating_add(1);
-            push |= record.push;
-            self.set_fate(i, Fate::Resent);
-            i += 1;
+            self.mark(i + 1, Marks::default());
+            self.tally.remove(next.segments(), Marks::default());
+            self.records.remove(i + 1);
+            let record = &mut self.records[i];
+            (record.end, record.fin) = (next.end, next.fin);
+            record.push |= next.push;
+            record.unit = record.unit.max(next.end.since(record.start).min(u32::from(u16::MAX)) as u16);
         }
-        self.note_sent(Sent { start, end, order: self.transmissions });
+        let Some(record) = self.records.get_mut(i) else { return false };
+        (record.last_sent, record.departure, record.order) = (now, departure, order);
+        record.times = record.times.saturating_add(1);
+        record.run = record.end;
+        let (push, marks) = (record.push, record.marks);
+        if !probe {
+            self.mark(i, Marks { resent: true, ..marks });
+        }
+        self.note_sent(Sent { start, end, order });
         push
-    }
-
-    /// Counts what is in flight; looks at each record.
-    pub(super) fn census(&self) -> Census {
-        let mut census = Census::default();
-        for record in &self.records {
-            let segments = record.segments();
-            census.out += segments;
-            match record.fate {
-                Fate::Flying => {}
-                Fate::Sacked => census.sacked += segments,
-                Fate::Lost => census.lost += segments,
-                Fate::Resent => {
-                    census.lost += segments;
-                    census.resent += segments;
-                }
-            }
-        }
-        census
     }
 
     #[cfg(test)]
@@ -642,27 +655,39 @@ impl Scoreboard {
 
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let sum =
-            |f: fn(Fate) -> bool| self.records.iter().filter(|r| f(r.fate)).map(Record::len).sum::<u32>();
-        assert_eq!(self.pipe, sum(Fate::in_pipe));
-        assert_eq!(self.sacked, sum(|f| f == Fate::Sacked));
-        let of = |fate: Fate| self.records.iter().filter(move |r| r.fate == fate);
-        assert_eq!(self.sacked_segments, of(Fate::Sacked).map(Record::segments).sum::<u32>());
-        assert_eq!(self.lost as usize, of(Fate::Lost).count());
+        let mut tally = Tally::default();
+        self.records.iter().for_each(|r| tally.add(r.segments(), r.marks));
+        assert_eq!(self.tally, tally);
+        let waiting = self.records.iter().filter(|r| r.marks.waits());
+        assert_eq!(self.waiting as usize, waiting.clone().count());
         assert!(self.records.iter().zip(self.records.iter().skip(1)).all(|(a, b)| a.end == b.start));
-        let runs = of(Fate::Sacked).all(|r| {
-            let run = self.records.iter().filter(|o| o.start.ge(r.start) && o.start.lt(r.run));
-            run.clone().all(|o| o.fate == Fate::Sacked)
+        let runs = self.records.iter().filter(|r| r.marks.sacked).all(|r| {
+            let mut run = self.records.iter().filter(|o| o.start.ge(r.start) && o.start.lt(r.run));
+            run.all(|o| o.marks.sacked)
         });
         assert!(runs, "a run has a hole");
-        let judged = self.records.iter().filter(|r| r.fate.in_pipe()).all(|r| {
+        let judged = self.records.iter().filter(|r| r.marks.flies()).all(|r| {
             let of = |s: &&Sent| s.order == r.order && s.start.le(r.start) && s.end.ge(r.end);
             self.by_time.iter().any(|s| of(&s))
         });
         assert!(judged, "nobody judges it by time");
-        let first = self.records.iter().find(|r| r.fate == Fate::Lost).map(|r| r.start);
-        assert_eq!(self.first_lost().map(|r| r.start), first);
+        assert_eq!(self.first_lost().map(|r| r.start), waiting.map(|r| r.start).next());
     }
+}
+
+/// A transmission of new data.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departed {
+    pub(super) start: Seq,
+    /// Behind the last byte, or the FIN.
+    pub(super) end: Seq,
+    /// Payload bytes per segment of the wire.
+    pub(super) unit: u16,
+    /// The last one has PSH.
+    pub(super) push: bool,
+    pub(super) fin: bool,
+    /// It belongs to what left right before it.
+    pub(super) joined: bool,
 }
 
 /// Which of two was sent last.
@@ -675,148 +700,11 @@ fn live(records: &VecDeque<Record>, sent: &Sent) -> Option<usize> {
     // Below the first record all is acknowledged, and 2 GiB below it the numbers seem to lie ahead.
     let first = records.front()?.start;
     let from = if sent.start.lt(first) { 0 } else { records.partition_point(|r| r.end.le(sent.start)) };
-    let of = |r: &&Record| r.order == sent.order && r.fate.in_pipe();
+    let of = |r: &&Record| r.order == sent.order && r.marks.flies();
     let pieces = records.range(from..).take_while(|r| r.start.lt(sent.end));
     pieces.enumerate().find(|(_, r)| of(r)).map(|(n, _)| from + n)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn board(segments: u32) -> Scoreboard {
-        let mut b = Scoreboard::new();
-        for n in 0..segments {
-            b.push(
-                Seq(n * 100),
-                Seq(n * 100 + 100),
-                Instant::from_millis(u64::from(n)),
-                100,
-                true,
-                Departure::default(),
-            );
-        }
-        b
-    }
-
-    fn sack(b: &mut Scoreboard, start: u32, end: u32) -> u32 {
-        let mut blocks = SackBlocks::NONE;
-        blocks.push(Seq(start), Seq(end));
-        b.sack(&blocks, Seq(0), Seq(100_000), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)).bytes
-    }
-
-    #[test]
-    fn three_segments_above_a_hole_make_it_lost() {
-        let mut b = board(6);
-        assert_eq!(sack(&mut b, 100, 300), 200);
-        assert!(!b.judge(100));
-        assert_eq!(sack(&mut b, 100, 400), 100);
-        assert!(b.judge(100));
-        assert_eq!(b.first_lost().map(|r| (r.start, r.end)), Some((Seq(0), Seq(100))));
-        assert_eq!(b.pipe(), 200);
-        b.check();
-    }
-
-    #[test]
-    fn one_record_for_many_segments_is_cut_by_what_the_peer_reports() {
-        let mut b = Scoreboard::new();
-        b.push(Seq(0), Seq(1000), Instant::ZERO, 100, true, Departure::default());
-        assert_eq!(sack(&mut b, 300, 600), 300);
-        assert!(b.judge(100), "one record is not three, but its bytes are more than two segments");
-        assert_eq!(b.first_lost().map(|r| (r.start, r.end)), Some((Seq(0), Seq(300))));
-        b.check();
-    }
-
-    #[test]
-    fn a_sacked_head_at_a_timeout_means_that_no_sack_can_be_believed() {
-        let mut b = board(4);
-        sack(&mut b, 100, 400);
-        b.release(Seq(100), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
-        b.lose_all();
-        assert_eq!((b.sacked(), b.pipe()), (0, 0));
-        assert_eq!(b.first_lost().map(|r| r.start), Some(Seq(100)));
-        b.check();
-    }
-
-    #[test]
-    fn data_that_was_sent_twice_gives_no_sample() {
-        let mut b = board(3);
-        assert_eq!(
-            b.release(Seq(150), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)).sample,
-            Some(Instant::ZERO)
-        );
-        b.lose_head(100);
-        b.resent(Seq(150), Seq(200), Instant::from_millis(50), Departure::default());
-        let r = b.release(Seq(300), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
-        assert!(r.resent && r.sample.is_none());
-    }
-
-    const MANY: u32 = 10_000;
-
-    /// What `acks` acknowledgments cost, each of which reports what `block` says, from a window of 10,000 segments; what
-    /// is found lost is sent again at once.
-    fn steps(acks: u32, block: impl Fn(u32) -> (u32, u32)) -> u64 {
-        let mut b = board(MANY);
-        let (mut rack, now) = (Rack::new(Seq(0)), Instant::from_millis(100_000));
-        let before = b.steps;
-        for n in 0..acks {
-            let mut blocks = SackBlocks::NONE;
-            let (start, end) = block(n);
-            blocks.push(Seq(start * 100), Seq(end * 100));
-            b.sack(&blocks, Seq(0), Seq(MANY * 100), &mut rack, now, Seq(0));
-            b.judge_by_time(&rack, Duration::ZERO, now);
-            while let Some(start) = b.first_lost().map(|r| r.start) {
-                b.resent(start, start + 100, now, Departure::default());
-            }
-            let _ = b.sacked_segments();
-        }
-        b.steps - before
-    }
-
-    #[test]
-    fn an_acknowledgment_costs_what_it_changes_and_not_what_is_in_flight() {
-        // One hole and a block that grows by a segment each time.
-        let growing = steps(MANY - 1, |n| (1, n + 2));
-        assert!(growing < 8 * u64::from(MANY), "{growing} steps");
-        // Every second segment is lost.
-        let combed = steps(MANY / 2, |n| (2 * n + 1, 2 * n + 2));
-        assert!(combed < 8 * u64::from(MANY), "{combed} steps");
-        // The same large block for ever, and blocks that begin anywhere in it.
-        let same = steps(MANY, |_| (1, MANY));
-        assert!(same < 8 * u64::from(MANY), "{same} steps");
-        let inside = steps(2 * MANY, |n| (1 + n * 7919 % (MANY - 1), MANY));
-        assert!(inside < 16 * u64::from(MANY), "{inside} steps");
-    }
-
-    proptest! {
-        #[test]
-        fn the_sums_always_hold(ops in prop::collection::vec((0u8..6, 0u32..3000, 1u32..500), 1..80)) {
-            let mut b = Scoreboard::new();
-            let (mut una, mut nxt) = (0u32, 0u32);
-            for (op, at, len) in ops {
-                match op {
-                    0 => { b.push(Seq(nxt), Seq(nxt + len), Instant::from_millis(u64::from(at)), 100, true, Departure::default()); nxt += len; }
-                    1 if nxt > una => { una += at % (nxt - una + 1); b.release(Seq(una), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0)); }
-                    2 if nxt > una => {
-                        let start = una + at % (nxt - una);
-                        let mut blocks = SackBlocks::NONE;
-                        blocks.push(Seq(start), Seq((start + len).min(nxt)));
-                        b.sack(&blocks, Seq(una), Seq(nxt), &mut Rack::new(Seq(0)), Instant::ZERO, Seq(0));
-                        b.judge(100);
-                    }
-                    3 => b.lose_all(),
-                    4 => b.lose_head(len),
-                    _ => {
-                        if let Some(start) = b.first_lost().map(|r| r.start) {
-                            let end = b.repeatable(len, Seq(nxt), None).unwrap();
-                            assert!(end.gt(start) && end.le(start + len));
-                            b.resent(start, end, Instant::from_millis(u64::from(at)), Departure::default());
-                        }
-                    }
-                }
-                b.check();
-            }
-        }
-    }
-}
+#[path = "scoreboard_tests.rs"]
+mod tests;

@@ -37,7 +37,6 @@ pub(super) struct Send {
     /// MAX.SND.WND: the largest window ever offered (RFC 5961 §5.2).
     pub(super) max_wnd: u32,
     wl1: Seq,
-    wl2: Seq,
     /// The shift of the peer's windows.
     pub(super) shift: u8,
     pub(super) fin: Fin,
@@ -75,7 +74,6 @@ impl Send {
             wnd: 0,
             max_wnd: 0,
             wl1: Seq(0),
-            wl2: Seq(0),
             shift: 0,
             fin: Fin::Open,
             small_end: iss,
@@ -223,7 +221,7 @@ impl Send {
     }
 
     fn set_window(&mut self, seg: &Segment, wnd: u32) {
-        (self.wnd, self.wl1, self.wl2) = (wnd, seg.seq, seg.ack);
+        (self.wnd, self.wl1) = (wnd, seg.seq);
         self.max_wnd = self.max_wnd.max(wnd);
     }
 
@@ -232,10 +230,16 @@ impl Send {
     ///
     /// `news` says that its acknowledgment moved SND.UNA: then its window is the newest whatever its number, and the
     /// old one, counted from the new SND.UNA, would reach further than the peer ever said.
-    pub(super) fn update_window(&mut self, seg: &Segment, news: bool) {
-        if news || self.wl1.lt(seg.seq) || (self.wl1 == seg.seq && self.wl2.le(seg.ack)) {
-            self.set_window(seg, u32::from(seg.window) << self.shift);
+    ///
+    /// True if it counts as another window. Of two with the same number the larger one is taken for the newer, unless the window
+    /// is closed, as on Linux.
+    pub(super) fn update_window(&mut self, seg: &Segment, news: bool) -> bool {
+        let wnd = u32::from(seg.window) << self.shift;
+        let newer = self.wl1.lt(seg.seq) || (self.wl1 == seg.seq && (wnd > self.wnd || wnd == 0));
+        if news || newer {
+            self.set_window(seg, wnd);
         }
+        newer
     }
 
     pub(super) fn clear(&mut self) {

@@ -2,7 +2,6 @@
 
 use super::cause::{AckNowWhy, RstWhy};
 use super::conn::{Conn, Cx};
-use super::recovery::Phase;
 use super::send::Fin;
 use super::state::{CloseReason, State};
 use super::timers::Timer;
@@ -30,8 +29,7 @@ impl Conn {
             return self.on_giving_up(cx);
         }
         if self.timers.take_expired(Timer::Reorder, now) {
-            self.recovery.new_first = false;
-            self.detect_loss(cx);
+            self.on_reorder_time(cx);
         }
         if self.timers.take_expired(Timer::Tail, now) {
             self.on_probe_time(cx);
@@ -189,7 +187,9 @@ impl Conn {
         if !self.state.is_opening() {
             let mss = self.mss();
             self.board.lose_longer_than(mss);
-            self.intents.resend = self.board.first_lost().is_some();
+            if self.board.first_lost().is_some() {
+                self.repeat_for_path();
+            }
             self.note_cwnd(cx, from, super::log::CwndWhy::Mtu);
         }
     }
@@ -241,10 +241,5 @@ impl Conn {
     /// How long the next window probe waits.
     pub(super) fn persist_delay(&self, cx: &Cx) -> Duration {
         self.rtt.rto().saturating_mul(1 << self.probe_backoff.min(16)).min(cx.cfg.rto_max)
-    }
-
-    /// Whether the losses being repaired were found by the timer.
-    pub(super) fn repairs_after_timeout(&self) -> bool {
-        self.recovery.phase == Phase::Rto
     }
 }

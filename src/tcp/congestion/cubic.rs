@@ -7,7 +7,7 @@ mod tests;
 
 use super::slow_start::SlowStart;
 use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Span};
 
 /// 1 / C = 5/2 s³ per segment (RFC 9438 §5: C is 0.4), in µs³: `C = C_NUM / C_DEN`.
 const C_NUM: u128 = 2;
@@ -33,6 +33,8 @@ struct State {
     /// cwnd_prior: the window at the last event or at the end of the first slow start.
     prior: u32,
     slow_start: SlowStart,
+    /// The shortest round trip.
+    shortest: Span,
     /// From `prior` on the Reno-friendly window grows as fast as Reno's: α is 1 then (§4.3).
     catch_up: bool,
     // Nothing of these three is restored; they take no room here.
@@ -75,7 +77,8 @@ impl Cubic {
             ssthresh: start.ssthresh,
             w_max: 0,
             prior: 0,
-            slow_start: SlowStart::new(start),
+            slow_start: SlowStart::of_cubic(start),
+            shortest: Span::MAX,
             catch_up: start.config.reno_catch_up,
             fast_convergence: start.config.fast_convergence,
             abe: start.config.abe,
@@ -88,9 +91,9 @@ impl Cubic {
 
 impl State {
     /// RFC 9438 §4.2, Reno-friendly (RFC 9438 §4.3), concave (RFC 9438 §4.4) or convex (RFC 9438 §4.5).
-    fn avoid(&mut self, sample: &AckSample) {
-        let AckSample { now, acked, mss, .. } = *sample;
-        let (acked, cwnd) = (u64::from(acked), u64::from(self.cwnd));
+    fn avoid(&mut self, sample: &AckSample, delivered: u32) {
+        let AckSample { now, mss, .. } = *sample;
+        let (acked, cwnd) = (u64::from(delivered), u64::from(self.cwnd));
         let mut epoch = match self.epoch.take() {
             Some(epoch) => epoch,
             None => {
@@ -149,10 +152,19 @@ impl CongestionControl for Cubic {
     fn on_ack(&mut self, sample: &AckSample) {
         self.state.idle = sample.acked == sample.prior_flight;
         let s = &mut self.state;
-        if s.cwnd >= s.ssthresh {
-            s.avoid(sample);
-        } else if s.slow_start.on_ack(sample, &mut s.cwnd, &mut s.ssthresh) {
-            s.prior = s.cwnd;
+        if let Some(rtt) = sample.rtt {
+            s.shortest = s.shortest.min(rtt.into());
+        }
+        let mut left = sample.delivered;
+        if s.cwnd < s.ssthresh {
+            let ssthresh = s.ssthresh;
+            left = s.slow_start.on_ack(sample, s.shortest.into(), &mut s.cwnd, &mut s.ssthresh);
+            if s.ssthresh != ssthresh {
+                s.prior = s.cwnd;
+            }
+        }
+        if left > 0 || (s.cwnd >= s.ssthresh && !sample.may_grow) {
+            s.avoid(sample, left);
         }
     }
 
@@ -177,19 +189,28 @@ impl CongestionControl for Cubic {
         s.ssthresh = left.max(2 * mss);
         s.cwnd = match event {
             CongestionEvent::Rto => mss,
-            CongestionEvent::Ecn => left.max(mss),
             _ => s.ssthresh,
         };
         s.epoch = None;
         s.slow_start.leave();
+        if event == CongestionEvent::Rto {
+            s.slow_start.begin_anew();
+        }
+    }
+
+    fn set_cwnd(&mut self, cwnd: u32) {
+        self.state.cwnd = cwnd.min(MAX_CWND);
     }
 
     fn on_spurious(&mut self) {
         // A window that has overtaken the old one since stays.
-        if let Some(before) = self.before.take()
-            && self.state.cwnd < self.state.prior
-        {
-            self.state = State { idle: self.state.idle, ..*before };
+        if let Some(before) = self.before.take() {
+            // Most of the way back is slow start.
+            let ssthresh = before.ssthresh.max(before.cwnd / 4 * 3);
+            if self.state.cwnd < before.cwnd {
+                self.state = State { idle: self.state.idle, ..*before };
+            }
+            self.state.ssthresh = self.state.ssthresh.max(ssthresh);
         }
     }
 

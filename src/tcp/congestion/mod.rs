@@ -7,8 +7,10 @@ mod cubic;
 mod fixed;
 mod newreno;
 mod slow_start;
+mod train;
 pub(super) mod usage;
 
+use super::config::SlowStartExit;
 use super::{Config, Congestion};
 use crate::time::{Duration, Instant};
 use std::fmt;
@@ -36,6 +38,8 @@ pub struct AckSample {
     pub now: Instant,
     /// Bytes acknowledged for the first time.
     pub acked: u32,
+    /// What reached the peer, reported or acknowledged, each segment counted as a full one: by that the window may grow.
+    pub delivered: u32,
     /// Bytes in flight before it.
     pub prior_flight: u32,
     /// The round-trip time it measured, if any.
@@ -55,7 +59,7 @@ pub enum CongestionEvent {
     Loss,
     /// The retransmission timer expired.
     Rto,
-    /// It expired in the recovery of a window of data whose loss was told already: only `cwnd` shrinks, to one segment.
+    /// It expired in the recovery of a window of data whose loss was told already: only `cwnd` shrinks.
     RtoAgain,
     /// The peer echoed a congestion mark (RFC 3168).
     Ecn,
@@ -70,12 +74,18 @@ pub trait CongestionControl: Send {
         let _ = (now, bytes);
     }
 
-    /// New data was acknowledged outside fast recovery.
+    /// Data was delivered while the window is not being reduced.
     fn on_ack(&mut self, sample: &AckSample);
 
     /// Congestion, with `flight` bytes outstanding. Called once per window of data,
     /// [`CongestionEvent::RtoAgain`] apart.
     fn on_congestion(&mut self, now: Instant, event: CongestionEvent, flight: u32, mss: u32);
+
+    /// The window is `cwnd` from now on: what a recovery has room for (RFC 6937), what is in flight after a time-out and a segment
+    /// more, or what is used of it (RFC 7661). An algorithm that ignores this decides about these moments itself.
+    fn set_cwnd(&mut self, cwnd: u32) {
+        let _ = cwnd;
+    }
 
     /// The last event was a mistake: nothing had been lost.
     fn on_spurious(&mut self);

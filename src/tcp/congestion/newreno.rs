@@ -1,8 +1,8 @@
 //! Slow start and congestion avoidance as RFC 5681 has them.
 
 use super::slow_start::SlowStart;
-use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start};
-use crate::time::Instant;
+use super::{AckSample, Config, CongestionControl, CongestionEvent, MAX_CWND, Start};
+use crate::time::{Duration, Instant};
 
 /// RFC 5681 §3.1 (RFC 9293 §3.8.2, MUST-19), with byte counting in congestion avoidance (RFC 3465 §2.1).
 pub(super) struct NewReno {
@@ -12,6 +12,8 @@ pub(super) struct NewReno {
     counted: u32,
     /// A mark takes less than a loss (RFC 8511).
     abe: bool,
+    /// What is in flight is halved, and not the window.
+    halve_flight: bool,
     slow_start: SlowStart,
     /// `cwnd`, `ssthresh` and slow start before the last event.
     before: Option<(u32, u32, SlowStart)>,
@@ -20,23 +22,30 @@ pub(super) struct NewReno {
 impl NewReno {
     pub(super) fn new(start: &Start) -> NewReno {
         let slow_start = SlowStart::new(start);
-        let abe = start.config.abe;
-        NewReno { cwnd: start.cwnd, ssthresh: start.ssthresh, counted: 0, abe, slow_start, before: None }
+        let Config { abe, halve_flight, .. } = *start.config;
+        let Start { cwnd, ssthresh, .. } = *start;
+        NewReno { cwnd, ssthresh, counted: 0, abe, halve_flight, slow_start, before: None }
     }
 }
 
 impl CongestionControl for NewReno {
     fn on_ack(&mut self, sample: &AckSample) {
+        let mut left = sample.delivered;
         if self.cwnd < self.ssthresh {
-            self.slow_start.on_ack(sample, &mut self.cwnd, &mut self.ssthresh);
-        } else if sample.may_grow {
-            // No more than a segment per window: one ACK may cover far more than that after a time-out.
-            self.counted += sample.acked.min(self.cwnd);
-            if self.counted >= self.cwnd {
-                self.counted -= self.cwnd;
-                self.cwnd = (self.cwnd + sample.mss).min(MAX_CWND);
-            }
+            left = self.slow_start.on_ack(sample, Duration::ZERO, &mut self.cwnd, &mut self.ssthresh);
         }
+        if left == 0 || !sample.may_grow {
+            return;
+        }
+        // What was counted for a larger window is good for one segment.
+        let window = self.cwnd;
+        if self.counted >= window {
+            self.counted = 0;
+            self.cwnd += sample.mss;
+        }
+        self.counted = self.counted.saturating_add(left);
+        self.cwnd = self.cwnd.saturating_add(self.counted / window * sample.mss).min(MAX_CWND);
+        self.counted %= window;
     }
 
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, flight: u32, mss: u32) {
@@ -45,14 +54,14 @@ impl CongestionControl for NewReno {
             return;
         }
         self.before = Some((self.cwnd, self.ssthresh, self.slow_start));
-        // RFC 5681 §3.1 equation (4), without what limited transmit has added (§3.2 step 2).
-        let flight = flight.min(self.cwnd);
+        // RFC 5681 §3.1 equation (4), or the window itself: it grows only while it is filled.
+        let used = if self.halve_flight { flight.min(self.cwnd) } else { self.cwnd };
         let left = match event {
             // RFC 8511 §3.
-            CongestionEvent::Ecn if self.abe => flight / 5 * 4,
-            _ => flight / 2,
+            CongestionEvent::Ecn if self.abe => used / 5 * 4,
+            _ => used / 2,
         };
-        self.ssthresh = left.max(2 * mss);
+        self.ssthresh = (left / mss).max(2) * mss;
         self.cwnd = match event {
             CongestionEvent::Rto => mss,
             _ => self.ssthresh,
@@ -61,10 +70,15 @@ impl CongestionControl for NewReno {
         self.slow_start.leave();
     }
 
+    fn set_cwnd(&mut self, cwnd: u32) {
+        self.cwnd = cwnd.min(MAX_CWND);
+    }
+
     fn on_spurious(&mut self) {
         if let Some((cwnd, ssthresh, slow_start)) = self.before.take() {
             self.cwnd = self.cwnd.max(cwnd);
-            (self.ssthresh, self.slow_start) = (ssthresh, slow_start);
+            // Most of the way back is slow start.
+            (self.ssthresh, self.slow_start) = (ssthresh.max(cwnd / 4 * 3), slow_start);
         }
     }
 
@@ -97,7 +111,17 @@ mod tests {
 
     fn ack(cc: &mut NewReno, acked: u32, may_grow: bool) {
         let (now, prior_flight) = (Instant::ZERO, cc.cwnd());
-        cc.on_ack(&AckSample { now, acked, prior_flight, rtt: None, srtt: None, mss: 100, may_grow });
+        let delivered = acked;
+        cc.on_ack(&AckSample {
+            now,
+            acked,
+            delivered,
+            prior_flight,
+            rtt: None,
+            srtt: None,
+            mss: 100,
+            may_grow,
+        });
     }
 
     #[test]
@@ -120,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn one_acknowledgment_of_many_windows_counts_as_one() {
+    fn one_acknowledgment_of_many_windows_counts_as_so_many() {
         let mut cc = reno(2000, None);
         cc.on_congestion(Instant::ZERO, CongestionEvent::Loss, 2000, 100);
-        ack(&mut cc, 1_000_000, true);
-        assert_eq!(cc.cwnd(), 1100);
-        ack(&mut cc, 100, true);
-        assert_eq!(cc.cwnd(), 1100);
+        ack(&mut cc, 3_500, true);
+        assert_eq!(cc.cwnd(), 1300);
+        ack(&mut cc, 800, true);
+        assert_eq!(cc.cwnd(), 1400);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How fast does the window open at first, and when is that enough? RFC 5681 §3.1, and HyStart++ (RFC 9406).
 
-use super::{AckSample, MAX_CWND, Start};
+use super::train::Train;
+use super::{AckSample, MAX_CWND, SlowStartExit, Start};
 use crate::time::{Duration, Span};
 
 // RFC 9406 §4.3.
@@ -16,8 +17,16 @@ const CSS_ROUNDS: u8 = 5;
 pub(super) struct SlowStart {
     /// The most segments that one ACK may open the window by (L in RFC 9406, RFC 3465 §2.2).
     limit: Option<u32>,
+    watch: Watch,
+}
+
+/// What would end it before a loss does.
+#[derive(Clone, Copy, Debug)]
+enum Watch {
+    None,
     /// Only the first slow start is watched (RFC 9406 §4.3).
-    hystart: Option<HyStart>,
+    PlusPlus(HyStart),
+    Linux(Train),
 }
 
 /// The round trips of slow start: when the shortest of one round is clearly longer than that of the round before, a
@@ -37,7 +46,7 @@ struct HyStart {
 
 impl SlowStart {
     pub(super) fn new(start: &Start) -> SlowStart {
-        let watched = start.config.hystart && start.ssthresh == u32::MAX;
+        let watched = start.config.hystart == SlowStartExit::PlusPlus && start.ssthresh == u32::MAX;
         let hystart = HyStart {
             round: 0,
             last_min: Span::MAX,
@@ -46,30 +55,65 @@ impl SlowStart {
             baseline: Span::MAX,
             rounds: 0,
         };
-        SlowStart { limit: start.config.slow_start_limit, hystart: watched.then_some(hystart) }
+        let watch = if watched { Watch::PlusPlus(hystart) } else { Watch::None };
+        SlowStart { limit: start.config.slow_start_limit, watch }
+    }
+
+    /// The same for CUBIC, which has HyStart on Linux.
+    pub(super) fn of_cubic(start: &Start) -> SlowStart {
+        match start.config.hystart {
+            SlowStartExit::Linux => SlowStart { watch: Watch::Linux(Train::new()), ..SlowStart::new(start) },
+            _ => SlowStart::new(start),
+        }
     }
 
     /// The first slow start is over.
     pub(super) fn leave(&mut self) {
-        self.hystart = None;
+        if matches!(self.watch, Watch::PlusPlus(_)) {
+            self.watch = Watch::None;
+        }
     }
 
-    /// Opens `cwnd`, which is below `ssthresh`; true if this was enough: then `ssthresh` is `cwnd`.
-    pub(super) fn on_ack(&mut self, sample: &AckSample, cwnd: &mut u32, ssthresh: &mut u32) -> bool {
-        let divisor = match self.hystart {
-            Some(HyStart { baseline, .. }) if baseline < Span::MAX => CSS_GROWTH_DIVISOR,
+    /// A time-out: there is another slow start.
+    pub(super) fn begin_anew(&mut self) {
+        if let Watch::Linux(train) = &mut self.watch {
+            *train = Train::new();
+        }
+    }
+
+    /// Opens `cwnd`, which is below `ssthresh`, and lowers `ssthresh` to it if this was enough. Returns what is left of the delivered
+    /// bytes for congestion avoidance. `least` is the shortest round trip ever.
+    pub(super) fn on_ack(
+        &mut self,
+        sample: &AckSample,
+        least: Duration,
+        cwnd: &mut u32,
+        ssthresh: &mut u32,
+    ) -> u32 {
+        if let Watch::Linux(train) = &mut self.watch
+            && train.on_ack(sample, *cwnd, least)
+        {
+            *ssthresh = *cwnd;
+            return sample.delivered;
+        }
+        let divisor = match self.watch {
+            Watch::PlusPlus(HyStart { baseline, .. }) if baseline < Span::MAX => CSS_GROWTH_DIVISOR,
             _ => 1,
         };
+        let mut left = 0;
         if sample.may_grow {
-            let allowed = self.limit.map_or(sample.acked, |n| sample.acked.min(n * sample.mss));
-            *cwnd = cwnd.saturating_add(allowed / divisor).min(*ssthresh).min(MAX_CWND);
+            let allowed =
+                self.limit.map_or(sample.delivered, |n| sample.delivered.min(n * sample.mss)) / divisor;
+            let from = std::mem::replace(cwnd, cwnd.saturating_add(allowed).min(*ssthresh).min(MAX_CWND));
+            left = allowed - (*cwnd - from);
         }
-        if self.hystart.as_mut().is_some_and(|h| h.on_ack(sample)) {
+        if let Watch::PlusPlus(watch) = &mut self.watch
+            && watch.on_ack(sample)
+        {
             self.leave();
             *ssthresh = *cwnd;
-            return true;
         }
-        false
+        left
     }
 }
 
@@ -133,6 +177,7 @@ mod tests {
 
     impl Path {
         fn new(hystart: bool, limit: Option<u32>) -> Path {
+            let hystart = if hystart { SlowStartExit::PlusPlus } else { SlowStartExit::Loss };
             let config = Config { hystart, slow_start_limit: limit, ..Config::linux() };
             let start = Start { cwnd: 1000, ssthresh: u32::MAX, mss: MSS, config: &config };
             Path { slow_start: SlowStart::new(&start), cwnd: 1000, ssthresh: u32::MAX }
@@ -148,13 +193,16 @@ mod tests {
             let sample = AckSample {
                 now: Instant::ZERO,
                 acked,
+                delivered: acked,
                 prior_flight: 10 * MSS + if last { acked } else { 0 },
                 rtt: Some(Duration::from_millis(rtt)),
                 srtt: None,
                 mss: MSS,
                 may_grow: true,
             };
-            self.slow_start.on_ack(&sample, &mut self.cwnd, &mut self.ssthresh)
+            let before = self.ssthresh;
+            self.slow_start.on_ack(&sample, Duration::ZERO, &mut self.cwnd, &mut self.ssthresh);
+            self.ssthresh != before
         }
     }
 

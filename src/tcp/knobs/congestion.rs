@@ -1,5 +1,6 @@
 //! Which settings say how fast data may go?
 
+use super::super::config::SlowStartExit;
 use super::*;
 
 pub(super) static KNOBS: &[Knob<Config>] = &[
@@ -35,13 +36,34 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         },
     },
     Knob {
-        name: "tcp.hystart",
+        name: "tcp.halve_flight",
         values: "on|off",
-        meaning: "HyStart++: leave the first slow start when the round trips grow, before the queue overflows",
-        linux: "tcp_cubic.hystart (HyStart)",
+        meaning: "after a loss NewReno halves what is in flight, and not its window",
+        linux: "always off",
+        rfc: "RFC 5681 §3.1",
+        get: |c| show_switch(c.halve_flight),
+        set: |c, v| Ok(c.halve_flight = switch(v)?),
+    },
+    Knob {
+        name: "tcp.hystart",
+        values: "off|linux|on",
+        meaning: "leave slow start before the queue overflows: by HyStart with CUBIC, or the first one by HyStart++ (on)",
+        linux: "tcp_cubic.hystart (linux)",
         rfc: "RFC 9406",
-        get: |c| show_switch(c.hystart),
-        set: |c, v| Ok(c.hystart = switch(v)?),
+        get: |c| match c.hystart {
+            SlowStartExit::Loss => "off".into(),
+            SlowStartExit::Linux => "linux".into(),
+            SlowStartExit::PlusPlus => "on".into(),
+        },
+        set: |c, v| {
+            c.hystart = match v.trim() {
+                "off" => SlowStartExit::Loss,
+                "linux" => SlowStartExit::Linux,
+                "on" => SlowStartExit::PlusPlus,
+                _ => return Err(ValueError(format!("{v:?} is none of off, linux, on"))),
+            };
+            Ok(())
+        },
     },
     Knob {
         name: "tcp.fast_convergence",
