@@ -1,6 +1,7 @@
 //! How many segments leave together? As many as about a millisecond of the flow's rate fills, and the last of them is
 //! pushed, so that a receiver that merges segments hands them on: what Linux does with segmentation offload.
 
+use super::cause::Blocked;
 use super::conn::{Conn, Cx};
 use super::send::Fin;
 use crate::seq::Seq;
@@ -62,13 +63,11 @@ impl Conn {
         self.recovery.bunch = if until.gt(end) { (end, until) } else { (start, start) };
     }
 
-    /// Whether new data waits although there is room for some: soon there will be room for a whole burst of `together` bytes,
+    /// For what new data waits although there is room for some: soon there will be room for a whole burst of `together` bytes,
     /// which is less work for everybody. Only between segments that leave at about the same time, and only if the next
     /// acknowledgment is about to come. As on Linux.
-    pub(super) fn defers(&self, cx: &Cx, usable: u32, together: u32, full: u32) -> bool {
-        let Some(head) = self.board.head().filter(|_| cx.cfg.bursts && !self.recovery.repairs()) else {
-            return false;
-        };
+    pub(super) fn defers(&self, cx: &Cx, usable: u32, together: u32, full: u32) -> Option<Blocked> {
+        let head = self.board.head().filter(|_| cx.cfg.bursts && !self.recovery.repairs())?;
         let cwnd = self.cc.cwnd() / full * full;
         let congestion = cwnd.saturating_sub(self.pipe());
         let limit = usable.min(congestion);
@@ -85,11 +84,11 @@ impl Conn {
             || limit >= self.snd.wnd.min(cwnd) / WINDOW_DIVISOR
             || expected > cx.now + soon
         {
-            return false;
+            return None;
         }
-        (congestion < usable && congestion <= unsent)
-            || (congestion >= usable && usable <= unsent)
-            || self.snd.fin != Fin::Queued
+        let by_peer = congestion >= usable;
+        let waits = limit <= unsent || self.snd.fin != Fin::Queued;
+        waits.then_some(if by_peer { Blocked::PeerWindow } else { Blocked::Cwnd })
     }
 
     /// How many bytes of new data may leave together, in segments of `full` bytes: half of the window at the most.

@@ -280,7 +280,7 @@ impl Conn {
         let least = unsent.min(full);
         // RFC 9293 §3.8.6.2.1 (MUST-38): a full segment, or all there is, or half of the largest window ever seen.
         let half = usable > 0 && usable >= self.snd.max_wnd / 2;
-        if usable < least && !half && going.is_none() && !(self.intents.override_hold && usable > 0) {
+        if usable < least && !half && !(self.intents.override_hold && usable > 0) {
             return Decision::Wait(Blocked::PeerWindow);
         }
         let least = least.min(usable);
@@ -306,24 +306,23 @@ impl Conn {
         if unsent > full
             && going.is_none()
             && !self.intents.probe
-            && self.defers(cx, usable, together / full * full, full)
+            && let Some(blocked) = self.defers(cx, usable, together / full * full, full)
         {
-            return Decision::Wait(Blocked::Cwnd);
+            return Decision::Wait(blocked);
         }
         // A super-segment is a number of full segments and perhaps a tail, which is judged on its own.
         let tail = len % full;
         let mut why = DataWhy::Full;
         if tail > 0 {
-            // Behind full segments it may fill the peer's window to the brim, as on Linux, but not the network's.
-            let verdict = match len == unsent || (len > full && len == usable) {
+            let verdict = match len == unsent {
                 _ if going == Some(len) => Ok(DataWhy::HalfWindow),
-                true if behind && len == unsent => Ok(DataWhy::Record),
+                true if behind => Ok(DataWhy::Record),
                 true => self.may_send_small(len > full),
                 false => Ok(DataWhy::HalfWindow),
             };
             match verdict {
                 Ok(reason) if len < full => why = reason,
-                Ok(_) if len == unsent || len == usable => {}
+                Ok(_) if len == unsent => {}
                 // Cut in the middle of a segment: the full ones go, the rest waits.
                 Ok(_) => len -= tail,
                 Err(_) if len > full => len -= tail,

@@ -554,7 +554,9 @@ impl Conn {
         let (flying, losses) = (self.tally().in_network(), self.board.losses());
         self.lose_late(cx);
         if self.tally().in_network() != flying {
-            if self.recovery.phase != Phase::Fast {
+            if self.recovery.phase < Phase::Cwr && self.mtu_probe_lost(cx) {
+                self.repeat_for_path();
+            } else if self.recovery.phase != Phase::Fast {
                 self.enter_recovery(cx, false);
                 self.reduce_rate(cx, 1, self.board.losses() == losses);
             }
