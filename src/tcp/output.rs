@@ -483,7 +483,9 @@ impl Conn {
                 self.timers.clear(Timer::Cork);
                 self.timers.clear(Timer::Persist);
                 // RFC 6298 §5.1.
-                if idle {
+                // That of a SYN-ACK runs on.
+                let other = self.is_early() && self.timers.is_set(Timer::Rto);
+                if idle && !other {
                     self.start_rto_from_head(cx);
                     cx.log.push(Note::RtoTimer { rto: self.rtt.rto() });
                 } else if self.timers.is_set(Timer::Tail) {
