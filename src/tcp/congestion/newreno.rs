@@ -53,7 +53,7 @@ impl CongestionControl for NewReno {
             (self.cwnd, self.counted) = (mss, 0);
             return;
         }
-        self.before = Some((self.cwnd, self.ssthresh, self.slow_start));
+        self.before = Some((self.cwnd, self.ssthresh, self.slow_start.clone()));
         // RFC 5681 §3.1 equation (4), or the window itself: it grows only while it is filled.
         let used = if self.halve_flight { flight.min(self.cwnd) } else { self.cwnd };
         let left = match event {

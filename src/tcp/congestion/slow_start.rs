@@ -13,7 +13,7 @@ const CSS_GROWTH_DIVISOR: u32 = 4;
 const CSS_ROUNDS: u8 = 5;
 
 /// Slow start, the same for all algorithms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SlowStart {
     /// The most segments that one ACK may open the window by (L in RFC 9406, RFC 3465 §2.2).
     limit: Option<u32>,
@@ -21,12 +21,13 @@ pub(super) struct SlowStart {
 }
 
 /// What would end it before a loss does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Watch {
     None,
     /// Only the first slow start is watched (RFC 9406 §4.3).
-    PlusPlus(HyStart),
-    Linux(Train),
+    PlusPlus(Box<HyStart>),
+    /// From the first window on that is large enough.
+    Linux(Option<Box<Train>>),
 }
 
 /// The round trips of slow start: when the shortest of one round is clearly longer than that of the round before, a
@@ -55,14 +56,14 @@ impl SlowStart {
             baseline: Span::MAX,
             rounds: 0,
         };
-        let watch = if watched { Watch::PlusPlus(hystart) } else { Watch::None };
+        let watch = if watched { Watch::PlusPlus(Box::new(hystart)) } else { Watch::None };
         SlowStart { limit: start.config.slow_start_limit, watch }
     }
 
     /// The same for CUBIC, which has HyStart on Linux.
     pub(super) fn of_cubic(start: &Start) -> SlowStart {
         match start.config.hystart {
-            SlowStartExit::Linux => SlowStart { watch: Watch::Linux(Train::new()), ..SlowStart::new(start) },
+            SlowStartExit::Linux => SlowStart { watch: Watch::Linux(None), ..SlowStart::new(start) },
             _ => SlowStart::new(start),
         }
     }
@@ -77,7 +78,7 @@ impl SlowStart {
     /// A time-out: there is another slow start.
     pub(super) fn begin_anew(&mut self) {
         if let Watch::Linux(train) = &mut self.watch {
-            *train = Train::new();
+            *train = None;
         }
     }
 
@@ -91,13 +92,14 @@ impl SlowStart {
         ssthresh: &mut u32,
     ) -> u32 {
         if let Watch::Linux(train) = &mut self.watch
-            && train.on_ack(sample, *cwnd, least)
+            && Train::is_worth(*cwnd, sample.mss)
+            && train.get_or_insert_with(|| Box::new(Train::new())).on_ack(sample, least)
         {
             *ssthresh = *cwnd;
             return sample.delivered;
         }
-        let divisor = match self.watch {
-            Watch::PlusPlus(HyStart { baseline, .. }) if baseline < Span::MAX => CSS_GROWTH_DIVISOR,
+        let divisor = match &self.watch {
+            Watch::PlusPlus(watch) if watch.baseline < Span::MAX => CSS_GROWTH_DIVISOR,
             _ => 1,
         };
         let mut left = 0;
