@@ -290,6 +290,9 @@ impl Ack {
     /// Data came beyond the gap at `nxt`. True if its acknowledgment leaves at once: the first three let the peer find the
     /// loss, the others may wait for each other.
     pub(super) fn on_beyond(&mut self, nxt: Seq, most: u8) -> bool {
+        if self.adaptive && self.quick > 0 && !self.interactive {
+            return true;
+        }
         if self.gap != Some(nxt) {
             (self.gap, self.told) = (Some(nxt), 0);
         }
