@@ -120,6 +120,8 @@ struct Way {
     filled: bool,
     ack_rates: Vec<(Duration, u64)>,
     delays: Vec<Duration>,
+    /// It acknowledged a full segment alone, at once.
+    quick: bool,
 }
 
 /// A packet with data, or with the FIN.
@@ -139,6 +141,8 @@ struct Habits {
     /// Nagle's algorithm is off.
     hasty: bool,
     ack_delay: Option<Duration>,
+    /// It does not always delay them.
+    quick: bool,
     /// The initial window, in segments.
     initial: Option<u64>,
     /// Its receive window when that was full.
@@ -345,8 +349,10 @@ fn inferred(talks: &[Talk], measured: &[[Habits; 2]], bandwidth: Option<u64>) ->
         }
         if let Some(delay) = measured().filter_map(|m| m.ack_delay).max() {
             tcp.ack_delay = delay.min(Duration::from_millis(499));
-            // It waited so long for company: no other rule of the engine's is to cut that short.
-            (tcp.ack_adaptive, tcp.quickack) = (false, 0);
+            if !measured().any(|m| m.quick) {
+                // It always waited so long for company: no other rule of the engine's is to cut that short.
+                (tcp.ack_adaptive, tcp.quickack) = (false, 0);
+            }
         }
         if let Some(segments) = measured().filter_map(|m| m.initial).min() {
             tcp.init_cwnd = segments.clamp(1, 100) as u32;
@@ -465,10 +471,12 @@ impl Line {
                 sending,
                 until: end,
                 saw,
-                prompt: matches!(
-                    c.held,
-                    Some(Part::Nagle | Part::Cwnd | Part::Rwnd | Part::Pacing | Part::Recovery)
-                ),
+                // Nagle's algorithm may let it go in the moment in which a time-out's repetition passed.
+                prompt: word == "nagle-release"
+                    || matches!(
+                        c.held,
+                        Some(Part::Nagle | Part::Cwnd | Part::Rwnd | Part::Pacing | Part::Recovery)
+                    ),
                 with_data: true,
                 hasty: false,
             };
@@ -527,6 +535,8 @@ impl Line {
         if !advances {
             return;
         }
+        let full = u64::from(full(self.ways[1 - e].offer, self.ways[e].offer));
+        self.ways[e].quick |= word == "ack-now(quick)" && advance == full;
         if let Some(since) = self.ways[e].owes.take().filter(|_| word == "ack-delayed") {
             self.ways[e].delays.push(at.saturating_sub(since));
         }
@@ -699,6 +709,7 @@ impl Way {
         Habits {
             hasty: self.hasty && !self.held,
             ack_delay: delays.get(delays.len() / 2).map(|d| d.saturating_sub(path * 2)),
+            quick: self.quick,
             initial: self.first_flight.map(|bytes| {
                 // Here an acknowledgment tells the first flight from what followed it.
                 let bytes = self.first_acked.filter(|_| near).map_or(bytes, |first| first.min(bytes));
