@@ -103,6 +103,9 @@ const LEAST_DELAY: Duration = Duration::from_millis(4);
 const ALONE: Duration = Duration::from_millis(280);
 /// How soon an end answers, at the least that is asked of it.
 pub(super) const PROMPT: Duration = Duration::from_millis(1);
+/// What a probe of a single segment waits for where time-outs last a second at the least (RFC 6298 §2.4), for a probe
+/// is no later than they, and where no round trip was measured (RFC 8985 §7.2).
+const SECOND: Duration = Duration::from_secs(1);
 /// A timer's jitter.
 const SLACK: Duration = Duration::from_millis(20);
 
@@ -186,8 +189,8 @@ impl View<'_> {
             return Kind::Again(Again::Rto);
         }
         // What acknowledgments ask for leaves when they come; a timer expires while none comes.
+        let sacks = sender.sack && self.receiver.sack;
         if self.answers {
-            let sacks = sender.sack && self.receiver.sack;
             if sacks && (acked || sender.sacked_to.is_some() || sender.recovery_until.is_some()) {
                 return Kind::Again(Again::Sack);
             }
@@ -195,13 +198,18 @@ impl View<'_> {
                 return Kind::Again(Again::Fast);
             }
         }
+        // RFC 8985 §6.2: what was sent later has arrived, and a quarter of a round trip was left for reordering.
+        if sacks && sender.sacked_to.is_some_and(|to| to.gt(seg.end())) && since <= rtt * 5 / 4 + SLACK {
+            return Kind::Again(Again::Sack);
+        }
         let tail = sender.nxt == Some(seg.end());
-        if tail && times == 1 && sender.sack && self.receiver.sack {
+        if tail && times == 1 && sacks {
             // RFC 8985 §7.2: once, the last segment, after two round trips; one that is alone gives the other end's
             // delayed acknowledgment its time.
             let alone = sender.una == Some(seg.seq);
             let patience = rtt * 3 + if alone { ALONE } else { SLACK };
-            if since <= patience {
+            let a_second = alone && since + SLACK >= SECOND && since <= SECOND + SLACK;
+            if since <= patience || a_second {
                 return Kind::Again(Again::TailLossProbe);
             }
         }

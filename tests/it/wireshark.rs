@@ -93,7 +93,10 @@ fn the_window_can_be_plotted() {
     let graph = "io,stat,0.1,MAX(tcpglass.cwnd)tcpglass.cwnd";
     let rows = tshark(TEST, &["-r", &capture("loss_recovery.pcapng"), "-q", "-z", graph]);
     let rows: Vec<&str> = rows.iter().filter(|row| row.contains("<>")).map(|row| row.trim()).collect();
-    assert!(rows[0].contains("14480") && rows[1].contains("21720") && rows[2].contains("6516"), "{rows:#?}");
+    // Ten segments of 1448; slow start adds one for each of the five that are acknowledged before the loss: 15. NewReno
+    // leaves half of them, 7, when recovery is over, and the next burst of five does not fill them.
+    let most: Vec<&str> = rows.iter().map(|row| row.split('|').nth(2).unwrap().trim()).collect();
+    assert_eq!(most[..4], ["14480", "21720", "10136", "10136"], "{rows:#?}");
 }
 
 #[test]
