@@ -31,6 +31,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.quickack",
         "tcp.tail_loss_probe",
         "tcp.cork",
+        "tcp.init_cwnd",
         "link.rtt",
     ],
     plot: Plot::bars("time"),
@@ -110,6 +111,8 @@ fn one(
         // A probe would set the second piece free before the acknowledgment does.
         ("tcp.tail_loss_probe", "off"),
         ("tcp.cork", "off"),
+        // A window of one segment would hold the second piece back, too.
+        ("tcp.init_cwnd", "10"),
         ("link.rtt", link.as_str()),
     ];
     let varied = [("nagle", nagle), ("ack_delay", delay.1), ("remedy", remedy)];
