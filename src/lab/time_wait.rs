@@ -59,6 +59,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.time_wait_reuse",
         "tcp.timestamps",
         "tcp.backlog",
+        "tcp.init_cwnd",
         "link.rtt",
     ],
     plot: Plot::over("ports", "rate", (true, true)),
@@ -213,6 +214,8 @@ fn one(
         ("tcp.time_wait_reuse", if way == "reuse" { "on" } else { "off" }),
         ("tcp.timestamps", "on"),
         ("tcp.backlog", "1000"),
+        // With a window of one segment the FIN waits until the answer is acknowledged, and the client closes first.
+        ("tcp.init_cwnd", "10"),
         ("link.rtt", link.as_str()),
     ];
     let varied = [("way", way), ("ports", ports_text), ("time_wait", wait_text)];
