@@ -224,7 +224,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let numbers = format!("{} KiB for {} connections, {} KiB for one", most.1 >> 10, most.0, first >> 10);
     lab.judge("use-memory", more, numbers);
     let numbers: Vec<_> = shares.iter().map(|(n, s)| format!("{n}: {:.0} %", 100.0 * s)).collect();
-    let cases: Vec<bool> = shares.iter().filter(|s| *s.0 > 1).map(|s| *s.1 > 0.6).collect();
+    // Nearer to what as many users would get than to the half of one.
+    let unfair = |n: u32| (0.5 + f64::from(n) / f64::from(n + 1)) / 2.0;
+    let cases: Vec<bool> = shares.iter().filter(|s| *s.0 > 1).map(|s| *s.1 > unfair(*s.0)).collect();
     lab.judge(
         "unfair",
         cases,
