@@ -140,9 +140,9 @@ pub struct TimeWait {
     pub window: u16,
     /// If time stamps were in use: TS.Recent and the offset of our clock.
     pub timestamps: Option<(u32, u32)>,
-    /// See [`Snapshot::iss`].
+    /// See [`Snapshot::iss`](super::Snapshot::iss).
     pub iss: Seq,
-    /// See [`Snapshot::irs`].
+    /// See [`Snapshot::irs`](super::Snapshot::irs).
     pub irs: Seq,
 }
 

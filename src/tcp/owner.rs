@@ -333,7 +333,7 @@ impl Conn {
         self.intents.rst.is_some() || (self.state == State::TimeWait && self.ack.due())
     }
 
-    /// The sizes of the receive and of the send buffer now, in bytes as [`Config::recv_buffer`] and [`Config::send_buffer`]
+    /// The sizes of the receive and of the send buffer now, in bytes as [`Config::recv_buffer`](super::Config::recv_buffer) and [`Config::send_buffer`](super::Config::send_buffer)
     /// count them.
     pub fn buffers(&self) -> (u32, u32) {
         (self.rcv.buffer.buffer(), self.snd.buffer)
