@@ -397,6 +397,8 @@ mod tests {
     use super::*;
 
     const DELAY: Duration = Duration::from_millis(40);
+    /// A small write of the peer's.
+    const SMALL: Came = Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true };
 
     fn around(ms: u64) -> Around {
         let rto = Duration::from_millis(300);
@@ -452,11 +454,7 @@ mod tests {
             let cfg = Config { quickack: 3, ack_adaptive, ..Config::linux() };
             let mut ack = Ack::new(&cfg);
             let came = |ack: &mut Ack, at| {
-                ack.on_data(
-                    &around(at),
-                    50,
-                    Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
-                );
+                ack.on_data(&around(at), 50, SMALL);
                 ack.verdict(&around(at))
             };
             assert_eq!(came(&mut ack, 0), Verdict::Now(AckNowWhy::Quick));
@@ -473,11 +471,7 @@ mod tests {
         let cfg = Config { quickack: 1, ..Config::linux() };
         let mut ack = Ack::new(&cfg);
         let came = |ack: &mut Ack, at| {
-            ack.on_data(
-                &around(at),
-                50,
-                Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
-            );
+            ack.on_data(&around(at), 50, SMALL);
             ack.verdict(&around(at))
         };
         assert_eq!(came(&mut ack, 0), Verdict::Now(AckNowWhy::Quick));
@@ -496,20 +490,12 @@ mod tests {
     fn a_read_that_leaves_nothing_is_acknowledged_if_the_peer_ended_a_write() {
         let cfg = Config { quickack: 0, ..Config::linux() };
         let mut ack = Ack::new(&cfg);
-        ack.on_data(
-            &around(0),
-            50,
-            Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
-        );
+        ack.on_data(&around(0), 50, SMALL);
         assert!(!ack.is_due_after_read(false));
         assert!(ack.is_due_after_read(true));
         ack.interactive = true;
         assert!(!ack.is_due_after_read(true));
-        ack.on_data(
-            &around(0),
-            50,
-            Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true },
-        );
+        ack.on_data(&around(0), 50, SMALL);
         assert!(ack.is_due_after_read(true));
     }
 }
