@@ -115,25 +115,36 @@ fn exchanges(out: &mut String, connections: &[Connection], style: Style) {
     }
 }
 
-/// A few lines on the whole and a table of connections.
-fn whole(summary: &Summary, style: Style) -> String {
-    let mut out = format!(
-        "{}: {} in {}, {} bytes on the wire, {}\n",
+/// What the capture is and how much it holds.
+pub(super) fn headline(summary: &Summary) -> String {
+    format!(
+        "{}: {} in {}, {} bytes on the wire, {}",
         summary.format,
         plural(summary.packets, "packet"),
         Spoken(summary.lasted),
         summary.bytes,
         plural(summary.connections.len() as u64, "connection"),
-    );
-    for (n, what) in [
+    )
+}
+
+/// Which packets are in no connection, and why.
+pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
+    [
         (summary.not_tcp, "not TCP, or fragments"),
         (summary.undecoded, "that could not be decoded"),
         (summary.beyond, "of connections beyond the limit"),
         (summary.dropped, "dropped by the recorder"),
-    ] {
-        if n > 0 {
-            let _ = writeln!(out, "  {} {what}", plural(n, "packet"));
-        }
+    ]
+    .into_iter()
+    .filter(|&(n, _)| n > 0)
+    .map(|(n, what)| format!("{} {what}", plural(n, "packet")))
+}
+
+/// A few lines on the whole and a table of connections.
+fn whole(summary: &Summary, style: Style) -> String {
+    let mut out = headline(summary) + "\n";
+    for line in left_out(summary) {
+        let _ = writeln!(out, "  {line}");
     }
     if summary.events > 0 {
         let _ = writeln!(out, "  {} between the packets", plural(summary.events, "event"));

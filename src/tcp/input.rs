@@ -249,7 +249,7 @@ impl Conn {
     }
 
     fn is_acceptable(&self, cx: &Cx, seg: &Segment) -> bool {
-        // What begins where we had acknowledged up to was sent by a peer that knew no more: its acknowledgment is news.
+        // What does not end before our last acknowledgment may be old, but its own acknowledgment may be news.
         let recent = seg.end().ge(self.ts.last_ack_sent) && seg.end().le(self.rcv.nxt);
         (recent || fits_window(seg, self.rcv.nxt, self.rcv.window()))
             && (!cx.cfg.whole_segments || self.rcv.has_place_until(seg.seq + seg.len))
@@ -408,7 +408,8 @@ impl Conn {
         }
     }
 
-    /// The payload, cut to the window, and the FIN behind it (RFC 9293 §3.10.7.4, seventh and eighth).
+    /// The payload, cut to the window or whole ([`Config::whole_segments`](super::Config::whole_segments)), and the FIN behind
+    /// it (RFC 9293 §3.10.7.4, seventh and eighth).
     fn take_text(&mut self, cx: &mut Cx, seg: &Segment, arrival: &Arrival) -> Received {
         if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
             // The peer has said FIN already; nothing can follow it: RFC 9293 §3.10.7.4, seventh and eighth.

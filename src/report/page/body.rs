@@ -2,7 +2,7 @@
 
 use super::escaped;
 use crate::explain::{Confidence, Connection, Exchange, Finding, Part, Parts, Summary};
-use crate::report::capture::{name, outcome};
+use crate::report::capture::{headline, left_out, name, outcome};
 use crate::report::{plural, printable};
 use crate::time::{Duration, Spoken};
 use std::fmt::Write;
@@ -14,23 +14,12 @@ const ROWS: usize = 500;
 pub(super) fn write(out: &mut String, file: &str, summary: &Summary) {
     let _ = write!(
         out,
-        "<header><h1>{}</h1>\n<p>{}: {} in {}, {} bytes on the wire, {}</p>",
+        "<header><h1>{}</h1>\n<p>{}</p>",
         escaped(&printable(file)),
-        summary.format,
-        plural(summary.packets, "packet"),
-        Spoken(summary.lasted),
-        summary.bytes,
-        plural(summary.connections.len() as u64, "connection"),
+        escaped(&headline(summary)),
     );
-    for (n, what) in [
-        (summary.not_tcp, "not TCP, or fragments"),
-        (summary.undecoded, "that could not be decoded"),
-        (summary.beyond, "of connections beyond the limit"),
-        (summary.dropped, "dropped by the recorder"),
-    ] {
-        if n > 0 {
-            let _ = write!(out, "<p>{} {what}</p>", plural(n, "packet"));
-        }
+    for line in left_out(summary) {
+        let _ = write!(out, "<p>{line}</p>");
     }
     if let Some(damage) = &summary.damage {
         let _ = write!(
