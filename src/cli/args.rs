@@ -302,7 +302,10 @@ pub struct Load {
 /// A forward proxy, which is asked with absolute URLs, or with --upstream one in front of a single server. Needs root,
 /// or a device made for this user: ip tuntap add dev tcpglass0 mode tun user $USER
 #[derive(Args, Debug)]
-#[command(after_help = "Example: tcpglass proxy & curl -x http://10.77.0.2:3128 http://10.77.0.1:8000/")]
+#[command(
+    after_help = "Example: tcpglass proxy & curl -x http://10.77.0.2:3128 http://10.77.0.1:8000/\n         \
+    tcpglass proxy --tunnels any & curl -p -x http://10.77.0.2:3128 http://10.77.0.1:8000/"
+)]
 pub struct Proxy {
     /// Relay one request with all its fields as they are, and then bytes until the server closes, as HTTP/1.0 proxies did
     #[arg(long, conflicts_with = "smart")]
@@ -313,6 +316,9 @@ pub struct Proxy {
     /// Send every request to this server
     #[arg(long, value_name = "HOST[:PORT]")]
     pub upstream: Option<String>,
+    /// Ports that CONNECT may lead to: numbers and ranges such as 443,8000-8099, or any, or none
+    #[arg(long, value_name = "PORTS", default_value = "443")]
+    pub tunnels: String,
     /// Port to listen on
     #[arg(long, value_name = "PORT", default_value_t = 3128, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,

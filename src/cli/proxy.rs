@@ -9,6 +9,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub fn run(args: ProxyArgs) -> Outcome {
     };
     let proxy = ProxyOptions {
         upstream: args.upstream.as_deref().map(origin).transpose()?,
+        tunnels: ports(&args.tunnels)?,
         http: stage.settings.http.clone(),
         ..ProxyOptions::new(if args.dumb { ProxyKind::Dumb } else { ProxyKind::Smart })
     };
@@ -84,6 +86,28 @@ fn origin(text: &str) -> Result<Origin, Failure> {
     let host = url.host().filter(|_| plain).ok_or_else(wrong)?.to_owned();
     let port = url.port_or_known_default().filter(|port| *port != 0).ok_or_else(wrong)?;
     Ok(Origin { host, port })
+}
+
+/// `443,8000-8099`, `any` or `none`.
+fn ports(text: &str) -> Result<Vec<RangeInclusive<u16>>, Failure> {
+    let wrong = || {
+        Failure::usage(format_args!(
+            "--tunnels {text:?}: write ports and ranges such as 443,8000-8099, or any, or none"
+        ))
+    };
+    let port = |text: &str| text.trim().parse().ok().filter(|port| *port != 0).ok_or_else(wrong);
+    match text {
+        "any" => Ok(vec![1..=u16::MAX]),
+        "none" => Ok(Vec::new()),
+        list => list
+            .split(',')
+            .map(|part| {
+                let (first, last) = part.split_once('-').unwrap_or((part, part));
+                let (first, last) = (port(first)?, port(last)?);
+                if first <= last { Ok(first..=last) } else { Err(wrong()) }
+            })
+            .collect(),
+    }
 }
 
 /// A proxy that tells what it has done when it is gone.

@@ -99,7 +99,7 @@ proptest! {
                 chunk.len()
             });
         }
-        out.push(crate::http::encode::LAST_CHUNK);
+        crate::http::encode::last_chunk(&mut out, &Fields::new());
         let end = out.len();
         out.push(&rest);
         let decoded = decode(out.as_slice(), &cuts, want);

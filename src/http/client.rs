@@ -344,8 +344,14 @@ impl ClientConn {
 
     /// The chunked body of the request is complete. A body with a length ends with its last byte.
     pub fn end_body(&mut self) {
+        self.end_body_with(&Fields::new());
+    }
+
+    /// The chunked body of the request is complete, and `trailers` follow it (RFC 9112 §7.1.2). A body with a length
+    /// has none: they are left out.
+    pub fn end_body_with(&mut self, trailers: &Fields) {
         if self.sending == Sending::Body(Framing::Chunked) {
-            self.output.push(encode::LAST_CHUNK);
+            encode::last_chunk(&mut self.output, trailers);
             self.request_written();
         }
     }

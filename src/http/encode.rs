@@ -40,9 +40,7 @@ pub(super) fn response(
     status_line(out, status);
     // RFC 9110 §6.6.1: an answer that is passed on keeps the date of its origin.
     if !fields.has("Date") {
-        out.extend_from_slice(b"Date: ");
-        date::push_imf_fixdate(out, date::seconds(now));
-        out.extend_from_slice(b"\r\n");
+        date_line(out, now);
     }
     others(out, fields, &OWN);
     length(out, announced);
@@ -70,6 +68,12 @@ pub(super) fn interim(out: &mut Buffer, status: StatusCode, fields: &Fields) {
     let out = out.tail();
     status_line(out, status);
     others(out, fields, &OWN);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn date_line(out: &mut Vec<u8>, now: Instant) {
+    out.extend_from_slice(b"Date: ");
+    date::push_imf_fixdate(out, date::seconds(now));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -150,8 +154,22 @@ fn push_args(out: &mut Vec<u8>, name: &str, value: fmt::Arguments<'_>) {
     let _ = write!(out, "{name}: {value}\r\n");
 }
 
-/// The last chunk, with an empty trailer section.
-pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// Ends a chunked body: the last chunk and the trailer section, without fields that have no place there.
+pub(super) fn last_chunk(out: &mut Buffer, trailers: &Fields) {
+    let out = out.tail();
+    out.extend_from_slice(b"0\r\n");
+    others(out, trailers, &OWN);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head that turns a connection into a tunnel: it announces no body and says nothing about keeping the
+/// connection (RFC 9110 §9.3.6).
+pub(super) fn tunnel(out: &mut Buffer, now: Instant) {
+    let out = out.tail();
+    status_line(out, StatusCode::OK);
+    date_line(out, now);
+    out.extend_from_slice(b"\r\n");
+}
 
 /// Room that a chunk's size line takes at most, for chunks below 16 MiB.
 const SIZE_LINE: usize = 8;

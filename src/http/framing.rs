@@ -76,6 +76,10 @@ pub(super) fn of_request(head: &RequestHead) -> Result<Framed, Refusal> {
     let length = content_length(&head.fields)
         .map_err(|()| bad("Content-Length is not one decimal number (RFC 9112 §6.3)"))?;
     let codings = transfer_codings(&head.fields);
+    if head.method == Method::CONNECT && (codings != Codings::Absent || length.unwrap_or(0) > 0) {
+        // What follows its head is a tunnel's, or nobody's.
+        return Err(bad("CONNECT has no content (RFC 9110 §9.3.6)"));
+    }
     if codings == Codings::Absent {
         return Ok(Framed { framing: Framing::Length(length.unwrap_or(0)), close: false });
     }

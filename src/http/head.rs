@@ -2,6 +2,7 @@
 
 use super::fields::Fields;
 use super::{Method, StatusCode};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
@@ -64,6 +65,17 @@ impl RequestHead {
         match &self.target[self.path_at..] {
             "" => "/",
             rest => rest,
+        }
+    }
+
+    /// The target for the next hop (RFC 9112 §3.2.1): path and query of what was asked for, unchanged but for an empty
+    /// path. An OPTIONS about a whole server goes on as `*` (§3.2.4).
+    pub fn origin_form(&self) -> Cow<'_, str> {
+        match &self.target[self.path_at..] {
+            "" if self.method == Method::OPTIONS => "*".into(),
+            "" => "/".into(),
+            query if query.starts_with('?') => format!("/{query}").into(),
+            rest => rest.into(),
         }
     }
 
@@ -320,10 +332,9 @@ pub(super) fn parse_response(head: &[u8]) -> Result<ResponseHead, BadHead> {
     };
     // `from_bytes` refuses codes below 100 and what is not three digits.
     let status = StatusCode::from_bytes(&code).map_err(|_| WRONG)?;
-    let fields = match unfold(rest) {
-        Some(unfolded) => parse_fields(&unfolded)?,
-        None => parse_fields(rest)?,
-    };
+    let unfolded = unfold(rest);
+    let rest = unfolded.as_deref().unwrap_or(rest);
+    let fields = parse_fields(close_up(rest).as_deref().unwrap_or(rest))?;
     Ok(ResponseHead { version, status, reason: String::from_utf8_lossy(reason).into_owned(), fields })
 }
 
@@ -341,6 +352,25 @@ fn unfold(fields: &[u8]) -> Option<Vec<u8>> {
                 out[at - 1] = b' ';
             }
         }
+    }
+    Some(out)
+}
+
+/// RFC 9112 §5.1: white space between a name and its colon is taken out of a response; in a request it is an error.
+/// `None` if there is none.
+fn close_up(fields: &[u8]) -> Option<Vec<u8>> {
+    let spaced = |line: &[u8]| {
+        let colon = line.iter().position(|&b| b == b':')?;
+        matches!(line[..colon].last(), Some(b' ' | b'\t')).then_some(colon)
+    };
+    if !fields.split(|&b| b == b'\n').any(|line| spaced(line).is_some()) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(fields.len());
+    for line in fields.split_inclusive(|&b| b == b'\n') {
+        let colon = spaced(line).unwrap_or(0);
+        out.extend_from_slice(line[..colon].trim_ascii_end());
+        out.extend_from_slice(&line[colon..]);
     }
     Some(out)
 }

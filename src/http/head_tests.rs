@@ -83,6 +83,22 @@ fn absolute_form_goes_before_host_rfc_9112_3_2_2() {
 }
 
 #[test]
+fn what_goes_to_the_next_hop_is_path_and_query_as_they_came_rfc_9112_3_2_1_and_3_2_4() {
+    for (line, expected) in [
+        ("GET http://a HTTP/1.1", "/"),
+        ("GET http://a?q=%41 HTTP/1.1", "/?q=%41"),
+        ("GET http://a/x//../y?z HTTP/1.1", "/x//../y?z"),
+        ("GET /x HTTP/1.1", "/x"),
+        ("OPTIONS http://a HTTP/1.1", "*"),
+        ("OPTIONS http://a/ HTTP/1.1", "/"),
+        ("OPTIONS http://a?q HTTP/1.1", "/?q"),
+        ("OPTIONS * HTTP/1.1", "*"),
+    ] {
+        assert_eq!(request(&format!("{line}\r\nHost: a\r\n\r\n")).unwrap().origin_form(), expected, "{line}");
+    }
+}
+
+#[test]
 fn authorities_are_hosts_with_an_optional_port_rfc_3986_3_2() {
     for (text, valid) in [
         ("a", true),
@@ -126,7 +142,9 @@ fn response_heads_are_read_leniently_where_that_is_harmless_rfc_9112_4() {
         ("four digits", "HTTP/1.1 2000 OK\r\n\r\n", None),
         ("another protocol", "SSH-2.0-x\r\n\r\n", None),
         ("another major version", "HTTP/2.0 200 OK\r\n\r\n", None),
-        ("a space before the colon, §5.1", "HTTP/1.1 200 OK\r\nX : y\r\n\r\n", None),
+        ("a space before the colon, §5.1", "HTTP/1.1 200 OK\r\nX \t: y\r\n\r\n", Some((200, "OK"))),
+        ("a space within the name, §5.1", "HTTP/1.1 200 OK\r\nX y: z\r\n\r\n", None),
+        ("nothing but space before the colon, §5.1", "HTTP/1.1 200 OK\r\nX: y\r\n \r\n: z\r\n\r\n", None),
     ] {
         let head = response(text).ok();
         assert_eq!(head.as_ref().map(|h| (h.status.as_u16(), h.reason.as_str())), expected, "{what}");
@@ -140,6 +158,8 @@ fn a_folded_line_of_a_response_becomes_spaces_rfc_9112_5_2() {
     assert_eq!(head.fields.text("Y"), Some("d"));
     let head = response("HTTP/1.1 200 OK\nX: a\n b\n\n").unwrap();
     assert_eq!(head.fields.text("X"), Some("a  b"));
+    let head = response("HTTP/1.1 200 OK\r\nX : a\r\n b : c\r\nContent-Length\t: 5\r\n\r\n").unwrap();
+    assert_eq!((head.fields.text("X"), head.fields.text("Content-Length")), (Some("a   b : c"), Some("5")));
 }
 
 proptest! {

@@ -34,6 +34,41 @@ pub fn forward(fields: &Fields, version: Version, received_by: &str, also: &[&st
     out.with("Via", format!("{version} {received_by}"))
 }
 
+/// Fields that would change how a message is framed, routed or taken, and that nobody expects behind it (RFC 9110
+/// §6.5.1).
+const NO_TRAILERS: [&str; 17] = [
+    "Content-Length",
+    "Content-Encoding",
+    "Content-Type",
+    "Content-Range",
+    "Host",
+    "Cache-Control",
+    "Expect",
+    "Max-Forwards",
+    "Pragma",
+    "Range",
+    "Authorization",
+    "Set-Cookie",
+    "Location",
+    "Retry-After",
+    "Vary",
+    "Date",
+    "Via",
+];
+
+/// The trailer section of a message as an intermediary passes it on: without what ends at this hop, which `head`'s
+/// `Connection` may name, too (RFC 9110 §7.6.1), and without what has no place there.
+pub fn forward_trailers(trailers: &Fields, head: &Fields) -> Fields {
+    let mut out = Fields::new();
+    for (name, value) in trailers.iter() {
+        let known = HOP.iter().chain(&NO_TRAILERS).any(|n| n.eq_ignore_ascii_case(name));
+        if !known && !head.list_has("Connection", name) {
+            out.append(name.as_bytes(), value);
+        }
+    }
+    out
+}
+
 /// Whether an intermediary called `received_by` has passed the message on before.
 pub fn has_passed(fields: &Fields, received_by: &str) -> bool {
     fields.list("Via").any(|via| {
@@ -63,6 +98,9 @@ mod tests {
         let names: Vec<&str> = out.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["Via", "X-Public", "Via"]);
         assert_eq!(out.all("Via").collect::<Vec<_>>(), [&b"1.0 fred"[..], b"1.1 glass:8080"]);
+        let trailers = Fields::new().with("X-Sum", "1").with("X-Private", "2").with("Content-Length", "3");
+        let trailers = forward_trailers(&trailers.with("transfer-encoding", "chunked"), &fields);
+        assert_eq!(trailers, Fields::new().with("X-Sum", "1"));
         assert!(has_passed(&out, "glass:8080") && has_passed(&out, "fred") && !has_passed(&out, "glass"));
     }
 }

@@ -17,6 +17,16 @@ pub struct Origin {
     pub port: u16,
 }
 
+impl Origin {
+    /// How Host names it: without the port that `http` has anyway (RFC 9110 §4.2.3).
+    pub fn authority(&self) -> String {
+        match self.port {
+            80 => self.host.to_string(),
+            port => format!("{}:{port}", self.host),
+        }
+    }
+}
+
 /// An origin that a [`Pool`] knows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct OriginId(usize);

@@ -2,6 +2,7 @@
 
 mod dumb;
 mod smart;
+mod tunnel;
 mod upstream;
 
 use super::Service;
@@ -19,7 +20,9 @@ use slab::Slab;
 use smart::Smart;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use tunnel::Tunnel;
 use upstream::Upstream;
 
 /// Clients at one time; further ones wait in the listener's backlog.
@@ -46,6 +49,9 @@ pub struct ProxyOptions {
     pub upstream: Option<Origin>,
     /// Names whose addresses are known, looked at before the name servers.
     pub hosts: Vec<(String, IpAddr)>,
+    /// Ports that a CONNECT to a smart proxy may lead to; none where it stands in front of one server. RFC 9110 §9.3.6
+    /// wants them few: through a tunnel anything can be said to anyone.
+    pub tunnels: Vec<RangeInclusive<u16>>,
     /// How long name and connection may take.
     pub connect_timeout: Duration,
     /// Limits and timeouts of both sides.
@@ -53,12 +59,13 @@ pub struct ProxyOptions {
 }
 
 impl ProxyOptions {
-    /// A forward proxy.
+    /// A forward proxy, with tunnels to port 443.
     pub fn new(kind: ProxyKind) -> ProxyOptions {
         ProxyOptions {
             kind,
             upstream: None,
             hosts: Vec::new(),
+            tunnels: vec![443..=443],
             connect_timeout: Duration::from_secs(10),
             http: Config::default(),
         }
@@ -111,6 +118,7 @@ struct Relay {
 enum Work {
     Dumb(Dumb),
     Smart(Box<Smart>),
+    Tunnel(Tunnel),
 }
 
 /// The client's end.
@@ -135,6 +143,8 @@ struct Cx<'a> {
 enum Turn {
     /// It goes on, with something to do at that time at the latest.
     On(Option<Instant>),
+    /// HTTP has ended, and its two connections go on as one.
+    Becomes(Tunnel),
     /// The client's connection is let go; with a RST if what it got must not be taken for complete.
     Over { abort: bool },
 }
@@ -259,6 +269,7 @@ impl Proxy {
         let turn = self.with(now, stack, key, |relay, cx| match &mut relay.work {
             Work::Dumb(dumb) => dumb.turn(cx, &mut relay.client, &mut relay.upstream),
             Work::Smart(smart) => smart.turn(cx, &mut relay.client, &mut relay.upstream),
+            Work::Tunnel(tunnel) => tunnel.turn(cx, &mut relay.client, &mut relay.upstream),
         });
         let relay = &mut self.relays[key];
         let before = std::mem::replace(&mut relay.known, relay.upstream.handles());
@@ -274,6 +285,10 @@ impl Proxy {
             Turn::On(deadline) => {
                 let deadline = deadline.into_iter().chain(relay.upstream.deadline()).min();
                 self.timers.set(key as u32, deadline);
+            }
+            Turn::Becomes(tunnel) => {
+                relay.work = Work::Tunnel(tunnel);
+                self.turn(now, stack, key);
             }
             Turn::Over { abort } => self.remove(now, stack, key, abort),
         }
@@ -301,6 +316,7 @@ impl Proxy {
                 match &mut relay.work {
                     Work::Dumb(dumb) => dumb.on_timeout(now),
                     Work::Smart(smart) => smart.on_timeout(now),
+                    Work::Tunnel(tunnel) => tunnel.on_timeout(now),
                 }
                 self.turn(now, stack, key);
             }

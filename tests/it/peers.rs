@@ -7,6 +7,7 @@ mod http;
 mod lab;
 mod many;
 mod path;
+mod proxy;
 mod raw;
 
 use crate::judge;

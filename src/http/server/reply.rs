@@ -171,16 +171,32 @@ impl ServerConn {
 
     /// The response's body is complete. Where fewer bytes came than were announced, the connection is reset.
     pub fn end_body(&mut self, now: Instant) {
+        self.end_body_with(now, &Fields::new());
+    }
+
+    /// As [`end_body`](Self::end_body), with `trailers` behind a chunked body (RFC 9112 §7.1.2); others have none.
+    pub fn end_body_with(&mut self, now: Instant, trailers: &Fields) {
         match self.reply {
             Reply::Owed | Reply::Done => {}
             Reply::Length(_) => self.phase = Phase::Over { abort: true },
             Reply::Chunked => {
-                self.output.push(encode::LAST_CHUNK);
+                encode::last_chunk(&mut self.output, trailers);
                 self.note_output(now);
                 self.finish_response(now);
             }
             Reply::UntilClose => self.finish_response(now),
         }
+    }
+
+    /// Answers the current CONNECT with 200, and ends HTTP on this connection: what follows the blank line is a tunnel's
+    /// (RFC 9110 §9.3.6). Returns what was received behind the request, and what is still to be sent.
+    pub fn tunnel(&mut self, now: Instant) -> (Vec<u8>, Vec<u8>) {
+        encode::tunnel(&mut self.output, now);
+        self.phase = Phase::Over { abort: false };
+        let parts = (self.input.as_slice().to_vec(), self.output.as_slice().to_vec());
+        self.input.clear();
+        self.output.clear();
+        parts
     }
 
     /// The status of the current or, between two requests, the last response.

@@ -1,5 +1,6 @@
 //! What does a proxy do that does not understand what it relays? One request, then bytes until the server closes.
 
+use super::tunnel::put;
 use super::upstream::{Unreachable, Upstream};
 use super::{Cx, Side, Turn};
 use crate::http::{Config, Origin};
@@ -202,17 +203,4 @@ impl Dumb {
         self.finished = true;
         self.deadline = Some(cx.now + self.timeout);
     }
-}
-
-/// Gives the stream what it takes, and returns how much that was.
-fn put(bytes: &mut Vec<u8>, stream: &mut impl ByteStream) -> Result<u64, StreamError> {
-    let before = bytes.len();
-    while !bytes.is_empty() {
-        match stream.write(bytes) {
-            Ok(0) | Err(StreamError::WouldBlock) => break,
-            Ok(n) => drop(bytes.drain(..n)),
-            Err(e) => return Err(e),
-        }
-    }
-    Ok((before - bytes.len()) as u64)
 }

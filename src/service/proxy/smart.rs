@@ -1,12 +1,13 @@
 //! What does a proxy do that understands what it relays? Each hop is a connection of its own (RFC 9110 §7.6).
 
 use super::super::pump;
+use super::tunnel::Tunnel;
 use super::upstream::{Unreachable, Upstream};
 use super::{Cx, Side, Turn};
 use crate::http::{
     BodyError, ClientConn, ClientError, ClientEvent, Config, Endpoint, Fields, Method, Origin, OutBody,
     OutRequest, ReplyBody, RequestHead, ResponseHead, ServerConn, ServerEvent, StatusCode, Version, forward,
-    has_passed, is_authority, is_idempotent,
+    forward_trailers, has_passed, is_authority, is_idempotent,
 };
 use crate::stream::StreamError;
 use crate::time::Instant;
@@ -20,6 +21,8 @@ pub(super) struct Smart {
     /// What is spoken with the server behind, while there is a connection to it.
     client: ClientConn,
     exchange: Option<Exchange>,
+    /// What this becomes after a CONNECT.
+    tunnel: Option<Tunnel>,
     /// How this proxy is called in Via.
     name: String,
 }
@@ -32,11 +35,31 @@ struct Exchange {
     sent: bool,
     /// The response's head has gone to the client.
     answered: bool,
+    /// Of the response: what `Connection` says there is for its trailers, too.
+    hop: Fields,
     retried: bool,
 }
 
-/// A request that the proxy answers itself.
-struct Refused(StatusCode, &'static str);
+/// A request that the proxy answers itself: with which status, and why.
+struct Refused(StatusCode, String);
+
+fn refused(status: StatusCode, why: impl Into<String>) -> Refused {
+    Refused(status, why.into())
+}
+
+/// Where a request goes.
+struct Route {
+    origin: Origin,
+    /// The Host that it gets.
+    authority: String,
+}
+
+/// What a proxy finds of a request that goes no further (RFC 9110 §7.6.2).
+const LAST: &str = "the request was to be forwarded no further";
+/// Methods that this proxy takes part in.
+const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH";
+/// Fields that may hold secrets and are left out of a TRACE's answer (RFC 9110 §9.3.8).
+const SECRETS: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "Cookie2"];
 
 impl Smart {
     pub fn new(now: Instant, http: &Arc<Config>, local: SocketAddr) -> Smart {
@@ -44,6 +67,7 @@ impl Smart {
             server: ServerConn::new(Arc::clone(http), now),
             client: ClientConn::new(Arc::clone(http), now),
             exchange: None,
+            tunnel: None,
             name: local.to_string(),
         }
     }
@@ -83,6 +107,9 @@ impl Smart {
                 }
             }
             progress |= self.serve(cx, upstream);
+            if let Some(tunnel) = self.tunnel.take() {
+                return Ok(Turn::Becomes(tunnel));
+            }
             let mut stream = cx.stack.stream(cx.now, side.id);
             progress |= pump::send(cx.now, &mut self.server, &mut stream)? > 0;
             if self.server.is_over() {
@@ -98,7 +125,14 @@ impl Smart {
 
     /// Finds out where a request goes, and gets a connection there.
     fn begin(&mut self, cx: &mut Cx, upstream: &mut Upstream, head: RequestHead) {
-        let (origin, authority) = match self.route(cx, &head) {
+        if head.version == Version::Http10 {
+            // RFC 9112 §9.3: what an HTTP/1.0 client asks to be kept may have been asked by one before it.
+            self.server.close_after();
+        }
+        if forwards_left(&head) == Some(0) {
+            return self.answer_as_last(cx, &head);
+        }
+        let Route { origin, authority } = match self.route(cx, &head) {
             Ok(route) => route,
             Err(refused) => return self.refuse(cx, &refused),
         };
@@ -110,11 +144,12 @@ impl Smart {
         };
         cx.totals.requests += 1;
         let usable = self.client.reusable_until(upstream.rtt).is_some_and(|until| cx.now < until);
-        if !(upstream.leads_to(&origin) && usable) {
+        if head.method == Method::CONNECT || !(upstream.leads_to(&origin) && usable) {
             self.connect(cx, upstream, &origin);
         }
-        self.exchange =
-            Some(Exchange { head, origin, authority, body, sent: false, answered: false, retried: false });
+        let (sent, answered, retried) = (false, false, false);
+        let hop = Fields::new();
+        self.exchange = Some(Exchange { head, origin, authority, body, sent, answered, hop, retried });
     }
 
     fn connect(&mut self, cx: &mut Cx, upstream: &mut Upstream, origin: &Origin) {
@@ -122,43 +157,61 @@ impl Smart {
         upstream.open(cx, origin.clone());
     }
 
-    /// Where a request goes, and the Host that it gets.
-    fn route(&self, cx: &Cx, head: &RequestHead) -> Result<(Origin, String), Refused> {
-        let bad = |why| Refused(StatusCode::BAD_REQUEST, why);
-        if head.method == Method::CONNECT {
-            return Err(Refused(StatusCode::NOT_IMPLEMENTED, "this proxy makes no tunnels"));
-        }
+    /// Where a request goes.
+    fn route(&self, cx: &Cx, head: &RequestHead) -> Result<Route, Refused> {
+        let bad = |why| refused(StatusCode::BAD_REQUEST, why);
         if has_passed(&head.fields, &self.name) {
-            return Err(Refused(StatusCode::LOOP_DETECTED, "the request has passed this proxy before"));
+            return Err(refused(StatusCode::LOOP_DETECTED, "the request has passed this proxy before"));
         }
-        // RFC 9110 §7.6.2.
-        let last = matches!(head.method, Method::OPTIONS | Method::TRACE)
-            && head.fields.text("Max-Forwards").is_some_and(|n| n.trim() == "0");
-        if last {
-            return Err(Refused(StatusCode::OK, "the request was to be forwarded no further"));
+        if head.method == Method::CONNECT {
+            return tunnel_to(cx, &head.target);
         }
         let authority = head.authority().filter(|a| is_authority(a)).unwrap_or("").to_owned();
         if let Some(origin) = &cx.options.upstream {
-            return Ok((origin.clone(), authority));
+            // RFC 9112 §3.2: an HTTP/1.0 client may have left out whom it asks.
+            let authority = if authority.is_empty() { origin.authority() } else { authority };
+            return Ok(Route { origin: origin.clone(), authority });
         }
         let url = Url::parse(&head.target)
             .map_err(|_| bad("a proxy is asked with an absolute URL (RFC 9112 §3.2.2)"))?;
         if url.scheme() != "http" {
-            return Err(bad("only http:// is spoken here"));
+            return Err(bad("only http:// is spoken here; https:// is asked for with CONNECT"));
         }
         let host = url.host().map(|h: Host<&str>| h.to_owned()).ok_or_else(|| bad("the URL has no host"))?;
         let port = url.port_or_known_default().filter(|port| *port != 0);
-        Ok((Origin { host, port: port.ok_or_else(|| bad("the URL has no port"))? }, authority))
+        Ok(Route {
+            origin: Origin { host, port: port.ok_or_else(|| bad("the URL has no port"))? },
+            authority,
+        })
     }
 
     fn refuse(&mut self, cx: &mut Cx, refused: &Refused) {
-        cx.totals.refused += 1;
         let Refused(status, why) = refused;
-        let text = format!("{status}: {why}\n");
         let fields = Fields::new().with("Content-Type", "text/plain; charset=utf-8");
-        self.server.respond(cx.now, *status, &fields, ReplyBody::Length(text.len() as u64));
-        self.server.write_body(cx.now, text.as_bytes());
+        self.answer(cx, *status, &fields, format!("{status}: {why}\n").as_bytes());
+    }
+
+    fn answer(&mut self, cx: &mut Cx, status: StatusCode, fields: &Fields, text: &[u8]) {
+        cx.totals.refused += 1;
+        self.server.respond(cx.now, status, fields, ReplyBody::Length(text.len() as u64));
+        self.server.write_body(cx.now, text);
         self.exchange = None;
+    }
+
+    /// Answers an OPTIONS or TRACE that came with `Max-Forwards: 0` (RFC 9110 §7.6.2).
+    fn answer_as_last(&mut self, cx: &mut Cx, head: &RequestHead) {
+        if head.method == Method::OPTIONS {
+            let fields = Fields::new().with("Allow", METHODS);
+            return self.answer(cx, StatusCode::OK, &fields, format!("{LAST}\n").as_bytes());
+        }
+        let mut echo = format!("TRACE {} {}\r\n", head.target, head.version).into_bytes();
+        for (name, value) in head.fields.iter() {
+            if !SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) {
+                echo.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+            }
+        }
+        echo.extend_from_slice(b"\r\n");
+        self.answer(cx, StatusCode::OK, &Fields::new().with("Content-Type", "message/http"), &echo);
     }
 
     /// Lets the exchange at hand go on. True if something came of it.
@@ -174,13 +227,11 @@ impl Smart {
             self.refuse(
                 cx,
                 &match why {
-                    Unreachable::Name => Refused(StatusCode::BAD_GATEWAY, "the server's name has no address"),
+                    Unreachable::Name => refused(StatusCode::BAD_GATEWAY, "the server's name has no address"),
                     Unreachable::Refused => {
-                        Refused(StatusCode::BAD_GATEWAY, "the server cannot be connected to")
+                        refused(StatusCode::BAD_GATEWAY, "the server cannot be connected to")
                     }
-                    Unreachable::TimedOut => {
-                        Refused(StatusCode::GATEWAY_TIMEOUT, "the server did not answer in time")
-                    }
+                    Unreachable::TimedOut => refused(StatusCode::GATEWAY_TIMEOUT, TOO_LATE),
                 },
             );
             return true;
@@ -188,13 +239,18 @@ impl Smart {
         if !upstream.is_open() {
             return false;
         }
+        if exchange.head.method == Method::CONNECT {
+            let (received, unsent) = self.server.tunnel(cx.now);
+            self.tunnel = Some(Tunnel::new(cx.now, received, unsent));
+            return true;
+        }
         let mut progress = false;
         if !exchange.sent {
             exchange.sent = true;
             progress = true;
-            if !send(cx.now, &mut self.client, exchange, &self.name) {
+            if !send(cx, &mut self.client, exchange, &self.name) {
                 upstream.close(cx);
-                self.refuse(cx, &Refused(StatusCode::BAD_REQUEST, "the request cannot be sent on"));
+                self.refuse(cx, &refused(StatusCode::BAD_REQUEST, "the request cannot be sent on"));
                 return true;
             }
         }
@@ -261,7 +317,9 @@ impl Smart {
             }
         }
         if self.server.body_complete() && self.client.is_sending() && self.client.body_room() > 0 {
-            self.client.end_body();
+            let head = self.exchange.as_ref().map(|exchange| &exchange.head.fields);
+            let trailers = head.map(|head| forward_trailers(self.server.trailers(), head));
+            self.client.end_body_with(&trailers.unwrap_or_default());
             progress = true;
         }
         progress
@@ -273,20 +331,31 @@ impl Smart {
         while let Some(exchange) = &mut self.exchange {
             match self.client.poll_event(cx.now) {
                 Some(ClientEvent::Interim(head)) => {
-                    // 100 is for this hop: reading the body makes one of our own.
-                    if head.status != StatusCode::CONTINUE {
+                    // A 100 that was asked for is passed on where the body is read. RFC 9110 §15.2: the others go as
+                    // they are.
+                    if head.status != StatusCode::CONTINUE || !exchange.head.fields.has("Expect") {
                         let fields = forward(&head.fields, head.version, &self.name, &[]);
                         self.server.interim(cx.now, head.status, &fields);
                     }
                 }
                 Some(ClientEvent::Response(head)) => {
+                    if !is_chunked_or_plain(&head) {
+                        // Without its Transfer-Encoding nobody behind could read it.
+                        return Err(ClientError::Malformed(
+                            "it has a transfer coding that was not asked for",
+                        ));
+                    }
                     exchange.answered = true;
-                    let fields = forward(&head.fields, head.version, &self.name, &[]);
-                    self.server.respond(cx.now, head.status, &fields, length(&head));
+                    let mut fields = forward(&head.fields, head.version, &self.name, &[]);
+                    let body = length(&head);
+                    if body == ReplyBody::Unknown && exchange.head.version == Version::Http11 {
+                        fields = with_trailer(fields, &head.fields);
+                    }
+                    self.server.respond(cx.now, head.status, &fields, body);
+                    exchange.hop = head.fields;
                 }
-                // RFC 9110 §6.5.1: trailers may be left out.
-                Some(ClientEvent::End(_)) => {
-                    self.server.end_body(cx.now);
+                Some(ClientEvent::End(trailers)) => {
+                    self.server.end_body_with(cx.now, &forward_trailers(&trailers, &exchange.hop));
                     self.exchange = None;
                 }
                 Some(ClientEvent::Failed(error)) => return Err(error),
@@ -339,28 +408,75 @@ impl Smart {
         self.refuse(
             cx,
             &match error {
-                ClientError::TimedOut => {
-                    Refused(StatusCode::GATEWAY_TIMEOUT, "the server did not answer in time")
-                }
+                ClientError::TimedOut => refused(StatusCode::GATEWAY_TIMEOUT, TOO_LATE),
                 ClientError::NoAnswer => {
-                    Refused(StatusCode::BAD_GATEWAY, "the server closed without an answer")
+                    refused(StatusCode::BAD_GATEWAY, "the server closed without an answer")
                 }
-                _ => Refused(StatusCode::BAD_GATEWAY, "the server's answer cannot be understood"),
+                error => refused(
+                    StatusCode::BAD_GATEWAY,
+                    format!("the server's answer cannot be understood: {error}"),
+                ),
             },
         );
     }
 }
 
+const TOO_LATE: &str = "the server did not answer in time";
+
+/// Where CONNECT leads, if it may (RFC 9110 §9.3.6).
+fn tunnel_to(cx: &Cx, target: &str) -> Result<Route, Refused> {
+    if cx.options.upstream.is_some() {
+        let why = "this proxy stands in front of one server and makes no tunnels";
+        return Err(refused(StatusCode::NOT_IMPLEMENTED, why));
+    }
+    let (host, port) = target.rsplit_once(':').unwrap_or((target, ""));
+    let parsed = Host::parse(host).ok().zip(port.parse().ok().filter(|port| *port != 0));
+    let Some((host, port)) = parsed else {
+        return Err(refused(StatusCode::BAD_REQUEST, "CONNECT takes HOST:PORT (RFC 9112 §3.2.3)"));
+    };
+    if !cx.options.tunnels.iter().any(|ports| ports.contains(&port)) {
+        return Err(refused(StatusCode::FORBIDDEN, format!("tunnels to port {port} are not allowed here")));
+    }
+    Ok(Route { origin: Origin { host, port }, authority: target.to_owned() })
+}
+
+/// How many hops are left to an OPTIONS or TRACE (RFC 9110 §7.6.2); in other requests the field is passed on.
+fn forwards_left(head: &RequestHead) -> Option<u64> {
+    let counts = matches!(head.method, Method::OPTIONS | Method::TRACE);
+    let text = head.fields.text("Max-Forwards").filter(|_| counts)?;
+    // Beyond 64 bits there is no end either.
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+/// `Trailer` says which fields come behind the body: it goes where they go.
+fn with_trailer(mut fields: Fields, of: &Fields) -> Fields {
+    for names in of.all("Trailer") {
+        fields = fields.with("Trailer", names);
+    }
+    fields
+}
+
 /// Writes the request for the next hop: in origin-form, with a Host that says what the target said (RFC 9112 §3.2.2).
-fn send(now: Instant, client: &mut ClientConn, exchange: &Exchange, name: &str) -> bool {
+fn send(cx: &Cx, client: &mut ClientConn, exchange: &Exchange, name: &str) -> bool {
     let head = &exchange.head;
-    let mut fields = forward(&head.fields, head.version, name, &["Host", "Expect", "Max-Forwards"]);
-    if let Some(n) = head.fields.text("Max-Forwards").and_then(|n| n.trim().parse::<u32>().ok()) {
-        fields = fields.with("Max-Forwards", n.saturating_sub(1).to_string());
+    let left = forwards_left(head);
+    let also: &[&str] =
+        if left.is_some() { &["Host", "Expect", "Max-Forwards"] } else { &["Host", "Expect"] };
+    let mut fields = forward(&head.fields, head.version, name, also);
+    if let Some(left) = left {
+        fields = fields.with("Max-Forwards", left.saturating_sub(1).to_string());
+    }
+    if exchange.body == OutBody::Chunked {
+        fields = with_trailer(fields, &head.fields);
+    }
+    if head.fields.list("TE").any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+        // RFC 9110 §10.1.4: trailers are for the whole way if each hop says so.
+        let options = if cx.http.keepalive { "TE" } else { "TE, close" };
+        fields = fields.with("TE", "trailers").with("Connection", options);
     }
     let request = OutRequest {
         method: &head.method,
-        target: head.path_and_query(),
+        target: &head.origin_form(),
         authority: &exchange.authority,
         version: Version::Http11,
         fields: &fields,
@@ -368,7 +484,13 @@ fn send(now: Instant, client: &mut ClientConn, exchange: &Exchange, name: &str) 
         expect_continue: head.fields.has("Expect"),
         close: false,
     };
-    client.send(now, &request).is_ok()
+    client.send(cx.now, &request).is_ok()
+}
+
+/// Whether the body is framed by chunks, a length or the end of the connection, and nothing else was done to it.
+fn is_chunked_or_plain(head: &ResponseHead) -> bool {
+    head.fields.list("Transfer-Encoding").all(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+        && head.fields.list("Transfer-Encoding").count() <= 1
 }
 
 /// How long the response to the client says that it is.
