@@ -30,13 +30,15 @@ pub enum DropReason {
     Control,
     /// It is signed (RFC 2385), and there is no key.
     Signed,
+    /// A connection that waits for data before it is told of (`tcp.defer_accept`), and there is none in it.
+    Deferred,
     /// Too many gaps are open, or memory is short for all connections together.
     Memory,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [DropReason; 14] = [
+    pub const ALL: [DropReason; 15] = [
         DropReason::Checksum,
         DropReason::Window,
         DropReason::Paws,
@@ -50,6 +52,7 @@ impl DropReason {
         DropReason::Unhandled,
         DropReason::Control,
         DropReason::Signed,
+        DropReason::Deferred,
         DropReason::Memory,
     ];
 
@@ -69,6 +72,7 @@ impl DropReason {
             DropReason::Unhandled => "drop-unhandled",
             DropReason::Control => "drop-control",
             DropReason::Signed => "drop-signed",
+            DropReason::Deferred => "drop-deferred",
             DropReason::Memory => "drop-memory",
         }
     }

@@ -1,10 +1,11 @@
-//! How do `%{ … }%` blocks see our connections? packetdrill asks the C library for TCP_INFO, past the table of functions.
+//! How do `%{ … }%` blocks see our connections, and `sendfile` its way to them? packetdrill asks the C library for TCP_INFO,
+//! past the table of functions, and lets the kernel send files.
 //!
-//! So its entry for `getsockopt` in the table of functions that it has linked is pointed here: what asks about a
-//! descriptor of ours is answered, anything else goes on to the C library.
+//! So its entries for `getsockopt` and `sendfile` in the table of functions that it has linked are pointed here: what asks
+//! about a descriptor of ours is answered, anything else goes on to the C library.
 #![allow(unsafe_code)]
 
-use super::machine::Machine;
+use super::machine::{Answer, Machine, Request};
 use libc::{c_int, c_void, socklen_t};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -13,6 +14,8 @@ use std::{mem, ptr};
 /// Whose connections these are, as long as there is one.
 static MACHINE: AtomicPtr<Machine> = AtomicPtr::new(ptr::null_mut());
 
+/// More than any script sends at once.
+const LARGEST: usize = 1 << 26;
 const SO_MEMINFO: c_int = 55;
 const TCP_CC_INFO: c_int = 26;
 
@@ -135,7 +138,47 @@ unsafe extern "C" fn getsockopt(
     }
 }
 
-/// Points the program's own entry for `getsockopt` here, if it has one.
+unsafe extern "C" fn sendfile(to: c_int, from: c_int, offset: *mut i64, count: usize) -> isize {
+    let answer = || {
+        // SAFETY: it is taken back before the machine is.
+        let machine = unsafe { MACHINE.load(Ordering::Acquire).as_ref() }?;
+        machine.knows(to.into()).then_some(())?;
+        let mut data = vec![0u8; count.min(LARGEST)];
+        // SAFETY: the buffer is as long as is said; the kernel judges the descriptor.
+        let read = unsafe {
+            match offset.as_ref() {
+                Some(offset) => libc::pread(from, data.as_mut_ptr().cast(), data.len(), *offset),
+                None => libc::read(from, data.as_mut_ptr().cast(), data.len()),
+            }
+        };
+        data.truncate(usize::try_from(read).ok()?);
+        if data.is_empty() {
+            return Some(Ok(Answer::Value(0)));
+        }
+        let request = Request::Send { fd: to.into(), data, flags: 0, to: None, record: None };
+        Some(machine.call(request))
+    };
+    match catch_unwind(AssertUnwindSafe(answer)).ok().flatten() {
+        Some(Ok(Answer::Value(count))) => {
+            // SAFETY: the caller's own number.
+            if let Some(offset) = unsafe { offset.as_mut() } {
+                *offset += count;
+            }
+            count as isize
+        }
+        Some(Ok(_)) | None => {
+            // SAFETY: the C library gets what its caller gave.
+            unsafe { libc::sendfile(to, from, offset, count) }
+        }
+        Some(Err(errno)) => {
+            // SAFETY: the C library gives each thread its errno.
+            unsafe { *libc::__errno_location() = errno };
+            -1
+        }
+    }
+}
+
+/// Points the program's own entries for these functions here, as far as it has them.
 pub fn interpose() {
     // SAFETY: the callback reads the tables of a program that is loaded.
     unsafe { libc::dl_iterate_phdr(Some(visit), ptr::null_mut()) };
@@ -192,15 +235,17 @@ unsafe fn patch(base: usize, dynamic: *const [usize; 2]) {
                 }
                 let name = (*(symbols as *const libc::Elf64_Sym).add(symbol)).st_name as usize;
                 let text = std::ffi::CStr::from_ptr((strings + name) as *const libc::c_char);
-                if text.to_bytes() != b"getsockopt" {
-                    continue;
-                }
+                let new = match text.to_bytes() {
+                    b"getsockopt" => getsockopt as *const () as usize,
+                    b"sendfile" | b"sendfile64" => sendfile as *const () as usize,
+                    _ => continue,
+                };
                 let slot = (base + relocation.r_offset as usize) as *mut usize;
                 let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
                 let start = (slot as usize & !(page - 1)) as *mut c_void;
                 // The slot may have been made read-only after loading.
                 if libc::mprotect(start, page, libc::PROT_READ | libc::PROT_WRITE) == 0 {
-                    slot.write(getsockopt as *const () as usize);
+                    slot.write(new);
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use super::asserts;
 use super::flags;
-use super::machine::{AF_INET, AF_INET6, Answer, Errno, Machine, Request};
+use super::machine::{AF_INET, AF_INET6, Answer, Errno, Machine, Request, number as errno};
 use crate::script::errqueue::Notice;
 use crate::script::sockopts::Value;
 use crate::time::Duration;
@@ -473,8 +473,6 @@ unsafe fn explain(msg: &mut msghdr, notice: &Notice, v6: bool) -> Result<i64, Er
 }
 
 const TCP_CM_INQ: c_int = 36;
-const TCP_ULP: c_int = 31;
-const TCP_FASTOPEN_KEY: c_int = 33;
 
 unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: see above.
@@ -610,17 +608,7 @@ unsafe extern "C" fn getsockopt(
         if out.is_null() || len.is_null() {
             return Err(EFAULT);
         }
-        let data = match seen {
-            Value::Int(value) => (value as c_int).to_ne_bytes().to_vec(),
-            Value::Linger { on, seconds } => {
-                [c_int::from(on).to_ne_bytes(), (seconds as c_int).to_ne_bytes()].concat()
-            }
-            // The names of algorithms fill sixteen bytes.
-            Value::Bytes(mut data) => {
-                data.resize(data.len().max(16), 0);
-                data
-            }
-        };
+        let data = seen.to_bytes();
         // SAFETY: `out` has room for `*len` bytes, of which no more are written.
         unsafe {
             let count = data.len().min(*len as usize);
@@ -644,18 +632,9 @@ unsafe extern "C" fn setsockopt(
     let call = |m: &Machine| {
         // SAFETY: see above.
         let data = unsafe { bytes(given, len as usize) }?;
-        let int = |at: usize| {
-            data.get(at..at + 4).and_then(|b| b.try_into().ok()).map(|b| i64::from(c_int::from_ne_bytes(b)))
-        };
-        let value = match (level, name) {
-            (libc::SOL_TCP, libc::TCP_CONGESTION | libc::TCP_MD5SIG | TCP_ULP | TCP_FASTOPEN_KEY)
-            | (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => Value::Bytes(data.to_vec()),
-            (libc::SOL_SOCKET, libc::SO_LINGER) => {
-                Value::Linger { on: int(0).ok_or(EINVAL)? != 0, seconds: int(4).ok_or(EINVAL)? }
-            }
-            _ => Value::Int(int(0).ok_or(EINVAL)?),
-        };
-        self::value(m.setsockopt(fd.into(), (level.into(), name.into()), &value))
+        let option = (level.into(), name.into());
+        let value = Value::from_bytes(option, data).map_err(errno)?;
+        self::value(m.setsockopt(fd.into(), option, &value))
     };
     // SAFETY: see above.
     unsafe { enter(userdata, call) as c_int }
@@ -773,25 +752,29 @@ unsafe extern "C" fn epoll_wait(
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn pipe(userdata: *mut c_void, _: *mut c_int) -> c_int {
+unsafe extern "C" fn pipe(userdata: *mut c_void, ends: *mut c_int) -> c_int {
+    let call = |m: &Machine| {
+        let made = m.pipe()?;
+        for (n, fd) in made.into_iter().enumerate() {
+            // SAFETY: there is room for two.
+            unsafe { ends.add(n).write_unaligned(fd as c_int) };
+        }
+        Ok(0)
+    };
     // SAFETY: see above.
-    unsafe { enter(userdata, |_| absent("pipe")) as c_int }
+    unsafe { enter(userdata, call) as c_int }
 }
 
 unsafe extern "C" fn splice(
     userdata: *mut c_void,
-    _: c_int,
+    from: c_int,
     _: *mut i64,
-    _: c_int,
+    to: c_int,
     _: *mut i64,
-    _: size_t,
-    _: c_uint,
+    len: size_t,
+    flags: c_uint,
 ) -> c_int {
+    let request = Request::Splice { ends: (from.into(), to.into()), len, flags: flags.into() };
     // SAFETY: see above.
-    unsafe { enter(userdata, |_| absent("splice")) as c_int }
-}
-
-fn absent(call: &str) -> Result<i64, Errno> {
-    eprintln!("UNSUPPORTED by tcpglass: the system call {call}");
-    Err(libc::ENOSYS)
+    unsafe { enter(userdata, |m| value(m.call(request))) as c_int }
 }

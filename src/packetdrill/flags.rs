@@ -56,16 +56,26 @@ pub fn parse(text: &str) -> Result<Flags, String> {
     Ok(flags)
 }
 
-/// What packetdrill itself was told by the option `name`: on its command line, or in the script, which is one of its
-/// arguments; and where the script lies.
+/// packetdrill's own arguments.
+fn arguments() -> Vec<String> {
+    let line = std::fs::read_to_string("/proc/self/cmdline").unwrap_or_default();
+    line.split('\0').skip(1).filter(|a| !a.is_empty()).map(str::to_owned).collect()
+}
+
+/// The script that packetdrill runs, which is one of its arguments, and where it lies.
+pub fn script() -> Option<(String, PathBuf)> {
+    let arguments = arguments();
+    let scripts = arguments.iter().filter(|a| !a.starts_with('-'));
+    let read = |path: &String| std::fs::read_to_string(path).ok().map(|text| (text, PathBuf::from(path)));
+    scripts.filter_map(read).next()
+}
+
+/// What packetdrill itself was told by the option `name`, on its command line or in the script, and where the script
+/// lies.
 pub fn told(name: &str) -> Option<(String, PathBuf)> {
-    let line = std::fs::read_to_string("/proc/self/cmdline").ok()?;
-    let arguments: Vec<&str> = line.split('\0').skip(1).collect();
-    let scripts = arguments.iter().filter(|a| !a.is_empty() && !a.starts_with('-'));
-    let read = |path: &&str| std::fs::read_to_string(path).ok().map(|text| (text, PathBuf::from(path)));
-    let script = scripts.filter_map(read).next();
+    let (arguments, script) = (arguments(), script());
     let directory = script.as_ref().and_then(|(_, path)| path.parent()).unwrap_or("".as_ref()).to_path_buf();
-    let value = option(arguments.iter().copied(), name)
+    let value = option(arguments.iter().map(String::as_str), name)
         .or_else(|| script.as_ref().and_then(|(text, _)| option(text.lines(), name)))?;
     Some((value, directory))
 }

@@ -5,8 +5,8 @@
 //! and the waiting call itself moves time to the next timer.
 
 use super::asserts;
-use super::flags::{Flags, told};
-use super::sysctls::Sysctls;
+use super::flags::{Flags, script, told};
+use super::sysctls::{self, Sysctls};
 use crate::net::clock::Clock;
 use crate::script::commands;
 use crate::script::errqueue::Notice;
@@ -20,7 +20,7 @@ use crate::stack::queue_device::QueueDevice;
 use crate::stack::{self, Stack};
 use crate::time::{Duration, Instant};
 use crate::trace::{self, TraceOptions, Tracer};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::IntoRawFd;
@@ -50,6 +50,7 @@ pub enum Request {
     Connect { fd: i64, addr: SocketAddr },
     Receive { fd: i64, len: usize, flags: i64 },
     Send { fd: i64, data: Vec<u8>, flags: i64, to: Option<SocketAddr>, record: Option<i64> },
+    Splice { ends: (i64, i64), len: usize, flags: i64 },
     Close { fd: i64 },
     Poll { entries: Vec<(i64, i64)>, timeout: i64 },
     EpollWait { fd: i64, most: i64, timeout: i64 },
@@ -141,7 +142,7 @@ impl Machine {
             calls: 0,
             adoptable: flags.local.is_none(),
             mtu,
-            sysctls: Sysctls::now(),
+            sysctls: Sysctls::now(&settings_named()),
         };
         let mut inner = inner;
         inner.init_scripts();
@@ -173,6 +174,7 @@ impl Machine {
     pub fn call(&self, request: Request) -> Result<Answer, Errno> {
         let mut inner = self.lock();
         self.catch_up(&mut inner);
+        inner.take_over();
         if let Request::Connect { addr, .. } | Request::Send { to: Some(addr), .. } = &request {
             inner.adopt(if addr.is_ipv4() { LOCAL_V4.into() } else { LOCAL_V6.into() });
         }
@@ -221,6 +223,7 @@ impl Machine {
     fn now<R>(&self, call: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.lock();
         self.catch_up(&mut inner);
+        inner.take_over();
         let result = call(&mut inner);
         inner.settle();
         self.changed.notify_all();
@@ -244,6 +247,19 @@ impl Machine {
                 inner.families.insert(fd, family);
             }
             Ok(answer)
+        })
+    }
+
+    /// Makes a pipe: the end to read from, the end to write to.
+    pub fn pipe(&self) -> Result<[i64; 2], Errno> {
+        self.now(|inner| {
+            let mut ends = [0; 2];
+            for (end, made) in ends.iter_mut().zip(inner.kernel().pipe()) {
+                if let Answer::Value(fd) = inner.answer(Ok(Step::Made(made)))? {
+                    *end = fd;
+                }
+            }
+            Ok(ends)
         })
     }
 
@@ -287,9 +303,12 @@ impl Machine {
     }
 
     pub fn getsockopt(&self, fd: i64, option: (i64, i64)) -> Result<Value, Errno> {
-        self.now(|inner| match inner.sockets.option(&mut inner.stack, fd, option) {
-            Ok(answer) => answer.map_err(number),
-            Err(what) => unsupported(format_args!("{what}")),
+        self.now(|inner| {
+            inner.sockets.domain = inner.families.get(&fd).copied().unwrap_or(AF_INET).into();
+            match inner.sockets.option(&mut inner.stack, fd, option) {
+                Ok(answer) => answer.map_err(number),
+                Err(what) => unsupported(format_args!("{what}")),
+            }
         })
     }
 
@@ -470,6 +489,15 @@ impl Machine {
     }
 }
 
+/// The settings that the script and the files it names speak of.
+fn settings_named() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if let Some((text, path)) = script() {
+        sysctls::named_in(&text, path.parent().unwrap_or(Path::new("")), 0, &mut found);
+    }
+    found
+}
+
 /// The addresses of a stack that nobody has given one.
 const LOCAL_V4: Ipv4Addr = Ipv4Addr::new(192, 168, 44, 1);
 const LOCAL_V6: Ipv6Addr = Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1);
@@ -500,7 +528,8 @@ fn stack(settings: &Settings, tracer: Tracer) -> Stack {
     Stack::new(config, tracer)
 }
 
-fn number(name: &'static str) -> Errno {
+/// The number of an errno's name.
+pub fn number(name: &'static str) -> Errno {
     errnos::number(name).unwrap_or(0) as Errno
 }
 
@@ -525,6 +554,14 @@ impl Inner {
             if let Err(what) = changes.and_then(|changes| self.sockets.change(&mut self.stack, &changes)) {
                 eprintln!("UNSUPPORTED by tcpglass: in {file}: {what}");
             }
+        }
+    }
+
+    /// Takes over what the script's own commands have changed meanwhile.
+    fn take_over(&mut self) {
+        let changes = self.sysctls.named_changes();
+        if let Err(what) = self.sockets.change(&mut self.stack, &changes) {
+            eprintln!("UNSUPPORTED by tcpglass: {what}");
         }
     }
 
@@ -560,11 +597,18 @@ impl Inner {
         let step = match request {
             Request::Accept { fd, nonblock } => self.kernel().accept(*fd, *nonblock),
             Request::Connect { fd, addr } => self.kernel().connect(*fd, *addr, progress),
-            Request::Receive { fd, len, flags } => self.kernel().receive(*fd, *len, *flags, progress, 0),
+            Request::Receive { fd, len, flags } => match self.kernel().read_other(*fd, *len) {
+                Some(step) => Ok(step),
+                None => self.kernel().receive(*fd, *len, *flags, progress, 0),
+            },
             Request::Send { fd, data, flags, to, record } => {
                 progress.record = *record;
-                self.kernel().send(*fd, Data::These(data), (*flags, *to), progress)
+                match self.kernel().write_other(*fd, data.len()) {
+                    Some(step) => Ok(step),
+                    None => self.kernel().send(*fd, Data::These(data), (*flags, *to), progress),
+                }
             }
+            Request::Splice { ends, len, flags } => self.kernel().splice(*ends, *len, *flags, progress, 0),
             Request::Close { fd } => self.kernel().close(*fd, 0, progress),
             Request::Poll { entries, timeout } => {
                 return match self.kernel().poll(entries, *timeout, progress) {
@@ -586,7 +630,9 @@ impl Inner {
         }
         let answer = self.answer(step);
         Attempt::Over(match (request, answer) {
-            (Request::Receive { fd, .. }, Ok(Answer::Value(_))) => {
+            (Request::Receive { fd, .. }, Ok(Answer::Value(count))) => {
+                // What comes out of a pipe is nothing but zeros.
+                progress.received.resize(count as usize, 0);
                 Ok(Answer::Bytes(std::mem::take(&mut progress.received), self.sockets.inq(&self.stack, *fd)))
             }
             (Request::Accept { fd, .. }, Ok(Answer::Value(new))) => {

@@ -242,16 +242,17 @@ impl Kernel<'_> {
     fn setsockopt_line(&mut self, args: &Args) -> Result<Step, Trouble> {
         let (line, fd, option) = (args.line, args.int(0)?, self.option_of(args)?);
         let value = args.boxed(3)?.ok_or_else(|| Trouble::syntax(line, "setsockopt needs a value"))?;
-        let mut value = option_value(value, line)?;
-        let len = args.int(4)?;
-        // Those of IP take a byte, too.
-        let least = if matches!(option.0, 0 | 41) { 1 } else { 4 };
-        match &mut value {
-            Value::Int(_) if len < least => return Ok(Step::Errno("EINVAL")),
-            Value::Bytes(bytes) if len < 1 && !bytes.is_empty() => return Ok(Step::Errno("EINVAL")),
-            Value::Bytes(bytes) => bytes.truncate(len.max(0) as usize),
-            _ => {}
+        let Ok(len) = usize::try_from(args.int(4)?) else { return Ok(Step::Errno("EINVAL")) };
+        let mut bytes = option_bytes(value, line)?;
+        // Behind what a script gives there is what a program's memory has there.
+        if !matches!(value, Expr::Str(_)) && len <= 64 {
+            bytes.resize(bytes.len().max(len), 0);
         }
+        bytes.truncate(len);
+        let value = match Value::from_bytes(option, &bytes) {
+            Ok(value) => value,
+            Err(errno) => return Ok(Step::Errno(errno)),
+        };
         self.sockets
             .set_option(self.stack, self.now, fd, option, &value)
             .map_err(|what| Trouble::unsupported(line, what))
@@ -283,6 +284,7 @@ impl Kernel<'_> {
                 seen.starts_with(&wanted[..end])
             }
             (Value::Int(seen), Value::Int(wanted)) => *seen as i32 == wanted as i32,
+            (Value::Linger { on, .. }, Value::Int(wanted)) => i64::from(*on) == wanted,
             (seen, wanted) => *seen == wanted,
         };
         if same {
@@ -295,6 +297,14 @@ impl Kernel<'_> {
         };
         Err(Trouble::failed(line, "the option has another value", args.name(3), seen))
     }
+}
+
+/// The bytes that a script gives to an option.
+fn option_bytes(expr: &Expr, line: u32) -> Result<Vec<u8>, Trouble> {
+    Ok(match option_value(expr, line)? {
+        Value::Bytes(bytes) => bytes,
+        value => value.to_bytes(),
+    })
 }
 
 fn option_value(expr: &Expr, line: u32) -> Result<Value, Trouble> {

@@ -97,6 +97,7 @@ const ERRNOS: &[(&str, i64, &str)] = &[
     ("EPROTONOSUPPORT", 93, "Protocol not supported"),
     ("ESOCKTNOSUPPORT", 94, "Socket type not supported"),
     ("EOPNOTSUPP", 95, "Operation not supported"),
+    ("ENOTSUP", 95, "Operation not supported"),
     ("EPFNOSUPPORT", 96, "Protocol family not supported"),
     ("EAFNOSUPPORT", 97, "Address family not supported by protocol"),
     ("EADDRINUSE", 98, "Address already in use"),

@@ -17,10 +17,14 @@ pub mod stamping {
     pub const TX_ACK: i64 = 1 << 9;
     /// Report stamps without the packet.
     pub const OPT_TSONLY: i64 = 1 << 11;
+    /// Tell what TCP_INFO knows with a stamp.
+    pub const OPT_STATS: i64 = 1 << 12;
     /// Count from the bytes written, not from those acknowledged.
     pub const OPT_ID_TCP: i64 = 1 << 16;
     /// The flags that ask for a record of what is sent; a control message of `sendmsg` sets them for one call.
     pub const RECORD: i64 = TX_SOFTWARE | TX_SCHED | TX_ACK | 1;
+    /// All flags that Linux knows.
+    pub const LINUX: i64 = (1 << 19) - 1;
     /// All flags that have their meaning here. Hardware has no stamps to give.
     pub const KNOWN: i64 = RECORD | SOFTWARE | OPT_ID | OPT_TSONLY | OPT_ID_TCP | 1 << 5 | 1 << 6 | 1 << 10;
 }

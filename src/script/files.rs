@@ -88,18 +88,35 @@ impl Kernel<'_> {
         if from == to || ends.iter().any(|fd| self.sockets.table.contains_key(fd)) {
             return Err(Trouble::syntax(args.line, "a descriptor of the pipe is in use"));
         }
-        let pipe = self.sockets.pipes.len();
-        self.sockets.pipes.push(0);
-        for (fd, write) in [(from, false), (to, true)] {
-            self.sockets.insert(fd, Made::Other(Other::Pipe(pipe, write)));
+        for (fd, made) in [from, to].into_iter().zip(self.pipe()) {
+            self.sockets.insert(fd, made);
         }
         Ok(Step::Done(0))
+    }
+
+    /// The two ends of a new pipe: the one to read from, the one to write to.
+    pub fn pipe(&mut self) -> [Made; 2] {
+        let pipe = self.sockets.pipes.len();
+        self.sockets.pipes.push(0);
+        [false, true].map(|write| Made::Other(Other::Pipe(pipe, write)))
     }
 
     /// `splice(in, offset, out, offset, length, flags)` between a pipe and a socket.
     pub(super) fn splice_line(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
         args.count(6)?;
-        let (from, to, len, flags) = (args.int(0)?, args.int(2)?, args.len(4)?, args.int(5)?);
+        let ends = (args.int(0)?, args.int(2)?);
+        self.splice(ends, args.len(4)?, args.int(5)?, progress, args.line)
+    }
+
+    /// Moves up to `len` bytes from the first descriptor to the second.
+    pub fn splice(
+        &mut self,
+        (from, to): (i64, i64),
+        len: usize,
+        flags: i64,
+        progress: &mut Progress,
+        line: u32,
+    ) -> Result<Step, Trouble> {
         let wait = if flags & SPLICE_F_NONBLOCK != 0 { MSG_DONTWAIT } else { 0 };
         let later = |wait| if wait == 0 { Step::Block(None) } else { Step::Errno("EAGAIN") };
         match (self.other(from), self.other(to)) {
@@ -108,7 +125,7 @@ impl Kernel<'_> {
                 if room == 0 {
                     return Ok(later(wait));
                 }
-                let step = self.receive(from, len.min(room), wait, progress, args.line)?;
+                let step = self.receive(from, len.min(room), wait, progress, line)?;
                 if let Step::Done(n) = step {
                     self.sockets.pipes[pipe] += n as usize;
                 }
@@ -126,12 +143,12 @@ impl Kernel<'_> {
                 }
                 Ok(step)
             }
-            _ => Err(Trouble::unsupported(args.line, "splice between other things than a pipe and a socket")),
+            _ => Err(Trouble::unsupported(line, "splice between other things than a pipe and a socket")),
         }
     }
 
     /// `read` of a file or a pipe; none if it is neither.
-    pub(super) fn read_other(&mut self, fd: i64, len: usize) -> Option<Step> {
+    pub fn read_other(&mut self, fd: i64, len: usize) -> Option<Step> {
         Some(match self.other(fd)? {
             Other::File { size, at } => {
                 let n = size.saturating_sub(at).min(len as u64);
@@ -152,7 +169,7 @@ impl Kernel<'_> {
     }
 
     /// `write` to a pipe, as much as there is room for; none if it is no pipe.
-    pub(super) fn write_other(&mut self, fd: i64, len: usize) -> Option<Step> {
+    pub fn write_other(&mut self, fd: i64, len: usize) -> Option<Step> {
         Some(match self.other(fd)? {
             Other::Pipe(pipe, true) => match (PIPE - self.sockets.pipes[pipe]).min(len) {
                 0 if len > 0 => Step::Block(None),

@@ -2,8 +2,9 @@
 //! happened. Nothing here knows who calls: a line of a script or a program.
 
 use super::Trouble;
+use super::errqueue::Notice;
 use super::settings::Settings;
-use super::sockets::{Connection, Data, FastOpen, Made, OWNER, Read, SocketKind, Sockets, Step};
+use super::sockets::{Connection, Data, FastOpen, Made, OWNER, Read, SocketKind, Sockets, Step, waiting};
 use crate::stack::{Accepted, ListenerId, Stack, StackError, WithSyn};
 use crate::stream::ByteStream;
 use crate::tcp::fast_open;
@@ -80,6 +81,16 @@ impl Kernel<'_> {
                 Step::Done(0)
             }
             SocketKind::Epoll(_) | SocketKind::Other(_) => Step::Errno("ENOTSOCK"),
+            // What has ended is bound to nothing any more.
+            SocketKind::Conn(conn)
+                if self.stack.conn(conn.id).is_none_or(|live| live.state() == State::Closed) =>
+            {
+                if taken {
+                    Step::Errno("EADDRINUSE")
+                } else {
+                    Step::Done(0)
+                }
+            }
             _ => Step::Errno("EINVAL"),
         })
     }
@@ -118,13 +129,13 @@ impl Kernel<'_> {
     }
 
     pub fn accept(&mut self, fd: i64, nonblock: bool) -> Result<Step, Trouble> {
-        let at = self.sockets.acceptable(self.stack, fd);
+        self.sockets.fill(self.stack, fd);
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         let SocketKind::Listening { waiting, .. } = &mut socket.kind else {
             let epoll = matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
             return Ok(Step::Errno(if epoll { "ENOTSOCK" } else { "EINVAL" }));
         };
-        match at.and_then(|at| waiting.remove(at)) {
+        match waiting.pop_front() {
             Some(a) => Ok(Step::Made(Made::Conn { id: a.id, local: a.local, remote: a.remote, nonblock })),
             None if socket.nonblock => Ok(Step::Errno("EAGAIN")),
             None => Ok(Step::Block(None)),
@@ -160,7 +171,11 @@ impl Kernel<'_> {
             (State::SynSent | State::SynReceived, _) if progress.begun => Ok(Step::Block(None)),
             (State::SynSent | State::SynReceived, _) => Ok(Step::Errno("EALREADY")),
             (State::Closed, error) if !conn.connected => {
-                Ok(Step::Errno(error.and_then(|e| conn.fail(e)).unwrap_or("ECONNABORTED")))
+                let errno = error.and_then(|e| conn.fail(e)).unwrap_or("ECONNABORTED");
+                // The next call tries again.
+                self.stack.release(self.now, conn.id);
+                socket.kind = SocketKind::Fresh { bound: None };
+                Ok(Step::Errno(errno))
             }
             _ if !conn.connected => {
                 conn.connected = true;
@@ -215,6 +230,13 @@ impl Kernel<'_> {
         conn.written = taken as u32;
         socket.kind = SocketKind::Conn(conn);
         socket.lost = None;
+        let tuning = socket.tuning;
+        if !tuning.is_plain() {
+            self.stack.set_config(self.now, id, |config| tuning.apply(config));
+        }
+        if tuning.quickack == Some(false) {
+            self.stack.set_quickack(self.now, id, false);
+        }
         self.sockets.under_test = Some(fd);
         Ok(taken)
     }
@@ -318,7 +340,14 @@ impl Kernel<'_> {
         line: u32,
     ) -> Result<Step, Trouble> {
         if flags & MSG_ERRQUEUE != 0 {
-            return Err(Trouble::unsupported(line, "the receive flag MSG_ERRQUEUE of this call"));
+            return Ok(match self.notice(fd) {
+                // Without a place for control messages nothing of it is seen but that it is there.
+                Ok(Notice::Stamp { packet: true, .. }) if len > 0 => {
+                    return Err(Trouble::unsupported(line, "reading the packet behind a time stamp"));
+                }
+                Ok(_) => Step::Done(0),
+                Err(errno) => Step::Errno(errno),
+            });
         }
         if flags & MSG_OOB != 0 {
             return Ok(self.receive_urgent(fd, len, flags & MSG_PEEK != 0, progress));
@@ -443,7 +472,11 @@ impl Kernel<'_> {
         };
         let conn = match &mut socket.kind {
             SocketKind::Conn(conn) => conn,
-            SocketKind::Fresh { .. } => return Step::Errno("ENOTCONN"),
+            SocketKind::Fresh { .. } => {
+                socket.shut.0 |= how != Shutdown::Write;
+                socket.shut.1 |= how != Shutdown::Read;
+                return Step::Errno("ENOTCONN");
+            }
             SocketKind::Epoll(_) | SocketKind::Other(_) => return Step::Errno("ENOTSOCK"),
             // A listener has nothing to send; without its other half it listens no more.
             SocketKind::Listening { .. } if how == Shutdown::Write => return Step::Done(0),
@@ -458,6 +491,15 @@ impl Kernel<'_> {
             self.stack.conn(conn.id).is_none_or(|c| matches!(c.state(), State::Closed | State::TimeWait));
         if gone {
             return Step::Errno("ENOTCONN");
+        }
+        // An attempt to connect is given up, whatever is to be shut down.
+        if self.stack.conn(conn.id).is_some_and(|live| live.state() == State::SynSent) {
+            let conn = conn.id;
+            socket.lost = Some("ECONNRESET");
+            socket.kind = SocketKind::Fresh { bound: None };
+            self.stack.stream(self.now, conn).abort();
+            self.stack.release(self.now, conn);
+            return Step::Done(0);
         }
         conn.shut_read |= how != Shutdown::Write;
         conn.shut_write |= how != Shutdown::Read;
@@ -560,8 +602,14 @@ impl Kernel<'_> {
                 live.map_or(0, |c| if c.state().is_opening() { 0 } else { c.readable_to_mark() }) as i64
             }
             SIOCATMARK => live.map_or(0, |c| c.is_at_mark().into()),
-            SIOCOUTQ => live.map_or(0, |c| c.unacked()) as i64,
-            _ => live.map_or(0, |c| i64::from(c.snapshot().unsent)),
+            // What was lost with the connection is still counted.
+            _ => {
+                let (unacked, unsent) = match live {
+                    Some(live) if live.state() != State::Closed => waiting(live),
+                    _ => conn.left,
+                };
+                i64::from(if request == SIOCOUTQ { unacked } else { unsent })
+            }
         })))
     }
 }

@@ -24,6 +24,7 @@ mod flow;
 mod frames;
 mod icmp;
 pub(crate) mod info;
+mod kept;
 pub(crate) mod kernel;
 mod lexer;
 mod messages;

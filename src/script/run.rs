@@ -11,7 +11,7 @@ use super::info;
 use super::kernel::{Kernel, Progress};
 use super::packets::{self, Wire};
 use super::render;
-use super::settings::{self, Options, Settings};
+use super::settings::{self, IpVersion, Options, Settings};
 use super::sockets::{Made, OWNER, Sockets, Step};
 use super::{Kind, Trouble, parser};
 use crate::stack::{self, Stack};
@@ -143,7 +143,8 @@ impl Runner {
             seed: settings.seed,
             dns: Vec::new(),
         };
-        let sockets = Sockets::new(settings.tcp.clone(), true);
+        let mut sockets = Sockets::new(settings.tcp.clone(), true);
+        sockets.domain = if settings.ip_version == IpVersion::Ipv4 { 2 } else { 10 };
         Runner {
             stack: Stack::new(config, Tracer::new(sinks)),
             sockets,

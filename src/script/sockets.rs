@@ -3,11 +3,12 @@
 use super::errqueue::Notices;
 use super::files::Other;
 use super::frames::pattern;
+use super::kept;
 use crate::stack::{Accepted, ConnId, ListenerId, Owner, Stack};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp::fast_open::Keys;
 use crate::tcp::{self, Opts, State};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -60,8 +61,8 @@ pub struct Socket {
     pub nonblock: bool,
     /// What socket options say; for a connection a copy that is kept in step.
     pub opts: Opts,
-    /// TCP_DEFER_ACCEPT, in seconds.
-    pub defer_accept: i64,
+    /// What it says about settings that are nobody's option in the engine.
+    pub tuning: Tuning,
     pub reuse_addr: bool,
     pub reuse_port: bool,
     /// SO_RCVLOWAT: less than so many bytes are nothing to wake up for.
@@ -72,9 +73,49 @@ pub struct Socket {
     pub notsent_lowat: Option<u32>,
     /// What became of the connection that `connect` to nobody ended: told once.
     pub lost: Option<&'static str>,
+    /// What `shutdown` ended although there was no connection: reading, writing.
+    pub shut: (bool, bool),
     pub fast_open: FastOpen,
     /// Options without effect here, by level and name: what was set can be read again.
     pub others: BTreeMap<(i64, i64), i64>,
+}
+
+/// Settings that a socket has for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tuning {
+    pub rto_min: Option<Duration>,
+    pub rto_max: Option<Duration>,
+    /// TCP_DELACK_MAX_US.
+    pub delack_max: Option<Duration>,
+    pub thin_linear: Option<bool>,
+    pub syn_retries: Option<u8>,
+    pub defer_accept: Option<Duration>,
+    pub pmtud: Option<bool>,
+    /// TCP_QUICKACK from before there was a connection.
+    pub quickack: Option<bool>,
+    /// IP_RECVERR: what routers say about a connection is an error of the next call.
+    pub report_icmp: bool,
+}
+
+impl Tuning {
+    /// Whether nothing of it changes the settings.
+    pub fn is_plain(&self) -> bool {
+        let Tuning { delack_max, quickack, report_icmp, .. } = *self;
+        *self == Tuning { delack_max, quickack, report_icmp, ..Tuning::default() }
+    }
+
+    /// Changes the settings.
+    pub fn apply(&self, config: &mut tcp::Config) {
+        fn put<T: Copy>(to: &mut T, from: Option<T>) {
+            *to = from.unwrap_or(*to);
+        }
+        put(&mut config.rto_min, self.rto_min);
+        put(&mut config.rto_max, self.rto_max);
+        put(&mut config.thin_linear, self.thin_linear);
+        put(&mut config.syn_retries, self.syn_retries);
+        put(&mut config.defer_accept, self.defer_accept);
+        put(&mut config.pmtud, self.pmtud);
+    }
 }
 
 /// What a socket was told of Fast Open.
@@ -158,6 +199,11 @@ pub struct Connection {
     pub written: u32,
     /// Whether the error that ended it was reported: the socket layer does that once.
     pub error_taken: bool,
+    /// Bytes not acknowledged, and of these not sent, when it was last seen alive; a FIN counts as one.
+    pub left: (u32, u32),
+    /// What a router said last, and whether the next call has to report it (IP_RECVERR).
+    pub told: Option<StreamError>,
+    pub reported: Option<StreamError>,
     /// Whether `connect` has reported success.
     pub connected: bool,
     pub shut_read: bool,
@@ -183,10 +229,12 @@ pub struct Sockets {
     pub files: BTreeMap<String, u64>,
     /// How many bytes are in each pipe.
     pub pipes: Vec<usize>,
+    /// SO_DOMAIN: AF_INET or AF_INET6.
+    pub domain: i64,
     /// Whether what is read must be the pattern of scripts.
     patterned: bool,
-    /// The options that connections inherit, and the listener that they come from.
-    inherited: Option<(i64, Opts)>,
+    /// What connections inherit, and the listener that it comes from.
+    inherited: Option<(i64, Opts, Tuning)>,
 }
 
 /// How a stream's error is called.
@@ -211,6 +259,7 @@ impl Sockets {
             patterned,
             table: BTreeMap::new(),
             under_test: None,
+            domain: 2,
             buffer_max: (212_992, 212_992),
             notsent_lowat: None,
             files: BTreeMap::new(),
@@ -231,29 +280,38 @@ impl Sockets {
                 (SocketKind::Conn(Connection::new(id, local, remote, true)), nonblock)
             }
         };
-        let (opts, others) = match (made, &self.inherited) {
-            (Made::Conn { .. }, Some((listener, opts))) => {
-                (*opts, self.table.get(listener).map_or_else(BTreeMap::new, |s| s.others.clone()))
+        let (opts, tuning, others) = match (made, &self.inherited) {
+            (Made::Conn { .. }, Some((listener, opts, tuning))) => {
+                let others = self.table.get(listener).map_or_else(BTreeMap::new, |s| s.others.clone());
+                (*opts, *tuning, others)
             }
-            _ => (Opts::new(&self.base), BTreeMap::new()),
+            _ => (Opts::new(&self.base), Tuning::default(), BTreeMap::new()),
         };
         if let (SocketKind::Conn(conn), Some(flags)) = (&mut kind, others.get(&(1, 37))) {
             conn.notices.set_stamping(*flags, 0, 0);
         }
-        let socket = Socket {
+        let mut socket = Socket {
             kind,
             nonblock,
             opts,
-            defer_accept: 0,
+            tuning,
             reuse_addr: false,
             reuse_port: false,
             rcv_lowat: 1,
             inq: false,
             notsent_lowat: None,
             lost: None,
+            shut: (false, false),
             fast_open: FastOpen::default(),
             others,
         };
+        if let (Made::Conn { .. }, Some((listener, ..))) = (made, &self.inherited)
+            && let Some(from) = self.table.get(listener)
+        {
+            (socket.reuse_addr, socket.reuse_port) = (from.reuse_addr, from.reuse_port);
+            (socket.rcv_lowat, socket.inq) = (from.rcv_lowat, from.inq);
+            socket.notsent_lowat = from.notsent_lowat;
+        }
         self.table.insert(fd, socket);
     }
 
@@ -269,14 +327,16 @@ impl Sockets {
                 continue;
             }
             match self.inherited {
-                Some((_, opts)) if opts != socket.opts => {
+                Some((_, opts, tuning)) if (opts, tuning) != (socket.opts, socket.tuning) => {
                     return Err("two listening sockets with different options".to_string());
                 }
-                _ => self.inherited = Some((fd, socket.opts)),
+                _ => self.inherited = Some((fd, socket.opts, socket.tuning)),
             }
         }
-        let opts = self.inherited.map_or(plain, |(_, opts)| opts);
-        let config = with_opts(&self.base, &opts);
+        let (opts, tuning) =
+            self.inherited.map_or((plain, Tuning::default()), |(_, opts, tuning)| (opts, tuning));
+        let mut config = with_opts(&self.base, &opts);
+        tuning.apply(&mut config);
         if config != stack.config().tcp {
             stack.set_tcp_config(config);
         }
@@ -323,7 +383,7 @@ impl Sockets {
     pub fn wrote(&mut self, fd: i64, sent: u32, zerocopy: bool, record: Option<i64>) {
         let Some(socket) = self.table.get_mut(&fd) else { return };
         // Without SO_ZEROCOPY the flag means nothing.
-        let zerocopy = zerocopy && socket.others.get(&(1, 60)).is_some_and(|on| *on != 0);
+        let zerocopy = zerocopy && socket.others.get(&kept::ZEROCOPY).is_some_and(|on| *on != 0);
         if let SocketKind::Conn(conn) = &mut socket.kind {
             conn.notices.wrote(conn.written, sent, zerocopy, record);
         }
@@ -342,6 +402,14 @@ impl Sockets {
             if let SocketKind::Conn(conn) = &mut socket.kind {
                 let (sent, acked) = Sockets::reached(stack, conn);
                 conn.notices.progress(now, sent, acked);
+                if let Some(live) = stack.conn(conn.id).filter(|live| live.state() != State::Closed) {
+                    conn.left = waiting(live);
+                }
+                let told = stack.conn(conn.id).and_then(|live| live.soft_error());
+                if conn.told != told && socket.tuning.report_icmp {
+                    conn.reported = told.or(conn.reported);
+                }
+                conn.told = told;
             }
         }
     }
@@ -366,16 +434,10 @@ impl Sockets {
         }
     }
 
-    /// The first connection that `accept` may hand out: with TCP_DEFER_ACCEPT one on which something came.
-    pub fn acceptable(&mut self, stack: &mut Stack, fd: i64) -> Option<usize> {
+    /// Whether there is a connection that `accept` may hand out.
+    pub fn is_acceptable(&mut self, stack: &mut Stack, fd: i64) -> bool {
         self.fill(stack, fd);
-        let socket = self.table.get(&fd)?;
-        let SocketKind::Listening { waiting, .. } = &socket.kind else { return None };
-        let usable = |accepted: &Accepted| {
-            socket.defer_accept == 0
-                || stack.conn(accepted.id).is_none_or(|c| c.readable() > 0 || c.state() != State::Established)
-        };
-        waiting.iter().position(usable)
+        matches!(self.table.get(&fd).map(|s| &s.kind), Some(SocketKind::Listening { waiting, .. }) if !waiting.is_empty())
     }
 
     /// What `poll` says about a descriptor (Linux' tcp_poll).
@@ -390,17 +452,18 @@ impl Sockets {
         if !self.table.contains_key(&fd) {
             return Readiness::plain(NVAL);
         }
-        if self.acceptable(stack, fd).is_some() {
+        if self.is_acceptable(stack, fd) {
             let came = self.came(fd);
             return Readiness { bits: IN, came };
         }
         let Some(socket) = self.table.get(&fd) else { return Readiness::plain(NVAL) };
         let SocketKind::Conn(conn) = &socket.kind else {
-            let fresh = matches!(socket.kind, SocketKind::Fresh { .. });
-            return Readiness::plain(match fresh {
-                true if socket.fast_open.waits.is_some() => OUT,
-                true => OUT | HUP,
-                false => 0,
+            let error = if socket.lost.is_some() { ERR } else { 0 };
+            let ended = if socket.shut.0 { IN | RDHUP } else { 0 };
+            return Readiness::plain(match &socket.kind {
+                SocketKind::Fresh { .. } if socket.fast_open.waits.is_some() => OUT,
+                SocketKind::Fresh { .. } => OUT | HUP | error | ended,
+                _ => 0,
             });
         };
         let Some(live) = stack.conn(conn.id) else {
@@ -409,7 +472,10 @@ impl Sockets {
         };
         let state = live.state();
         let mut bits = 0;
-        if live.error().is_some() && !conn.error_taken || !conn.notices.queue.is_empty() {
+        if live.error().is_some() && !conn.error_taken
+            || conn.reported.is_some()
+            || !conn.notices.queue.is_empty()
+        {
             bits |= ERR;
         }
         let fin_came = matches!(
@@ -465,7 +531,12 @@ impl Sockets {
         let Some(socket) = self.table.get_mut(&fd) else { return Read::Error("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
             let no_socket = matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_));
-            return Read::Error(if no_socket { "EINVAL" } else { socket.lost.take().unwrap_or("ENOTCONN") });
+            return match (no_socket, socket.lost.take()) {
+                (true, _) => Read::Error("EINVAL"),
+                (_, Some(errno)) => Read::Error(errno),
+                _ if socket.shut.0 => Read::Bytes(Vec::new()),
+                _ => Read::Error("ENOTCONN"),
+            };
         };
         let there = stack.conn(conn.id).map_or(0, |c| c.readable());
         let mut buf = vec![0; len.min(there.max(1))];
@@ -491,7 +562,10 @@ impl Sockets {
                 }
                 Read::Bytes(buf)
             }
-            Err(StreamError::WouldBlock) => Read::Nothing,
+            Err(StreamError::WouldBlock) => match conn.reported.take() {
+                Some(error) => Read::Error(errno(error)),
+                None => Read::Nothing,
+            },
             Err(error) => conn.fail(error).map_or(Read::Bytes(Vec::new()), Read::Error),
         }
     }
@@ -510,7 +584,11 @@ impl Sockets {
             return Err(if no_socket { "EINVAL" } else { socket.lost.take().unwrap_or("EPIPE") });
         };
         if conn.shut_write {
-            return Err("EPIPE");
+            let error = stack.conn(conn.id).and_then(|live| live.error());
+            return Err(error.and_then(|error| conn.fail(error)).unwrap_or("EPIPE"));
+        }
+        if let Some(error) = conn.reported.take() {
+            return Err(errno(error));
         }
         let (len, mut done) = (data.len(), 0);
         let mut stream = stack.stream(now, conn.id);
@@ -519,7 +597,7 @@ impl Sockets {
             let result = match data {
                 Data::These(bytes) => stream.write(&bytes[done..done + chunk]),
                 Data::Pattern(_) => {
-                    let byte = |n| pattern(conn.written.wrapping_add(n));
+                    let byte = |n| if self.patterned { pattern(conn.written.wrapping_add(n)) } else { 0 };
                     stream.write(&(0..chunk as u32).map(byte).collect::<Vec<u8>>())
                 }
             };
@@ -542,7 +620,7 @@ impl Sockets {
 /// What is written.
 #[derive(Clone, Copy, Debug)]
 pub enum Data<'a> {
-    /// So many bytes of the pattern of scripts, which goes on where the last write ended.
+    /// So many bytes of the pattern of scripts, which goes on where the last write ended; zeros for a program.
     Pattern(usize),
     /// These bytes.
     #[cfg_attr(not(feature = "packetdrill"), expect(dead_code, reason = "scripts only write the pattern"))]
@@ -596,6 +674,9 @@ impl Connection {
             read: 0,
             written: 0,
             error_taken: false,
+            left: (0, 0),
+            told: None,
+            reported: None,
             connected,
             shut_read: false,
             shut_write: false,
@@ -608,6 +689,13 @@ impl Connection {
     pub fn fail(&mut self, error: StreamError) -> Option<&'static str> {
         if std::mem::replace(&mut self.error_taken, true) { None } else { Some(errno(error)) }
     }
+}
+
+/// How much of what was written is not acknowledged, and how much has not left; a FIN counts as a byte.
+pub fn waiting(live: &tcp::Conn) -> (u32, u32) {
+    let fin = matches!(live.state(), State::FinWait1 | State::Closing | State::LastAck);
+    let unsent = live.snapshot().unsent;
+    (live.unacked() as u32 + u32::from(fin), unsent + u32::from(fin && unsent > 0))
 }
 
 /// `base` with the values that a socket's options have.

@@ -2,7 +2,8 @@
 
 use super::errnos;
 use super::errqueue::stamping;
-use super::sockets::{Socket, SocketKind, Sockets, Step, errno};
+use super::kept;
+use super::sockets::{Connection, Socket, SocketKind, Sockets, Step, errno};
 use crate::stack::Stack;
 use crate::tcp::fast_open::{self, Keys};
 use crate::tcp::{self, Congestion, Nagle, Opts, State};
@@ -55,14 +56,26 @@ enum Name {
     FastOpenConnect,
     FastOpenKey,
     FastOpenNoCookie,
-    /// Accepted and without any effect on what is sent here, beginning with this value.
-    Inert(i64),
+    /// SO_DOMAIN.
+    Domain,
+    /// IP_MTU_DISCOVER and IPV6_MTU_DISCOVER.
+    MtuDiscover,
+    /// IP_RECVERR and IPV6_RECVERR.
+    RecvErr,
+    RtoMax,
+    RtoMin,
+    DelackMax,
+    /// TCP_THIN_LINEAR_TIMEOUTS.
+    Thin,
+    SavedSyn,
+    /// TCP_CC_INFO: none of the algorithms here has anything to say.
+    CcInfo,
+    Md5Sig,
+    Ulp,
     /// SO_BINDTODEVICE.
     Device,
-    /// Refused with this errno.
-    Gone(&'static str),
-    /// Only these values, the first being the default, have no effect on what is sent here.
-    OneOf(&'static [i64]),
+    /// Without effect here.
+    Kept,
 }
 
 /// What an option is set to or has.
@@ -81,6 +94,47 @@ pub enum Value {
     },
 }
 
+impl Value {
+    /// What the bytes given to an option mean.
+    ///
+    /// # Errors
+    /// EINVAL, if they are too few.
+    pub fn from_bytes((level, option): (i64, i64), data: &[u8]) -> Result<Value, &'static str> {
+        let int = |at: usize| {
+            let bytes = data.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            bytes.map(|bytes| i64::from(i32::from_ne_bytes(bytes))).ok_or("EINVAL")
+        };
+        Ok(match (name(level, option), data) {
+            (Some(Name::Congestion | Name::Md5Sig | Name::Ulp | Name::FastOpenKey | Name::Device), data) => {
+                Value::Bytes(data.to_vec())
+            }
+            (Some(Name::Linger), _) => Value::Linger { on: int(0)? != 0, seconds: int(4)? },
+            // Those of IP take a byte, too, and most of them nothing for 0.
+            (_, []) if matches!((level, option), (0, 2 | 15 | 19 | 21)) => return Err("EINVAL"),
+            (_, []) if level == 0 => Value::Int(0),
+            (_, [byte, ..]) if level == 0 && data.len() < 4 => Value::Int(i64::from(*byte)),
+            _ => Value::Int(int(0)?),
+        })
+    }
+
+    /// As a program gives or reads it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Value::Int(value) => (*value as i32).to_ne_bytes().to_vec(),
+            Value::Linger { on, seconds } => {
+                [i32::from(*on).to_ne_bytes(), (*seconds as i32).to_ne_bytes()].concat()
+            }
+            // The names of algorithms fill sixteen bytes.
+            Value::Bytes(data) if data.is_empty() => Vec::new(),
+            Value::Bytes(data) => {
+                let mut data = data.clone();
+                data.resize(data.len().max(16), 0);
+                data
+            }
+        }
+    }
+}
+
 fn name(level: i64, option: i64) -> Option<Name> {
     Some(match (level, option) {
         (1, 2) => Name::ReuseAddr,
@@ -95,17 +149,12 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (1, 10) => Name::OobInline,
         (1, 13) => Name::Linger,
         (1, 30) => Name::AcceptConn,
-        // SO_DEBUG, SO_BROADCAST, SO_NO_CHECK, SO_PRIORITY, SO_TIMESTAMP, SO_MARK, SO_BUSY_POLL and SO_ZEROCOPY (as long as
-        // nobody sends with MSG_ZEROCOPY) speak to queues, filters and other protocols of a kernel.
-        (1, 1 | 6 | 11 | 12 | 29 | 36 | 46 | 60) => Name::Inert(0),
-        // SO_RCVLOWAT, SO_MAX_PACING_RATE, SO_TIMESTAMPING, SO_DONTROUTE
         (1, 18) => Name::RcvLowat,
         (1, 25) => Name::Device,
         (1, 47) => Name::MaxPacingRate,
         (1, 37) => Name::Stamping,
-        (1, 5) => Name::OneOf(&[0]),
-        // SO_PROTOCOL
         (1, 38) => Name::Protocol,
+        (1, 39) => Name::Domain,
         (6, 1) => Name::NoDelay,
         (6, 2) => Name::MaxSeg,
         (6, 3) => Name::Cork,
@@ -121,31 +170,25 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (6, 18) => Name::UserTimeout,
         (6, 25) => Name::NotsentLowat,
         (6, 36) => Name::Inq,
-        // TCP_THIN_DUPACK (no effect in Linux either since 4.12), TCP_SAVE_SYN
-        (6, 17 | 27) => Name::Inert(0),
-        // TCP_THIN_LINEAR_TIMEOUTS, TCP_REPAIR
-        (6, 16 | 19) => Name::OneOf(&[0]),
-        // IP_FREEBIND, IP_TRANSPARENT, IP_BIND_ADDRESS_NO_PORT, IPV6_V6ONLY
-        (0, 15 | 19 | 24) | (41, 26) => Name::Inert(0),
-        // IP_RECVERR and IPV6_RECVERR make ICMP errors end connections at once.
-        (0, 11) | (41, 25) => Name::OneOf(&[0]),
-        // IP_MTU_DISCOVER and IPV6_MTU_DISCOVER: IP_PMTUDISC_WANT and IP_PMTUDISC_DO, both set DF.
-        (0, 10) | (41, 23) => Name::OneOf(&[1, 2]),
+        (6, 14) => Name::Md5Sig,
+        (6, 16) => Name::Thin,
+        (6, 26) => Name::CcInfo,
+        (6, 28) => Name::SavedSyn,
+        (6, 31) => Name::Ulp,
+        (6, 44) => Name::RtoMax,
+        (6, 45) => Name::RtoMin,
+        (6, 46) => Name::DelackMax,
+        (0, 10) | (41, 23) => Name::MtuDiscover,
+        (0, 11) | (41, 25) => Name::RecvErr,
         // IPV6_UNICAST_HOPS
         (0, 2) | (41, 16) => Name::Ttl,
         (0, 1) | (41, 67) => Name::TrafficClass,
         (0, 14) | (41, 24) => Name::Mtu,
-        // What comes as control messages of datagrams only, and what is for other hosts' credentials, processors and queues.
-        (1, 14 | 16 | 49 | 57 | 74) | (0, 8 | 12 | 13) | (41, 49 | 51 | 66) => Name::Inert(0),
-        // TCP_COOKIE_TRANSACTIONS, TCP_TIMESTAMP (outside of TCP_REPAIR), IPV6_HOPLIMIT: nothing that can be set.
-        (6, 15) | (41, 52) => Name::Gone("ENOPROTOOPT"),
-        (6, 24) => Name::Gone("EPERM"),
         (6, 23) => Name::FastOpen,
         (6, 30) => Name::FastOpenConnect,
         (6, 33) => Name::FastOpenKey,
         (6, 34) => Name::FastOpenNoCookie,
-        // TCP_TX_DELAY
-        (6, 37) => Name::OneOf(&[0]),
+        option if kept::is_kept(option) => Name::Kept,
         _ => return None,
     })
 }
@@ -196,9 +239,6 @@ impl Sockets {
         }
         let name =
             name(level, option).ok_or_else(|| format!("the socket option {option} of level {level}"))?;
-        if let Name::Gone(errno) = name {
-            return Ok(Step::Errno(errno));
-        }
         let value = match (name, value) {
             // There is one device.
             (Name::Device, Value::Bytes(_)) => return Ok(Step::Done(0)),
@@ -225,6 +265,10 @@ impl Sockets {
                 socket.fast_open.keys = Some(keys);
                 return self.changed(stack, now, fd);
             }
+            (Name::Md5Sig, _) => return Err("the socket option TCP_MD5SIG".to_string()),
+            (Name::Ulp, _) => return Err("the socket option TCP_ULP".to_string()),
+            // More than the four bytes of a number that begins so.
+            (Name::Kept, Value::Bytes(_)) => return Err(format!("this value of the socket option {option}")),
             (Name::Congestion | Name::Linger | Name::FastOpenKey | Name::Device, _)
             | (_, Value::Bytes(_) | Value::Linger { .. }) => {
                 return Ok(Step::Errno("EINVAL"));
@@ -232,6 +276,14 @@ impl Sockets {
             (_, Value::Int(value)) => *value,
         };
         if name == Name::Stamping {
+            let has = |flag| value & flag != 0;
+            // Bytes are counted from where a connection stands.
+            let counted = has(stamping::OPT_ID) && !matches!(socket.kind, SocketKind::Conn(_));
+            let alone = has(stamping::OPT_STATS) && !has(stamping::OPT_TSONLY)
+                || has(stamping::OPT_ID_TCP) && !has(stamping::OPT_ID);
+            if value & !stamping::LINUX != 0 || counted || alone {
+                return Ok(Step::Errno("EINVAL"));
+            }
             if value & !stamping::KNOWN != 0 {
                 return Err(format!("these flags of SO_TIMESTAMPING: {:#x}", value & !stamping::KNOWN));
             }
@@ -248,30 +300,71 @@ impl Sockets {
         match name {
             Name::ReuseAddr => socket.reuse_addr = on,
             Name::ReusePort => socket.reuse_port = on,
-            Name::Inert(_) => {
-                socket.others.insert((level, option), value);
+            Name::Kept => match kept::keep((level, option), value)? {
+                Ok(value) => {
+                    socket.others.insert((level, option), value);
+                }
+                Err(step) => return Ok(step),
+            },
+            Name::RcvLowat => {
+                // No more than half of what the buffer can become.
+                let most = i64::from(opts.recv_buffer / 2);
+                let value = if value < 0 { i64::from(i32::MAX) } else { value };
+                socket.rcv_lowat = value.min(most).max(1) as usize;
             }
-            Name::OneOf(values) if values.contains(&value) => {
-                socket.others.insert((level, option), value);
-            }
-            Name::OneOf(_) => return Err(format!("the value {value} of the socket option {option}")),
-            Name::RcvLowat => socket.rcv_lowat = value.clamp(0, i64::from(i32::MAX)).max(1) as usize,
-            Name::Type | Name::Error | Name::AcceptConn | Name::Protocol | Name::Mtu => {
+            Name::Type
+            | Name::Error
+            | Name::AcceptConn
+            | Name::Protocol
+            | Name::Domain
+            | Name::Mtu
+            | Name::SavedSyn
+            | Name::CcInfo => {
                 return Ok(Step::Errno("ENOPROTOOPT"));
             }
+            Name::RecvErr => socket.tuning.report_icmp = on,
+            Name::MtuDiscover => match value {
+                // IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE and IP_PMTUDISC_OMIT listen to no router.
+                0..=5 => {
+                    socket.others.insert((level, option), value);
+                    socket.tuning.pmtud = Some(matches!(value, 1..=3));
+                }
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            Name::RtoMax => match value {
+                1000..=120_000 => socket.tuning.rto_max = Some(Duration::from_millis(value as u64)),
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            // Linux counts in ticks, two at the least.
+            Name::RtoMin => match value {
+                4001..=200_000 => socket.tuning.rto_min = Some(Duration::from_micros(value as u64)),
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            Name::DelackMax => match value {
+                4001..=200_000 => {
+                    let most = Duration::from_micros(value as u64);
+                    socket.tuning.delack_max = Some(most);
+                    opts.ack_delay = plain.ack_delay.min(most);
+                }
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
+            Name::Thin => match value {
+                0 | 1 => socket.tuning.thin_linear = Some(on),
+                _ => return Ok(Step::Errno("EINVAL")),
+            },
             Name::Inq => match value {
                 0 | 1 => socket.inq = on,
                 _ => return Ok(Step::Errno("EINVAL")),
             },
-            Name::NotsentLowat => socket.notsent_lowat = u32::try_from(value).ok().filter(|&n| n > 0),
+            Name::NotsentLowat => socket.notsent_lowat = Some(value as u32).filter(|&n| n > 0),
             Name::SndBuf { force } => {
-                let value = if force { value } else { value.min(self.buffer_max.1) };
+                let value = greatest(value, force, self.buffer_max.1);
                 // Linux doubles the value for its bookkeeping and has a floor under the result (SOCK_MIN_SNDBUF).
                 opts.send_buffer = (value.clamp(0, 1 << 29) * 2).max(4608) as u32;
                 opts.send_buffer_initial = opts.send_buffer;
             }
             Name::RcvBuf { force } => {
-                let value = if force { value } else { value.min(self.buffer_max.0) };
+                let value = greatest(value, force, self.buffer_max.0);
                 opts.recv_buffer = (value.clamp(0, 1 << 29) * 2).max(2304) as u32;
                 opts.recv_buffer_initial = opts.recv_buffer;
             }
@@ -303,7 +396,7 @@ impl Sockets {
                 _ => return Ok(Step::Errno("EINVAL")),
             },
             Name::SynCnt => match value {
-                1..=127 => self.base.syn_retries = value as u8,
+                1..=127 => socket.tuning.syn_retries = Some(value as u8),
                 _ => return Ok(Step::Errno("EINVAL")),
             },
             Name::Linger2 => {
@@ -313,12 +406,13 @@ impl Sockets {
                     1.. => Some(Duration::from_secs(value.min(120) as u64)),
                 }
             }
-            Name::DeferAccept => socket.defer_accept = value.max(0),
+            Name::DeferAccept => {
+                socket.tuning.defer_accept = Some(Duration::from_secs(value.clamp(0, 1 << 20) as u64));
+            }
             Name::WindowClamp => match (value, &socket.kind) {
                 (0, SocketKind::Fresh { .. }) => opts.window_clamp = None,
                 (0, _) => return Ok(Step::Errno("EINVAL")),
-                // Of a negative number Linux makes the greatest.
-                _ => opts.window_clamp = Some(u32::try_from(value).unwrap_or(u32::MAX).max(1152)),
+                _ => opts.window_clamp = Some(u32::try_from(value).unwrap_or(0).max(1152)),
             },
             Name::MaxPacingRate => {
                 // All ones are no limit.
@@ -326,8 +420,15 @@ impl Sockets {
                 opts.max_pacing_rate = (rate != u32::MAX).then_some(rate.into());
             }
             Name::QuickAck => match &socket.kind {
-                SocketKind::Conn(conn) => stack.set_quickack(now, conn.id, on),
-                _ => return Err("TCP_QUICKACK before the connection is there".to_string()),
+                SocketKind::Conn(conn) => {
+                    // An even number is good for the one acknowledgment that waits.
+                    let waits = stack.conn(conn.id).is_some_and(|live| live.owes_ack());
+                    stack.set_quickack(now, conn.id, on);
+                    if on && waits && value & 1 == 0 {
+                        stack.set_quickack(now, conn.id, false);
+                    }
+                }
+                _ => socket.tuning.quickack = Some(on),
             },
             Name::UserTimeout => match value {
                 0 => opts.user_timeout = None,
@@ -340,9 +441,17 @@ impl Sockets {
                 _ => return Ok(Step::Errno("EINVAL")),
             },
             // The lowest two bits are the stack's own (RFC 3168 §5).
-            Name::TrafficClass => match value {
-                0..=255 => opts.dscp = (value >> 2) as u8,
-                _ => return Ok(Step::Errno("EINVAL")),
+            Name::TrafficClass => match (level, value) {
+                (41, -1) => opts.dscp = plain.dscp,
+                (41, ..0 | 256..) => return Ok(Step::Errno("EINVAL")),
+                (_, value) => {
+                    let dscp = (value as u8) >> 2;
+                    if level == 0 && dscp != opts.dscp {
+                        let priority = kept::priority_of(i64::from(dscp) << 2);
+                        socket.others.insert(kept::PRIORITY, priority);
+                    }
+                    opts.dscp = dscp;
+                }
             },
             Name::FastOpen => match (&socket.kind, u32::try_from(value)) {
                 (SocketKind::Fresh { .. } | SocketKind::Listening { .. }, Ok(queue)) => {
@@ -354,6 +463,11 @@ impl Sockets {
                 (_, ..0 | 2..) => return Ok(Step::Errno("EINVAL")),
                 _ if self.base.fast_open & fast_open::CLIENT == 0 => return Ok(Step::Errno("EOPNOTSUPP")),
                 (SocketKind::Fresh { .. }, _) => socket.fast_open.connect = on,
+                (SocketKind::Conn(conn), _)
+                    if stack.conn(conn.id).is_none_or(|live| live.state() == State::Closed) =>
+                {
+                    socket.fast_open.connect = on;
+                }
                 _ => return Ok(Step::Errno("EINVAL")),
             },
             Name::FastOpenNoCookie => match (&socket.kind, value) {
@@ -365,7 +479,8 @@ impl Sockets {
             Name::Congestion
             | Name::Linger
             | Name::Stamping
-            | Name::Gone(_)
+            | Name::Md5Sig
+            | Name::Ulp
             | Name::Device
             | Name::FastOpenKey => {
                 unreachable!("handled above")
@@ -376,8 +491,11 @@ impl Sockets {
 
     /// Hands changed options on to the connection or to the connections that a listener will make.
     fn changed(&mut self, stack: &mut Stack, now: Instant, fd: i64) -> Result<Step, String> {
-        if let Some(Socket { kind: SocketKind::Conn(conn), opts, .. }) = self.table.get(&fd) {
+        if let Some(Socket { kind: SocketKind::Conn(conn), opts, tuning, .. }) = self.table.get(&fd) {
             stack.set_opts(now, conn.id, |live| *live = *opts);
+            if !tuning.is_plain() {
+                stack.set_config(now, conn.id, |config| tuning.apply(config));
+            }
         }
         if let Some(Socket { kind: SocketKind::Listening { id, .. }, fast_open, .. }) = self.table.get(&fd) {
             stack.set_fast_open(*id, fast_open.queue, fast_open.keys, fast_open.without_cookie);
@@ -417,12 +535,16 @@ impl Sockets {
             Name::ReusePort => i64::from(socket.reuse_port),
             Name::Type => 1,
             Name::Error => match &mut socket.kind {
+                SocketKind::Conn(Connection { reported: reported @ Some(_), .. }) => {
+                    reported.take().and_then(|error| errnos::number(errno(error))).unwrap_or(0)
+                }
                 SocketKind::Conn(conn) => match stack.conn(conn.id).and_then(|c| c.error()) {
                     Some(error) => conn.fail(error).map_or(0, |_| errnos::number(errno(error)).unwrap_or(0)),
                     None => 0,
                 },
                 _ => socket.lost.take().and_then(errnos::number).unwrap_or(0),
             },
+            Name::SndBuf { force: true } | Name::RcvBuf { force: true } => return Ok(Err("ENOPROTOOPT")),
             Name::SndBuf { .. } => i64::from(buffers.1),
             Name::RcvBuf { .. } => i64::from(buffers.0),
             Name::KeepAlive => i64::from(opts.keepalive),
@@ -433,9 +555,16 @@ impl Sockets {
             Name::KeepIdle => whole(opts.keepalive_idle),
             Name::KeepIntvl => whole(opts.keepalive_interval),
             Name::KeepCnt => i64::from(opts.keepalive_count),
-            Name::SynCnt => i64::from(self.base.syn_retries),
+            Name::SynCnt => socket.tuning.syn_retries.unwrap_or(self.base.syn_retries).into(),
             Name::Linger2 => opts.fin_timeout.map_or(-1, whole),
-            Name::DeferAccept => socket.defer_accept,
+            Name::DeferAccept => deferred(socket.tuning.defer_accept.unwrap_or(self.base.defer_accept)),
+            Name::RtoMax => socket.tuning.rto_max.unwrap_or(self.base.rto_max).as_millis() as i64,
+            Name::RtoMin => socket.tuning.rto_min.unwrap_or(self.base.rto_min).as_micros() as i64,
+            Name::DelackMax => socket.tuning.delack_max.map_or(200_000, |d| d.as_micros() as i64),
+            Name::Thin => socket.tuning.thin_linear.unwrap_or(false).into(),
+            Name::RecvErr => socket.tuning.report_icmp.into(),
+            Name::MtuDiscover => socket.others.get(&(level, option)).copied().unwrap_or(1),
+            Name::Domain => self.domain,
             Name::WindowClamp => opts.window_clamp.map_or(0, i64::from),
             Name::MaxPacingRate => opts.max_pacing_rate.map_or(-1, |rate| rate as i64),
             Name::UserTimeout => opts.user_timeout.map_or(0, |d| d.as_millis() as i64),
@@ -457,8 +586,16 @@ impl Sockets {
                 _ => return Ok(Err("ENOTCONN")),
             },
             Name::Stamping => socket.others.get(&(level, option)).copied().unwrap_or(0),
-            Name::Inert(first) => socket.others.get(&(level, option)).copied().unwrap_or(first),
-            Name::OneOf(values) => socket.others.get(&(level, option)).copied().unwrap_or(values[0]),
+            Name::Kept => match kept::read((level, option), socket.others.get(&(level, option)).copied()) {
+                Ok(value) => value,
+                Err(errno) => return Ok(Err(errno)),
+            },
+            // Nothing was saved, and no algorithm here has anything to say.
+            Name::SavedSyn if socket.others.get(&kept::SAVE_SYN).is_some_and(|n| *n != 0) => {
+                return Err("reading a SYN that was saved".to_string());
+            }
+            Name::SavedSyn | Name::CcInfo | Name::Ulp => return Ok(Ok(Value::Bytes(Vec::new()))),
+            Name::Md5Sig => return Ok(Err("ENOPROTOOPT")),
             Name::Linger => {
                 let (on, seconds) = (opts.linger.is_some(), opts.linger.map_or(0, whole));
                 return Ok(Ok(Value::Linger { on, seconds }));
@@ -479,10 +616,32 @@ impl Sockets {
                 },
                 _ => opts.mss.map_or(536, i64::from),
             },
-            Name::Gone(errno) => return Ok(Err(errno)),
             Name::Device => return Ok(Ok(Value::Bytes(Vec::new()))),
-            Name::QuickAck => return Err("reading TCP_QUICKACK".to_string()),
+            Name::QuickAck => match &socket.kind {
+                SocketKind::Conn(conn) => {
+                    stack.conn(conn.id).is_none_or(|live| !live.is_interactive()).into()
+                }
+                _ => socket.tuning.quickack.unwrap_or(true).into(),
+            },
         };
         Ok(Ok(Value::Int(value)))
     }
+}
+
+/// A buffer's size as Linux takes it: what is not forced has a limit, and a negative number is a great one.
+fn greatest(value: i64, force: bool, most: i64) -> i64 {
+    match force {
+        true => value,
+        false => i64::from(value as u32).min(most),
+    }
+}
+
+/// What TCP_DEFER_ACCEPT reads as: Linux keeps a number of time-outs, each of which is twice as long as the one before.
+fn deferred(wanted: Duration) -> i64 {
+    let (mut wait, mut passed) = (1, 0);
+    while passed < wanted.as_secs() as i64 {
+        passed += wait;
+        wait = (wait * 2).min(120);
+    }
+    passed
 }

@@ -351,6 +351,13 @@ impl Stack {
         });
     }
 
+    /// Gives one connection settings of its own, where [`Opts`] has none.
+    pub fn set_config(&mut self, now: Instant, id: ConnId, change: impl FnOnce(&mut tcp::Config)) {
+        let Some(index) = self.index_of(id) else { return };
+        change(Arc::make_mut(&mut self.conns[index].cfg));
+        self.with_conn(now, index, |conn, cx| conn.on_config(cx.cfg));
+    }
+
     /// `MSG_EOR`: see [`Conn::end_record`].
     pub fn end_record(&mut self, now: Instant, id: ConnId) {
         let Some(index) = self.index_of(id) else { return };

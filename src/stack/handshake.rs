@@ -292,7 +292,7 @@ impl Stack {
         if let Problem::TooBig(mtu) = quoted.problem
             && quoted.seq == opening.half.iss()
         {
-            opening.half.on_path_mtu(mtu);
+            opening.half.on_path_mtu(&opening.cfg, mtu);
         }
         let state = Some(opening.snapshot(now, &mut self.log));
         let about = About { conn: Some(opening.number), seg: None, state };

@@ -249,6 +249,11 @@ impl Ack {
         self.interactive = true;
     }
 
+    /// Whether acknowledgments wait for data to ride on.
+    pub(super) fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
     /// Whether what is not acknowledged may stay so. RFC 9293 §3.8.6.3 (SHLD-18, SHLD-19), RFC 5681 §4.2.
     pub(super) fn verdict(&mut self, around: &Around) -> Verdict {
         if around.delay.is_zero() {

@@ -196,6 +196,14 @@ pub struct Config {
     pub rto_floor: RtoFloor,
     /// The largest retransmission time-out (RFC 6298 §2.5).
     pub rto_max: Duration,
+    /// Up to six time-outs in a row come without doubling while fewer than four segments are in flight: what little a game or a
+    /// shell sends is awaited by somebody.
+    pub thin_linear: bool,
+    /// A connection waits this long for data before a listener's owner hears of it; zero: it does not wait. Measured in
+    /// repetitions of the SYN-ACK, as on Linux.
+    pub defer_accept: Duration,
+    /// Believe routers that say how large packets may be (RFC 1191, RFC 8201).
+    pub pmtud: bool,
     /// How often a SYN is repeated before `connect` fails.
     pub syn_retries: u8,
     /// How many of a SYN's repetitions come at the same interval before it doubles; they are allowed beside `syn_retries`.
@@ -329,6 +337,9 @@ impl Config {
             rto_min: Duration::from_millis(200),
             rto_floor: RtoFloor::Variation,
             rto_max: Duration::from_secs(120),
+            thin_linear: false,
+            defer_accept: Duration::ZERO,
+            pmtud: true,
             syn_retries: 6,
             syn_linear: 4,
             synack_retries: 5,
@@ -396,6 +407,9 @@ impl Config {
             rto_min: Duration::from_secs(1),
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),
+            thin_linear: false,
+            defer_accept: Duration::ZERO,
+            pmtud: true,
             challenge_limit: Some(1000),
             syn_ack_data: true,
             urgent_inline: true,

@@ -4,7 +4,7 @@
 //! segment of the handshake has come (RFC 4987 §3.4).
 
 use super::cause::{AckNowWhy, Blocked, Cause, Received, RstWhy, Snapshot, Verdict};
-use super::config::WindowScale;
+use super::config::{Config, WindowScale};
 use super::conn::{Conn, Cx, Opts, default_mss, own_mss, scale_shift};
 use super::ecn::Ecn;
 use super::input::fits_window;
@@ -44,6 +44,8 @@ pub struct HalfOpen {
     cookie: Option<bool>,
     /// A SYN-ACK is due.
     due: bool,
+    /// It was acknowledged, but data is waited for.
+    acked: bool,
     /// How often it was sent, and how often because nobody answered.
     sent: u8,
     retries: u8,
@@ -96,6 +98,7 @@ impl HalfOpen {
             ecn: Ecn::agreed(cx.cfg, false, syn),
             cookie: None,
             due: true,
+            acked: false,
             sent: 0,
             retries: 0,
             sent_at: cx.now,
@@ -174,20 +177,41 @@ impl HalfOpen {
         [self.expires, user].into_iter().flatten().min()
     }
 
+    /// How many time-outs data is waited for (Linux' secs_to_retrans); 0 if it is not.
+    fn deferred(&self, cx: &Cx) -> u8 {
+        let (wanted, mut wait) = (cx.cfg.defer_accept, cx.cfg.rto_initial);
+        if wanted.is_zero() || wait.is_zero() {
+            return 0;
+        }
+        let (mut times, mut passed) = (1u8, wait);
+        while wanted > passed && times < u8::MAX {
+            times += 1;
+            wait = (wait * 2).min(cx.cfg.rto_max);
+            passed += wait;
+        }
+        times
+    }
+
     /// The SYN-ACK is overdue; false if it is not sent again, more than `retries` times. R2 for SYNs: RFC 9293 §3.8.3
-    /// (MUST-22).
+    /// (MUST-22). While data is waited for it is not sent again, but for the last time.
     pub fn on_timeout(&mut self, cx: &mut Cx, retries: u8) -> bool {
         let bored = cx.cfg.user_timeout.is_some_and(|limit| self.since + limit <= cx.now);
         if !bored && self.expires.is_none_or(|at| at > cx.now) {
             return true;
         }
-        if bored || self.retries >= retries {
+        let deferred = self.deferred(cx);
+        let waits = self.acked && self.retries < deferred;
+        if bored || self.retries >= retries && !waits {
             cx.log.push(Note::State { from: State::SynReceived, to: State::Closed });
             cx.log.push(Note::Closed { reason: CloseReason::TimedOut });
             return false;
         }
+        let again = !self.acked || self.retries + 1 >= deferred;
         self.retries += 1;
-        (self.due, self.expires) = (true, None);
+        (self.due, self.expires) = match again {
+            true => (true, None),
+            false => (false, Some(cx.now + self.rto(cx))),
+        };
         true
     }
 
@@ -234,6 +258,10 @@ impl HalfOpen {
             _ if seg.ack != self.iss + 1 => {
                 let reset = Segment { seq: seg.ack, flags: Flags::RST, ..Segment::default() };
                 Step::Answers(dropped(DropReason::BadAck), reset, Cause::Rst(RstWhy::BadAck))
+            }
+            _ if self.retries < self.deferred(cx) && seg.seq_len() == 0 && seg.seq == nxt => {
+                self.acked = true;
+                Step::Stays(dropped(DropReason::Deferred))
             }
             _ => Step::Completes,
         }
@@ -285,7 +313,10 @@ impl HalfOpen {
     }
 
     /// ICMP: the path carries packets of `mtu` bytes only.
-    pub fn on_path_mtu(&mut self, mtu: u16) {
+    pub fn on_path_mtu(&mut self, cfg: &Config, mtu: u16) {
+        if !cfg.pmtud {
+            return;
+        }
         self.mtu = self.mtu.min(mtu.max(least_mtu(self.ip_header)));
     }
 

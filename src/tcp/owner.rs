@@ -228,6 +228,11 @@ impl Conn {
         self.arm_user_timeout();
     }
 
+    /// The settings have changed under which it is called.
+    pub fn on_config(&mut self, cfg: &super::Config) {
+        self.rtt.limit(cfg);
+    }
+
     /// The options as they are.
     pub fn opts(&self) -> &Opts {
         &self.opts
@@ -236,6 +241,16 @@ impl Conn {
     /// `TCP_QUICKACK`: on sends a waiting acknowledgment and acknowledges at once from now on; off ends that.
     pub fn set_quickack(&mut self, on: bool) {
         self.ack.set_quick(on, self.rcv.readable() == 0);
+    }
+
+    /// Whether something came that is not acknowledged yet.
+    pub fn owes_ack(&self) -> bool {
+        self.ack.pending()
+    }
+
+    /// What `TCP_QUICKACK` is read as, turned round: acknowledgments wait for data to ride on.
+    pub fn is_interactive(&self) -> bool {
+        self.ack.is_interactive()
     }
 
     // What others may know.

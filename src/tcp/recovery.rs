@@ -22,6 +22,10 @@ pub(super) const DUP_THRESH: u32 = 3;
 /// What the timer for late segments waits beyond the last one's time, as on Linux.
 const TIMER_MARGIN: Duration = Duration::from_millis(2);
 
+/// So many time-outs of a thin stream come without doubling, and fewer segments than this in flight are one. As on Linux.
+const THIN_RETRIES: u8 = 6;
+const THIN: u32 = 4;
+
 /// A peer that took its reports back is given half a round trip to fill the gap after all, and no less than this.
 const LEAST_RENEGE_WAIT: Duration = Duration::from_millis(10);
 
@@ -774,7 +778,10 @@ impl Conn {
         (self.recovery.repeats, self.recovery.new_first, self.recovery.dup_acks) = (true, false, 0);
         self.counters.on_rto(cx.now, self.retries == 0);
         self.retries = self.retries.saturating_add(1);
-        self.rtt.back_off();
+        match cx.cfg.thin_linear && self.retries <= THIN_RETRIES && self.tally().out < THIN {
+            true => self.rtt.calm(),
+            false => self.rtt.back_off(),
+        }
         self.suspect_black_hole(cx);
         (self.intents.resend, self.intents.rto) = (true, true);
     }

@@ -115,6 +115,16 @@ impl Rtt {
         self.backoff = self.backoff.saturating_add(1);
     }
 
+    /// The next time-out is not doubled.
+    pub(super) fn calm(&mut self) {
+        self.backoff = 0;
+    }
+
+    /// The limit has changed.
+    pub(super) fn limit(&mut self, cfg: &Config) {
+        self.max = micros(cfg.rto_max);
+    }
+
     /// The SYN had to be repeated, so nothing was measured: RFC 6298 §5.7.
     pub(super) fn fall_back(&mut self) {
         if self.srtt8 == 0 {

@@ -106,8 +106,12 @@ impl Conn {
             _ if self.is_early() => (cx.cfg.synack_retries.saturating_add(1), 0),
             _ => (cx.cfg.synack_retries, 0),
         };
-        // The time that as many doubled intervals would have taken is enough as well.
-        let doubled = cx.cfg.rto_initial.saturating_mul((2 << u32::from(limit.min(30))) - 1);
+        // The time that as many doubled intervals would have taken is enough as well (Linux' tcp_model_timeout).
+        let first = cx.cfg.rto_initial;
+        let doublings = (cx.cfg.rto_max.as_micros() / first.as_micros().max(1)).max(1).ilog2();
+        let growing = doublings.min(limit.into()).min(30);
+        let doubled = first.saturating_mul((2 << growing) - 1)
+            + cx.cfg.rto_max.saturating_mul(u32::from(limit) - growing);
         let late = linear > 0 && self.stalled_since.is_some_and(|since| cx.now.since(since) >= doubled);
         let over = late || self.retries >= limit.saturating_add(linear);
         self.suspect_fast_open(over);
@@ -179,7 +183,7 @@ impl Conn {
     /// Believed only if that number is in flight (RFC 5927 §4.1), and down to a floor.
     pub fn on_path_mtu(&mut self, cx: &mut Cx, mtu: u16, seq: Seq) {
         let mtu = mtu.max(least_mtu(self.ip_header));
-        if mtu >= self.mtu || !self.in_flight(seq) {
+        if !cx.cfg.pmtud || mtu >= self.mtu || !self.in_flight(seq) {
             return;
         }
         let from = self.cc.cwnd();

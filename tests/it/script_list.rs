@@ -25,7 +25,7 @@ scripts! {
         small_segments_wait;
     api:
         bad_arguments
-        defer_accept
+        connect_again
         disconnect
         end_of_record
         end_of_record_corked
@@ -41,9 +41,11 @@ scripts! {
         not_connected
         notsent_lowat
         option_values
+        outq_counts_the_fin
         poll
         read_and_recv
         sendfile
+        shutdown_while_connecting
         splice
         timestamping
         two_connections
@@ -121,8 +123,7 @@ scripts! {
         reset_echoes
         syn_ack_again
         syn_falls_back
-        syn_that_is_capable_is_not_believed
-    ;
+        syn_that_is_capable_is_not_believed;
     fast_open:
         client_blocking
         client_close_at_once
@@ -171,8 +172,7 @@ scripts! {
         server_two_keys
         server_write_much
         server_wrong_ack
-        server_wrong_cookie
-    ;
+        server_wrong_cookie;
     handshake:
         accept_blocks
         active
@@ -187,6 +187,9 @@ scripts! {
         data_with_the_syn_ack_acknowledgment
         data_with_wrong_ack_in_syn_received
         data_without_ack_in_syn_received
+        defer_accept
+        defer_accept_is_over
+        defer_accept_takes_a_fin
         explicit_addresses
         fin_in_syn_received
         fin_on_the_syn_ack
@@ -196,6 +199,7 @@ scripts! {
         nobody_listens
         numbers_wrap
         one_lost_syn_ack_keeps_the_window
+        own_syn_retries
         passive
         refused
         reset_must_acknowledge_the_syn
@@ -224,6 +228,7 @@ scripts! {
         host_unreachable_while_connecting
         mtu_below_the_least
         packet_too_big
+        reported_at_once
         soft_error_is_the_reason
         soft_error_when_established
         source_quench
@@ -295,6 +300,7 @@ scripts! {
         limited_transmit
         limited_transmit_does_not_count
         limited_transmit_does_not_count_with_sack
+        longest_timeout
         lost_retransmission
         newreno_partial_ack
         nonsense_sack_is_ignored
@@ -317,12 +323,12 @@ scripts! {
         tail_loss_probe_was_not_needed
         tail_loss_probe_with_new_data
         tail_loss_probe_without_rtt
+        thin_stream
         timeout_in_recovery
         two_windows_shrink_twice
         undo_by_duplicate_report
         undo_by_time_stamps
-        user_timeout_with_a_closed_window
-    ;
+        user_timeout_with_a_closed_window;
     reset:
         ack_of_the_unsent
         before_accept

@@ -113,6 +113,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.rto_max = duration_in(v, MILLI, 3600 * SECOND)?),
     },
     Knob {
+        name: "tcp.thin_linear",
+        values: "on|off",
+        meaning: "do not double the first six time-outs while fewer than four segments are in flight",
+        linux: "net.ipv4.tcp_thin_linear_timeouts, TCP_THIN_LINEAR_TIMEOUTS",
+        rfc: "",
+        get: |c| show_switch(c.thin_linear),
+        set: |c, v| Ok(c.thin_linear = switch(v)?),
+    },
+    Knob {
         name: "tcp.retries",
         values: "times 0..255",
         meaning: "how often the same data is repeated before the connection fails",
