@@ -5,8 +5,6 @@ use super::fields::Fields;
 use super::head::Version;
 use super::{StatusCode, date};
 use crate::time::{Duration, Instant};
-use std::fmt;
-use std::io::Write as _;
 
 /// Whether and how long the connection is kept after a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +40,7 @@ pub(super) fn response(
     if !fields.has("Date") {
         date_line(out, now);
     }
-    others(out, fields, &OWN);
+    fields.write_to(out, &OWN);
     length(out, announced);
     match persistence {
         Persistence::Close => push_line(out, "Connection", "close"),
@@ -52,10 +50,11 @@ pub(super) fn response(
             let seconds = timeout.as_secs();
             match (seconds, left) {
                 (0, None) => {}
-                (0, Some(left)) => push_args(out, "Keep-Alive", format_args!("max={left}")),
-                (_, None) => push_args(out, "Keep-Alive", format_args!("timeout={seconds}")),
+                (0, Some(left)) => push_number(out, "Keep-Alive: max=", left.into(), "\r\n"),
+                (_, None) => push_number(out, "Keep-Alive: timeout=", seconds, "\r\n"),
                 (_, Some(left)) => {
-                    push_args(out, "Keep-Alive", format_args!("timeout={seconds}, max={left}"));
+                    push_number(out, "Keep-Alive: timeout=", seconds, ", max=");
+                    push_number(out, "", left.into(), "\r\n");
                 }
             }
         }
@@ -67,7 +66,7 @@ pub(super) fn response(
 pub(super) fn interim(out: &mut Buffer, status: StatusCode, fields: &Fields) {
     let out = out.tail();
     status_line(out, status);
-    others(out, fields, &OWN);
+    fields.write_to(out, &OWN);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -108,7 +107,7 @@ pub(super) fn request(out: &mut Buffer, line: &RequestLine<'_>, fields: &Fields)
         push_line(out, "Host", line.authority);
     }
     // The user's own Connection field is sent as it is: asking for `close` by hand is an experiment of its own.
-    others(out, fields, &["Content-Length", "Transfer-Encoding", "Expect"]);
+    fields.write_to(out, &["Content-Length", "Transfer-Encoding", "Expect"]);
     length(out, line.announced);
     if line.expect {
         push_line(out, "Expect", "100-continue");
@@ -123,22 +122,10 @@ pub(super) fn request(out: &mut Buffer, line: &RequestLine<'_>, fields: &Fields)
     out.extend_from_slice(b"\r\n");
 }
 
-fn others(out: &mut Vec<u8>, fields: &Fields, own: &[&str]) {
-    if fields.iter().all(|(name, _)| !own.iter().any(|o| o.eq_ignore_ascii_case(name))) {
-        return fields.write_to(out);
-    }
-    for (name, value) in fields.iter().filter(|(name, _)| !own.iter().any(|o| o.eq_ignore_ascii_case(name))) {
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
 fn length(out: &mut Vec<u8>, announced: Announced) {
     match announced {
         Announced::Nothing => {}
-        Announced::Length(n) => push_args(out, "Content-Length", format_args!("{n}")),
+        Announced::Length(n) => push_number(out, "Content-Length: ", n, "\r\n"),
         Announced::Chunked => push_line(out, "Transfer-Encoding", "chunked"),
     }
 }
@@ -149,9 +136,10 @@ fn push_line(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-fn push_args(out: &mut Vec<u8>, name: &str, value: fmt::Arguments<'_>) {
-    // Writing to memory does not fail.
-    let _ = write!(out, "{name}: {value}\r\n");
+fn push_number(out: &mut Vec<u8>, before: &str, n: u64, behind: &str) {
+    for part in [before, itoa::Buffer::new().format(n), behind] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Ends a chunked body: the last chunk and the trailer section, without fields that have no place there.

@@ -4,6 +4,10 @@ use super::chunked::is_token;
 use crate::time::Duration;
 use std::fmt;
 
+/// What most heads have room in: so many lines, with so many bytes.
+const ROWS: usize = 8;
+const TEXT: usize = 256;
+
 /// Header or trailer fields (RFC 9110 §5): names compare without case, order and spelling are kept.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Fields {
@@ -80,11 +84,26 @@ impl Fields {
 
     /// A field that a parser has checked.
     pub(super) fn append(&mut self, name: &[u8], value: &[u8]) {
+        if self.rows.capacity() == 0 {
+            self.reserve(ROWS, TEXT);
+        }
         let at = self.text.len();
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(value);
         // Heads are at most 1 MiB (`http.max_head`), so the offsets fit.
         self.rows.push(Row { name: at as u32, value: (at + name.len()) as u32, end: self.text.len() as u32 });
+    }
+
+    /// Makes room for so many lines with so many bytes of names and values.
+    fn reserve(&mut self, rows: usize, text: usize) {
+        self.rows.reserve(rows);
+        self.text.reserve(text);
+    }
+
+    /// Takes all away; the memory stays.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.rows.clear();
     }
 
     /// How many lines.
@@ -99,27 +118,26 @@ impl Fields {
 
     /// All fields in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        // Only token characters are ever appended.
+        self.lines().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// The same as bytes.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.rows.iter().map(|row| {
-            let name = &self.text[row.name as usize..row.value as usize];
-            // Only token characters are ever appended.
-            let name = std::str::from_utf8(name).unwrap_or_default();
-            (name, &self.text[row.value as usize..row.end as usize])
+            let (name, value, end) = (row.name as usize, row.value as usize, row.end as usize);
+            (&self.text[name..value], &self.text[value..end])
         })
     }
 
     /// All values of a name, in their order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.lines().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.rows
-            .iter()
-            .find(|row| {
-                self.text[row.name as usize..row.value as usize].eq_ignore_ascii_case(name.as_bytes())
-            })
-            .map(|row| &self.text[row.value as usize..row.end as usize])
+        self.lines().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// The first value of a name as text; `None` also if it is not UTF-8.
@@ -167,13 +185,14 @@ impl Fields {
         promise
     }
 
-    /// Writes `Name: value` lines.
-    pub(super) fn write_to(&self, out: &mut Vec<u8>) {
-        for (name, value) in self.iter() {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
+    /// Writes `Name: value` lines, all but those of these names.
+    pub(super) fn write_to(&self, out: &mut Vec<u8>, except: &[&str]) {
+        for (name, value) in self.lines() {
+            if !except.iter().any(|e| name.eq_ignore_ascii_case(e.as_bytes())) {
+                for part in [name, b": ", value, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
         }
     }
 }
@@ -194,7 +213,7 @@ mod tests {
         assert_eq!(fields.text("Content-Type"), Some("text/plain"));
         assert_eq!(fields.all("X-b").collect::<Vec<_>>(), [b"1", b"2"]);
         let mut out = Vec::new();
-        fields.write_to(&mut out);
+        fields.write_to(&mut out, &[]);
         assert_eq!(out, b"X-B: 1\r\ncontent-TYPE: text/plain\r\nx-b: 2\r\n");
     }
 

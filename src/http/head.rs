@@ -8,6 +8,8 @@ use std::net::Ipv6Addr;
 
 /// Fields in one head; more are answered 431.
 const MAX_FIELDS: usize = 128;
+/// What most heads have fewer of: less to prepare.
+const FEW_FIELDS: usize = 16;
 
 /// The versions that are spoken. A higher minor version of HTTP/1 is treated as 1.1 (RFC 9110 §2.5).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -57,6 +59,14 @@ pub struct RequestHead {
     pub fields: Fields,
     /// Where the path starts in `target` (absolute-form has a scheme and an authority before it).
     path_at: usize,
+}
+
+impl Default for RequestHead {
+    /// `GET` of nothing, as HTTP/1.1.
+    fn default() -> RequestHead {
+        let (method, version) = (Method::GET, Version::Http11);
+        RequestHead { method, target: String::new(), version, fields: Fields::new(), path_at: 0 }
+    }
 }
 
 impl RequestHead {
@@ -166,14 +176,27 @@ impl Scan {
 
 /// Parses `Name: value` lines up to and including the empty line.
 pub(super) fn parse_fields(bytes: &[u8]) -> Result<Fields, BadHead> {
-    let mut rows = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut fields = Fields::new();
+    add_fields(bytes, &mut fields)?;
+    Ok(fields)
+}
+
+/// The same, into fields that are there already.
+fn add_fields(bytes: &[u8], fields: &mut Fields) -> Result<(), BadHead> {
+    match add_rows::<FEW_FIELDS>(bytes, fields) {
+        Err(TOO_MANY_FIELDS) => add_rows::<MAX_FIELDS>(bytes, fields),
+        done => done,
+    }
+}
+
+fn add_rows<const MOST: usize>(bytes: &[u8], fields: &mut Fields) -> Result<(), BadHead> {
+    let mut rows = [httparse::EMPTY_HEADER; MOST];
     match httparse::parse_headers(bytes, &mut rows) {
         Ok(httparse::Status::Complete((_, rows))) => {
-            let mut fields = Fields::new();
             for row in rows {
                 fields.append(row.name.as_bytes(), row.value.trim_ascii());
             }
-            Ok(fields)
+            Ok(())
         }
         Ok(httparse::Status::Partial) => Err(BadHead("the header section has no end")),
         Err(httparse::Error::TooManyHeaders) => Err(TOO_MANY_FIELDS),
@@ -196,6 +219,11 @@ fn first_line(head: &[u8]) -> (&[u8], &[u8]) {
 
 /// Parses a request head that [`Scan`] has found.
 pub(super) fn parse_request(head: &[u8]) -> Result<RequestHead, Refusal> {
+    parse_request_into(head, RequestHead::default())
+}
+
+/// The same, in the memory of another head.
+pub(super) fn parse_request_into(head: &[u8], spare: RequestHead) -> Result<RequestHead, Refusal> {
     let (line, rest) = first_line(head);
     let mut words = line.split(|&b| b == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -208,9 +236,14 @@ pub(super) fn parse_request(head: &[u8]) -> Result<RequestHead, Refusal> {
     if !target.iter().all(|&b| b.is_ascii_graphic() && b != b'#') {
         return Err(bad("the request target contains characters that must be encoded (RFC 9112 §3.2)"));
     }
-    let target = String::from_utf8_lossy(target).into_owned();
+    let RequestHead { target: mut text, mut fields, .. } = spare;
+    text.clear();
+    // All of it is ASCII.
+    text.push_str(std::str::from_utf8(target).unwrap_or_default());
+    let target = text;
     let path_at = path_start(&method, &target)?;
-    let fields = parse_fields(rest).map_err(|e| Refusal {
+    fields.clear();
+    add_fields(rest, &mut fields).map_err(|e| Refusal {
         status: if e == TOO_MANY_FIELDS {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
         } else {
@@ -307,7 +340,9 @@ fn is_reg_name(host: &str) -> bool {
                 let hex = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_hexdigit());
                 hex(bytes.next()) && hex(bytes.next())
             }
-            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte),
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' => true,
+            b'*' | b'+' | b',' | b';' | b'=' => true,
+            _ => byte.is_ascii_alphanumeric(),
         };
         if !valid {
             return false;

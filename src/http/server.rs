@@ -139,6 +139,10 @@ pub struct ServerConn {
     body_sent: u64,
     /// Refused, but not yet reported by `poll_event`.
     refused: Option<Refusal>,
+
+    /// Memory that the next request's head and the next response's fields can have.
+    spare_head: RequestHead,
+    spare_fields: Fields,
 }
 
 /// What there is to remember of a connection between two requests: see [`ServerConn::resting`].
@@ -196,6 +200,8 @@ impl ServerConn {
             status: None,
             body_sent: 0,
             refused: None,
+            spare_head: RequestHead::default(),
+            spare_fields: Fields::new(),
             config,
         }
     }
@@ -252,12 +258,31 @@ impl ServerConn {
 
     /// Becomes the connection of which `resting` was kept, in the memory of another one that needs it no more.
     pub fn resume(&mut self, resting: Resting) {
-        let (mut input, mut output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
-        input.clear();
-        output.clear();
-        let Resting { deadline, answered } = resting;
-        let fresh = ServerConn::new(Arc::clone(&self.config), Instant::ZERO);
-        *self = ServerConn { input, output, deadline: Some(deadline), answered, ..fresh };
+        // What else a connection knows between two requests, the next one sets.
+        if self.resting().is_none() {
+            *self = ServerConn::new(Arc::clone(&self.config), Instant::ZERO);
+        }
+        (self.deadline, self.answered) = (Some(resting.deadline), resting.answered);
+        self.scan = Scan::default();
+        (self.body_pace, self.write_pace) = (Pace::default(), Pace::default());
+    }
+
+    /// Takes back a request's head that is done with: the next one needs no new memory.
+    pub fn recycle(&mut self, head: RequestHead) {
+        self.spare_head = head;
+    }
+
+    /// No fields, in memory that was used before, for [`respond`](Self::respond); see
+    /// [`recycle_fields`](Self::recycle_fields).
+    pub fn take_fields(&mut self) -> Fields {
+        let mut fields = std::mem::take(&mut self.spare_fields);
+        fields.clear();
+        fields
+    }
+
+    /// Takes back fields that were sent.
+    pub fn recycle_fields(&mut self, fields: Fields) {
+        self.spare_fields = fields;
     }
 
     /// If no request is under way: when the connection will be closed for want of one, or of the peer's FIN. One that has

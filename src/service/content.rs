@@ -30,37 +30,48 @@ enum Piece {
 /// The body of a response that is known beforehand. It is read as the stream takes it.
 #[derive(Debug)]
 pub(super) struct Content {
-    pieces: VecDeque<Piece>,
+    /// The piece at hand, which most have only one of, and those after it.
+    piece: Option<Piece>,
+    later: VecDeque<Piece>,
     source: Source,
 }
 
 impl Content {
+    fn none() -> Content {
+        Content { piece: None, later: VecDeque::new(), source: Source::None }
+    }
+
     /// A short text.
     pub fn text(text: impl Into<Vec<u8>>) -> Content {
-        let mut content = Content { pieces: VecDeque::new(), source: Source::None };
-        content.push_text(text);
-        content
+        Content { piece: Some(text_piece(text)), ..Content::none() }
     }
 
-    /// A part of a source.
-    pub fn slice(source: Source, range: ByteRange) -> Content {
-        let pieces = VecDeque::from([Piece::Slice { at: range.first, left: range.len }]);
-        Content { pieces, source }
+    /// A part of the pattern of `/bytes/N`.
+    pub fn pattern(range: ByteRange) -> Content {
+        Content::slice(range).with(Source::Pattern)
     }
 
-    fn push_text(&mut self, text: impl Into<Vec<u8>>) {
-        self.pieces.push_back(Piece::Text { text: text.into(), at: 0 });
+    /// A part of a source that is told [later](Self::with).
+    fn slice(range: ByteRange) -> Content {
+        Content { piece: Some(slice_piece(range)), ..Content::none() }
+    }
+
+    /// Where its slices come from.
+    #[must_use]
+    pub fn with(self, source: Source) -> Content {
+        Content { source, ..self }
+    }
+
+    fn push(&mut self, piece: Piece) {
+        match self.piece {
+            None => self.piece = Some(piece),
+            Some(_) => self.later.push_back(piece),
+        }
     }
 
     /// How many bytes are left.
     pub fn left(&self) -> u64 {
-        self.pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Text { text, at } => (text.len() - at) as u64,
-                Piece::Slice { left, .. } => *left,
-            })
-            .sum()
+        self.piece.iter().chain(&self.later).map(Piece::left).sum()
     }
 
     /// Puts the next bytes into `out`; 0 only at the end.
@@ -71,7 +82,7 @@ impl Content {
         let mut filled = 0;
         while filled < out.len() {
             let out = &mut out[filled..];
-            let n = match self.pieces.front_mut() {
+            let n = match &mut self.piece {
                 None => break,
                 Some(Piece::Text { text, at }) => {
                     let n = out.len().min(text.len() - *at);
@@ -99,11 +110,28 @@ impl Content {
                 }
             };
             if n == 0 {
-                self.pieces.pop_front();
+                self.piece = self.later.pop_front();
             }
             filled += n;
         }
         Ok(filled)
+    }
+}
+
+fn text_piece(text: impl Into<Vec<u8>>) -> Piece {
+    Piece::Text { text: text.into(), at: 0 }
+}
+
+fn slice_piece(range: ByteRange) -> Piece {
+    Piece::Slice { at: range.first, left: range.len }
+}
+
+impl Piece {
+    fn left(&self) -> u64 {
+        match self {
+            Piece::Text { text, at } => (text.len() - at) as u64,
+            Piece::Slice { left, .. } => *left,
+        }
     }
 }
 
@@ -147,27 +175,33 @@ pub fn pattern(offset: u64, out: &mut [u8]) {
     }
 }
 
-/// Responds to GET or HEAD with `source` of `total` bytes: 200, 206, 304, 412 or 416. Returns the body.
-pub(super) fn respond(
+/// Something that GET and HEAD can ask for.
+pub(super) struct Resource<'a> {
+    /// Bytes that it has.
+    pub total: u64,
+    pub media_type: &'a str,
+    pub validators: Validators<'a>,
+}
+
+/// Answers GET or HEAD: 200, 206, 304, 412 or 416. Returns the body, whose slices are the resource's.
+pub(super) fn answer(
     now: Instant,
     head: &RequestHead,
     conn: &mut ServerConn,
-    source: Source,
-    total: u64,
-    media_type: &str,
-    validators: &Validators,
+    resource: &Resource<'_>,
 ) -> Content {
-    let mut fields = Fields::new().with("Accept-Ranges", "bytes").with("ETag", validators.etag.as_bytes());
+    let Resource { total, media_type, validators } = *resource;
+    let mut fields = conn.take_fields().with("Accept-Ranges", "bytes").with("ETag", validators.etag);
     if let Some(modified) = validators.modified {
         // RFC 9110 §8.8.2.1: not later than the message itself.
         let modified = modified.min(date::seconds(now));
         fields = fields.with("Last-Modified", date::imf_fixdate(modified));
     }
-    match conditional::evaluate(head, validators) {
+    match conditional::evaluate(head, &validators) {
         Verdict::Proceed => {}
         Verdict::NotModified => {
             conn.respond(now, StatusCode::NOT_MODIFIED, &fields, ReplyBody::Length(0));
-            return Content::text("");
+            return Content::none();
         }
         Verdict::Failed => {
             let text = "The resource is not in the state that the request wants.\n";
@@ -175,7 +209,7 @@ pub(super) fn respond(
         }
     }
     // RFC 9110 §14.2: Range is defined for GET only.
-    let asked = match head.method == Method::GET && conditional::range_applies(head, validators) {
+    let asked = match head.method == Method::GET && conditional::range_applies(head, &validators) {
         true => range::asked(head, total),
         false => Asked::Whole,
     };
@@ -188,38 +222,39 @@ pub(super) fn respond(
         Asked::Whole => (
             StatusCode::OK,
             fields.with("Content-Type", media_type),
-            Content::slice(source, ByteRange { first: 0, len: total }),
+            Content::slice(ByteRange { first: 0, len: total }),
         ),
         Asked::One(range) => (
             StatusCode::PARTIAL_CONTENT,
             fields.with("Content-Type", media_type).with("Content-Range", range.content_range(total)),
-            Content::slice(source, range),
+            Content::slice(range),
         ),
         Asked::Several(ranges) => {
             let boundary = format!("part-of-{total:x}-bytes");
             (
                 StatusCode::PARTIAL_CONTENT,
                 fields.with("Content-Type", format!("multipart/byteranges; boundary={boundary}")),
-                multipart(source, &ranges, total, media_type, &boundary),
+                multipart(&ranges, total, media_type, &boundary),
             )
         }
     };
     conn.respond(now, status, &fields, ReplyBody::Length(content.left()));
+    conn.recycle_fields(fields);
     content
 }
 
 /// RFC 9110 §14.6: each part has its own Content-Type and Content-Range.
-fn multipart(source: Source, ranges: &[ByteRange], total: u64, media_type: &str, boundary: &str) -> Content {
-    let mut content = Content { pieces: VecDeque::new(), source };
+fn multipart(ranges: &[ByteRange], total: u64, media_type: &str, boundary: &str) -> Content {
+    let mut content = Content::none();
     for (n, range) in ranges.iter().enumerate() {
         let start = if n == 0 { "" } else { "\r\n" };
-        content.push_text(format!(
+        content.push(text_piece(format!(
             "{start}--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {}\r\n\r\n",
             range.content_range(total)
-        ));
-        content.pieces.push_back(Piece::Slice { at: range.first, left: range.len });
+        )));
+        content.push(slice_piece(*range));
     }
-    content.push_text(format!("\r\n--{boundary}--\r\n"));
+    content.push(text_piece(format!("\r\n--{boundary}--\r\n")));
     content
 }
 

@@ -24,7 +24,14 @@ pub(super) struct FoundFile {
     pub file: File,
     pub length: u64,
     pub media_type: String,
-    pub validators: Validators,
+    etag: String,
+    modified: Option<u64>,
+}
+
+impl FoundFile {
+    pub fn validators(&self) -> Validators<'_> {
+        Validators { etag: &self.etag, modified: self.modified }
+    }
 }
 
 /// Why a path names no file.
@@ -120,17 +127,15 @@ pub(super) fn open(root: &Path, path: &str) -> Result<Found, Error> {
     }
     let name = segments.last().map_or("", String::as_str);
     let media_type = mime_guess::from_path(name).first_or_octet_stream().to_string();
-    let validators = Validators {
-        etag: format!(
-            "\"{:x}-{:x}-{:x}.{:x}\"",
-            metadata.ino(),
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec()
-        ),
-        modified: u64::try_from(metadata.mtime()).ok(),
-    };
-    Ok(Found::File(FoundFile { file, length: metadata.len(), media_type, validators }))
+    let etag = format!(
+        "\"{:x}-{:x}-{:x}.{:x}\"",
+        metadata.ino(),
+        metadata.len(),
+        metadata.mtime(),
+        metadata.mtime_nsec()
+    );
+    let modified = u64::try_from(metadata.mtime()).ok();
+    Ok(Found::File(FoundFile { file, length: metadata.len(), media_type, etag, modified }))
 }
 
 /// The path of a directory for Location. It starts with one slash, so that it cannot name another host.

@@ -1,6 +1,6 @@
 //! What does the server answer? The built-in pages.
 
-use super::content::{self, Content, Source};
+use super::content::{self, Content, Resource, Source};
 use super::files;
 use crate::http::conditional::Validators;
 use crate::http::{
@@ -158,17 +158,13 @@ fn file(now: Instant, root: &std::path::Path, head: &RequestHead, conn: &mut Ser
     }
     match files::open(root, head.path()) {
         Ok(files::Found::File(found)) => {
-            let total = found.length;
-            let source = Source::File(found.file);
-            Page::Content(content::respond(
-                now,
-                head,
-                conn,
-                source,
-                total,
-                &found.media_type,
-                &found.validators,
-            ))
+            let resource = Resource {
+                total: found.length,
+                media_type: &found.media_type,
+                validators: found.validators(),
+            };
+            let answer = content::answer(now, head, conn, &resource);
+            Page::Content(answer.with(Source::File(found.file)))
         }
         Ok(files::Found::MovedTo(location)) => {
             let fields = Fields::new().with("Location", &location);
@@ -197,9 +193,11 @@ fn built_in(
     Ok(match name {
         "bytes" => {
             let total = whole(argument, 0, LARGEST)?;
-            let validators = Validators { etag: format!("\"bytes-{total}\""), modified: None };
-            let source = Source::Pattern;
-            Page::Content(content::respond(now, head, conn, source, total, TEXT, &validators))
+            let mut etag = [0; 32];
+            let etag = etag_of_bytes(total, &mut etag);
+            let validators = Validators { etag, modified: None };
+            let resource = Resource { total, media_type: TEXT, validators };
+            Page::Content(content::answer(now, head, conn, &resource).with(Source::Pattern))
         }
         "chunked" => {
             let len = whole(argument, 0, LARGEST)?;
@@ -251,8 +249,18 @@ fn built_in(
 
 const TEXT: &str = "text/plain";
 
+/// `"bytes-N"`, quotes included.
+fn etag_of_bytes(total: u64, out: &mut [u8; 32]) -> &str {
+    let mut at = 0;
+    for part in ["\"bytes-", itoa::Buffer::new().format(total), "\""] {
+        out[at..at + part.len()].copy_from_slice(part.as_bytes());
+        at += part.len();
+    }
+    std::str::from_utf8(&out[..at]).unwrap_or_default()
+}
+
 fn pattern(len: u64) -> Content {
-    Content::slice(Source::Pattern, crate::http::range::ByteRange { first: 0, len })
+    Content::pattern(crate::http::range::ByteRange { first: 0, len })
 }
 
 fn status(now: Instant, code: u16, conn: &mut ServerConn) -> Result<Page, String> {

@@ -279,6 +279,7 @@ impl HttpServer {
                     progress = true;
                     self.totals.requests += 1;
                     self.begin(now, stack, key, &head);
+                    self.slots[key].http.recycle(head);
                 }
                 Some(ServerEvent::Refused(refusal, head)) => {
                     progress = true;

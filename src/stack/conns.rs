@@ -151,11 +151,26 @@ impl Stack {
         index: u32,
         f: impl FnOnce(&mut Conn, &mut Cx) -> R,
     ) -> R {
+        let result = self.touch_conn(now, index, f);
+        self.follow(now, index);
+        result
+    }
+
+    /// The same for a call that only moves bytes into or out of a buffer: no state, event or deadline comes of that, and
+    /// the rest follows when the connection is asked what it has to send.
+    pub(super) fn touch_conn<R>(
+        &mut self,
+        now: Instant,
+        index: u32,
+        f: impl FnOnce(&mut Conn, &mut Cx) -> R,
+    ) -> R {
         let surroundings = self.surroundings(now);
         let entry = &mut self.conns[index];
         entry.conn.set_surroundings(surroundings);
         let result = f(&mut entry.conn, &mut Cx { now, cfg: &entry.cfg, log: &mut self.log });
-        self.settle(now, index);
+        write_notes(&mut self.log, &mut self.tracer, now, entry.number, &entry.flow);
+        self.limits.account(&mut entry.memory, &entry.conn, self.config.tcp.memory);
+        self.dirty.mark(index);
         result
     }
 
@@ -204,8 +219,7 @@ impl Stack {
                 listener.fast_open.ended(now, reset && accepted);
             }
         }
-        let memory = entry.conn.memory() as u32;
-        self.limits.account(std::mem::replace(&mut entry.memory, memory), memory, self.config.tcp.memory);
+        self.limits.account(&mut entry.memory, &entry.conn, self.config.tcp.memory);
         // A deadline that has passed already must not hold the timers' loop up.
         let soonest = now + Duration::from_nanos(1);
         self.timers.set(index, entry.conn.next_deadline().map(|at| at.max(soonest)));
@@ -234,7 +248,7 @@ impl Stack {
         if self.conns[index].is_over() {
             self.timers.remove(index);
             let entry = self.conns.remove(index);
-            self.limits.account(entry.memory, 0, self.config.tcp.memory);
+            self.limits.account_bytes(entry.memory, 0, self.config.tcp.memory);
         }
     }
 
@@ -255,6 +269,9 @@ impl Stack {
 
 /// Takes what a connection has noted to the trace.
 pub(super) fn write_notes(log: &mut Log, tracer: &mut Tracer, now: Instant, number: u32, flow: &Flow) {
+    if log.is_empty() {
+        return;
+    }
     for note in log.drain() {
         tracer.record(&Record::Event(EventRecord {
             at: now,

@@ -1,7 +1,7 @@
 //! How much of what all connections share is left? Memory, and challenge ACKs per second.
 
 use super::isn::Secrets;
-use crate::tcp::{Config, Pressure, Surroundings};
+use crate::tcp::{Config, Conn, Pressure, Surroundings};
 use crate::time::Instant;
 
 /// What the connections of a stack share.
@@ -22,8 +22,16 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// A connection that held `held` bytes of buffers when last looked at is looked at again.
+    pub fn account(&mut self, held: &mut u32, conn: &Conn, limit: Option<u64>) {
+        let memory = conn.memory() as u32;
+        if memory != *held {
+            self.account_bytes(std::mem::replace(held, memory), memory, limit);
+        }
+    }
+
     /// A connection that held `before` bytes of buffers holds `after`.
-    pub fn account(&mut self, before: u32, after: u32, limit: Option<u64>) {
+    pub fn account_bytes(&mut self, before: u32, after: u32, limit: Option<u64>) {
         self.memory = self.memory - u64::from(before) + u64::from(after);
         // Like Linux' tcp_mem: pressure begins at two thirds of the most and ends at half of it.
         self.short = limit.is_some_and(|most| {
@@ -87,7 +95,7 @@ mod tests {
             (900, Pressure::Spent),
             (0, Pressure::Calm),
         ] {
-            limits.account(std::mem::replace(&mut held, bytes), bytes, cfg.memory);
+            limits.account_bytes(std::mem::replace(&mut held, bytes), bytes, cfg.memory);
             assert_eq!(
                 limits.surroundings(Instant::ZERO, &cfg, &Secrets::new(1)).pressure,
                 pressure,

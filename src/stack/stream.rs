@@ -32,11 +32,17 @@ impl Stream<'_> {
 
 impl ByteStream for Stream<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
-        self.with(|conn, cx| conn.read(cx, buf))
+        // Nothing changes, so nothing follows: whoever reads until there is no more comes here after each read.
+        if self.stack.conn(self.id).is_some_and(Conn::has_to_wait_for_bytes) {
+            return Err(StreamError::WouldBlock);
+        }
+        let index = self.stack.index_of(self.id).ok_or(StreamError::NotConnected)?;
+        self.stack.touch_conn(self.now, index, |conn, cx| conn.read(cx, buf))
     }
 
     fn write(&mut self, data: &[u8]) -> Result<usize, StreamError> {
-        self.with(|conn, _| conn.write(data))
+        let index = self.stack.index_of(self.id).ok_or(StreamError::NotConnected)?;
+        self.stack.touch_conn(self.now, index, |conn, _| conn.write(data))
     }
 
     fn close_write(&mut self) {

@@ -109,6 +109,12 @@ impl Conn {
         result
     }
 
+    /// Whether a read would find nothing yet, neither bytes nor an end.
+    pub fn has_to_wait_for_bytes(&self) -> bool {
+        let ended = self.rcv.finished || self.rcv.shut || self.state.is_over() || self.error.is_some();
+        self.rcv.readable() == 0 && !ended
+    }
+
     /// Copies received bytes and leaves them there.
     ///
     /// # Errors

@@ -49,7 +49,8 @@ impl ServerConn {
                 false => Ok(None),
             };
         };
-        let head = head::parse_request(&self.input.as_slice()[..length])?;
+        let spare = std::mem::take(&mut self.spare_head);
+        let head = head::parse_request_into(&self.input.as_slice()[..length], spare)?;
         let framed = framing::of_request(&head)?;
         self.input.consume(length);
         Ok(Some((head, framed)))
