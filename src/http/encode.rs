@@ -146,7 +146,7 @@ fn push_number(out: &mut Vec<u8>, before: &str, n: u64, behind: &str) {
 pub(super) fn last_chunk(out: &mut Buffer, trailers: &Fields) {
     let out = out.tail();
     out.extend_from_slice(b"0\r\n");
-    others(out, trailers, &OWN);
+    trailers.write_to(out, &OWN);
     out.extend_from_slice(b"\r\n");
 }
 
