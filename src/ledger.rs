@@ -171,8 +171,14 @@ impl Parts {
     /// The parts in whole microseconds, which sum up to the whole time's: what rounding takes from one part, it gives
     /// to the next.
     pub fn micros(&self) -> impl Iterator<Item = (Part, u64)> {
-        let mut until = Duration::ZERO;
-        let mut charged = 0;
+        self.micros_from(Duration::ZERO)
+    }
+
+    /// The same of a span of time that begins at `start`: they sum up to its end in whole microseconds less its start in
+    /// whole microseconds.
+    pub fn micros_from(&self, start: Duration) -> impl Iterator<Item = (Part, u64)> {
+        let mut until = start;
+        let mut charged = start.as_micros() as u64;
         self.iter().map(move |(part, time)| {
             until += time;
             let us = until.as_micros() as u64 - charged;
@@ -243,5 +249,9 @@ mod tests {
         let micros: Vec<u64> = parts.micros().map(|(_, us)| us).collect();
         assert_eq!(micros, [1, 2, 1]);
         assert_eq!(micros.iter().sum::<u64>(), parts.total().as_micros() as u64);
+        let start = Duration::from_nanos(7_300);
+        let whole = (start + parts.total()).as_micros() as u64 - start.as_micros() as u64;
+        assert_eq!(parts.micros_from(start).map(|(_, us)| us).sum::<u64>(), whole);
+        assert_eq!(whole, 5, "one more than from zero");
     }
 }

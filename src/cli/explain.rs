@@ -127,7 +127,7 @@ fn connection(c: &Connection) -> serde_json::Value {
         "ending": c.ending.word(),
         "number": c.number,
         "round_trip_us": c.round_trip.map(|t| t.as_micros() as u64),
-        "ledger_us": output::ledger(&c.parts),
+        "ledger_us": output::ledger_from(c.start, &c.parts),
         "exchanges": c.exchanges.iter().map(exchange).collect::<Vec<_>>(),
         "more_exchanges": c.more_exchanges,
     })
@@ -149,7 +149,7 @@ fn exchange(e: &Exchange) -> serde_json::Value {
         "last_frame": e.frames.1,
         "progress": e.progress.word(),
         "reused": e.reused,
-        "ledger_us": output::ledger(&e.parts),
+        "ledger_us": output::ledger_from(e.start, &e.parts),
     })
 }
 

@@ -58,6 +58,11 @@ fn style(color: Color, terminal: bool) -> Style {
 /// A ledger as an object: microseconds by the word of their part, which sum up to the whole time. Parts that took none are
 /// left out.
 pub fn ledger(parts: &tcpglass::ledger::Parts) -> serde_json::Value {
-    let parts = parts.micros().map(|(part, us)| (part.word().to_owned(), us.into()));
+    ledger_from(tcpglass::time::Duration::ZERO, parts)
+}
+
+/// The same of a span that begins at `start`, so that they sum up to the difference of its ends in whole microseconds.
+pub fn ledger_from(start: tcpglass::time::Duration, parts: &tcpglass::ledger::Parts) -> serde_json::Value {
+    let parts = parts.micros_from(start).map(|(part, us)| (part.word().to_owned(), us.into()));
     parts.collect::<serde_json::Map<_, _>>().into()
 }

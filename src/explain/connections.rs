@@ -5,16 +5,38 @@ use super::decode::{Segment, Sum};
 use super::exchange::Exchange;
 use super::finding::{Confidence, Findings, What};
 use super::flow::{self, Flow};
+use super::half::Half;
 use super::read::Stated;
 use crate::ledger::{Part, Parts};
 use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// A pair of ports that is used again sooner met the other end's TIME-WAIT, as most systems have it.
 const TIME_WAIT: Duration = Duration::from_secs(60);
+
+/// Ports below are listened on: systems give clients higher ones (Linux from here on, others from 49,152).
+const EPHEMERAL: u16 = 32_768;
+
+/// Whether who sent this segment, from the middle of a connection, is the server: the words of HTTP tell, then who is
+/// known to listen, then the ports.
+fn is_server(segment: &Segment<'_>, listens: &dyn Fn(SocketAddr) -> bool) -> bool {
+    let (source, destination) = (segment.source, segment.destination);
+    let words = segment.payload;
+    let asks = [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH "];
+    if asks.iter().any(|method| words.starts_with(method)) || listens(destination) {
+        return false;
+    }
+    if words.starts_with(b"HTTP/1.") || listens(source) {
+        return true;
+    }
+    let (from, to) = (source.port(), destination.port());
+    // Of two high ports, or two low ones, neither says much: the lower.
+    let class = |port: u16| (port >= 1024) as u8 + (port >= EPHEMERAL) as u8;
+    (class(from), from) < (class(to), to)
+}
 
 /// How a connection ended, as far as the capture shows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -63,6 +85,23 @@ pub struct Side {
     fin: bool,
 }
 
+/// One end of a connection, as its own segments show it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct End {
+    /// The largest payload it takes, by its SYN. Bytes.
+    pub mss: Option<u16>,
+    /// By how much its windows are scaled; `None` if the SYNs were not captured.
+    pub window_scale: Option<u8>,
+    /// Where that is not known, data in flight show that it is no less.
+    pub least_window_scale: u8,
+}
+
+impl End {
+    fn of(half: &Half, other: &Half) -> End {
+        End { mss: half.mss, window_scale: half.scale(other), least_window_scale: half.least_shift }
+    }
+}
+
 /// One TCP connection of a capture. Times count from the capture's first packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Connection {
@@ -92,7 +131,11 @@ pub struct Connection {
     pub paths: [Option<Duration>; 2],
     /// Whether the capture was made at the client: by its own word, else by the times.
     pub at_client: bool,
-    /// Where its time went; the sum is the time from its first packet to the last that says what it waited for.
+    /// What is known of the two ends, the client first.
+    pub ends: [End; 2],
+    /// The end of which nothing was captured, although the other heard it: 0 for the client, 1 for the server.
+    pub missing: Option<u8>,
+    /// Where its time went; the sum is the time from its first packet to its last.
     pub parts: Parts,
     /// What was asked and answered, in the order of the ends.
     pub exchanges: Vec<Exchange>,
@@ -133,6 +176,8 @@ pub(super) struct Connections<'a> {
     /// The last connection of each pair of addresses, the smaller address first.
     last: HashMap<(SocketAddr, SocketAddr), usize>,
     routes: HashMap<(IpAddr, SocketAddr), Route>,
+    /// Where connections were opened to: no more than there are connections.
+    listeners: HashSet<SocketAddr>,
     exchanges: usize,
     records: usize,
 }
@@ -158,6 +203,7 @@ impl<'a> Connections<'a> {
             findings: Findings::default(),
             last: HashMap::new(),
             routes: HashMap::new(),
+            listeners: HashSet::new(),
             exchanges: 0,
             records: 0,
         }
@@ -190,12 +236,13 @@ impl<'a> Connections<'a> {
         if sum == Sum::Wrong && side.verified {
             // Its receiver drops it. Where no sum of this end was ever right, a device was to fill it in.
             side.damaged += 1;
+            flow.damage(usize::from(!from_client), segment);
             findings.add(What::Checksum, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
             return place(Some("drop-checksum"), None);
         }
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();
-        connection.add(at, segment);
+        connection.add(at, segment, flow.halves[usize::from(!from_client)].fresh(segment));
         if let Some(cost) = connection.handshake.filter(|_| !opened && connection.could_reuse) {
             findings.add(What::NotReused, index + 1, (frame, frame), cost, Confidence::Inferred);
         }
@@ -228,19 +275,24 @@ impl<'a> Connections<'a> {
         known: Option<usize>,
     ) -> usize {
         let index = self.list.len();
-        let mut connection = Connection::new(index + 1, at, segment);
+        let listens = |addr| self.listeners.contains(&addr);
+        let mut connection = Connection::new(index + 1, at, segment, &listens);
+        if segment.has(Flags::SYN) {
+            self.listeners.insert(connection.server);
+        }
         let chosen = (self.chosen)(index + 1, connection.client, connection.server);
         let to = (connection.client.ip(), connection.server);
         let route = self.routes.entry(to).or_insert(Route { last: index, since: at, begun: 0 });
         if chosen {
             let recent = |n: usize| at.saturating_sub(self.list[n].end) < TIME_WAIT;
-            if known.is_some_and(recent) {
+            // What a RST ended leaves nothing behind.
+            if known.is_some_and(|n| recent(n) && self.list[n].ending == Ending::Closed) {
                 self.findings.add(
                     What::PortReuse,
                     index + 1,
                     (frame, frame),
                     Duration::ZERO,
-                    Confidence::Certain,
+                    Confidence::Inferred,
                 );
             }
             // One that had answered, and could have been kept until now.
@@ -265,7 +317,7 @@ impl<'a> Connections<'a> {
         }
         route.last = index;
         self.list.push(connection);
-        self.flows.push(chosen.then(|| Box::new(Flow::new(at, frame))));
+        self.flows.push(chosen.then(|| Box::new(Flow::new(at, frame, segment.flags.contains(Flags::SYN)))));
         self.last.insert(key, index);
         index
     }
@@ -273,31 +325,39 @@ impl<'a> Connections<'a> {
     /// The chosen connections in the order of their first packets, what cost time, and how many connections there were.
     pub(super) fn finish(self) -> (Vec<Connection>, Findings, usize) {
         let all = self.list.len();
+        let mut findings = self.findings;
         let chosen = self.list.into_iter().zip(self.flows).filter_map(|(mut connection, flow)| {
             let mut flow = flow?;
-            flow.exchanges.close_open();
+            flow.finish(connection.end, connection.number, &mut findings);
             let [client, server] = &flow.halves;
             connection.round_trip =
                 client.path.or(server.path).map(|_| super::judge::round_trip(client, server));
             connection.paths = [client.path, server.path];
             connection.at_client = flow.is_at_client();
+            connection.ends = [End::of(client, server), End::of(server, client)];
+            connection.missing = flow.missing().map(|end| end as u8);
             connection.parts = flow.parts;
             connection.exchanges = std::mem::take(&mut flow.exchanges.done);
             connection.more_exchanges = flow.exchanges.beyond;
             Some(connection)
         });
-        (chosen.collect(), self.findings, all)
+        let chosen = chosen.collect();
+        (chosen, findings, all)
     }
 }
 
 impl Connection {
-    fn new(number: usize, at: Duration, first: &Segment<'_>) -> Connection {
+    /// `listens`: whether connections are known to be opened to an address.
+    fn new(
+        number: usize,
+        at: Duration,
+        first: &Segment<'_>,
+        listens: &dyn Fn(SocketAddr) -> bool,
+    ) -> Connection {
         // A capture that begins with the SYN-ACK knows who the client is all the same.
-        let known = |addr: SocketAddr| addr.port() < 1024;
         let answer = match first.flags.contains(Flags::SYN) {
             true => first.flags.contains(Flags::ACK),
-            // In the middle of a connection: who has a port of the well-known ones is the server.
-            false => known(first.source) && !known(first.destination),
+            false => is_server(first, listens),
         };
         let (client, server) =
             if answer { (first.destination, first.source) } else { (first.source, first.destination) };
@@ -315,6 +375,8 @@ impl Connection {
             round_trip: None,
             paths: [None; 2],
             at_client: true,
+            ends: [End::default(); 2],
+            missing: None,
             parts: Parts::default(),
             exchanges: Vec::new(),
             more_exchanges: 0,
@@ -332,7 +394,8 @@ impl Connection {
         fresh && self.syn != Some(segment.seq) && (over || segment.source == self.client)
     }
 
-    fn add(&mut self, at: Duration, segment: &Segment<'_>) {
+    /// Takes a segment, of which `fresh` bytes had not passed by before.
+    fn add(&mut self, at: Duration, segment: &Segment<'_>, fresh: u32) {
         let gap = at.saturating_sub(self.end);
         if gap > self.pause.0 {
             self.pause = (gap, self.end);
@@ -341,7 +404,7 @@ impl Connection {
         self.follow_handshake(at, segment);
         let from_client = segment.source == self.client;
         let side = if from_client { &mut self.up } else { &mut self.down };
-        side.add(segment);
+        side.add(segment, fresh);
         self.ending = if segment.flags.contains(Flags::RST) {
             if self.syn.is_some() && !self.answered { Ending::Refused } else { Ending::Reset }
         } else {
@@ -369,32 +432,23 @@ impl Connection {
 }
 
 impl Side {
-    fn add(&mut self, segment: &Segment<'_>) {
+    fn add(&mut self, segment: &Segment<'_>, fresh: u32) {
         self.packets += 1;
         self.fin |= segment.flags.contains(Flags::FIN);
-        let control =
-            u32::from(segment.flags.contains(Flags::SYN)) + u32::from(segment.flags.contains(Flags::FIN));
-        let occupied = segment.len.saturating_add(control);
         if segment.flags.contains(Flags::RST) {
             return;
         }
-        let end = segment.seq + occupied;
-        let Some(seen) = self.end else {
-            self.end = Some(end);
-            self.bytes += u64::from(segment.len);
+        self.bytes += u64::from(fresh);
+        let occupied = segment.seq_len();
+        let end = segment.end();
+        let Some(seen) = self.end.filter(|_| occupied > 0) else {
+            self.end.get_or_insert(end);
             return;
         };
-        if occupied == 0 {
-            return;
-        }
-        let probe = segment.len <= 1 && control == 0 && segment.seq + 1 == seen;
+        let probe = segment.len <= 1 && occupied == segment.len && segment.seq + 1 == seen;
         if segment.seq.lt(seen) && !probe {
             self.again += 1;
         }
-        if end.gt(seen) {
-            let fresh = end.since(seen.max(segment.seq));
-            self.bytes += u64::from(fresh.min(segment.len));
-            self.end = Some(end);
-        }
+        self.end = Some(seen.max(end));
     }
 }

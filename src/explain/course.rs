@@ -32,10 +32,10 @@ impl Course {
         self.from = before;
     }
 
-    /// What was spent since then, behind a wait of `queue`.
-    pub fn since(&self, then: Duration, queue: Duration) -> Vec<(Part, Duration)> {
+    /// What was spent since then, behind a wait of `queue`, until another time.
+    pub fn since(&self, then: Duration, queue: Duration, until: Duration) -> Vec<(Part, Duration)> {
         let mut list: Vec<_> = Some((Part::Queue, queue)).filter(|q| !q.1.is_zero()).into_iter().collect();
-        list.extend(self.between(then, Duration::MAX));
+        list.extend(self.between(then, until));
         list
     }
 
@@ -113,12 +113,12 @@ mod tests {
         course.add(parts(&[(Part::Transfer, 10)]));
         let at = Duration::from_millis;
         assert_eq!(
-            ms(course.since(at(0), at(3))),
+            ms(course.since(at(0), at(3), Duration::MAX)),
             [(Part::Queue, 3), (Part::Handshake, 20), (Part::Link, 10), (Part::Transfer, 10)]
         );
         assert_eq!(ms(course.between(at(25), at(35))), [(Part::Link, 5), (Part::Transfer, 5)]);
         course.forget(at(30));
-        assert_eq!(ms(course.since(at(0), at(0))), [(Part::Transfer, 10)]);
+        assert_eq!(ms(course.since(at(0), at(0), Duration::MAX)), [(Part::Transfer, 10)]);
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
             course.add(spent);
             sums += spent;
         }
-        let list = course.since(Duration::ZERO, Duration::ZERO);
+        let list = course.since(Duration::ZERO, Duration::ZERO, Duration::MAX);
         assert!(list.len() <= STRETCHES, "{}", list.len());
         assert!(list.windows(2).all(|w| w[0].0 != w[1].0), "neighbours differ");
         let mut told = Parts::default();

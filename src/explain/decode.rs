@@ -5,7 +5,7 @@ use super::fragments::Fragment;
 use crate::segment::{Flags, Options};
 use crate::seq::Seq;
 use crate::wire::options;
-use etherparse::{EtherType, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket, TcpSlice};
+use etherparse::{EtherType, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket};
 use std::net::{IpAddr, SocketAddr};
 
 /// What connections are made of.
@@ -25,6 +25,13 @@ pub struct Segment<'a> {
     pub window: u16,
     /// The options that are understood.
     pub options: Options,
+    /// Not all of the options were captured.
+    pub cut: bool,
+    /// What its sender numbered the IP packet, if it did: the same of another packet with the same numbers tells that it
+    /// was captured twice.
+    pub ident: Option<u16>,
+    /// What its checksum field holds.
+    pub checksum: u16,
     /// Payload bytes on the wire, whether captured or not.
     pub len: u32,
     /// Those that were captured.
@@ -74,6 +81,8 @@ pub(super) struct Carried {
     pub destination: IpAddr,
     /// 6 for TCP, 17 for UDP.
     pub protocol: u8,
+    /// The identification of IPv4, unless it is zero.
+    pub ident: Option<u16>,
     /// Bytes behind the IP header on the wire, whether captured or not.
     pub len: usize,
 }
@@ -126,6 +135,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 source: header.source_addr().into(),
                 destination: header.destination_addr().into(),
                 protocol: ip.payload().ip_number.0,
+                ident: Some(header.identification()).filter(|id| *id != 0),
                 len: whole.saturating_sub(behind),
             };
             if header.is_fragmenting_payload() {
@@ -152,6 +162,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 source: header.source_addr().into(),
                 destination: header.destination_addr().into(),
                 protocol: ip.payload().ip_number.0,
+                ident: None,
                 len: whole.saturating_sub(behind),
             };
             let fragment = ip.extensions().clone().into_iter().find_map(|extension| match extension {
@@ -187,20 +198,30 @@ pub(super) fn carried_by(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
 }
 
 fn tcp(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
-    let Ok(tcp) = TcpSlice::from_slice(bytes) else { return Decoded::Broken };
-    let header = tcp.header_slice().len();
+    // RFC 9293 §3.1. What lies behind the fixed header may have been cut off.
+    let Some(fixed) = bytes.first_chunk::<20>() else { return Decoded::Broken };
+    let word = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
+    let long = |at: usize| Seq(u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]));
+    let header = usize::from(fixed[12] >> 4) * 4;
+    if header < 20 || header > ip.len {
+        return Decoded::Broken;
+    }
+    let there = header.min(bytes.len());
     let segment = Segment {
-        source: SocketAddr::new(ip.source, tcp.source_port()),
-        destination: SocketAddr::new(ip.destination, tcp.destination_port()),
-        seq: Seq(tcp.sequence_number()),
-        ack: Seq(tcp.acknowledgment_number()),
-        flags: flags(&tcp),
-        window: tcp.window_size(),
-        options: options::read(&bytes[20..header]),
-        len: ip.len.saturating_sub(header) as u32,
-        payload: &bytes[header..],
+        source: SocketAddr::new(ip.source, word(0)),
+        destination: SocketAddr::new(ip.destination, word(2)),
+        seq: long(4),
+        ack: long(8),
+        flags: flags(fixed[13]),
+        window: word(14),
+        options: options::read(&bytes[20..there]),
+        cut: there < header,
+        ident: ip.ident,
+        checksum: word(16),
+        len: (ip.len - header) as u32,
+        payload: &bytes[there..],
     };
-    Decoded::Tcp(segment, sum(ip, bytes, tcp.checksum()))
+    Decoded::Tcp(segment, sum(ip, bytes, word(16)))
 }
 
 /// What is longer, TCP's header included, was perhaps joined from several segments.
@@ -240,17 +261,11 @@ fn sum(ip: Carried, bytes: &[u8], field: u16) -> Sum {
     }
 }
 
-fn flags(tcp: &TcpSlice<'_>) -> Flags {
-    [
-        (tcp.syn(), Flags::SYN),
-        (tcp.ack(), Flags::ACK),
-        (tcp.fin(), Flags::FIN),
-        (tcp.rst(), Flags::RST),
-        (tcp.psh(), Flags::PSH),
-        (tcp.ece(), Flags::ECE),
-        (tcp.cwr(), Flags::CWR),
-    ]
-    .into_iter()
-    .filter(|(set, _)| *set)
-    .fold(Flags::NONE, |all, (_, flag)| all | flag)
+fn flags(byte: u8) -> Flags {
+    [Flags::FIN, Flags::SYN, Flags::RST, Flags::PSH, Flags::ACK]
+        .into_iter()
+        .zip([0x01, 0x02, 0x04, 0x08, 0x10])
+        .chain([(Flags::ECE, 0x40), (Flags::CWR, 0x80)])
+        .filter(|(_, bit)| byte & bit != 0)
+        .fold(Flags::NONE, |all, (flag, _)| all | flag)
 }

@@ -1,7 +1,7 @@
 //! What was asked and answered on a connection, and how long did each of it take?
 
 use super::course::Course;
-use super::finding::What;
+use super::finding::{Confidence, What};
 use super::stream::Piece;
 use crate::http::{Heard, Observer, Speaker};
 use crate::ledger::{Part, Parts};
@@ -70,6 +70,35 @@ pub struct Exchange {
     pub course: Vec<(Part, Duration)>,
     /// The sums since when it is charged.
     before: Parts,
+    /// The server had closed its end when it began.
+    late: bool,
+    /// Its response comes bit by bit, whenever there is something to say.
+    pushes: bool,
+    /// Where its response ends does not show: no sooner than its last byte, which came then.
+    blurred: Option<(Duration, u64, Parts)>,
+}
+
+/// How an end stops speaking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stop {
+    /// With a RST.
+    pub reset: bool,
+    /// It has what the other end said.
+    pub taken: bool,
+    /// There and back.
+    pub round_trip: Duration,
+}
+
+/// What happened, from frame to frame, and what it cost.
+pub(super) type Told = (What, (u64, u64), Duration, Confidence);
+
+/// The client closed its side while something was open.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    at: Duration,
+    frame: u64,
+    /// With its request, or just behind it: it means to hear the answer.
+    at_once: bool,
 }
 
 /// The exchanges of a connection.
@@ -80,6 +109,8 @@ pub(super) struct Exchanges {
     now: Duration,
     frame: u64,
     parts: Parts,
+    /// How long the piece is that is being heard.
+    piece: u64,
     course: Course,
     opened: Option<(Duration, u64)>,
     /// Not complete, the oldest first.
@@ -90,11 +121,17 @@ pub(super) struct Exchanges {
     /// Exchanges that began.
     pub begun: u64,
     last_end: Option<(Duration, Parts)>,
-    client_closed: bool,
-    findings: Vec<(What, (u64, u64), Duration)>,
+    client_closed: Option<Closed>,
+    server_closed: bool,
+    findings: Vec<Told>,
 }
 
 impl Exchanges {
+    /// Of a connection that the capture does not begin with.
+    pub(super) fn in_the_middle() -> Exchanges {
+        Exchanges { observer: Observer::in_the_middle(), opaque: true, ..Exchanges::default() }
+    }
+
     /// What follows happens now, in this packet, with time charged so far.
     pub(super) fn at(&mut self, now: Duration, frame: u64, parts: Parts) {
         self.course.add(parts - self.parts);
@@ -137,7 +174,19 @@ impl Exchanges {
         self.opaque
     }
 
-    pub(super) fn take_findings(&mut self) -> impl Iterator<Item = (What, (u64, u64), Duration)> {
+    /// Whether the server owes an answer of which nothing has come yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.open.front().is_some_and(|e| e.progress == Progress::Asked)
+    }
+
+    /// Whether the server is known to send something now: an answer that has begun comes bit by bit, or nobody knows
+    /// whether it is complete.
+    pub(super) fn is_pushing(&self) -> bool {
+        let knows = |e: &Exchange| !self.opaque && !e.pushes && e.blurred.is_none();
+        self.open.front().is_some_and(|e| e.progress == Progress::Answering && !knows(e))
+    }
+
+    pub(super) fn take_findings(&mut self) -> impl Iterator<Item = Told> {
         self.findings.drain(..)
     }
 
@@ -146,16 +195,17 @@ impl Exchanges {
         if piece == Piece::Hole(1) && !self.in_progress() {
             return;
         }
-        if self.opaque {
-            return self.turn(speaker, piece);
-        }
+        self.piece = match piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::Hole(n) => n,
+        };
+        let (was, begun, mut counted) = (self.opaque, self.begun, false);
         if speaker == Speaker::Server
+            && !was
             && let Some(first) = self.open.front_mut()
         {
-            first.bytes += match piece {
-                Piece::Bytes(bytes) => bytes.len() as u64,
-                Piece::Hole(n) => n,
-            };
+            first.bytes += self.piece;
+            counted = true;
         }
         let mut observer = std::mem::take(&mut self.observer);
         match piece {
@@ -164,33 +214,66 @@ impl Exchanges {
         }
         self.observer = observer;
         if self.opaque {
-            self.turn(speaker, piece);
+            counted |= self.begun > begun;
+            self.turn(speaker, if counted { 0 } else { self.piece });
+        }
+        if speaker == Speaker::Server
+            && let Some(last) = self.open.front_mut().and_then(|first| first.blurred.as_mut())
+        {
+            *last = (self.now, self.frame, self.parts);
         }
     }
 
     /// No more bytes of `speaker`.
-    pub(super) fn end(&mut self, speaker: Speaker, reset: bool) {
+    pub(super) fn end(&mut self, speaker: Speaker, stop: Stop) {
         let mut observer = std::mem::take(&mut self.observer);
         observer.end(speaker, &mut |heard| self.on_heard(heard));
         self.observer = observer;
         if self.opaque {
             return self.end_turn();
         }
-        if speaker == Speaker::Client && !reset {
-            self.client_closed |= self.in_progress();
-            return;
+        if speaker == Speaker::Server {
+            self.end_of_server(stop);
+            self.server_closed = true;
+        } else if let Some(first) = self.open.front() {
+            let asked = first.request_end.map_or(Duration::MAX, |end| self.now.saturating_sub(end));
+            let at_once = asked <= stop.round_trip.max(super::judge::PROMPT);
+            let closed = Closed { at: self.now, frame: self.frame, at_once: at_once && !stop.reset };
+            self.client_closed.get_or_insert(closed);
+            if stop.reset {
+                self.give_up();
+            }
         }
-        // What is still open now gets no answer any more.
+    }
+
+    /// What is still open when the server closes gets no answer any more.
+    fn end_of_server(&mut self, stop: Stop) {
         let Some(first) = self.open.front() else { return };
-        let frames = (first.frames.0, self.frame);
-        let cost = self.now.saturating_sub(first.start);
-        let what = match (first.progress, reset) {
-            (_, _) if self.client_closed && speaker == Speaker::Server => What::HalfClose,
-            (Progress::Asked, _) if first.reused && speaker == Speaker::Server => What::KeepAliveRace,
-            (_, true) => What::ResetResponse,
-            _ => return self.close_open(),
+        let asked = first.progress == Progress::Asked;
+        let (what, sure) = match self.client_closed {
+            Some(closed) if !closed.at_once => return self.give_up(),
+            Some(_) => (What::HalfClose, Confidence::Inferred),
+            None if asked && first.reused && (first.late || !stop.taken) => {
+                // A lone RST may come from somebody between the two.
+                let seen = self.server_closed || !stop.reset;
+                (What::KeepAliveRace, if seen { Confidence::Certain } else { Confidence::Inferred })
+            }
+            None if asked => (What::NoAnswer, Confidence::Certain),
+            None if stop.reset => (What::ResetResponse, Confidence::Certain),
+            None => (What::CutShort, Confidence::Certain),
         };
-        self.findings.push((what, frames, cost));
+        let told = (what, (first.frames.0, self.frame), self.now.saturating_sub(first.start), sure);
+        self.findings.push(told);
+        self.close_open();
+    }
+
+    /// The client went away before the answer was complete.
+    fn give_up(&mut self) {
+        if let (Some(first), Some(closed)) = (self.open.front(), self.client_closed) {
+            let cost = closed.at.saturating_sub(first.start);
+            let frames = (first.frames.0, closed.frame);
+            self.findings.push((What::ClientAbort, frames, cost, Confidence::Certain));
+        }
         self.close_open();
     }
 
@@ -205,22 +288,35 @@ impl Exchanges {
             last.frames.1 = self.frame;
             last.parts = self.parts - last.before;
             last.parts.add(Part::Queue, queue);
-            last.course = self.course.since(last.before.total(), queue);
+            last.course = self.course.since(last.before.total(), queue, self.parts.total());
             self.last_end = Some((self.now, self.parts));
         }
     }
 
+    /// The capture ends.
+    pub(super) fn finish_all(&mut self) {
+        match self.client_closed {
+            Some(closed) if !closed.at_once && !self.opaque => self.give_up(),
+            _ => self.close_open(),
+        }
+    }
+
     /// The connection ends without more.
-    pub(super) fn close_open(&mut self) {
+    fn close_open(&mut self) {
         while let Some(exchange) = self.open.pop_front() {
-            self.finish(exchange, false);
+            // Of what ends nobody knows where, nobody knows that something is missing.
+            let complete = exchange.blurred.is_some();
+            self.finish(exchange, complete);
         }
     }
 
     fn on_heard(&mut self, heard: Heard) {
         let now = self.now;
         match heard {
-            Heard::RequestBegins(_) => self.begin(),
+            Heard::RequestBegins(_) => {
+                self.understand();
+                self.begin();
+            }
             Heard::Request { method, target, host, .. } => {
                 if let Some(last) = self.open.back_mut() {
                     last.method = method.as_str().to_owned();
@@ -234,17 +330,26 @@ impl Exchanges {
                 }
             }
             Heard::ResponseBegins(_) => {
+                self.understand();
                 if self.open.is_empty() {
                     self.begin();
+                    self.open[0].bytes = self.piece;
                 }
                 if let Some(first) = self.open.front_mut() {
                     first.first_byte = Some(now);
                     first.progress = Progress::Answering;
                 }
             }
-            Heard::Response { status, .. } => {
+            Heard::Response { status, pushes, .. } => {
                 if let Some(first) = self.open.front_mut() {
                     first.status = Some(status.as_u16());
+                    first.pushes = pushes;
+                }
+            }
+            Heard::ResponseBlurs(_) => {
+                let now = (self.now, self.frame, self.parts);
+                if let Some(first) = self.open.front_mut() {
+                    first.blurred.get_or_insert(now);
                 }
             }
             Heard::ResponseEnds(_) => {
@@ -257,6 +362,13 @@ impl Exchanges {
                 // What was taken for a request so far is the first turn.
                 self.open.truncate(1);
             }
+        }
+    }
+
+    /// HTTP is spoken, perhaps again.
+    fn understand(&mut self) {
+        if std::mem::take(&mut self.opaque) {
+            self.end_turn();
         }
     }
 
@@ -286,12 +398,16 @@ impl Exchanges {
             parts: Parts::default(),
             course: Vec::new(),
             before,
+            late: self.server_closed,
+            pushes: false,
+            blurred: None,
         });
     }
 
     fn finish(&mut self, mut exchange: Exchange, complete: bool) {
-        exchange.end = self.now;
-        exchange.frames.1 = self.frame;
+        let (now, frame, parts) = exchange.blurred.unwrap_or((self.now, self.frame, self.parts));
+        exchange.end = now;
+        exchange.frames.1 = frame;
         if complete {
             exchange.progress = Progress::Complete;
         }
@@ -301,17 +417,17 @@ impl Exchanges {
             _ => (exchange.before, Duration::ZERO),
         };
         exchange.before = since;
-        exchange.parts = self.parts - since;
+        exchange.parts = parts - since;
         exchange.parts.add(Part::Queue, queue);
-        exchange.course = self.course.since(since.total(), queue);
-        self.last_end = Some((self.now, self.parts));
+        exchange.course = self.course.since(since.total(), queue, parts.total());
+        self.last_end = Some((now, parts));
         let whole = exchange.end - exchange.start;
         if queue > super::flow::WORTH {
-            self.findings.push((What::HeadOfLine, exchange.frames, queue));
+            self.findings.push((What::HeadOfLine, exchange.frames, queue, Confidence::Certain));
         }
         let handshake = exchange.parts.of(Part::Handshake);
         if handshake > super::flow::WORTH && handshake * 3 >= whole {
-            self.findings.push((What::Handshake, exchange.frames, handshake));
+            self.findings.push((What::Handshake, exchange.frames, handshake, Confidence::Certain));
         }
         if self.done.len() < KEPT && !self.full {
             self.done.push(exchange);
@@ -321,11 +437,7 @@ impl Exchanges {
     }
 
     /// Of something else than HTTP: whoever speaks.
-    fn turn(&mut self, speaker: Speaker, piece: Piece<'_>) {
-        let n = match piece {
-            Piece::Bytes(bytes) => bytes.len() as u64,
-            Piece::Hole(n) => n,
-        };
+    fn turn(&mut self, speaker: Speaker, n: u64) {
         match speaker {
             Speaker::Client => {
                 if self.open.front().is_none_or(|e| e.progress != Progress::Asked) {
@@ -337,6 +449,13 @@ impl Exchanges {
                 }
             }
             Speaker::Server => {
+                // What comes after a rest was not waited for: it is no part of the answer before it.
+                let rested = |e: &Exchange| {
+                    e.progress == Progress::Answering && self.now.saturating_sub(e.end) > super::flow::REST
+                };
+                if self.open.front().is_some_and(rested) {
+                    self.end_turn();
+                }
                 if self.open.is_empty() {
                     self.begin();
                 }

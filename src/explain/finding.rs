@@ -38,6 +38,8 @@ pub enum What {
     Reordering,
     /// The last segment of a flight was lost.
     TailLoss,
+    /// Nothing was lost, but acknowledgments came so late, or not at all, that the end of a flight was probed.
+    LateAcks,
     /// Lost data was sent again because of acknowledgments.
     FastRetransmit,
     /// A SYN was lost.
@@ -50,8 +52,14 @@ pub enum What {
     NotReused,
     /// A request met the server's end of the connection.
     KeepAliveRace,
-    /// A reset destroyed a response.
+    /// A reset of the server's destroyed a response.
     ResetResponse,
+    /// The server closed its end although a request waited for its answer.
+    NoAnswer,
+    /// The server closed its end in the middle of a response.
+    CutShort,
+    /// The client closed or reset the connection before the response was complete.
+    ClientAbort,
     /// The client closed its side, and the response was cut off.
     HalfClose,
     /// A response waited for those before it.
@@ -211,6 +219,12 @@ impl What {
                 "look for what loses packets: a full queue, a bad link",
                 &["tcp.sack", "tcp.rack"],
             ),
+            What::LateAcks => (
+                "late-acks",
+                "acknowledgments that came too late",
+                "nothing was lost on the way there: look at the way back, for a queue, a busy host or lost acknowledgments",
+                &["tcp.tail_loss_probe", "tcp.ack_delay"],
+            ),
             What::SynLoss => (
                 "syn-loss",
                 "a lost SYN",
@@ -237,7 +251,7 @@ impl What {
             ),
             What::KeepAliveRace => (
                 "keep-alive-race",
-                "a request that met the server's close",
+                "requests that met the server's close",
                 "give up idle connections on the client before the server does; repeat idempotent requests",
                 &["http.keepalive_timeout"],
             ),
@@ -246,6 +260,24 @@ impl What {
                 "a reset that destroyed a response",
                 "the server must read what comes before it closes (lingering close)",
                 &["SO_LINGER", "tcp.linger"],
+            ),
+            What::NoAnswer => (
+                "no-answer",
+                "requests that the server closed on without an answer",
+                "look into the server: it took the request and gave up, or crashed",
+                &[],
+            ),
+            What::CutShort => (
+                "cut-short",
+                "responses that the server ended too early",
+                "look into the server: it promised more bytes than it sent",
+                &[],
+            ),
+            What::ClientAbort => (
+                "client-abort",
+                "responses that the client did not wait for",
+                "look into the client: a time-out that is shorter than the answer takes, or somebody who went away",
+                &[],
             ),
             What::HalfClose => (
                 "half-close",
@@ -375,9 +407,18 @@ impl Findings {
         }
     }
 
+    /// Something that was added before turns out to have cost so much.
+    pub fn cost(&mut self, what: What, cost: Duration) {
+        if let Some(finding) = self.0.get_mut(&what) {
+            finding.cost += cost;
+            finding.worst = finding.worst.max(cost);
+        }
+    }
+
     /// The costliest first; what cost nothing that can be measured comes last.
     pub fn into_list(self) -> Vec<Finding> {
         let mut list: Vec<Finding> = self.0.into_values().collect();
+        list.iter_mut().for_each(|finding| finding.frames.sort_unstable());
         list.sort_by(|a, b| b.cost.cmp(&a.cost).then(a.what.cmp(&b.what)));
         list
     }

@@ -5,7 +5,8 @@
 //! think. So time is settled up to each packet that explains it, and acknowledgments without data only mark the way.
 
 use super::decode::Segment;
-use super::exchange::Exchanges;
+use super::doubt::{Doubt, Doubts};
+use super::exchange::{Exchanges, Stop};
 use super::finding::{Confidence, Findings, What};
 use super::half::Half;
 use super::hold::Release;
@@ -23,21 +24,18 @@ use std::collections::VecDeque;
 const RELEASES: usize = 64;
 /// A pause after which the congestion window is no longer trusted, at the least (RFC 9293 §3.8.1's least time-out, as
 /// most systems have it).
-const REST: Duration = Duration::from_millis(200);
+pub(super) const REST: Duration = Duration::from_millis(200);
 /// What takes less is no finding.
 pub(super) const WORTH: Duration = Duration::from_millis(1);
 
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
 
-/// Something that was sent again.
+/// A window that is closed, for the end that must wait.
 #[derive(Clone, Copy, Debug)]
-struct Doubt {
-    start: Seq,
-    end: Seq,
-    at: Duration,
-    what: What,
+struct Shut {
     frames: (u64, u64),
+    /// What it cost so far.
     cost: Duration,
 }
 
@@ -72,11 +70,19 @@ pub(super) struct Flow {
     pub(super) plateau: [(u32, u32); 2],
     /// It waited for its congestion window before.
     pub(super) grown: [bool; 2],
-    /// What was sent again last, of which it may still turn out that nothing was lost.
-    doubt: [Option<Doubt>; 2],
+    /// What was sent again, of which it may still turn out that nothing was lost.
+    doubts: [Doubts; 2],
+    /// What each end was probing for: that the other opens its window.
+    shut: [Option<Shut>; 2],
     /// The most that the congestion window of each end let out, since it was seen to hold something.
     pub(super) window: [Option<u32>; 2],
     pub(super) reset: bool,
+    /// Packets of each end.
+    pub passed: [u64; 2],
+    /// What came damaged from each end, and has to come again.
+    damaged: [Option<(Seq, Seq)>; 2],
+    /// What each end was acknowledged first, while nothing of it was captured.
+    unheard: [Option<Seq>; 2],
     /// What new data that just passed had waited for.
     pub held: Option<Part>,
     pub exchanges: Exchanges,
@@ -92,8 +98,10 @@ pub(super) struct Packet<'a> {
 }
 
 impl Flow {
-    pub(super) fn new(at: Duration, frame: u64) -> Flow {
-        Flow { mark: at, mark_frame: frame, ..Flow::default() }
+    /// A connection that the capture knows from its SYN on, or from somewhere in the middle.
+    pub(super) fn new(at: Duration, frame: u64, whole: bool) -> Flow {
+        let exchanges = if whole { Exchanges::default() } else { Exchanges::in_the_middle() };
+        Flow { mark: at, mark_frame: frame, exchanges, ..Flow::default() }
     }
 
     /// What it takes memory for: exchanges, and segments in flight.
@@ -125,10 +133,10 @@ impl Flow {
             self.own = Some(o);
         }
         self.held = None;
+        self.passed[s] += 1;
         self.settle(p, s, kind, connection, findings);
-        if let Some(doubt) = self.dispel(p, o) {
-            findings.add(doubt.what, connection, doubt.frames, doubt.cost, Confidence::Certain);
-        }
+        let path = self.halves[s].path.unwrap_or_default();
+        self.doubts[o].hear(p.at, p.seg, path, connection, findings);
         self.follow(p, s, kind);
         self.read(p, s, kind, connection, findings);
         if let Some(Stated { limit: Some(limit), .. }) = p.stated {
@@ -184,26 +192,49 @@ impl Flow {
     fn settle(&mut self, p: &Packet<'_>, s: usize, kind: Kind, connection: usize, findings: &mut Findings) {
         let gap = p.at.saturating_sub(self.mark);
         let frames = (self.mark_frame, p.frame);
-        let mut find = |what, cost, confidence| findings.add(what, connection, frames, cost, confidence);
         match kind {
+            // Where one direction is missing, an acknowledgment is all that shows of an answer.
+            Kind::Ack(_) if self.tells_of_answer(p, s) => self.charge(Part::Server, p.at),
             // The acknowledgment alone doesn't show what was waited for; what comes next does.
             Kind::Ack(AckKind::Handshake) => self.charge(Part::Handshake, p.at),
             Kind::Ack(_) | Kind::Again(Again::Copy) => return,
-            Kind::Again(Again::Late) => self.charge(Part::Transfer, p.at),
+            Kind::Again(Again::Late) => {
+                let mended = self.mends(s, p.seg);
+                if mended {
+                    findings.cost(What::Checksum, gap);
+                }
+                self.charge(if mended { Part::Recovery } else { Part::Transfer }, p.at);
+            }
             Kind::Syn => self.charge(Part::App, p.at),
             Kind::SynAck => self.charge(Part::Handshake, p.at),
             Kind::SynRetransmit => {
-                find(What::SynLoss, gap, Confidence::Inferred);
+                // What was answered here had come as far as that.
+                let answered = self.halves[1 - s].syn.is_some();
+                let what = if answered { What::SynAckLoss } else { What::SynLoss };
+                findings.add(what, connection, frames, gap, Confidence::Inferred);
                 self.charge(Part::Recovery, p.at);
             }
+            // It answers a SYN that came again, or an acknowledgment that passed here was lost behind it.
+            Kind::SynAckRetransmit if self.mark_by == Some(1 - s) && gap < PROMPT => {
+                self.charge(Part::Handshake, p.at);
+            }
+            Kind::SynAckRetransmit if self.established => return,
             Kind::SynAckRetransmit => {
-                find(What::SynAckLoss, gap, Confidence::Inferred);
+                findings.add(What::SynAckLoss, connection, frames, gap, Confidence::Inferred);
                 self.charge(Part::Recovery, p.at);
             }
             Kind::WindowProbe => {
+                let frames = (self.mark_frame, p.frame);
                 self.charge(Part::Rwnd, p.at);
+                let shut = self.shut[s].get_or_insert(Shut { frames, cost: Duration::ZERO });
+                shut.cost += gap;
+                shut.frames.1 = p.frame;
             }
-            Kind::KeepAlive => self.charge(if s == CLIENT { Part::App } else { self.thinking() }, p.at),
+            Kind::KeepAlive => self.charge(self.thinking(), p.at),
+            // Nobody waits for a FIN that comes again when all was said.
+            Kind::Again(_) if p.seg.len == 0 && !self.exchanges.in_progress() => {
+                self.charge(Part::Close, p.at)
+            }
             Kind::Again(again) => {
                 let what = match again {
                     Again::Rto if self.is_too_large(s, p.seg) => What::MtuBlackHole,
@@ -213,31 +244,137 @@ impl Flow {
                 };
                 let stated = p.stated.is_some_and(|stated| stated.sent);
                 let stated = stated && what != What::MtuBlackHole;
-                find(what, gap, if stated { Confidence::Stated } else { Confidence::Inferred });
-                let wrong = if again == Again::Rto { What::SpuriousRto } else { What::Reordering };
-                self.doubt[s] = Some(Doubt {
+                let doubt = Doubt {
                     start: p.seg.seq,
                     end: p.seg.end(),
                     at: p.at,
-                    what: wrong,
                     frames,
                     cost: gap,
-                });
+                    what,
+                    confidence: if stated { Confidence::Stated } else { Confidence::Inferred },
+                    needless: match again {
+                        Again::Rto => What::SpuriousRto,
+                        Again::TailLossProbe => What::LateAcks,
+                        _ => What::Reordering,
+                    },
+                };
+                self.doubts[s].add(doubt, connection, findings);
                 self.charge(Part::Recovery, p.at);
             }
-            Kind::Rst => {
-                let part = if s == SERVER { Part::Server } else { Part::App };
-                self.waited(s, part, p.at);
+            Kind::Rst => self.waited(s, self.thinking(), p.at),
+            // What had come damaged comes again.
+            Kind::Data | Kind::Fin if self.mends(s, p.seg) => {
+                findings.cost(What::Checksum, gap);
+                self.charge(Part::Recovery, p.at);
             }
-            Kind::Data | Kind::Fin => self.settle_new(p, s, connection, findings),
+            Kind::Fin => self.settle_fin(p, s, connection, findings),
+            Kind::Data => self.settle_new(p, s, connection, findings),
         }
         self.mark_frame = p.frame;
         self.mark_by = Some(s);
     }
 
-    /// Whose turn it is: the server's while it owes an answer.
+    /// Whose turn it is: the server's while it owes an answer, unless the client takes no more of it.
     fn thinking(&self) -> Part {
-        if self.exchanges.waits_for_server() { Part::Server } else { Part::App }
+        let is_shut = self.halves[CLIENT].edge.is_some() && self.halves[CLIENT].window == 0;
+        match self.exchanges.waits_for_server() {
+            true if is_shut => Part::Rwnd,
+            true if !self.exchanges.is_pushing() => Part::Server,
+            _ if self.exchanges.in_progress() => Part::App,
+            _ if self.halves.iter().any(|half| half.fin.is_some()) => Part::Close,
+            _ => Part::App,
+        }
+    }
+
+    /// A segment of the end `s` came damaged: its receiver drops it.
+    pub(super) fn damage(&mut self, s: usize, seg: &Segment<'_>) {
+        if seg.seq_len() > 0 {
+            self.damaged[s] = Some((seg.seq, seg.end()));
+        }
+    }
+
+    /// Whether the segment brings what had come damaged.
+    fn mends(&mut self, s: usize, seg: &Segment<'_>) -> bool {
+        let mended = self.damaged[s].is_some_and(|(start, end)| seg.seq.lt(end) && seg.end().gt(start));
+        if mended {
+            self.damaged[s] = None;
+        }
+        mended
+    }
+
+    /// Whether this acknowledges what the other end said, of which nothing was captured.
+    fn tells_of_answer(&self, p: &Packet<'_>, s: usize) -> bool {
+        let unheard = self.unheard[1 - s];
+        s == CLIENT
+            && self.exchanges.waits_for_server()
+            && unheard.is_some_and(|first| p.seg.has(Flags::ACK) && p.seg.ack.gt(first))
+    }
+
+    /// The end of which nothing was captured although the other hears it.
+    pub(super) fn missing(&self) -> Option<usize> {
+        [CLIENT, SERVER].into_iter().find(|&s| self.passed[s] == 0 && self.unheard[s].is_some())
+    }
+
+    /// A FIN that waits for no acknowledgment: whoever sends it had something else to do until then.
+    fn settle_fin(&mut self, p: &Packet<'_>, s: usize, connection: usize, findings: &mut Findings) {
+        let gap = p.at.saturating_sub(self.mark);
+        let rtt = self.round_trip();
+        if self.opening {
+            return self.charge(Part::Handshake, p.at);
+        }
+        // A response ends with it, or its last byte was the end.
+        if s == SERVER
+            && self.mark_by == Some(s)
+            && gap <= PROMPT.max(rtt / 8)
+            && self.exchanges.in_progress()
+        {
+            return self.charge(Part::Transfer, p.at);
+        }
+        let (part, frames) = (self.thinking(), (self.mark_frame, p.frame));
+        let before = self.parts.of(part);
+        if part == Part::Close {
+            return self.charge(part, p.at);
+        }
+        self.waited(s, part, p.at);
+        let cost = self.parts.of(part) - before;
+        // What is not answered at all has a name of its own.
+        let slow = s == SERVER && part == Part::Server && !self.exchanges.is_unanswered();
+        if slow && cost >= WORTH.max(rtt / 8) {
+            findings.add(What::SlowServer, connection, frames, cost, Confidence::Inferred);
+        }
+    }
+
+    /// The end `s` probes no longer: how long the other's window was closed in all, `more` included.
+    fn reopen(&mut self, s: usize, more: Duration, connection: usize, findings: &mut Findings, frame: u64) {
+        if let Some(shut) = self.shut[s].take() {
+            let frames = (shut.frames.0, frame);
+            findings.add(What::ZeroWindow, connection, frames, shut.cost + more, Confidence::Inferred);
+        }
+    }
+
+    /// The last packet was at `end`.
+    pub(super) fn finish(&mut self, end: Duration, connection: usize, findings: &mut Findings) {
+        for s in [CLIENT, SERVER] {
+            self.reopen(s, Duration::ZERO, connection, findings, self.mark_frame);
+            self.doubts[s].close(connection, findings);
+        }
+        self.exchanges.finish_all();
+        self.tell(connection, findings);
+        // What passed since then, acknowledgments most likely, explains nothing but itself.
+        let over = self.reset || self.halves.iter().any(|half| half.fin.is_some());
+        let flying = self.halves.iter().any(|half| half.last_data.is_some_and(|(at, _)| at >= self.mark));
+        let part = match self.thinking() {
+            _ if over => Part::Close,
+            Part::App | Part::Server if flying => Part::Link,
+            part => part,
+        };
+        self.charge(part, end);
+    }
+
+    fn tell(&mut self, connection: usize, findings: &mut Findings) {
+        for (what, frames, cost, sure) in self.exchanges.take_findings() {
+            findings.add(what, connection, frames, cost, sure);
+        }
     }
 
     /// Charges a wait for the end `s`: the way there and back, then `part`.
@@ -284,7 +421,9 @@ impl Flow {
                     self.charge(self.ack_delay_of(o), r.at);
                 }
                 self.charge(part, p.at);
-                if gap >= WORTH {
+                if part == Part::Rwnd && self.shut[s].is_some() {
+                    self.reopen(s, gap, connection, findings, p.frame);
+                } else if gap >= WORTH {
                     let inferred = confidence == Confidence::Inferred;
                     let same = inferred && part == Part::Cwnd && self.is_plateau(s, burst, full);
                     let what = match same {
@@ -297,43 +436,35 @@ impl Flow {
                     }
                 }
             }
-            None => {
-                let idle = !self.exchanges.in_progress();
-                let part = if s == SERVER && !idle { Part::Server } else { Part::App };
-                let by_itself = self.mark_by == Some(s);
-                if by_itself && gap <= PROMPT.max(rtt / 8) && !idle {
-                    self.held = Some(Part::Transfer);
-                    return self.charge(Part::Transfer, p.at);
-                }
-                self.burst[s].0 = 0;
-                self.held = Some(part);
-                let before = self.parts.of(part);
-                self.waited(s, part, p.at);
-                let cost = self.parts.of(part) - before;
-                // Of a protocol that is not understood, nobody knows whether a client that is silent is late.
-                let known = part == Part::Server || !self.exchanges.is_opaque();
-                if let Some(what) = What::of(part).filter(|_| !idle && known && cost >= WORTH.max(rtt / 8)) {
-                    findings.add(what, connection, frames, cost, Confidence::Inferred);
-                }
-            }
+            None => self.settle_own(p, s, connection, findings),
         }
     }
 
-    /// What the end `o` had sent again although it was not lost, as this packet shows: its receiver had it twice
-    /// (RFC 2883), or acknowledges more sooner than the repetition can have come there (RFC 5682).
-    fn dispel(&mut self, p: &Packet<'_>, o: usize) -> Option<Doubt> {
-        let doubt = self.doubt[o]?;
-        let (ack, sack) = (p.seg.ack, p.seg.options.sack.as_slice());
-        if !p.seg.has(Flags::ACK) {
-            return None;
+    /// New data that nothing is known to have held back: its end had not written it yet, or it was under way.
+    fn settle_own(&mut self, p: &Packet<'_>, s: usize, connection: usize, findings: &mut Findings) {
+        let (gap, rtt) = (p.at.saturating_sub(self.mark), self.round_trip());
+        let frames = (self.mark_frame, p.frame);
+        self.reopen(s, Duration::ZERO, connection, findings, p.frame);
+        let idle = !self.exchanges.in_progress();
+        let by_itself = self.mark_by == Some(s);
+        if by_itself && gap <= PROMPT.max(rtt / 8) && !idle {
+            self.held = Some(Part::Transfer);
+            return self.charge(Part::Transfer, p.at);
         }
-        let twice = |b: &(Seq, Seq)| b.0.lt(ack) && b.0.le(doubt.start) && b.1.ge(doubt.end);
-        let path = self.halves[1 - o].path.unwrap_or_default();
-        let early = ack.ge(doubt.end) && p.at.saturating_sub(doubt.at) < path / 2;
-        if sack.first().is_some_and(twice) || early {
-            return self.doubt[o].take();
+        self.burst[s].0 = 0;
+        // What the other end said meanwhile is not known if none of it was captured.
+        let silent = idle || self.exchanges.is_pushing() || self.passed[1 - s] == 0;
+        let server = s == SERVER && !idle && !self.exchanges.is_pushing();
+        let part = if server { Part::Server } else { Part::App };
+        self.held = Some(part);
+        let before = self.parts.of(part);
+        self.waited(s, part, p.at);
+        let cost = self.parts.of(part) - before;
+        // Of a protocol that is not understood, nobody knows whether a client that is silent is late.
+        let known = part == Part::Server || !self.exchanges.is_opaque();
+        if let Some(what) = What::of(part).filter(|_| !silent && known && cost >= WORTH.max(rtt / 8)) {
+            findings.add(what, connection, frames, cost, Confidence::Inferred);
         }
-        None
     }
 
     /// Brings what is known of both ends up to date.
@@ -341,7 +472,8 @@ impl Flow {
         let (o, seg) = (1 - s, p.seg);
         if let Kind::Again(again) = kind {
             let until = self.halves[s].nxt;
-            self.lost[s] |= !matches!(again, Again::Copy | Again::Late);
+            // A probe asks whether anything was lost.
+            self.lost[s] |= matches!(again, Again::Rto | Again::Fast | Again::Sack) && p.seg.len > 0;
             self.halves[s].last_again = Some((again, p.at));
             match again {
                 Again::Rto => self.halves[s].rto_until = until,
@@ -388,8 +520,11 @@ impl Flow {
         self.window[s] = self.window[s].map(|most| most.max(flight));
         let (first, second) = self.halves.split_at_mut(1);
         let (sender, receiver) =
-            if s == CLIENT { (&mut first[0], &second[0]) } else { (&mut second[0], &first[0]) };
+            if s == CLIENT { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
         sender.offers(seg, receiver);
+        if kind == Kind::Data {
+            receiver.holds(seg.end(), sender);
+        }
         if seg.has(Flags::SYN) {
             self.streams[s].start(seg.seq + 1);
         }
@@ -460,6 +595,7 @@ impl Flow {
         exchanges.at(self.mark, p.frame, self.parts);
         if s == SERVER
             && matches!(kind, Kind::Again(_))
+            && seg.len > 0
             && self.halves[s].una.is_some_and(|una| seg.end().gt(una))
         {
             exchanges.repeated();
@@ -471,6 +607,10 @@ impl Flow {
                 Some(fin) if seg.ack.ge(fin) => fin - 1,
                 _ => seg.ack,
             };
+            if self.passed[1 - s] == 0 {
+                let first = *self.unheard[1 - s].get_or_insert(ack);
+                streams[1 - s].start(first);
+            }
             streams[1 - s].acknowledged(ack, &mut |piece| exchanges.take(other, piece));
         }
         if seg.len > 0 && !seg.has(Flags::RST) {
@@ -478,10 +618,10 @@ impl Flow {
             streams[s].add(first, seg.len, seg.payload, &mut |piece| exchanges.take(speaker, piece));
         }
         if seg.has(Flags::FIN) || seg.has(Flags::RST) {
-            exchanges.end(speaker, seg.has(Flags::RST));
+            let taken = self.halves[1 - s].flight() == 0;
+            let round_trip = round_trip(&self.halves[CLIENT], &self.halves[SERVER]);
+            exchanges.end(speaker, Stop { reset: seg.has(Flags::RST), taken, round_trip });
         }
-        for (what, frames, cost) in exchanges.take_findings() {
-            findings.add(what, connection, frames, cost, Confidence::Certain);
-        }
+        self.tell(connection, findings);
     }
 }

@@ -42,11 +42,17 @@ pub(super) struct Half {
     pub mss: Option<u16>,
     /// The largest payload it sent.
     pub largest: u32,
+    /// The scale of its SYN, and whether the SYN was captured with all its options.
     pub shift: Option<u8>,
+    pub announced: bool,
+    /// If the scale is not known, what was in flight shows that it is no less.
+    pub least_shift: u8,
+    /// The window field that it sent last, with what it acknowledged.
+    offer: Option<(Seq, u16)>,
     pub sack: bool,
-    /// The window it offers, in bytes.
+    /// The window it offers, in bytes; at the least, if its scale is not known.
     pub window: u32,
-    /// The end of it, in the other end's numbers.
+    /// The end of it, in the other end's numbers, if it is known.
     pub edge: Option<Seq>,
     /// The least time from here to it and back.
     pub path: Option<Duration>,
@@ -114,6 +120,22 @@ impl Half {
         sent.or_else(|| self.gone.iter().rev().find(|s| s.start.le(seq) && s.end.gt(seq)))
     }
 
+    /// Bytes of the segment that had not passed by before: beyond what did, or missing below.
+    pub fn fresh(&self, seg: &Segment<'_>) -> u32 {
+        let Some(nxt) =
+            self.nxt.filter(|_| seg.len > 0 && !(seg.has(Flags::SYN) && self.syn != Some(seg.seq)))
+        else {
+            return seg.len;
+        };
+        let start = if seg.has(Flags::SYN) { seg.seq + 1 } else { seg.seq };
+        let end = start + seg.len;
+        let beyond = if end.gt(nxt) { end.since(nxt.max(start)) } else { 0 };
+        let first = self.sent.partition_point(|s| s.end.le(start));
+        let gaps = self.sent.range(first..).take_while(|s| s.start.lt(end)).filter(|s| s.times == 0);
+        let filled: u32 = gaps.map(|s| s.end.min(end).since(s.start.max(start))).sum();
+        beyond + filled
+    }
+
     /// Takes what the segment says of the end that sent it; the acknowledgment is the other's business.
     pub fn sends(&mut self, at: Duration, frame: u64, seg: &Segment<'_>) {
         if seg.has(Flags::SYN) {
@@ -123,6 +145,7 @@ impl Half {
             self.syn = Some(seg.seq);
             self.una.get_or_insert(seg.seq);
             self.mss = seg.options.mss;
+            self.announced = !seg.cut;
             self.shift = seg.options.window_scale.map(|s| s.min(14));
             self.sack = seg.options.sack_permitted;
         }
@@ -243,19 +266,50 @@ impl Half {
         self.path = Some(self.path.map_or(time, |path| path.min(time)));
     }
 
+    /// By how much its window fields are scaled, `None` if the SYNs were not captured. RFC 7323 §2.2: both ends must
+    /// have offered it.
+    pub fn scale(&self, other: &Half) -> Option<u8> {
+        match (self.announced, other.announced) {
+            (true, true) => Some(self.shift.filter(|_| other.shift.is_some()).unwrap_or(0)),
+            // Whoever offers it hardly ever meets somebody who does not.
+            (true, false) => Some(self.shift.unwrap_or(0)),
+            (false, true) => other.shift.is_none().then_some(0),
+            (false, false) => None,
+        }
+    }
+
     /// Takes the window that the segment offers.
     pub fn offers(&mut self, seg: &Segment<'_>, other: &Half) {
         if seg.has(Flags::RST) {
             return;
         }
-        // RFC 7323 §2.2: a SYN's window is not scaled, and both ends must have offered it.
-        let shift = match (self.shift, other.shift) {
-            (Some(shift), Some(_)) if !seg.has(Flags::SYN) => shift,
-            _ => 0,
-        };
-        self.window = u32::from(seg.window) << shift;
+        // A SYN's window is not scaled.
+        let scale = if seg.has(Flags::SYN) { Some(0) } else { self.scale(other) };
+        self.window = u32::from(seg.window) << scale.unwrap_or(self.least_shift);
         if seg.has(Flags::ACK) {
-            self.edge = Some(seg.ack + self.window);
+            // Nothing is nothing, however it is scaled.
+            self.edge = (scale.is_some() || seg.window == 0).then_some(seg.ack + self.window);
+            self.offer = Some((seg.ack, seg.window));
         }
+    }
+
+    /// Whether the segment offers a larger window than the one before it, with the same acknowledgment.
+    pub fn offers_more(&self, seg: &Segment<'_>, other: &Half) -> bool {
+        match (self.edge, self.scale(other)) {
+            (Some(edge), Some(scale)) => (seg.ack + (u32::from(seg.window) << scale)).gt(edge),
+            _ => self.offer.is_some_and(|(ack, window)| ack == seg.ack && seg.window > window),
+        }
+    }
+
+    /// The other end has sent up to `end`: if the scale is not known, it must be large enough for that.
+    pub fn holds(&mut self, end: Seq, other: &Half) {
+        let Some((ack, window)) = self.offer.filter(|(_, window)| *window > 0) else { return };
+        if self.scale(other).is_some() || !end.gt(ack) {
+            return;
+        }
+        while self.least_shift < 14 && u32::from(window) << self.least_shift < end.since(ack) {
+            self.least_shift += 1;
+        }
+        self.window = u32::from(window) << self.least_shift;
     }
 }

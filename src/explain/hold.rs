@@ -110,7 +110,7 @@ impl Flow {
                 What::InitialWindow
             }
             Part::Rwnd if release.is_some_and(|r| r.was_closed) => What::ZeroWindow,
-            Part::Rwnd if !scaled && own.syn.and(other.syn).is_some() && other.window >= LARGE_WINDOW => {
+            Part::Rwnd if !scaled && own.announced && other.announced && other.window >= LARGE_WINDOW => {
                 What::WindowScaling
             }
             part => What::of(part).unwrap_or(What::Congestion),

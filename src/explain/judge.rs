@@ -243,9 +243,7 @@ impl View<'_> {
             let twice = !news && self.twice.is_some_and(|came| came + path <= at + PROMPT.min(path / 8));
             return Kind::Ack(if twice { AckKind::Duplicate } else { AckKind::OutOfOrder });
         }
-        let edge = sender.edge;
-        let now = seg.ack + (u32::from(seg.window) << self.shift());
-        if edge.is_some_and(|edge| now.gt(edge)) && !self.probed {
+        if sender.offers_more(seg, receiver) && !self.probed {
             return Kind::Ack(AckKind::WindowUpdate);
         }
         Kind::Ack(if self.probed { AckKind::Probe } else { AckKind::Duplicate })
@@ -254,13 +252,6 @@ impl View<'_> {
     /// Whether the segment brings what had not passed by before.
     pub(super) fn fills_gap(&self, seg: &Segment<'_>) -> bool {
         self.sender.record(seg.seq).is_some_and(|s| s.times == 0)
-    }
-
-    fn shift(&self) -> u8 {
-        match (self.sender.shift, self.receiver.shift) {
-            (Some(shift), Some(_)) => shift,
-            _ => 0,
-        }
     }
 
     /// An acknowledgment of something new.

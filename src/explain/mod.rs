@@ -4,6 +4,7 @@ mod connections;
 mod course;
 mod decode;
 mod dns;
+mod doubt;
 mod exchange;
 mod filter;
 mod finding;
@@ -21,7 +22,7 @@ mod trail;
 pub use crate::ledger::{Part, Parts};
 use crate::time::Duration;
 use connections::Connections;
-pub use connections::{Connection, Ending, Side};
+pub use connections::{Connection, End, Ending, Side};
 use decode::Decoded;
 pub use decode::Segment;
 use dns::Lookups;
@@ -61,6 +62,10 @@ pub struct Summary {
     pub not_tcp: u64,
     /// Packets that could not be decoded: of an unknown link type, or cut off within their headers.
     pub undecoded: u64,
+    /// TCP packets of which not even all options were kept.
+    pub cut_headers: u64,
+    /// Those of which a part of the payload was not kept.
+    pub cut_payloads: u64,
     /// Rows between the packets that a stack of ours wrote.
     pub events: u64,
     /// Packets that the recorder says it dropped.
@@ -207,6 +212,9 @@ pub fn follow(
             }
             match decoded {
                 Decoded::Tcp(segment, sum) => {
+                    summary.cut_headers += u64::from(segment.cut);
+                    summary.cut_payloads +=
+                        u64::from(!segment.cut && segment.payload.len() < segment.len as usize);
                     let stated = packet.stated.filter(|_| !options.infer);
                     let Some(place) = connections.add(at, frame, &segment, sum, stated) else {
                         summary.beyond += 1;

@@ -1,7 +1,8 @@
 //! What is being said, to one who only listens? Requests and responses of a connection, matched by their order.
 //!
 //! It follows bytes that somebody else captured: heads may be missing, bodies may have holes, and nothing is answered.
-//! What it can't understand it says once, and then it is silent.
+//! Where it lost the thread, or came too late to know where heads begin, it waits for a piece that begins with one.
+//! What is not HTTP it says once, and then it is silent.
 
 use super::chunked::Decoder;
 use super::framing::{self, Framing};
@@ -53,10 +54,14 @@ pub enum Heard {
         status: StatusCode,
         /// Whether the connection can carry another exchange after it (RFC 9112 §9.3).
         keeps: bool,
+        /// Whether it comes bit by bit, whenever there is something to say: server-sent events.
+        pushes: bool,
     },
+    /// Where it ends does not show any more: not before the last byte that comes before [`Heard::ResponseEnds`].
+    ResponseBlurs(u64),
     /// Its last byte, or the end of the connection where that ends it.
     ResponseEnds(u64),
-    /// This is not HTTP/1, or no longer.
+    /// This is not HTTP/1, or no longer; what is heard later may be again.
     Opaque,
 }
 
@@ -103,8 +108,13 @@ impl Body {
 #[derive(Debug)]
 enum Stage {
     Between,
-    Head { bytes: Vec<u8>, scan: Scan },
+    Head {
+        bytes: Vec<u8>,
+        scan: Scan,
+    },
     Body(Body),
+    /// Where the next head begins is not known: one of the pieces to come begins with it.
+    Seeking,
     Deaf,
 }
 
@@ -120,6 +130,8 @@ pub struct Observer {
     /// A response to the oldest unanswered request has begun.
     answering: bool,
     last_keeps: bool,
+    /// A head was understood.
+    fluent: bool,
 }
 
 impl Default for Observer {
@@ -139,7 +151,13 @@ impl Observer {
             answered: 0,
             answering: false,
             last_keeps: true,
+            fluent: false,
         }
+    }
+
+    /// One that comes to a connection which may have been in use for long.
+    pub fn in_the_middle() -> Observer {
+        Observer { request: Stage::Seeking, response: Stage::Seeking, ..Observer::new() }
     }
 
     /// Requests that were not answered in full.
@@ -176,28 +194,98 @@ impl Observer {
                     self.end_body(speaker, each);
                 }
             }
-            // Where the next head begins can't be known any more.
-            _ => self.give_up(each),
+            _ if speaker == Speaker::Client => self.miss_request(each),
+            _ => self.miss_response(each),
+        }
+    }
+
+    /// Where the next request begins can't be known any more.
+    fn miss_request(&mut self, each: &mut dyn FnMut(Heard)) {
+        match std::mem::replace(&mut self.request, Stage::Seeking) {
+            Stage::Head { bytes, .. } => {
+                let Some((method, target)) = request_line(&bytes) else { return self.give_up(each) };
+                let number = self.asked;
+                self.asked += 1;
+                self.fluent = true;
+                self.unanswered.push_back(method.clone());
+                each(Heard::Request { number, method, target, host: None });
+                each(Heard::RequestEnds(number));
+            }
+            Stage::Body(_) => each(Heard::RequestEnds(self.asked - 1)),
+            // A whole one was missed, or the rest of one.
+            _ if self.unanswered.is_empty() && !self.answering => {
+                each(Heard::RequestBegins(self.asked));
+                each(Heard::RequestEnds(self.asked));
+                self.asked += 1;
+                self.unanswered.push_back(Method::GET);
+            }
+            _ => {}
+        }
+    }
+
+    /// Where the response ends can't be known any more.
+    fn miss_response(&mut self, each: &mut dyn FnMut(Heard)) {
+        match std::mem::replace(&mut self.response, Stage::Seeking) {
+            Stage::Head { bytes, .. } => {
+                let Some(status) = status_line(&bytes) else { return self.give_up(each) };
+                if !status.is_informational() {
+                    self.fluent = true;
+                    each(Heard::Response { number: self.answered, status, keeps: true, pushes: false });
+                    each(Heard::ResponseBlurs(self.answered));
+                }
+            }
+            Stage::Between | Stage::Seeking if !self.answering => {
+                if !self.unanswered.is_empty() {
+                    self.answering = true;
+                    each(Heard::ResponseBegins(self.answered));
+                    each(Heard::ResponseBlurs(self.answered));
+                }
+            }
+            _ => each(Heard::ResponseBlurs(self.answered)),
         }
     }
 
     /// No more bytes of `speaker`: its FIN, or a reset.
     pub fn end(&mut self, speaker: Speaker, each: &mut dyn FnMut(Heard)) {
-        if speaker == Speaker::Server && matches!(self.response, Stage::Body(Body::UntilClose)) {
+        let ends = matches!(self.response, Stage::Body(Body::UntilClose))
+            || (matches!(self.response, Stage::Seeking) && self.answering);
+        if speaker == Speaker::Server && ends {
             self.end_body(speaker, each);
         }
     }
 
     fn give_up(&mut self, each: &mut dyn FnMut(Heard)) {
-        if !matches!(self.request, Stage::Deaf) || !matches!(self.response, Stage::Deaf) {
-            (self.request, self.response) = (Stage::Deaf, Stage::Deaf);
-            each(Heard::Opaque);
+        if matches!(self.request, Stage::Deaf) && matches!(self.response, Stage::Deaf) {
+            return;
         }
+        // Whoever spoke HTTP may come back to it.
+        let stage = || if self.fluent { Stage::Seeking } else { Stage::Deaf };
+        (self.request, self.response) = (stage(), stage());
+        self.forget();
+        each(Heard::Opaque);
+    }
+
+    /// Something else is spoken from now on.
+    fn turn_deaf(&mut self) -> Option<usize> {
+        self.fluent = false;
+        None
+    }
+
+    /// What was not answered never will be, as far as can be heard.
+    fn forget(&mut self) {
+        self.unanswered.clear();
+        self.answering = false;
+        self.asked = self.asked.max(self.answered);
     }
 
     fn hear_client(&mut self, bytes: &[u8], each: &mut dyn FnMut(Heard)) -> Option<usize> {
         match &mut self.request {
             Stage::Deaf => Some(bytes.len()),
+            Stage::Seeking if request_line(bytes).is_none() => Some(bytes.len()),
+            Stage::Seeking => {
+                self.request = Stage::Between;
+                Some(0)
+            }
             Stage::Between => {
                 // RFC 9112 §2.2: empty lines before a request line are ignored.
                 let blank = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
@@ -206,6 +294,10 @@ impl Observer {
                     return None;
                 }
                 if blank < bytes.len() {
+                    // Whoever asks again has heard the answer, wherever it ended.
+                    if matches!(self.response, Stage::Seeking) && self.answering {
+                        self.end_blurred(each);
+                    }
                     each(Heard::RequestBegins(self.asked));
                     self.request = Stage::Head { bytes: Vec::new(), scan: Scan::default() };
                 }
@@ -223,6 +315,7 @@ impl Observer {
                 let number = self.asked;
                 let framed = framing::of_request(&head).ok()?;
                 self.asked += 1;
+                self.fluent = true;
                 // After CONNECT or an upgrade something else may be spoken; the response tells.
                 self.unanswered.push_back(head.method.clone());
                 let host = head.authority().map(str::to_owned);
@@ -246,6 +339,14 @@ impl Observer {
     fn hear_server(&mut self, bytes: &[u8], each: &mut dyn FnMut(Heard)) -> Option<usize> {
         match &mut self.response {
             Stage::Deaf => Some(bytes.len()),
+            Stage::Seeking if status_line(bytes).is_none() => Some(bytes.len()),
+            Stage::Seeking => {
+                if self.answering {
+                    self.end_blurred(each);
+                }
+                self.response = Stage::Between;
+                Some(0)
+            }
             Stage::Between => {
                 if bytes[0] != b'H' {
                     return None;
@@ -264,7 +365,7 @@ impl Observer {
                 }
                 let head = head::parse_response(head).ok()?;
                 if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                    return None;
+                    return self.turn_deaf();
                 }
                 if head.status.is_informational() {
                     self.response = Stage::Between;
@@ -273,15 +374,18 @@ impl Observer {
                 // A capture that begins in the middle has responses without requests.
                 let method = self.unanswered.front().cloned().unwrap_or(Method::GET);
                 if method == Method::CONNECT && head.status.is_success() {
-                    return None;
+                    return self.turn_deaf();
                 }
+                self.fluent = true;
                 let framed = framing::of_response(&method, &head).ok()?;
                 let asks_to_close = head.fields.list_has("Connection", "close");
                 let keeps_10 = head.fields.list_has("Connection", "keep-alive");
                 self.last_keeps =
                     !framed.close && !asks_to_close && (head.version == Version::Http11 || keeps_10);
                 let (number, keeps) = (self.answered, self.last_keeps);
-                each(Heard::Response { number, status: head.status, keeps });
+                let media = head.fields.get("Content-Type").unwrap_or_default();
+                let pushes = media.trim_ascii().to_ascii_lowercase().starts_with(b"text/event-stream");
+                each(Heard::Response { number, status: head.status, keeps, pushes });
                 self.response = Stage::Body(Body::new(framed.framing));
                 if framed.framing == Framing::Length(0) {
                     self.end_body(Speaker::Server, each);
@@ -296,6 +400,12 @@ impl Observer {
                 Some(n)
             }
         }
+    }
+
+    /// The response of which the end was not seen is over, and the next head is still to be found.
+    fn end_blurred(&mut self, each: &mut dyn FnMut(Heard)) {
+        self.end_body(Speaker::Server, each);
+        self.response = Stage::Seeking;
     }
 
     fn end_body(&mut self, speaker: Speaker, each: &mut dyn FnMut(Heard)) {
@@ -324,6 +434,26 @@ fn begins_with_method(bytes: &[u8]) -> bool {
     letters <= METHOD_LIMIT && (letters == bytes.len() || (letters > 0 && bytes[letters] == b' '))
 }
 
+/// The method and the target of what begins like a request in the usual capitals; the target may be cut off.
+fn request_line(bytes: &[u8]) -> Option<(Method, String)> {
+    let line = bytes.split(|b| *b == b'\n').next()?;
+    let whole = line.len() < bytes.len();
+    let line = std::str::from_utf8(line.trim_ascii_end()).ok()?;
+    let mut words = line.splitn(3, ' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next());
+    let capitals = !method.is_empty() && begins_with_method(method.as_bytes());
+    let versioned = version.is_some_and(|v| v.starts_with("HTTP/1."));
+    let likely = versioned || (!whole && (target.starts_with('/') || target.starts_with("http")));
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    (capitals && likely).then(|| (method, target.to_owned()))
+}
+
+/// The status of what begins like a response.
+fn status_line(bytes: &[u8]) -> Option<StatusCode> {
+    let rest = bytes.strip_prefix(b"HTTP/1.")?;
+    StatusCode::from_bytes(rest.get(2..5)?).ok()
+}
+
 /// Adds bytes to a head until it is whole: how many it took, and whether it is.
 fn gather(head: &mut Vec<u8>, scan: &mut Scan, bytes: &[u8]) -> Option<(usize, bool)> {
     let before = head.len();
@@ -348,7 +478,7 @@ mod tests {
             let mut note = |h: Heard| {
                 all.push(match h {
                     Heard::Request { number, method, target, .. } => format!("{number} {method} {target}"),
-                    Heard::Response { number, status, keeps } => {
+                    Heard::Response { number, status, keeps, .. } => {
                         format!("{number} {} {}", status.as_u16(), if keeps { "keeps" } else { "closes" })
                     }
                     other => format!("{other:?}"),
@@ -394,6 +524,56 @@ mod tests {
             "ResponseEnds(1)",
         ];
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn whoever_comes_in_the_middle_waits_for_a_head() {
+        let mut observer = Observer::in_the_middle();
+        let mut all = Vec::new();
+        let mut say = |observer: &mut Observer, speaker, text: &str| {
+            observer.hear(speaker, text.as_bytes(), &mut |heard| all.push(heard));
+        };
+        say(&mut observer, Server, "the end of something");
+        say(&mut observer, Client, "GET of a body, not a request\r\n");
+        say(&mut observer, Client, "GET /second HTTP/1.1\r\nHost: x\r\n\r\n");
+        say(&mut observer, Server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab");
+        assert!(matches!(&all[1], Heard::Request { target, .. } if target == "/second"), "{all:?}");
+        assert_eq!(all[0], Heard::RequestBegins(0));
+        assert_eq!(all.last(), Some(&Heard::ResponseEnds(0)));
+        assert_eq!(all.len(), 6);
+    }
+
+    #[test]
+    fn a_hole_blurs_one_exchange_and_the_next_is_understood() {
+        let next =
+            [(Client, "GET /b HTTP/1.1\r\nHost: x\r\n\r\n"), (Server, "HTTP/1.1 204 No Content\r\n\r\n")];
+        let understood =
+            ["RequestBegins(1)", "1 GET /b", "RequestEnds(1)", "ResponseBegins(1)", "1 204 keeps"];
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n800\r\nxx";
+        let get = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+        for first in [
+            [(Client, get), (Server, chunked), (Server, "miss 1000")],
+            [(Client, get), (Server, "miss 500"), (Server, "in the middle of something")],
+            [(Client, "GET /a HT"), (Client, "miss 40"), (Server, "miss 500")],
+            [(Client, get), (Server, "HTTP/1.1 200 OK\r\nServ"), (Server, "miss 500")],
+        ] {
+            let all = heard(&[&first[..], &next[..]].concat());
+            let cut = all.iter().position(|h| h == "RequestBegins(1)").unwrap_or_else(|| panic!("{all:?}"));
+            assert_eq!(all[cut - 1], "ResponseEnds(0)", "{all:?}");
+            assert_eq!(all[cut..cut + 5], understood, "{all:?}");
+            assert!(all[..cut].iter().any(|h| h == "0 GET /a"), "{all:?}");
+            assert!(!all.contains(&"Opaque".to_owned()), "{all:?}");
+        }
+        // A request that was not captured shows by its answer alone.
+        let all = heard(
+            &[&[(Client, "miss 80"), (Server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")], &next[..]]
+                .concat(),
+        );
+        assert_eq!(all[0], "RequestBegins(0)");
+        assert!(
+            all.contains(&"ResponseEnds(0)".to_owned()) && all.contains(&"1 GET /b".to_owned()),
+            "{all:?}"
+        );
     }
 
     #[test]

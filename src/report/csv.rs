@@ -24,7 +24,7 @@ pub fn csv(summary: &Summary) -> String {
 fn line(out: &mut String, ends: &str, e: &Exchange) {
     let status = e.status.map_or(String::new(), |status| status.to_string());
     let _ = write!(out, "{ends},{},{},{status},{}", quoted(&e.method), quoted(&e.target), e.progress.word());
-    let micros: Vec<(Part, u64)> = e.parts.micros().collect();
+    let micros: Vec<(Part, u64)> = e.parts.micros_from(e.start).collect();
     let total: u64 = micros.iter().map(|(_, us)| us).sum();
     let start = e.start.as_micros();
     let _ = write!(out, ",{},{},{},{},{start},{total}", e.reused, e.frames.0, e.frames.1, e.bytes);

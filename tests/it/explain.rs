@@ -3,6 +3,8 @@
 mod accuracy;
 mod findings;
 mod reading;
+mod talk;
+mod written;
 
 use crate::judge::{self, Memory};
 use crate::sim::soak;
