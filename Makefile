@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test soak differential accuracy packetdrill conformance bench micro instructions lab captures fuzz fuzz-check fmt lint doc ci clean build
+.PHONY: help run test tun-test soak differential accuracy packetdrill response conformance bench micro instructions lab captures fuzz fuzz-check fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ accuracy: ## how often explain infers what the stack's words say, over the lots 
 ROUNDS ?= 10
 differential: ## our speed under loss against Linux's own TCP on the same path, in ROUNDS of 40 s
 	TCPGLASS_DIFFERENTIAL=$(ROUNDS) $(CARGO) test --release --test it -- peers::path::goodput --nocapture
+
+response: ## CUBIC's mean window against RFC 9438's response function: two delays, three rates of loss
+	TCPGLASS_LONG=1 $(CARGO) test --release --test it -- sim::congestion::cubic_follows --nocapture
 
 conformance: ## what the RFCs ask, where it is done, which test shows it
 	@$(CARGO) test -q --test it spec::the_conformance_record -- --nocapture

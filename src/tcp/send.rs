@@ -175,7 +175,8 @@ impl Send {
         self.up.is_some()
     }
 
-    /// The urgent pointer of a segment that begins at `seq`, if it needs one: RFC 6093 §3.
+    /// The urgent pointer of a segment that begins at `seq`, if it needs one: it points behind the urgent byte (RFC 9293
+    /// §3.8.5, MUST-62; RFC 6093 §3).
     pub(super) fn urgent_pointer(&self, seq: Seq) -> Option<u16> {
         let up = self.up.filter(|up| seq.lt(*up))?;
         match up.since(seq) {

@@ -261,11 +261,11 @@ fn a_clean_network_carries_both_directions_without_a_retransmission() {
 #[test]
 fn two_losses_in_a_flight_of_twenty_cost_round_trips_and_no_timeout() {
     // The stock socket of the library underneath needs 1,060 ms for this.
-    for seed in 0..50 {
+    for (a, b) in (0..20).flat_map(|a| (a + 1..20).map(move |b| (a, b))) {
         let cfg = Config { init_cwnd: 20, ..Config::linux() };
-        let network = Network { delay: 10 * MS, loss: 0, duplicate: 0, reorder: 0, seed };
+        let network = Network { delay: 10 * MS, loss: 0, duplicate: 0, reorder: 0, seed: 1 };
         let mut pair = Pair::new([cfg.clone(), cfg], [bytes(20 * 1448, 1), vec![]], network, PLAIN);
-        // Let the handshake pass, then lose two of the first seventeen data segments.
+        // Let the handshake pass, then lose two of the data segments, the last ones too.
         let mut steps = 0;
         while pair.flying.len() < 20 && steps < 100 {
             pair.applications();
@@ -278,9 +278,8 @@ fn two_losses_in_a_flight_of_twenty_cost_round_trips_and_no_timeout() {
             pair.deliver();
             steps += 1;
         }
-        let (a, b) = (seed as usize % 17, (seed as usize * 7 + 3) % 16);
         let data: Vec<u64> = pair.flying.iter().filter(|f| f.seg.len > 0).map(|f| f.number).collect();
-        let gone = [data[a], data[if b == a { b + 1 } else { b }]];
+        let gone = [data[a], data[b]];
         pair.flying.retain(|f| !gone.contains(&f.number));
         let start = pair.now;
         while pair.sides[1].received.len() < 20 * 1448 {
@@ -296,7 +295,10 @@ fn two_losses_in_a_flight_of_twenty_cost_round_trips_and_no_timeout() {
             pair.transmit();
         }
         let took = pair.now.since(start);
-        assert!(took <= 3 * 20 * MS, "losing {a} and {b} took {took:?}");
+        // Three round trips from the flight's departure. Where nothing behind them arrives, the probe waits for two round
+        // trips and 2 ms after the last acknowledgment (RFC 8985 §7.2), and its report brings the other one.
+        let most = if (a, b) == (18, 19) { 92 * MS } else { 60 * MS };
+        assert!(took <= most, "losing {a} and {b} took {took:?}");
     }
 }
 

@@ -101,7 +101,7 @@ impl Conn {
     }
 
     /// Step 6 of RFC 9293 §3.10.7.4: the URG bit. The pointer counts to behind the urgent data: RFC 6093 §2.1 (its text in RFC
-    /// 1122 was the other way).
+    /// 1122 was the other way). A closed window does not matter: RFC 9293 §3.4 (MUST-66).
     pub(super) fn take_urgent(&mut self, now: Instant, seg: &Segment, arrival: &Arrival) {
         if seg.has(Flags::URG) {
             self.take_urgent_pointer(now, seg.seq + u32::from(seg.urgent.saturating_sub(1)));

@@ -240,6 +240,7 @@ scripts! {
         loss
         receiver
         round_trip
+        sample_each_round_trip
         slow_start
         time_outs;
     keepalive:
@@ -268,6 +269,7 @@ scripts! {
     options:
         accurate_ecn_is_skipped
         ace_count_is_ignored
+        announced_size_is_taken
         default_mss
         default_mss_ipv6
         ecn_is_not_accepted
@@ -306,6 +308,7 @@ scripts! {
         nonsense_sack_is_ignored
         probe_of_many
         probe_of_one
+        probe_reports_the_other
         psh_is_repeated
         rack_lost_retransmission
         rack_waits_for_what_is_late
@@ -382,6 +385,7 @@ scripts! {
         inline
         inq
         peek
+        pointer_at_closed_window
         pointer_of_zero
         receive
         receive_announced

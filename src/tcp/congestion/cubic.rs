@@ -1,4 +1,4 @@
-//! How does the window grow where the path is long and fast? CUBIC (RFC 9438).
+//! How does the window grow where the path is long and fast? CUBIC (RFC 9438), which RFC 9293 §3.8.2 (MAY-18) allows.
 //!
 //! Bytes and microseconds in integers: the same on every machine.
 
