@@ -1,5 +1,6 @@
 //! A TCP/IP and HTTP/1.1 stack in user space that says why it sent each segment.
 
+pub mod attach;
 pub mod dropped;
 pub mod explain;
 pub mod http;

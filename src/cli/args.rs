@@ -23,11 +23,14 @@ pub enum Command {
     Get(Get),
     Load(Load),
     Proxy(Proxy),
+    Ss(Ss),
+    Top(Top),
     Lab(Lab),
     Explain(Explain),
     WhatIf(WhatIf),
     Script(Script),
     Knobs(Knobs),
+    Extcap(Extcap),
     Doctor(Doctor),
     Completions(Completions),
     Man(Man),
@@ -336,6 +339,147 @@ pub struct Proxy {
     pub net: NetArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// The connections of a stack that runs, as Linux' ss shows them
+///
+/// It asks a tcpglass run, serve or proxy of this user's through its socket in $XDG_RUNTIME_DIR/tcpglass or
+/// /tmp/tcpglass-UID. The numbers are those of Linux' tcp_info under their names in ss; behind them stands what limits the
+/// connection and where its time went so far.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  tcpglass ss state established '( sport = :80 )'\n  \
+                        tcpglass ss -a dst 10.0.0.0/8\n  tcpglass ss limit rwnd")]
+pub struct Ss {
+    /// Only these, in the words of ss: state NAME, exclude NAME, sport = :80, dport, src ADDRESS, dst, and, or, not, brackets;
+    /// also limit WORD
+    #[arg(value_name = "FILTER", trailing_var_arg = true)]
+    pub filter: Vec<String>,
+    /// The process to ask, if several run
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Listening sockets, half-open connections and TIME-WAIT, too
+    #[arg(short, long)]
+    pub all: bool,
+    /// Listening sockets only
+    #[arg(short, long, conflicts_with = "all")]
+    pub listening: bool,
+    /// IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// IPv6 only
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// How many sockets there are in each state, nothing else
+    #[arg(short, long)]
+    pub summary: bool,
+    /// Addresses and queues alone, without the numbers below them
+    #[arg(long)]
+    pub no_info: bool,
+    /// Each socket on one line
+    #[arg(short = 'O', long)]
+    pub oneline: bool,
+    /// Without headings
+    #[arg(short = 'H', long)]
+    pub no_header: bool,
+    /// What ss is often asked for and what is always so here
+    #[command(flatten)]
+    pub habits: Habits,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `ss` that say what is the case anyway.
+#[derive(Args, Debug)]
+pub struct Habits {
+    #[arg(short, long, hide = true)]
+    tcp: bool,
+    #[arg(short, long, hide = true)]
+    numeric: bool,
+    #[arg(short, long, hide = true)]
+    info: bool,
+}
+
+/// Watch the connections of a stack that runs
+///
+/// It asks a tcpglass run, serve or proxy of this user's, as ss does. Keys: q ends, p or a blank pauses, s and S change what
+/// is sorted by, r turns the order round, f asks for a filter, arrows and page keys move, h helps.
+#[derive(Args, Debug)]
+pub struct Top {
+    /// Only these, as in ss
+    #[arg(value_name = "FILTER", trailing_var_arg = true)]
+    pub filter: Vec<String>,
+    /// The process to ask, if several run
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Largest first by: number, state, cwnd, flight, rwnd, unsent, srtt, again, bytes or age
+    #[arg(short, long, value_name = "KEY", default_value = "number")]
+    pub sort: String,
+    /// Time between two looks, 50ms to 1h
+    #[arg(short, long, value_name = "DURATION", default_value = "1s")]
+    pub delay: String,
+    /// Colours: auto means unless NO_COLOR is set
+    #[arg(long, value_name = "auto|always|never", default_value = "auto", hide_default_value = true)]
+    pub color: Color,
+}
+
+/// What Wireshark asks a capture program: a stack that runs is one of its interfaces
+///
+/// Wireshark calls it by itself if it finds it among its extcap programs: make a link to tcpglass in its personal extcap
+/// folder (Help, About, Folders), or in any folder that WIRESHARK_EXTCAP_DIR names.
+#[derive(Args, Debug)]
+pub struct Extcap {
+    /// List the stacks that run
+    #[arg(long)]
+    pub extcap_interfaces: bool,
+    /// Wireshark's version
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, hide = true)]
+    pub extcap_version: Option<Option<String>>,
+    /// The stack that is meant: tcpglass-PID
+    #[arg(long, value_name = "INTERFACE")]
+    pub extcap_interface: Option<String>,
+    /// What its packets begin with
+    #[arg(long)]
+    pub extcap_dlts: bool,
+    /// What can be set
+    #[arg(long)]
+    pub extcap_config: bool,
+    /// Values of a setting; there are none to be looked up
+    #[arg(long, value_name = "ARG", hide = true)]
+    pub extcap_reload_option: Option<String>,
+    /// Refused: the stack's trace leaves nothing out; take a display filter
+    #[arg(long, value_name = "FILTER")]
+    pub extcap_capture_filter: Option<String>,
+    /// Capture until the reader leaves
+    #[arg(long)]
+    pub capture: bool,
+    /// Where the capture is written to
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub fifo: Option<PathBuf>,
+    /// Keep only the first N bytes of each packet
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    pub snaplen: Option<u32>,
+    /// What Wireshark offers and what is not used
+    #[command(flatten)]
+    pub unused: Unused,
+}
+
+/// Options that Wireshark may give to any capture program.
+#[derive(Args, Debug)]
+pub struct Unused {
+    #[arg(long, hide = true)]
+    extcap_control_in: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    extcap_control_out: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    extcap_cleanup_postkill: bool,
+    #[arg(long, hide = true)]
+    log_level: Option<String>,
+    #[arg(long, hide = true)]
+    log_file: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    debug: Option<String>,
+    #[arg(long, hide = true)]
+    debug_file: Option<PathBuf>,
 }
 
 /// Experiments in virtual time, each with claims that are checked

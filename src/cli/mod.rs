@@ -1,11 +1,13 @@
 //! How does a command line become an exit code?
 
 mod args;
+mod attached;
 mod body;
 mod child;
 mod completions;
 mod doctor;
 mod explain;
+mod extcap;
 mod failure;
 mod fetch;
 mod get;
@@ -20,8 +22,12 @@ mod proxy;
 mod run;
 mod script;
 mod serve;
+mod ss;
 mod stage;
 mod tally;
+mod terminal;
+mod top;
+mod view;
 mod visit;
 mod what_if;
 mod whole_file;
@@ -36,7 +42,7 @@ type Outcome = Result<ExitCode, Failure>;
 
 /// Parses the arguments, runs the subcommand, prints its error.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(extcap::arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return failure::clap(&error),
     };
@@ -54,6 +60,9 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(args),
         Command::Load(args) => load::run(args),
         Command::Proxy(args) => proxy::run(args),
+        Command::Ss(args) => ss::run(args),
+        Command::Top(args) => top::run(args),
+        Command::Extcap(args) => extcap::run(args),
     };
     outcome.unwrap_or_else(|failure| failure.report())
 }

@@ -220,7 +220,20 @@ impl Recording {
         interface: &str,
         settings: &Settings,
     ) -> Result<Vec<Box<dyn Sink>>, Failure> {
-        let options = TraceOptions {
+        let options = self.options(names, interface, settings);
+        let trace = self.trace.as_deref().map(|path| trace::open(path, &options));
+        let events = self.events.as_deref().map(|path| trace::open_as(path, Format::Jsonl, &options));
+        trace.into_iter().chain(events).collect::<Result<_, _>>().map_err(Failure::usage)
+    }
+
+    /// How records are written.
+    pub fn options(
+        &self,
+        names: Vec<(IpAddr, String)>,
+        interface: &str,
+        settings: &Settings,
+    ) -> TraceOptions {
+        TraceOptions {
             overflow: match self.overflow {
                 Overflow::Wait => trace::Overflow::Wait,
                 Overflow::Drop => trace::Overflow::Drop,
@@ -230,10 +243,7 @@ impl Recording {
             interface: interface.to_owned(),
             description: description(settings),
             portable: false,
-        };
-        let trace = self.trace.as_deref().map(|path| trace::open(path, &options));
-        let events = self.events.as_deref().map(|path| trace::open_as(path, Format::Jsonl, &options));
-        trace.into_iter().chain(events).collect::<Result<_, _>>().map_err(Failure::usage)
+        }
     }
 }
 

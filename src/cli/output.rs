@@ -4,6 +4,7 @@ use super::args::{Color, OutputArgs};
 use super::failure::Failure;
 use std::io::{IsTerminal, Write};
 use tcpglass::report::Style;
+pub use tcpglass::trace::{ledger, ledger_from};
 
 /// Results: buffered, and a closed pipe ends the program quietly.
 pub fn result(text: &str) -> Result<(), Failure> {
@@ -43,6 +44,11 @@ pub fn stderr_style(args: &OutputArgs) -> Style {
     style(args.color, std::io::stderr().is_terminal())
 }
 
+/// The style for what is known to be a terminal.
+pub fn terminal_style(color: Color) -> Style {
+    style(color, true)
+}
+
 fn style(color: Color, terminal: bool) -> Style {
     // https://no-color.org: set and not empty.
     let refused = || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
@@ -53,16 +59,4 @@ fn style(color: Color, terminal: bool) -> Style {
             Color::Auto => terminal && !refused(),
         },
     }
-}
-
-/// A ledger as an object: microseconds by the word of their part, which sum up to the whole time. Parts that took none are
-/// left out.
-pub fn ledger(parts: &tcpglass::ledger::Parts) -> serde_json::Value {
-    ledger_from(tcpglass::time::Duration::ZERO, parts)
-}
-
-/// The same of a span that begins at `start`, so that they sum up to the difference of its ends in whole microseconds.
-pub fn ledger_from(start: tcpglass::time::Duration, parts: &tcpglass::ledger::Parts) -> serde_json::Value {
-    let parts = parts.micros_from(start).map(|(part, us)| (part.word().to_owned(), us.into()));
-    parts.collect::<serde_json::Map<_, _>>().into()
 }

@@ -3,7 +3,7 @@
 use super::args::Proxy as ProxyArgs;
 use super::failure::Failure;
 use super::stage::{self, SERVICE, Stage};
-use super::{Outcome, options, output};
+use super::{Outcome, attached, options, output};
 use anyhow::Context as _;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -43,12 +43,14 @@ pub fn run(args: ProxyArgs) -> Outcome {
     // Signals are caught before there is anything to end.
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch SIGINT and SIGTERM")?;
     let device = stage.open(Some(&args.name))?;
+    let claim = attached::claim(&args.output);
     let addresses: Vec<SocketAddr> =
         stage.network.addrs.iter().map(|(ip, _)| SocketAddr::new(*ip, args.port)).collect();
     let proxy = Proxy::new(SERVICE, addresses.clone(), proxy);
     let (listening, totals) = (proxy.listening(), Arc::default());
     let started = device.start(Box::new(Watched { proxy, totals: Arc::clone(&totals) }))?;
     stage::listening(&listening, addresses.len())?;
+    let _door = attached::open(claim, "proxy", &stage, &started, &args.output);
     let at: Vec<String> = addresses.iter().map(|a| format!("http://{a}/")).collect();
     output::note(
         &args.output,

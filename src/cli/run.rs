@@ -7,7 +7,7 @@ use super::options::{self, Recording};
 use super::stage::{self, Stage};
 use super::tally::{self, Tally};
 use super::visit;
-use super::{Outcome, output};
+use super::{Outcome, attached, output};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -35,6 +35,7 @@ pub fn run(args: args::Run) -> Outcome {
     };
 
     // Until here nothing was created; from here on nothing is left behind but the records.
+    let claim = attached::claim(&args.output);
     if let Some(warning) = stage.enter()? {
         say(&format!("{warning}; the name {} is not known to COMMAND", stage::NAME));
     }
@@ -44,6 +45,7 @@ pub fn run(args: args::Run) -> Outcome {
     let (service, collected) = tally::collect(server, |_| ());
     let started = device.start(service)?;
     stage::listening(&listening, stage.network.addrs.len())?;
+    let _door = attached::open(claim, "run", &stage, &started, &args.output);
 
     let result = match command {
         Some((program, rest)) => {

@@ -4,7 +4,7 @@ use super::args::{OutputArgs, Serve};
 use super::failure::{Failure, say};
 use super::stage::{self, Stage};
 use super::tally;
-use super::{Outcome, options, output};
+use super::{Outcome, attached, options, output};
 use anyhow::Context as _;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -32,6 +32,7 @@ pub fn run(args: Serve) -> Outcome {
     // Signals are caught before there is anything to end.
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch SIGINT and SIGTERM")?;
     let device = stage.open(Some(&args.name))?;
+    let claim = attached::claim(&args.output);
     let server = stage::server(&stage.network, root, &stage.settings);
     let listening = server.listening();
     let verbose = args.output.clone();
@@ -42,6 +43,7 @@ pub fn run(args: Serve) -> Outcome {
     });
     let started = device.start(service)?;
     stage::listening(&listening, stage.network.addrs.len())?;
+    let _door = attached::open(claim, "serve", &stage, &started, &args.output);
     let urls: Vec<String> = stage.network.addrs.iter().map(|(ip, _)| url(*ip)).collect();
     output::note(
         &args.output,

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tcpglass::net::Runtime;
+use tcpglass::net::{Handle, Runtime};
 use tcpglass::service::{HttpServer, Listening, Service, Site};
 use tcpglass::settings::Settings;
 use tcpglass::stack::{self, Owner};
@@ -129,6 +129,11 @@ pub struct Started {
 }
 
 impl Started {
+    /// The way to the stack.
+    pub fn handle(&self) -> Handle {
+        self.runtime.handle()
+    }
+
     /// Ends it: what is open may finish within `grace`, the records are completed.
     pub fn finish(self, grace: Duration) -> Result<Counts, Failure> {
         let tracer = (self.runtime.shutdown(grace))

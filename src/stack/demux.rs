@@ -130,6 +130,11 @@ impl<T: Belongs> FlowMap<T> {
         self.things.get(at)
     }
 
+    /// One above the highest place there ever was.
+    pub fn end(&self) -> u32 {
+        self.things.end()
+    }
+
     /// All, by place.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.things.iter()

@@ -160,6 +160,17 @@ impl Listeners {
         self.by_id.get_mut(&id.0)
     }
 
+    /// One above the highest number there ever was.
+    pub fn end(&self) -> u32 {
+        self.next
+    }
+
+    /// Where number `at` listens, and how many wait to be accepted, how many may, and how many handshakes have begun.
+    pub fn standing(&self, at: u32) -> Option<(SocketAddr, [u32; 3])> {
+        let listener = self.by_id.get(&at)?;
+        Some((listener.local, [listener.waiting.len() as u32, listener.backlog, listener.half_open]))
+    }
+
     /// The oldest listener.
     pub fn first(&self) -> Option<ListenerId> {
         self.by_id.keys().next().copied().map(ListenerId)

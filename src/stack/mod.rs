@@ -28,6 +28,7 @@ mod path_mtu;
 mod ports;
 pub mod queue_device;
 mod rst;
+mod standing;
 mod stream;
 mod syn_queue;
 mod time_wait;
@@ -35,11 +36,12 @@ pub(crate) mod timers;
 
 pub use app::WithSyn;
 pub use meta::meta;
+pub use standing::{Cursor, Doing, Role, Standing};
 pub use stream::Stream;
 
 use crate::tcp::{self, Log};
 use crate::time::Instant;
-use crate::trace::Tracer;
+use crate::trace::{Sink, SinkId, Tracer};
 use addrs::Addrs;
 use conns::{Entry, Frame};
 use demux::{Changes, FlowMap};
@@ -440,6 +442,20 @@ impl Stack {
     /// Flows in TIME-WAIT.
     pub fn time_waits(&self) -> usize {
         self.time_waits.len()
+    }
+
+    /// Adds a sink to the trace of a stack that runs; what [`unwatch`](Self::unwatch) takes away again.
+    pub fn watch(&mut self, sink: Box<dyn Sink>) -> SinkId {
+        let id = self.tracer.add(sink);
+        self.log.enable(self.tracer.wants_events());
+        id
+    }
+
+    /// Takes a sink out of the trace; nothing if it is not there. The caller finishes it.
+    pub fn unwatch(&mut self, id: SinkId) -> Option<Box<dyn Sink>> {
+        let sink = self.tracer.remove(id);
+        self.log.enable(self.tracer.wants_events());
+        sink
     }
 
     /// The trace.

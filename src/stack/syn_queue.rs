@@ -48,6 +48,11 @@ impl Opening {
     pub fn snapshot(&self, now: Instant, log: &mut Log) -> Snapshot {
         self.half.snapshot(&Cx { now, cfg: &self.cfg, log })
     }
+
+    /// The same for somebody who looks on.
+    pub fn standing(&self, now: Instant) -> Snapshot {
+        self.snapshot(now, &mut Log::new(false))
+    }
 }
 
 /// All of them, their timers and who waits to send its SYN-ACK.
@@ -124,6 +129,16 @@ impl SynQueue {
 
     pub fn len(&self) -> usize {
         self.openings.len()
+    }
+
+    /// One above the highest index there ever was.
+    pub fn end(&self) -> u32 {
+        self.openings.end()
+    }
+
+    /// The one at an index where there may be none.
+    pub fn at(&self, index: u32) -> Option<&Opening> {
+        self.openings.get(index)
     }
 
     /// Those of a listener that ends: a rare call that looks at all.

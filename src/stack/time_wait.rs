@@ -374,6 +374,20 @@ impl TimeWaits {
         }
     }
 
+    /// One above the highest index there ever was, of IPv4 and of IPv6, whose own bit is left out.
+    pub fn ends(&self) -> (u32, u32) {
+        (self.v4.held.end(), self.v6.held.end())
+    }
+
+    /// The flow at such an index, if there is one, its number, and when it is free.
+    pub fn standing(&self, six: bool, at: u32) -> Option<(Flow, u32, Instant)> {
+        let (flow, waiting) = match six {
+            false => self.v4.held.get(at).map(|held| (Flow::from(held.key), held.waiting))?,
+            true => self.v6.held.get(at).map(|held| (Flow::from(held.key), held.waiting))?,
+        };
+        Some((flow, waiting.number, waiting.expires.into()))
+    }
+
     /// A segment for the flow came.
     pub fn on_segment(&mut self, index: u32, now: Instant, seg: &Segment, cfg: &Config) -> Answer {
         let answer = match index & SIX {

@@ -169,8 +169,8 @@ fn micros(d: Duration) -> u32 {
 }
 
 impl State {
-    /// Its number in Linux.
-    fn number(self) -> u8 {
+    /// Its number in Linux: 1 is ESTABLISHED.
+    pub fn number(self) -> u8 {
         match self {
             State::Established => 1,
             State::SynSent => 2,

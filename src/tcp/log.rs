@@ -106,6 +106,11 @@ impl Log {
         Log { enabled, notes: Vec::new() }
     }
 
+    /// Keeps notes from now on, or none; those that are there stay.
+    pub fn enable(&mut self, enabled: bool) {
+        self.enabled = enabled;
+    }
+
     /// Adds a note.
     pub fn push(&mut self, note: Note) {
         if self.enabled {

@@ -7,6 +7,7 @@ mod counts;
 mod digest;
 mod encoder;
 mod jsonl;
+mod object;
 mod open;
 mod pcap;
 mod pcapng;
@@ -24,7 +25,8 @@ pub use counts::{Counts, PIGGYBACK};
 pub use digest::Digest;
 pub use encoder::{Format, Overflow, TraceOptions};
 pub use jsonl::SCHEMA;
-pub use open::{open, open_as, to_writer};
+pub use object::{ledger, ledger_from, tcp_info};
+pub use open::{open, open_as, to_thread, to_writer};
 pub use record::{Direction, EventKind, EventRecord, PacketRecord, Record, Sink, Why};
 
 use std::io;
@@ -32,19 +34,29 @@ use std::io;
 /// All sinks of one vantage point.
 #[derive(Default)]
 pub struct Tracer {
-    sinks: Vec<Box<dyn Sink>>,
+    sinks: Vec<(SinkId, Box<dyn Sink>)>,
+    /// The number of the next sink.
+    next: u64,
     counts: Counts,
 }
+
+/// Which sink of a [`Tracer`]; never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SinkId(u64);
 
 impl Tracer {
     /// A tracer with these sinks; without any it only counts.
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> Tracer {
-        Tracer { sinks, counts: Counts::default() }
+        let mut tracer = Tracer::default();
+        for sink in sinks {
+            tracer.add(sink);
+        }
+        tracer
     }
 
     /// Whether any sink wants event records (the engine's log is enabled only then).
     pub fn wants_events(&self) -> bool {
-        self.sinks.iter().any(|sink| sink.wants_events())
+        self.sinks.iter().any(|(_, sink)| sink.wants_events())
     }
 
     /// Whether anybody gets the packets, beside being counted.
@@ -53,8 +65,17 @@ impl Tracer {
     }
 
     /// Adds a sink that gets the records from now on.
-    pub fn add(&mut self, sink: Box<dyn Sink>) {
-        self.sinks.push(sink);
+    pub fn add(&mut self, sink: Box<dyn Sink>) -> SinkId {
+        let id = SinkId(self.next);
+        self.next += 1;
+        self.sinks.push((id, sink));
+        id
+    }
+
+    /// Takes a sink away, which its owner finishes.
+    pub fn remove(&mut self, id: SinkId) -> Option<Box<dyn Sink>> {
+        let at = self.sinks.iter().position(|(known, _)| *known == id)?;
+        Some(self.sinks.remove(at).1)
     }
 
     /// Hands a record to all sinks and counts it.
@@ -62,7 +83,7 @@ impl Tracer {
         if let Record::Packet(packet) = record {
             self.counts.count(packet);
         }
-        for sink in &mut self.sinks {
+        for (_, sink) in &mut self.sinks {
             sink.record(record);
         }
     }
@@ -74,7 +95,7 @@ impl Tracer {
 
     /// Records that sinks left out because their output was too slow ([`Overflow::Drop`]).
     pub fn dropped(&self) -> u64 {
-        self.sinks.iter().map(|sink| sink.dropped()).sum()
+        self.sinks.iter().map(|(_, sink)| sink.dropped()).sum()
     }
 
     /// Completes all outputs, the others even if one fails.
@@ -82,6 +103,6 @@ impl Tracer {
     /// # Errors
     /// The first error of the first sink that has one, with the path and a remedy in its message.
     pub fn finish(self) -> io::Result<()> {
-        self.sinks.into_iter().map(Sink::finish).fold(Ok(()), io::Result::and)
+        self.sinks.into_iter().map(|(_, sink)| sink.finish()).fold(Ok(()), io::Result::and)
     }
 }

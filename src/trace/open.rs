@@ -53,6 +53,20 @@ pub fn open_as(path: &Path, format: Format, options: &TraceOptions) -> io::Resul
     Ok(Box::new(sink))
 }
 
+/// A sink whose thread writes to `writer`, which messages call `name`.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn to_thread(
+    writer: impl Write + Send + 'static,
+    name: &str,
+    format: Format,
+    options: &TraceOptions,
+) -> io::Result<Box<dyn Sink>> {
+    let output = Output::new(Box::new(writer), name.to_owned());
+    Ok(Box::new(Threaded::start(encoder(format, options), options.overflow, output)?))
+}
+
 /// A sink that writes in the caller's thread, so that the same records give the same bytes.
 pub fn to_writer(
     writer: impl Write + Send + 'static,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rank of each module. Equal ranks don't see each other.
-const RANKS: [(&str, u8); 24] = [
+const RANKS: [(&str, u8); 25] = [
     ("time", 0),
     ("seq", 0),
     ("segment", 0),
@@ -25,6 +25,7 @@ const RANKS: [(&str, u8); 24] = [
     ("net", 6),
     ("explain", 6),
     ("settings", 6),
+    ("attach", 7),
     ("packetdrill", 7),
     ("lab", 7),
     ("whatif", 7),
