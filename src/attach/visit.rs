@@ -82,7 +82,7 @@ impl Visitor {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn leave(&self) -> io::Result<impl FnOnce() + Send + 'static> {
+    pub fn leave(&self) -> io::Result<impl FnOnce() + Send + use<>> {
         let stream = self.stream.get_ref().try_clone()?;
         Ok(move || {
             let _ = stream.shutdown(Shutdown::Write);

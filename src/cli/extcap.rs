@@ -10,7 +10,7 @@ use super::{Outcome, output};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,11 +50,16 @@ pub fn run(args: Extcap) -> Outcome {
     } else if args.extcap_reload_option.is_some() {
         ""
     } else if args.capture {
+        let Some(fifo) = &args.fifo else { return Err(Failure::usage("--capture needs --fifo PATH")) };
+        // Whatever is refused, a reader that waits for the other end of its FIFO must see it come and go.
+        let out = OpenOptions::new().write(true).open(fifo);
+        let out = out.map_err(|e| {
+            Failure::failed(format_args!("cannot open {} for the capture: {e}", fifo.display()))
+        })?;
         if filter.is_some() {
             return Err(Failure::usage(NO_FILTER));
         }
-        let Some(fifo) = &args.fifo else { return Err(Failure::usage("--capture needs --fifo PATH")) };
-        return capture(interface, fifo, args.snaplen.unwrap_or(0));
+        return capture(interface, out, fifo, args.snaplen.unwrap_or(0));
     } else if filter.is_some() {
         // What is printed is what Wireshark says of the filter.
         NO_FILTER
@@ -88,15 +93,11 @@ fn place(interface: &str) -> Result<Place, Failure> {
 }
 
 /// Hands the capture on until the stack ends, the reader is gone, or a signal says that it is enough.
-fn capture(interface: &str, fifo: &Path, snaplen: u32) -> Outcome {
+fn capture(interface: &str, mut out: File, fifo: &Path, snaplen: u32) -> Outcome {
     let place = place(interface)?;
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|e| Failure::failed(format_args!("cannot catch SIGINT and SIGTERM: {e}")))?;
     let to = fifo.display().to_string();
-    let mut out = OpenOptions::new()
-        .write(true)
-        .open(fifo)
-        .map_err(|e| Failure::failed(format_args!("cannot open {to} for the capture: {e}")))?;
     let lost = |e: std::io::Error| attached::unreachable(place.pid, &e);
     let mut visitor = attached::visit(&place)?;
     visitor.capture(snaplen).map_err(lost)?;

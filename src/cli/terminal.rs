@@ -20,18 +20,26 @@ const USUAL: (usize, usize) = (80, 24);
 pub struct Terminal(());
 
 impl Terminal {
+    /// Whether there is one.
+    ///
+    /// # Errors
+    /// Standard input or output is none; `instead` says what can be done.
+    pub fn is_there(command: &str, instead: &str) -> Result<(), Failure> {
+        let (input, output) = (io::stdin().is_terminal(), io::stdout().is_terminal());
+        if input && output {
+            return Ok(());
+        }
+        let which = if output { "input" } else { "output" };
+        Err(Failure::usage(format_args!(
+            "tcpglass {command} needs a terminal, and its {which} is none: {instead}"
+        )))
+    }
+
     /// Takes it: keys come one by one and are not shown, but those that make signals still do.
     ///
     /// # Errors
-    /// Standard input or output is none.
-    pub fn take(command: &str, instead: &str) -> Result<Terminal, Failure> {
-        let (input, output) = (io::stdin().is_terminal(), io::stdout().is_terminal());
-        if !input || !output {
-            let which = if output { "input" } else { "output" };
-            return Err(Failure::usage(format_args!(
-                "tcpglass {command} needs a terminal, and its {which} is none: {instead}"
-            )));
-        }
+    /// It cannot be set.
+    pub fn take() -> Result<Terminal, Failure> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let usual = std::panic::take_hook();
@@ -94,5 +102,34 @@ fn give_back() {
         let mut out = io::stdout().lock();
         let _ = out.write_all(LEAVE.as_bytes()).and_then(|()| out.flush());
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_its_message() {
+        const NAME: &str = "cli::terminal::tests::a_panic_gives_the_terminal_back_before_its_message";
+        const INSIDE: &str = "TCPGLASS_TEST_PANIC";
+        if std::env::var_os(INSIDE).is_some() {
+            let terminal = Terminal::take().unwrap();
+            terminal.draw(&["something".into()]).unwrap();
+            panic!("for a test");
+        }
+        let program = std::env::current_exe().unwrap();
+        let script = format!("stty -g; {} --exact {NAME} --nocapture; echo over; stty -g", program.display());
+        let output = Command::new("script").args(["-qec", &script, "/dev/null"]).env(INSIDE, "1").output();
+        let Ok(output) = output else {
+            println!("skipped: a_panic_gives_the_terminal_back_before_its_message needs script");
+            return;
+        };
+        let shown = String::from_utf8(output.stdout).unwrap();
+        let left = shown.find(LEAVE).unwrap_or_else(|| panic!("{shown:?}"));
+        assert!(shown.find(ENTER).unwrap() < left && left < shown.find("for a test").unwrap(), "{shown:?}");
+        let (before, after) = (shown.lines().next().unwrap(), shown.lines().last().unwrap());
+        assert!(before.matches(':').count() > 20 && before == after, "{shown:?}");
     }
 }

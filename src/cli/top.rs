@@ -31,11 +31,12 @@ pub fn run(args: Top) -> Outcome {
         .ok()
         .filter(|d| (SHORTEST..=LONGEST).contains(d))
         .ok_or_else(|| Failure::usage(format_args!("--delay {}: write 50ms to 1h", args.delay)))?;
+    Terminal::is_there("top", "tcpglass ss writes to files and pipes")?;
     let visitor = attached::find(args.pid, "top")?;
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH]);
     let signals = signals.map_err(|e| Failure::failed(format_args!("cannot catch signals: {e}")))?;
     let select = (!args.filter.is_empty()).then_some(filter);
-    let terminal = Terminal::take("top", "tcpglass ss writes to files and pipes")?;
+    let terminal = Terminal::take()?;
     let mut watch = Watch {
         frame: Frame { about: visitor.about().clone(), ..Frame::default() },
         view: View { sort, select, ..View::default() },

@@ -102,7 +102,8 @@ fn title(frame: &Frame) -> String {
     let text = |field: &str| printable(frame.about[field].as_str().unwrap_or("?"));
     let age = match (frame.totals["at_us"].as_u64(), frame.about["since_us"].as_u64()) {
         (Some(now), Some(since)) => {
-            format!(", up {}", Spoken(Duration::from_secs(now.saturating_sub(since) / 1_000_000)))
+            let seconds = now.saturating_sub(since) / 1_000_000;
+            format!(", up {}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
         }
         _ => String::new(),
     };
@@ -239,7 +240,7 @@ mod tests {
     fn the_screen_says_what_each_connection_waits_for() {
         let lines = screen(&frame(), 200, 24, Style::PLAIN);
         let expected = [
-            "tcpglass serve on tcpglass0, process 4242, up 61 s",
+            "tcpglass serve on tcpglass0, process 4242, up 0:01:01",
             "2 connections, 0 half-open, 1 in TIME-WAIT, 20Ki of buffers",
             "1 to 3 of 3; by cwnd; h helps, q ends",
             "  CONN STATE      LOCAL          PEER               LIMIT         ▼CWND    FLIGHT      RWND    UNSENT     SRTT AGAIN WHERE ITS TIME WENT",

@@ -1,5 +1,6 @@
 //! Everything from outside: the program, real peers, the shape of the code.
 mod alloc;
+mod attach;
 mod attacks;
 mod captures;
 mod cli;

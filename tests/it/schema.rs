@@ -13,6 +13,10 @@ fn check(schema: &Value, value: &Value, root: &Value, place: &str) {
                 let name = rule.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
                 check(&root["$defs"][name], value, root, place);
             }
+            "anyOf" => {
+                let fits = |one: &Value| std::panic::catch_unwind(|| check(one, value, root, place)).is_ok();
+                assert!(rule.as_array().unwrap().iter().any(fits), "{place}: {value} is none of them");
+            }
             "const" => assert_eq!(value, rule, "{place}"),
             "enum" => assert!(rule.as_array().unwrap().contains(value), "{place}: {value}"),
             "type" => {
@@ -60,6 +64,26 @@ fn check(schema: &Value, value: &Value, root: &Value, place: &str) {
             other => panic!("{other} is not checked"),
         }
     }
+}
+
+/// Whether `value` is what the published schema says.
+///
+/// # Panics
+/// It is not.
+pub fn holds(file: &str, value: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{file}.json"));
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    check(&schema, value, &schema, file);
+}
+
+/// Whether it is one of a schema's definitions.
+///
+/// # Panics
+/// It is not.
+pub fn is(file: &str, definition: &str, value: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{file}.json"));
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    check(&schema["$defs"][definition], value, &schema, definition);
 }
 
 fn printed(args: &str) -> Value {
