@@ -10,9 +10,11 @@ use super::{Outcome, fetch, output};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::process::ExitCode;
+use tcpglass::http::ClientError;
 use tcpglass::report::{self, Waterfall, printable};
 use tcpglass::service::{BodySink, ClientOptions, FetchError, Fetched, HttpClient};
 use tcpglass::settings::Settings;
+use tcpglass::stack::ResolveError;
 use tcpglass::stream::StreamError;
 use tcpglass::time::Instant;
 
@@ -208,6 +210,8 @@ pub fn exit(error: &FetchError) -> ExitCode {
         | FetchError::Stream(StreamError::ConnectionReset) => Exit::Reset,
         FetchError::Connect(StreamError::TimedOut)
         | FetchError::Stream(StreamError::TimedOut)
+        | FetchError::Resolve(ResolveError::TimedOut)
+        | FetchError::Http(ClientError::TimedOut)
         | FetchError::ConnectTimedOut
         | FetchError::MaxTime => Exit::TimedOut,
         _ => Exit::Failed,
@@ -225,6 +229,7 @@ pub fn remedy(error: &FetchError) -> &'static str {
             "; nobody answers: check the address, and --peer"
         }
         FetchError::MaxTime => "; allow more with --timeout",
+        FetchError::Http(ClientError::TimedOut) => "; allow more with --set http.body_timeout=…",
         FetchError::Resolve(_) => "; take an address, or a name server with --dns",
         _ => "",
     }

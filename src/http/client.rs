@@ -164,6 +164,8 @@ pub struct ClientConn {
     output: Buffer,
     scan: Scan,
     eof: bool,
+    /// The end was no FIN.
+    reset: bool,
     over: bool,
     unanswered: VecDeque<Unanswered>,
     sending: Sending,
@@ -194,6 +196,7 @@ impl ClientConn {
             output: Buffer::default(),
             scan: Scan::default(),
             eof: false,
+            reset: false,
             over: false,
             unanswered: VecDeque::new(),
             sending: Sending::Nothing,
@@ -380,8 +383,9 @@ impl ClientConn {
 
     fn poll_head(&mut self, now: Instant) -> Result<Option<ClientEvent>, ClientError> {
         if self.unanswered.is_empty() {
-            // RFC 9112 §6.3: what comes beyond a response is never one.
-            self.surplus += self.input.len() as u64;
+            // RFC 9112 §6.3: what comes beyond a response is never one; §9.2: empty lines are nothing.
+            let surplus = self.input.as_slice().iter().filter(|b| !matches!(b, b'\r' | b'\n')).count();
+            self.surplus += surplus as u64;
             self.input.clear();
             self.over |= self.eof;
             return Ok(None);
@@ -480,7 +484,7 @@ impl ClientConn {
         }
         match (self.eof, &self.body) {
             (false, _) => Err(BodyError::WouldBlock),
-            (true, BodyReader::UntilClose) => {
+            (true, BodyReader::UntilClose) if !self.reset => {
                 self.receiving = Receiving::Complete;
                 Ok(0)
             }
@@ -531,6 +535,22 @@ impl ClientConn {
                 self.failure = Some(ClientError::NoAnswer);
                 self.stop();
             }
+        }
+    }
+
+    /// The connection was reset: what was received before still counts, what was to be sent does not (RFC 9112 §9.5). A
+    /// response that only the connection's end frames is incomplete.
+    pub fn on_reset(&mut self) {
+        (self.eof, self.reset) = (true, true);
+        self.abandon();
+    }
+
+    /// Nothing more can be sent; the answer to what was sent before may still come.
+    pub fn abandon(&mut self) {
+        self.keep = false;
+        self.output.clear();
+        if self.sending != Sending::Nothing {
+            self.sending = Sending::Abandoned;
         }
     }
 

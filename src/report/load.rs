@@ -31,7 +31,10 @@ pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
         let _ = writeln!(out, "{}", style.bad(&format!("failed: {}", kinds.join(", "))));
     }
     if report.unbegun > 0 {
-        let text = format!("{} fell due and were not begun", plural(report.unbegun, "request"));
+        let text = format!(
+            "{} fell due and were not begun: their times are those until the end",
+            plural(report.unbegun, "request")
+        );
         let _ = writeln!(out, "{}", style.bad(&text));
     }
     let mut headings = vec![String::new()];

@@ -41,6 +41,7 @@ pub fn spans(timings: &Timings, end: Option<Instant>) -> Spans {
         }
         all.total_us = until;
     };
+    step("recovery", t.again);
     step("name", t.name);
     // Without a wait for a port nothing lies between the name and the SYN but the stack's own turn.
     step(if t.port_wait.is_zero() { "queue" } else { "port-wait" }, t.connect_start);
@@ -66,6 +67,7 @@ mod tests {
         let full = Timings {
             ready: at(900),
             start: at(1_000),
+            again: None,
             name: at(1_500),
             port_wait: Duration::ZERO,
             connect_start: at(1_500),
@@ -75,12 +77,15 @@ mod tests {
             last_byte: at(201_900),
         };
         let kept = Timings { name: None, connect_start: None, established: None, ..full };
+        let again = Timings { again: at(51_000), ..kept };
+        assert_eq!(spans(&again, None).steps[0], Span { what: "recovery", start_us: 0, us: 50_000 });
         let early = Timings { first_byte: at(101_499), ..full };
         let refused =
             Timings { established: None, request_sent: None, first_byte: None, last_byte: None, ..full };
         for (timings, end, total) in [
             (full, None, 200_900),
             (kept, None, 200_900),
+            (again, None, 200_900),
             (early, None, 200_900),
             (refused, at(101_500), 100_500),
         ] {

@@ -11,7 +11,8 @@ const WIDTH: u64 = 50;
 const ROWS: usize = 200;
 
 /// What each step of an exchange is called, and how it is drawn.
-const PARTS: [(&str, &str, char); 6] = [
+const PARTS: [(&str, &str, char); 7] = [
+    ("lost, sent again", "recovery", '~'),
     ("name", "name", '?'),
     ("wait", "queue", '·'),
     ("connect", "handshake", '-'),

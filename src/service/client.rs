@@ -240,6 +240,11 @@ impl HttpClient {
 
     /// Requests that fell due, by a rate or a duration, and were never begun.
     pub fn unbegun(&self) -> u64 {
+        self.schedule.missed().len() as u64
+    }
+
+    /// How long each of those had waited when the time was over: each would have taken longer than that.
+    pub fn waits_of_unbegun(&self) -> impl ExactSizeIterator<Item = Duration> + use<> {
         self.schedule.missed()
     }
 
@@ -497,7 +502,7 @@ impl Service for HttpClient {
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
         if !self.stopped {
             self.stopped = true;
-            self.give_up_waiting();
+            self.give_up_waiting(now);
         }
         self.poll(now, stack);
         self.is_done()

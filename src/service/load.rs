@@ -17,6 +17,9 @@ const LONGEST: u64 = 3_600_000_000_000;
 /// Significant digits of a time.
 const DIGITS: u8 = 3;
 
+/// Groups of requests that were never begun and count together.
+const GROUPS: usize = 100_000;
+
 /// What came of the requests so far.
 #[derive(Clone, Debug)]
 pub struct LoadReport {
@@ -34,7 +37,9 @@ pub struct LoadReport {
     pub pipelined: u64,
     /// Bytes of the answers' bodies.
     pub bytes: u64,
-    /// Nanoseconds from when each answered request was begun, or with a rate from when it was due, to its last byte.
+    /// Nanoseconds from when each answered request was begun, or with a rate from when it was due, to its last byte. At the
+    /// end those that fell due and were not begun are there, too, with the time that they had waited: to leave them out
+    /// would be to leave out the slowest.
     pub latency: Histogram<u64>,
     /// Where the time of the answered requests went, together.
     pub ledger: Parts,
@@ -80,7 +85,7 @@ impl LoadReport {
 
     /// Requests that were answered.
     pub fn answered(&self) -> u64 {
-        self.latency.len()
+        self.statuses.values().sum()
     }
 
     /// Requests that were not.
@@ -197,6 +202,17 @@ impl LoadClient {
         report.most_time_wait = report.most_time_wait.max(stack.time_waits());
         report.most_open = report.most_open.max(stack.open_connections());
         report.unbegun = self.client.unbegun();
+        if self.client.is_done() {
+            let waits = self.client.waits_of_unbegun();
+            // However many there are: at their distances in time they fall into groups.
+            let group = waits.len().div_ceil(GROUPS).max(1);
+            let mut left = waits.len();
+            for wait in waits.step_by(group) {
+                let n = group.min(left);
+                left -= n;
+                report.latency.saturating_record_n((wait.as_nanos() as u64).max(1), n as u64);
+            }
+        }
     }
 }
 
@@ -217,6 +233,9 @@ impl Service for LoadClient {
     }
 
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
+        if self.client.is_done() {
+            return true;
+        }
         let done = self.client.drain(now, stack);
         self.look(stack);
         done

@@ -229,6 +229,8 @@ pub struct Timings {
     pub ready: Option<Instant>,
     /// The request's turn came: it had a connection, or one was begun for it.
     pub start: Option<Instant>,
+    /// For a request that was sent a second time: when its turn came again.
+    pub again: Option<Instant>,
     /// The name was resolved; `None` for literal addresses and kept connections.
     pub name: Option<Instant>,
     /// How long no port was free.
@@ -248,7 +250,7 @@ pub struct Timings {
 impl Timings {
     /// The last of them.
     pub fn latest(&self) -> Option<Instant> {
-        let opening = [self.start, self.name, self.connect_start, self.established];
+        let opening = [self.start, self.again, self.name, self.connect_start, self.established];
         opening.into_iter().chain([self.request_sent, self.first_byte, self.last_byte]).flatten().max()
     }
 }
@@ -354,11 +356,18 @@ impl Fetched {
         self.response.as_ref().map(|r| r.status)
     }
 
-    /// What is known of a request that got no answer: whether the server may have processed it (RFC 9110 §9.2.2).
+    /// What is known of a request that got no answer, or none that can be understood: whether the server may have processed it (RFC 9110 §9.2.2).
     /// `None` if there was a final response, or never a connection.
     pub fn fate(&self) -> Option<&'static str> {
         if self.error.is_none() || self.response.is_some() || self.remote.is_none() {
             return None;
+        }
+        // A time-out in the middle of a head is one like those before it.
+        let understood =
+            matches!(self.error, Some(FetchError::Http(ClientError::NoAnswer | ClientError::TimedOut)));
+        if self.timings.first_byte.is_some() && matches!(self.error, Some(FetchError::Http(_))) && !understood
+        {
+            return Some("sent, and answered with what cannot be understood: may have been processed");
         }
         Some(match self.departed {
             Departed::Nothing => "not sent: cannot have been processed",

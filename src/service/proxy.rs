@@ -25,8 +25,9 @@ use std::sync::Arc;
 use tunnel::Tunnel;
 use upstream::Upstream;
 
-/// Clients at one time; further ones wait in the listener's backlog.
-const MAX_CLIENTS: usize = 1 << 16;
+/// Clients that are looked at to find one that can be spared, and how soon again if none was found.
+const CANDIDATES: usize = 64;
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a proxy knows of what it relays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +97,10 @@ pub struct Proxy {
     listening: (Sender<Listening>, Receiver<Listening>),
     started: bool,
     draining: bool,
-    accept_later: bool,
+    /// More may be accepted then, if there is room.
+    accept_later: Option<Instant>,
+    /// Where the search for a client that can be spared goes on.
+    hand: usize,
     relays: Slab<Relay>,
     by_id: HashMap<ConnId, usize>,
     by_query: HashMap<QueryId, usize>,
@@ -161,7 +165,8 @@ impl Proxy {
             listeners: Vec::new(),
             started: false,
             draining: false,
-            accept_later: false,
+            accept_later: None,
+            hand: 0,
             relays: Slab::new(),
             by_id: HashMap::new(),
             by_query: HashMap::new(),
@@ -195,13 +200,14 @@ impl Proxy {
             // The channel has room for all of them.
             let _ = self.listening.0.try_send(became);
         }
-        self.accept_later = true;
+        self.accept_later = Some(Instant::ZERO);
     }
 
     fn accept(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
-        while !self.draining {
-            if self.relays.len() >= MAX_CLIENTS {
-                self.accept_later = true;
+        while !self.draining && stack.is_waiting(listener) {
+            let full = self.relays.len() >= self.http.max_connections as usize;
+            if full && !self.make_room(now, stack) {
+                self.accept_later = Some(now + LOOK_AGAIN);
                 return;
             }
             let Some(accepted) = stack.accept(listener, self.owner) else { return };
@@ -219,6 +225,23 @@ impl Proxy {
             self.by_id.insert(accepted.id, key);
             self.turn(now, stack, key);
         }
+    }
+
+    /// Closes the connection of a client that asks for nothing, of those at hand the one that would end first anyway.
+    fn make_room(&mut self, now: Instant, stack: &mut Stack) -> bool {
+        let end = self.relays.capacity().max(1);
+        let mut spare = None;
+        for _ in 0..CANDIDATES.min(end) {
+            self.hand = (self.hand + 1) % end;
+            let until = self.relays.get(self.hand).and_then(|relay| match &relay.work {
+                Work::Smart(smart) => smart.spare_until(now),
+                Work::Dumb(_) | Work::Tunnel(_) => None,
+            });
+            spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
+        }
+        let Some((_, key)) = spare else { return false };
+        self.remove(now, stack, key, false);
+        true
     }
 
     fn ready(&mut self, now: Instant, stack: &mut Stack, ready: Ready) {
@@ -337,8 +360,9 @@ impl Service for Proxy {
             self.ready(now, stack, ready);
         }
         self.due(now, stack);
-        if self.accept_later && self.relays.len() < MAX_CLIENTS {
-            self.accept_later = false;
+        let room = self.relays.len() < self.http.max_connections as usize;
+        if self.accept_later.is_some_and(|at| room || at <= now) {
+            self.accept_later = None;
             for n in 0..self.listeners.len() {
                 self.accept(now, stack, self.listeners[n]);
             }
@@ -346,7 +370,10 @@ impl Service for Proxy {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if self.started { self.timers.first() } else { Some(Instant::ZERO) }
+        match self.started {
+            true => self.timers.first().into_iter().chain(self.accept_later).min(),
+            false => Some(Instant::ZERO),
+        }
     }
 
     fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {

@@ -159,7 +159,7 @@ impl HttpServer {
     }
 
     fn accept(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
-        while !self.draining {
+        while !self.draining && stack.is_waiting(listener) {
             let full = self.slots.len() >= self.config.max_connections as usize;
             if full && !self.make_room(now, stack) {
                 self.accept_later = true;

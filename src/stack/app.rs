@@ -113,6 +113,11 @@ impl Stack {
         }
     }
 
+    /// Whether a connection waits to be accepted.
+    pub fn is_waiting(&mut self, id: ListenerId) -> bool {
+        self.listeners.get_mut(id).is_some_and(|listener| listener.is_waiting())
+    }
+
     /// Takes the oldest connection that waits, which may have ended again already; it is `owner`'s from now on.
     pub fn accept(&mut self, id: ListenerId, owner: Owner) -> Option<Accepted> {
         let listener = self.listeners.get_mut(id)?;

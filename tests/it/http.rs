@@ -1,6 +1,7 @@
 //! Do the HTTP server and client work over this TCP? Pages, pipelines, keep-alive, early errors, in virtual time.
 
 mod client;
+mod corpus;
 mod proxy;
 
 use crossbeam_channel::Receiver;

@@ -188,6 +188,20 @@ impl ServerConn {
         }
     }
 
+    /// The response's body ends before its end: nothing more of it will come. The client gets what was written so far and
+    /// notices by its framing, or, where only the end of the connection frames it, by the RST that is owed to it
+    /// after everything was acknowledged: true then (RFC 9112 §8).
+    pub fn cut_short(&mut self) -> bool {
+        self.keep = false;
+        match std::mem::replace(&mut self.reply, Reply::Done) {
+            Reply::UntilClose => true,
+            _ => {
+                self.close_when_written();
+                false
+            }
+        }
+    }
+
     /// Answers the current CONNECT with 200, and ends HTTP on this connection: what follows the blank line is a tunnel's
     /// (RFC 9110 §9.3.6). Returns what was received behind the request, and what is still to be sent.
     pub fn tunnel(&mut self, now: Instant) -> (Vec<u8>, Vec<u8>) {

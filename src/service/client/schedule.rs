@@ -19,8 +19,8 @@ pub(super) struct Schedule {
     interval: Option<f64>,
     duration: Option<Duration>,
     begin: Option<Instant>,
-    /// What `missed` was when it was stopped.
-    lost: Option<u64>,
+    /// When it was stopped before its end.
+    stopped: Option<Instant>,
 }
 
 impl Schedule {
@@ -32,7 +32,7 @@ impl Schedule {
             interval: options.rate.filter(|rate| *rate > 0.0).map(|rate| 1e9 / rate),
             duration: options.duration,
             begin: None,
-            lost: None,
+            stopped: None,
         }
     }
 
@@ -62,7 +62,7 @@ impl Schedule {
 
     /// The next request's plan and when it was due, if it is.
     pub fn peek(&self, now: Instant) -> Option<(usize, Instant)> {
-        if self.next >= self.total || now >= self.end() {
+        if self.is_over(now) {
             return None;
         }
         let at = self.time_of(self.next);
@@ -78,13 +78,12 @@ impl Schedule {
     /// When `peek` will have something; `None` if it has now or never.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let at = self.time_of(self.next);
-        let (end, more) = (self.end(), self.next < self.total && now < self.end());
-        (more && at > now).then(|| at.min(end))
+        (!self.is_over(now) && at > now).then(|| at.min(self.end()))
     }
 
     /// Whether no request will come any more.
     pub fn is_over(&self, now: Instant) -> bool {
-        self.next >= self.total || now >= self.end()
+        self.next >= self.total || self.stopped.is_some() || now >= self.end()
     }
 
     /// How many are left, as far as that matters.
@@ -92,20 +91,25 @@ impl Schedule {
         usize::try_from(self.total - self.next).unwrap_or(usize::MAX)
     }
 
-    /// Requests that were due before the end and not taken.
-    pub fn missed(&self) -> u64 {
-        if let Some(lost) = self.lost {
-            return lost;
-        }
-        let Some(interval) = self.interval else { return 0 };
-        let Some(duration) = self.duration else { return 0 };
-        let due = (duration.as_nanos() as f64 / interval).ceil() as u64;
-        due.min(self.total).saturating_sub(self.next)
+    /// Requests that were due before the end and not taken, and how long they had waited when it came.
+    pub fn missed(&self) -> impl ExactSizeIterator<Item = Duration> + use<> {
+        let begin = self.begin.unwrap_or(Instant::ZERO);
+        let end = self.stopped.unwrap_or(Instant::FAR).min(self.end());
+        let due = match self.interval {
+            Some(interval) if end < Instant::FAR => (end.since(begin).as_nanos() as f64 / interval).ceil(),
+            _ => 0.0,
+        };
+        let (next, interval) = (self.next, self.interval.unwrap_or(0.0));
+        // A slice of a range of usize knows its length.
+        let missed = (due as u64).min(self.total).saturating_sub(next);
+        (0..usize::try_from(missed).unwrap_or(usize::MAX)).map(move |n| {
+            let at = begin + Duration::from_nanos(((next + n as u64) as f64 * interval) as u64);
+            end.since(at)
+        })
     }
 
-    pub fn stop(&mut self) {
-        self.lost = Some(self.missed());
-        self.total = self.next;
+    pub fn stop(&mut self, now: Instant) {
+        self.stopped.get_or_insert(now);
     }
 }
 
@@ -202,8 +206,9 @@ impl HttpClient {
 
     fn activate(&mut self, now: Instant, stack: &mut Stack, id: OriginId, mut job: Job) {
         self.active += 1;
-        if job.not_before.is_none() {
-            job.fetched.timings.start = Some(now);
+        match job.not_before {
+            None => job.fetched.timings.start = Some(now),
+            Some(_) => job.fetched.timings.again = Some(now),
         }
         self.assign(now, stack, id, job);
     }
@@ -264,8 +269,8 @@ impl HttpClient {
     }
 
     /// The driver is shutting down: what has no connection yet fails.
-    pub(super) fn give_up_waiting(&mut self) {
-        self.schedule.stop();
+    pub(super) fn give_up_waiting(&mut self, now: Instant) {
+        self.schedule.stop(now);
         for origin in 0..self.queues.len() {
             let queue = std::mem::take(&mut self.queues[origin]);
             for mut job in queue.again.into_iter().chain(queue.waiting) {

@@ -19,8 +19,10 @@ pub(super) struct Dumb {
     /// Bytes for the server, and for the client.
     up: Vec<u8>,
     down: Vec<u8>,
-    /// Of the request's body, bytes that are still to come.
-    body: u64,
+    /// What follows the request's head and goes up with it.
+    body: Body,
+    /// The server has said something that is no interim response.
+    answered: bool,
     begun: bool,
     deadline: Option<Instant>,
     timeout: Duration,
@@ -30,6 +32,20 @@ pub(super) struct Dumb {
     moved: u64,
 }
 
+/// What goes up behind a head.
+#[derive(Clone, Copy)]
+enum Body {
+    /// So many bytes.
+    Length(u64),
+    /// All that comes before the server's answer.
+    UntilAnswered,
+}
+
+/// Whether these bytes from the server, the first or later ones, are an interim response alone.
+fn is_interim(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.1 1") && bytes.ends_with(b"\r\n\r\n")
+}
+
 impl Dumb {
     pub fn new(now: Instant, http: &Config) -> Dumb {
         Dumb {
@@ -37,7 +53,8 @@ impl Dumb {
             max_head: http.max_head as usize,
             up: Vec::new(),
             down: Vec::new(),
-            body: 0,
+            body: Body::Length(0),
+            answered: false,
             begun: false,
             deadline: Some(now + http.header_timeout),
             timeout: http.header_timeout,
@@ -95,15 +112,21 @@ impl Dumb {
         client: &mut Side,
         upstream: &mut Upstream,
     ) -> Result<(), StreamError> {
-        while !self.finished && !client.eof && self.up.len() < WAITING && (!self.begun || self.body > 0) {
+        while !self.finished && !client.eof && self.up.len() < WAITING && (!self.begun || self.wants_body()) {
             let scratch = cx.scratch.as_mut();
             // A head is read byte for byte to its end and no further: what follows is not this proxy's business.
-            let limit = if self.begun { self.body.min(scratch.len() as u64) as usize } else { 1 };
+            let limit = match self.body {
+                _ if !self.begun => 1,
+                Body::Length(left) => left.min(scratch.len() as u64) as usize,
+                Body::UntilAnswered => scratch.len(),
+            };
             match cx.stack.stream(cx.now, client.id).read(&mut scratch[..limit]) {
                 Ok(0) => client.eof = true,
                 Ok(n) if self.begun => {
                     self.moved += n as u64;
-                    self.body -= n as u64;
+                    if let Body::Length(left) = &mut self.body {
+                        *left -= n as u64;
+                    }
                     self.up.extend_from_slice(&scratch[..n]);
                 }
                 Ok(_) => {
@@ -146,15 +169,21 @@ impl Dumb {
             },
             None => target.to_owned(),
         };
-        let length = fields.lines().find_map(|field| {
-            let (name, value) = field.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().unwrap_or(0))
-        });
+        let value_of = |wanted: &str| {
+            fields.lines().find_map(|field| {
+                let (name, value) = field.split_once(':')?;
+                name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+            })
+        };
+        self.body = match value_of("transfer-encoding") {
+            // HTTP/1.0 knows no chunks: what comes goes up until the server answers.
+            Some(_) => Body::UntilAnswered,
+            None => Body::Length(value_of("content-length").and_then(|n| n.parse().ok()).unwrap_or(0)),
+        };
         self.up.extend_from_slice(format!("{method} {path} {version}\r\n").as_bytes());
         let fields_at = self.head.iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
         self.up.extend_from_slice(&self.head[fields_at..]);
         self.head = Vec::new();
-        self.body = length.unwrap_or(0);
         self.begun = true;
         self.deadline = None;
         cx.totals.requests += 1;
@@ -182,7 +211,11 @@ impl Dumb {
             self.down.truncate(at + got.unwrap_or(0));
             match got {
                 Ok(0) => ended = true,
-                Ok(n) => self.moved += n as u64,
+                Ok(n) => {
+                    self.moved += n as u64;
+                    // A 100 asks for the body.
+                    self.answered |= !is_interim(&self.down[at..]);
+                }
                 Err(StreamError::WouldBlock) => break,
                 Err(_) => ended = true,
             }
@@ -193,12 +226,19 @@ impl Dumb {
         }
     }
 
+    fn wants_body(&self) -> bool {
+        match self.body {
+            Body::Length(left) => left > 0,
+            Body::UntilAnswered => !self.answered,
+        }
+    }
+
     fn answer(&mut self, cx: &mut Cx, status: &str) {
         cx.totals.refused += 1;
         let text = format!("HTTP/1.0 {status}\r\nContent-Type: text/plain\r\n\r\n{status}\n");
         self.down.extend_from_slice(text.as_bytes());
         self.begun = true;
-        self.body = 0;
+        self.body = Body::Length(0);
         self.up.clear();
         self.finished = true;
         self.deadline = Some(cx.now + self.timeout);

@@ -9,7 +9,7 @@ use crate::http::{
     OutRequest, ReplyBody, RequestHead, ResponseHead, ServerConn, ServerEvent, StatusCode, Version, forward,
     forward_trailers, has_passed, is_authority, is_idempotent,
 };
-use crate::stream::StreamError;
+use crate::stream::{ByteStream, StreamError};
 use crate::time::Instant;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Smart {
     exchange: Option<Exchange>,
     /// What this becomes after a CONNECT.
     tunnel: Option<Tunnel>,
+    /// The client's connection is reset when it has all that there was.
+    reset_when_acked: bool,
     /// How this proxy is called in Via.
     name: String,
 }
@@ -68,6 +70,7 @@ impl Smart {
             client: ClientConn::new(Arc::clone(http), now),
             exchange: None,
             tunnel: None,
+            reset_when_acked: false,
             name: local.to_string(),
         }
     }
@@ -79,6 +82,11 @@ impl Smart {
 
     pub fn drain(&mut self) {
         self.server.drain();
+    }
+
+    /// See [`ServerConn::spare_until`].
+    pub fn spare_until(&self, now: Instant) -> Option<Instant> {
+        self.server.spare_until(now)
     }
 
     /// Runs as far as both streams allow.
@@ -112,6 +120,9 @@ impl Smart {
             }
             let mut stream = cx.stack.stream(cx.now, side.id);
             progress |= pump::send(cx.now, &mut self.server, &mut stream)? > 0;
+            if self.reset_when_acked && self.server.output().is_empty() && stream.unacked() == 0 {
+                self.server.abort();
+            }
             if self.server.is_over() {
                 return Ok(Turn::Over { abort: self.server.must_abort() });
             }
@@ -218,8 +229,11 @@ impl Smart {
     fn serve(&mut self, cx: &mut Cx, upstream: &mut Upstream) -> bool {
         let Some(exchange) = &mut self.exchange else {
             // Between two requests the server may close, or say what nobody asked for.
-            if upstream.is_open() && (self.talk(cx, upstream).is_err() || self.is_spent(upstream)) {
-                upstream.close(cx);
+            if upstream.is_open() {
+                self.talk(cx, upstream);
+                if self.is_spent(upstream) {
+                    upstream.close(cx);
+                }
             }
             return false;
         };
@@ -255,19 +269,11 @@ impl Smart {
             }
         }
         progress |= self.body_up(cx);
-        let talked = self.talk(cx, upstream);
+        progress |= self.talk(cx, upstream);
         match self.answers(cx) {
-            Ok(some) => progress |= some,
+            Ok(some) => progress | some,
             Err(error) => {
                 self.failed(cx, upstream, error);
-                return true;
-            }
-        }
-        match talked {
-            Ok(moved) => progress | moved,
-            Err(_) if progress || self.exchange.is_none() => true,
-            Err(_) => {
-                self.failed(cx, upstream, ClientError::NoAnswer);
                 true
             }
         }
@@ -277,24 +283,27 @@ impl Smart {
         upstream.eof || self.client.reusable_until(upstream.rtt).is_none()
     }
 
-    /// Moves bytes to and from the server.
-    fn talk(&mut self, cx: &mut Cx, upstream: &mut Upstream) -> Result<bool, StreamError> {
+    /// Moves bytes to and from the server. True if some moved, or it ended.
+    fn talk(&mut self, cx: &mut Cx, upstream: &mut Upstream) -> bool {
         let (mut eof, now) = (upstream.eof, cx.now);
         let (id, _) = upstream.handles();
-        let Some(id) = id else { return Ok(false) };
+        let Some(id) = id else { return false };
         let mut stream = cx.stack.stream(now, id);
         let got = pump::receive(now, &mut self.client, &mut stream, cx.scratch, &mut eof);
+        if got.is_err() {
+            eof = true;
+            self.client.on_reset();
+        }
         let moved = eof != upstream.eof;
         upstream.eof = eof;
         let sent = pump::send(now, &mut self.client, &mut stream);
-        // What was received counts, even where nothing can be sent any more.
+        if sent.is_err() {
+            self.client.abandon();
+        }
         if self.exchange.is_none() {
             while self.client.poll_event(now).is_some() {}
         }
-        match (got?, sent) {
-            (0, sent) => Ok(sent? > 0 || moved),
-            (_, _) => Ok(true),
-        }
+        moved || got.is_ok_and(|n| n > 0) || sent.is_ok_and(|n| n > 0)
     }
 
     /// The request's body, once the server wants it.
@@ -393,8 +402,7 @@ impl Smart {
         upstream.abort(cx);
         let Some(exchange) = &mut self.exchange else { return };
         if exchange.answered {
-            // The client must not take what it got for the whole.
-            self.server.abort();
+            self.reset_when_acked = self.server.cut_short();
             self.exchange = None;
             return;
         }

@@ -9,18 +9,18 @@ use tcpglass::tcp::State;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A client whose server is the test.
-struct Raw {
-    net: Net,
+pub(super) struct Raw {
+    pub net: Net,
     listener: Listener,
     results: Receiver<Fetched>,
 }
 
-fn to_raw(path: &str) -> RequestPlan {
+pub(super) fn to_raw(path: &str) -> RequestPlan {
     RequestPlan::get(&format!("http://10.77.0.3{path}")).unwrap()
 }
 
 impl Raw {
-    fn new(plans: Vec<RequestPlan>, options: ClientOptions) -> Raw {
+    pub fn new(plans: Vec<RequestPlan>, options: ClientOptions) -> Raw {
         let mut net = Net::new(|_| {});
         let raw = host(&mut net.world, "raw", "10.77.0.3");
         let listener = net.world.listen(raw, "10.77.0.3:80".parse::<SocketAddr>().unwrap()).unwrap();
@@ -30,21 +30,21 @@ impl Raw {
         Raw { net, listener, results }
     }
 
-    fn accept(&mut self) -> Socket {
+    pub fn accept(&mut self) -> Socket {
         self.net.world.accept(self.listener).unwrap()
     }
 
     /// The next request's method and path.
-    fn request(&mut self, socket: Socket) -> String {
+    pub fn request(&mut self, socket: Socket) -> String {
         let text = read_request(&mut self.net.world, socket);
         text.split(" HTTP").next().unwrap().to_owned()
     }
 
-    fn answer(&mut self, socket: Socket, text: &[u8]) {
+    pub fn answer(&mut self, socket: Socket, text: &[u8]) {
         self.net.world.write_all(socket, text).unwrap();
     }
 
-    fn finish(&mut self) -> Vec<Fetched> {
+    pub fn finish(&mut self) -> Vec<Fetched> {
         self.net.world.run_for(5 * MINUTE);
         let mut fetched: Vec<Fetched> = self.results.try_iter().collect();
         fetched.sort_by_key(|f| (f.round, f.plan));
@@ -167,6 +167,28 @@ fn what_cannot_be_known_of_a_lost_request_is_said() {
             (departed, Some(fate), false)
         );
         assert_eq!((fetched[0].departed, fetched[0].fate()), (Departed::Whole, None));
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_understood_is_no_missing_answer() {
+    const MALFORMED: &str = "sent, and answered with what cannot be understood: may have been processed";
+    const NONE: &str = "sent, no answer: may have been processed";
+    for (answer, fate) in [
+        ("ICY 200 OK\r\n\r\n", Some(MALFORMED)),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", Some(MALFORMED)),
+        ("HTTP/1.1 200", Some(MALFORMED)),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx", None),
+        ("", Some(NONE)),
+    ] {
+        let mut raw = Raw::new(vec![to_raw("/x").method("POST").unwrap()], http(|_| {}));
+        let socket = raw.accept();
+        raw.request(socket);
+        raw.answer(socket, answer.as_bytes());
+        raw.net.world.shutdown(socket, Shutdown::Write);
+        let fetched = raw.finish();
+        assert!(fetched[0].error.is_some(), "{answer}");
+        assert_eq!(fetched[0].fate(), fate, "{answer}");
     }
 }
 
@@ -321,8 +343,12 @@ fn a_request_to_a_closed_server_costs_the_unread_answers_unless_someone_takes_ca
 
 /// Puts a load on the server and returns what was counted.
 fn load(plan: RequestPlan, options: ClientOptions) -> LoadReport {
+    load_of(vec![plan], options)
+}
+
+fn load_of(plans: Vec<RequestPlan>, options: ClientOptions) -> LoadReport {
     let mut net = Net::new(|_| {});
-    let client = LoadClient::new(Owner(2), vec![plan], options);
+    let client = LoadClient::new(Owner(2), plans, options);
     let (watch, done) = (client.watch(), client.done());
     net.world.add_service(net.client, Box::new(client));
     let over = Err(crossbeam_channel::TryRecvError::Disconnected);
@@ -352,11 +378,36 @@ fn a_rate_that_the_server_cannot_serve_shows_in_the_times_and_a_closed_loop_hide
     // One connection that answers once in 100 ms, and 20 requests a second: half of them are not begun in time.
     let open = load(plan("/delay/80"), options(Some(20.0)));
     assert_eq!((open.answered(), open.unbegun), (100, 100));
+    // The one that was due at 5 s is begun at the end, if there were more time: those behind it waited for less.
+    assert_eq!(open.latency.len(), 200, "who was not begun has waited, too");
+    let median = Duration::from_nanos(open.latency.value_at_quantile(0.5));
+    assert!(median > SECOND * 24 / 10 && median < SECOND * 26 / 10, "{median:?}");
     let max = Duration::from_nanos(open.latency.max());
     assert!(max > 5 * SECOND - RTT * 10 && max < 6 * SECOND, "{max:?}");
     let closed = load(plan("/delay/80"), options(None));
     assert_eq!((closed.answered(), closed.unbegun), (100, 0));
     assert!(Duration::from_nanos(closed.latency.max()) < SECOND / 5);
+}
+
+#[test]
+fn a_stall_of_the_server_counts_for_all_that_were_due_in_it() {
+    // One connection, 20 ms for each answer, 20 requests a second, and one of sixty takes a second longer.
+    let plans =
+        || (0..60).map(|n| plan(if n == 20 { "/delay/1000" } else { "/bytes/1" })).collect::<Vec<_>>();
+    let above = |report: &LoadReport, millis: u64| {
+        report.latency.len() - report.latency.count_between(0, millis * 1_000_000)
+    };
+    let open = load_of(plans(), ClientOptions { rate: Some(20.0), ..http(|_| {}) });
+    // The k-th behind it is begun 1,020 + 20 (k - 1) ms after it and was due 50 k ms after it: until the queue is empty
+    // its time is 1,020 - 30 k ms.
+    for millis in [100, 300, 500, 700, 900] {
+        let expected = (0..).take_while(|k| 1020 - 30 * k > millis as i64).count() as u64;
+        assert_eq!(above(&open, millis), expected, "above {millis} ms");
+    }
+    // Who waits for an answer before asking again sees one slow answer.
+    let closed = load_of(plans(), http(|_| {}));
+    assert_eq!(above(&closed, 100), 1);
+    assert_eq!((open.answered(), closed.answered()), (60, 60));
 }
 
 #[test]
@@ -393,6 +444,8 @@ fn at_its_limit_the_server_closes_who_says_nothing_for_who_asks() {
     net.world.run_for(SECOND);
     let fetched = net.fetch(vec![plan("/bytes/10"); 20], http(|c| c.parallel = 5));
     assert!(fetched.iter().all(|f| f.error.is_none()), "{fetched:?}");
+    let ended = silent.iter().filter(|&&socket| net.world.state(socket) == tcp::State::CloseWait).count();
+    assert!((1..=5).contains(&ended), "at most one for each that was new: {ended}");
     // Those that carry a request are not closed for one more: it waits.
     let mut net = Net::new(|c| c.max_connections = 2);
     let fetched = net.fetch(vec![plan("/delay/1000"); 6], http(|c| (c.parallel, c.keepalive) = (6, false)));

@@ -7,15 +7,31 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A client, a server, and a proxy at 10.77.0.9:3128.
 fn net(kind: ProxyKind, change: impl FnOnce(&mut Config)) -> Net {
+    net_of(kind, change, |_| {})
+}
+
+fn net_of(kind: ProxyKind, change: impl FnOnce(&mut Config), set: impl FnOnce(&mut ProxyOptions)) -> Net {
     let mut net = Net::new(change);
-    let middle = host(&mut net.world, "proxy", "10.77.0.9");
-    let options = ProxyOptions { connect_timeout: SECOND * 3, ..ProxyOptions::new(kind) };
-    let options = ProxyOptions { hosts: vec![("glass".into(), address().ip())], ..options };
-    net.world.add_service(middle, Box::new(Proxy::new(Owner(1), vec![proxy()], options)));
+    put(&mut net, kind, set);
     net
 }
 
-fn proxy() -> SocketAddr {
+fn put(net: &mut Net, kind: ProxyKind, set: impl FnOnce(&mut ProxyOptions)) {
+    let middle = host(&mut net.world, "proxy", "10.77.0.9");
+    let mut options = ProxyOptions::new(kind);
+    options.connect_timeout = SECOND * 3;
+    options.hosts = vec![("glass".into(), address().ip())];
+    set(&mut options);
+    net.world.add_service(middle, Box::new(Proxy::new(Owner(1), vec![proxy()], options)));
+}
+
+/// Puts a smart proxy in front of this server.
+pub(super) fn in_front_of(net: &mut Net, server: [u8; 4]) {
+    let upstream = tcpglass::http::Origin { host: url::Host::Ipv4(server.into()), port: 80 };
+    put(net, ProxyKind::Smart, |options| options.upstream = Some(upstream));
+}
+
+pub(super) fn proxy() -> SocketAddr {
     "10.77.0.9:3128".parse().unwrap()
 }
 
@@ -154,9 +170,27 @@ fn requests_cannot_be_smuggled_through_a_smart_proxy_rfc_9112_11_2() {
 }
 
 #[test]
-fn an_answer_that_is_cut_short_is_cut_short_for_the_client_too() {
-    let fetched = net(ProxyKind::Smart, |_| {}).fetch(vec![plan("/reset-after/5000")], through()).remove(0);
-    assert_eq!(fetched.error, Some(FetchError::Stream(StreamError::ConnectionReset)));
+fn an_answer_that_is_cut_short_comes_as_far_as_it_came_and_is_cut_short_for_the_client_too() {
+    // The server resets the connection one byte before the end; the client's end says that something is missing.
+    for kind in [ProxyKind::Smart, ProxyKind::Dumb] {
+        for n in [0, 1, 5000, 1_000_000] {
+            let fetched =
+                net(kind, |_| {}).fetch(vec![plan(&format!("/reset-after/{n}"))], through()).remove(0);
+            assert_eq!(fetched.error, Some(FetchError::Http(ClientError::Incomplete)), "{kind:?} {n}");
+            assert!((fetched.body_len, fetched.body) == (n, bytes(0, n as usize)), "{kind:?} {n}");
+        }
+    }
+}
+
+#[test]
+fn at_its_limit_the_proxy_closes_who_asks_nothing_for_who_asks() {
+    let mut net = net_of(ProxyKind::Smart, |_| {}, |o| o.http.max_connections = 3);
+    let idle: Vec<Socket> = (0..3).map(|_| net.world.connect(net.client, proxy()).unwrap()).collect();
+    net.world.run_for(SECOND * 2);
+    let answer = talk(&mut net, "GET http://10.77.0.2/bytes/3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((status(&answer), body(&answer)), ("200", "000"));
+    let ended = idle.into_iter().filter(|&socket| net.world.state(socket) == tcp::State::CloseWait).count();
+    assert_eq!(ended, 1);
 }
 
 #[test]

@@ -168,6 +168,16 @@ fn at_a_dumb_proxy_curl_hangs_on_keep_alive_and_at_a_smart_one_it_does_not_rfc_9
         "the second request on the kept connection was never looked at: {asked}"
     );
     assert_eq!(between(&place, "", &script), "200 5000 1|200 5000 1|\n200 5000 1|200 5000 1|\n");
+    // Bodies go up as they come, however they are framed.
+    fs::write(place.0.join("big"), vec![b'x'; 3_000_000]).unwrap();
+    let put = |fields: &str| {
+        curl(&format!("{THROUGH} -H 'Connection: close' {fields} -T big http://10.78.0.1:8000/put/big"))
+            + "cmp big files/big; rm -f files/big;"
+    };
+    let script = put("")
+        + &put("-H 'Transfer-Encoding: chunked'")
+        + &put("-H 'Expect:' -H 'Transfer-Encoding: chunked'");
+    assert_eq!(between(&place, "--dumb", &script), "201 0 1|\n201 0 1|\n201 0 1|\n");
 }
 
 #[test]
@@ -240,6 +250,22 @@ fn odd_answers_come_through_the_proxy_as_rfc_9112_6_and_9_say() {
     assert!(out.ends_with("\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n"), "{out}");
     let asked = String::from_utf8(place.read("asked")).unwrap();
     assert!(asked.contains("TE: trailers\r\nConnection: TE\n"), "{asked}");
+    // What came before an early end comes through, whatever the reader's speed; without a length a RST says that it is not all.
+    let cut = |framing: &str, body: &[u8]| {
+        [format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes(), body, b"CLOSE"].concat()
+    };
+    fs::write(place.0.join("cut.raw"), cut("Content-Length: 9000000", &vec![b'x'; 1_000_000])).unwrap();
+    let chunk = [b"f4240\r\n", &vec![b'x'; 1_000_000][..], b"\r\n"].concat();
+    fs::write(place.0.join("chunks.raw"), cut("Transfer-Encoding: chunked", &chunk)).unwrap();
+    let told = |options: &str, file: &str| {
+        format!(
+            "curl -s -m 20 {options} -o /dev/null {THROUGH} -w '%{{size_download}} %{{exitcode}}\\n' {url}/{file};"
+        )
+    };
+    let script: String = [("", "cut"), ("--limit-rate 1M", "cut"), ("", "chunks"), ("-0", "chunks")]
+        .map(|(o, f)| told(o, f))
+        .concat();
+    assert_eq!(between(&place, "", &(script + "true")), "1000000 18\n1000000 18\n1000000 18\n1000000 56\n");
     // A kept connection that the server has closed, and bytes that nobody asked for, cost the next request nothing.
     let script =
         curl(&format!("{THROUGH} {url}/kept {url}/race {url}/kept {url}/unasked {url}/kept {url}/reset"));
