@@ -5,10 +5,11 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
+use tcpglass::ledger::{Part, Parts};
 use tcpglass::sim::{HostId, Net, TcpStream, World, host_config};
 use tcpglass::tcp::Config;
 use tcpglass::time::Duration;
-use tcpglass::trace::Tracer;
+use tcpglass::trace::{Direction, Tracer};
 
 const MS: Duration = Duration::from_millis(1);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -51,7 +52,9 @@ pub fn keep_alive_race() -> Result<(), Box<dyn Error>> {
         net.sleep(4985 * MS); // the request arrives 5 ms after the server has closed
         Ok(ask(&mut stream).expect_err("the server is gone").kind())
     });
+    let capture = world.record(server);
     assert_eq!(world.join(task)??, ErrorKind::UnexpectedEof);
+    assert_eq!(capture.sent("rst"), 1, "{capture}");
     Ok(())
 }
 
@@ -67,6 +70,7 @@ pub fn rst_eats_413() -> Result<(), Box<dyn Error>> {
             stream.read_exact(&mut [0; 1000])?;
             stream.write_all(b"HTTP/1.1 413 Too Large\r\n\r\n")
         });
+        let capture = world.record(server);
         let task = world.spawn(client, |net: &Net| -> io::Result<(Vec<u8>, ErrorKind)> {
             let (mut stream, mut response) = (net.connect(WEB)?, Vec::new());
             stream.write_all(&[b'x'; 10_000])?;
@@ -75,6 +79,7 @@ pub fn rst_eats_413() -> Result<(), Box<dyn Error>> {
             Ok((response, error.kind()))
         });
         assert_eq!(world.join(task)??, (expected.into(), ErrorKind::ConnectionReset));
+        assert!(capture.sent("data") == 1 && capture.sent("rst") > 0, "the 413 was sent: {capture}");
     }
     Ok(())
 }
@@ -100,6 +105,7 @@ pub fn port_exhaustion() -> Result<(), Box<dyn Error>> {
         (done, error.kind(), net.connect(WEB).is_ok())
     });
     assert_eq!(world.join(task)?, (10, ErrorKind::AddrNotAvailable, true));
+    assert_eq!(world.counts(client).of("syn", Direction::Out), 11, "without a port nothing is sent");
     Ok(())
 }
 
@@ -114,18 +120,23 @@ pub fn forty_ms_stall() -> Result<(), Box<dyn Error>> {
             stream.write_all(RESPONSE)?;
         }
     });
-    let task = world.spawn(client, |net: &Net| -> io::Result<[Duration; 2]> {
+    let task = world.spawn(client, |net: &Net| -> io::Result<([Duration; 2], Parts)> {
         let mut stream = net.connect(WEB)?;
         ask(&mut stream)?;
-        let start = net.now();
+        let (start, before) = (net.now(), stream.ledger());
         stream.write_all(&REQUEST[..10])?;
         stream.write_all(&REQUEST[10..])?;
         stream.read_exact(&mut [0; RESPONSE.len()])?;
-        let (pieces, start) = (net.now().since(start), net.now());
+        let (pieces, start, ledger) = (net.now().since(start), net.now(), stream.ledger() - before);
         ask(&mut stream)?;
-        Ok([pieces, net.now().since(start)])
+        Ok(([pieces, net.now().since(start)], ledger))
     });
-    assert_eq!(world.join(task)??, [80 * MS, 20 * MS]);
+    let (took, ledger) = world.join(task)??;
+    assert_eq!(
+        (took, ledger.of(Part::Nagle) + ledger.of(Part::PeerAckDelay)),
+        ([80 * MS, 20 * MS], 60 * MS),
+        "{ledger:?}"
+    );
     Ok(())
 }
 

@@ -82,7 +82,7 @@ enum State {
     End,
 }
 
-/// Reads a chunked body from pieces of any size.
+/// Reads a chunked body (RFC 9112 §6.1) from pieces of any size.
 #[derive(Debug)]
 pub(super) struct Decoder {
     state: State,

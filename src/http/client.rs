@@ -381,6 +381,8 @@ impl ClientConn {
         }
     }
 
+    /// The head of the next response to the oldest request; before the final one there may be several interim ones
+    /// (RFC 9110 §15.2).
     fn poll_head(&mut self, now: Instant) -> Result<Option<ClientEvent>, ClientError> {
         if self.unanswered.is_empty() {
             // RFC 9112 §6.3: what comes beyond a response is never one; §9.2: empty lines are nothing.

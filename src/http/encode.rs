@@ -96,7 +96,8 @@ pub(super) struct RequestLine<'a> {
     pub expect: bool,
 }
 
-/// Writes a request head. Host comes first (RFC 9112 §3.2 recommends it) unless the fields bring their own.
+/// Writes a request head, without anything before or behind it (RFC 9112 §2.2). Host (RFC 9112 §3.2) comes first (RFC 9110 §7.2) unless
+/// the fields bring their own. No line is folded (RFC 9112 §5.2): [`Fields`] holds none.
 pub(super) fn request(out: &mut Buffer, line: &RequestLine<'_>, fields: &Fields) {
     let out = out.tail();
     for part in [line.method, " ", line.target, " "] {
@@ -122,6 +123,7 @@ pub(super) fn request(out: &mut Buffer, line: &RequestLine<'_>, fields: &Fields)
     out.extend_from_slice(b"\r\n");
 }
 
+/// One of the two, and chunked once (RFC 9112 §6.1, §6.2).
 fn length(out: &mut Vec<u8>, announced: Announced) {
     match announced {
         Announced::Nothing => {}
@@ -151,7 +153,7 @@ pub(super) fn last_chunk(out: &mut Buffer, trailers: &Fields) {
 }
 
 /// Writes the head that turns a connection into a tunnel: it announces no body and says nothing about keeping the
-/// connection (RFC 9110 §9.3.6).
+/// connection (RFC 9110 §9.3.6, RFC 9112 §6.1).
 pub(super) fn tunnel(out: &mut Buffer, now: Instant) {
     let out = out.tail();
     status_line(out, StatusCode::OK);

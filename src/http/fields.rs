@@ -235,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn empty_elements_of_a_list_are_none_rfc_9110_5_6_1() {
+        let fields = Fields::new()
+            .with("Connection", ", close,, \t,x ,")
+            .with("Connection", "")
+            .with("Connection", ",y");
+        assert_eq!(fields.list("connection").collect::<Vec<_>>(), [&b"close"[..], b"x", b"y"]);
+        assert!(fields.list_has("Connection", "X") && !fields.list_has("Connection", ""));
+    }
+
+    #[test]
     fn keep_alive_counts_only_when_connection_names_it_rfc_9110_7_6_1() {
         let alone = Fields::new().with("Keep-Alive", "timeout=5, max=100");
         assert_eq!(alone.keep_alive(), KeepAlive::default());

@@ -53,6 +53,7 @@ enum Codings {
     NotChunkedLast,
 }
 
+/// RFC 9112 §7.1: with a parameter chunked is not chunked.
 fn transfer_codings(fields: &Fields) -> Codings {
     if !fields.has("Transfer-Encoding") {
         return Codings::Absent;
@@ -70,7 +71,7 @@ fn transfer_codings(fields: &Fields) -> Codings {
     }
 }
 
-/// The framing of a request's body.
+/// The framing of a request's body. What two readers could frame differently is refused (RFC 9112 §11.2).
 pub(super) fn of_request(head: &RequestHead) -> Result<Framed, Refusal> {
     let bad = |why| Refusal { status: StatusCode::BAD_REQUEST, why };
     let length = content_length(&head.fields)

@@ -79,7 +79,7 @@ impl RequestHead {
     }
 
     /// The target for the next hop (RFC 9112 §3.2.1): path and query of what was asked for, unchanged but for an empty
-    /// path. An OPTIONS about a whole server goes on as `*` (§3.2.4).
+    /// path (RFC 9110 §7.7). An OPTIONS about a whole server goes on as `*` (RFC 9112 §3.2.4).
     pub fn origin_form(&self) -> Cow<'_, str> {
         match &self.target[self.path_at..] {
             "" if self.method == Method::OPTIONS => "*".into(),
@@ -174,7 +174,8 @@ impl Scan {
     }
 }
 
-/// Parses `Name: value` lines up to and including the empty line.
+/// Parses `Name: value` lines up to and including the empty line. Space around a value is no part of it, and what
+/// contains CR, LF, NUL or the like is refused (RFC 9110 §5.5).
 pub(super) fn parse_fields(bytes: &[u8]) -> Result<Fields, BadHead> {
     let mut fields = Fields::new();
     add_fields(bytes, &mut fields)?;
@@ -255,6 +256,7 @@ pub(super) fn parse_request_into(head: &[u8], spare: RequestHead) -> Result<Requ
     Ok(RequestHead { method, target, version, fields, path_at })
 }
 
+/// RFC 9110 §2.5: a higher minor version is one of ours; another major one is answered 505 (§15.6.6).
 fn parse_version(text: &[u8]) -> Result<Version, Refusal> {
     match text {
         b"HTTP/1.0" => Ok(Version::Http10),
@@ -271,7 +273,7 @@ fn parse_version(text: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-/// Checks the form of the target (RFC 9112 §3.2) and says where its path starts.
+/// Checks the form of the target (RFC 9112 §3.2, §3.2.3, §3.2.4; RFC 9110 §4.2.1, §9.3.6) and says where its path starts.
 fn path_start(method: &Method, target: &str) -> Result<usize, Refusal> {
     if *method == Method::CONNECT {
         let has_port =
@@ -351,7 +353,7 @@ fn is_reg_name(host: &str) -> bool {
     true
 }
 
-/// Parses a response head that [`Scan`] has found.
+/// Parses a response head that [`Scan`] has found. The reason is kept to be shown (RFC 9112 §4).
 pub(super) fn parse_response(head: &[u8]) -> Result<ResponseHead, BadHead> {
     let (line, rest) = first_line(head);
     const WRONG: BadHead = BadHead("the answer does not start with an HTTP/1.x status line (RFC 9112 §4)");

@@ -4,7 +4,7 @@ use super::fields::Fields;
 use super::head::Version;
 
 /// Fields that end at the next hop whether or not `Connection` names them (RFC 9110 §7.6.1, §10.1.4, §11.7; RFC 9112
-/// §6.1, App. C.2.2 for `Proxy-Connection`).
+/// §6.1, §C.2.2 for `Proxy-Connection`).
 const HOP: [&str; 10] = [
     "Connection",
     "Keep-Alive",
@@ -20,7 +20,8 @@ const HOP: [&str; 10] = [
 
 /// The fields of a message as an intermediary passes them on: without those of the hop that it came over, those that
 /// `Connection` names included (RFC 9110 §7.6.1), and without `also`; with a `Via` of its own (§7.6.3), in which
-/// `received_by` is how it is called.
+/// `received_by` is how it is called. All others go on as they are and in their order, known or not (RFC 9110 §5.1,
+/// §5.3, §11.6.2).
 pub fn forward(fields: &Fields, version: Version, received_by: &str, also: &[&str]) -> Fields {
     let mut out = Fields::new();
     for (name, value) in fields.iter() {

@@ -20,7 +20,7 @@ fn show_unlimited(n: u32) -> String {
     if n == 0 { "unlimited".into() } else { n.to_string() }
 }
 
-/// All settings of [`Config`].
+/// All settings of [`Config`]. `http.max_head` has room for the request line of RFC 9112 §3.
 pub static KNOBS: &[Knob<Config>] = &[
     Knob {
         name: "http.keepalive",

@@ -198,7 +198,7 @@ impl<T> Pool<T> {
         self.members.is_empty()
     }
 
-    /// Where a request goes. One that is sent a second time names `not_before`, the [`births`](Self::births) when the
+    /// Where a request goes; to one origin lead as many as `http.parallel` allows (RFC 9112 §9.4). One that is sent a second time names `not_before`, the [`births`](Self::births) when the
     /// first time failed: what broke one connection may have broken those of the same age.
     pub fn place(&self, id: OriginId, not_before: Option<u64>) -> Place {
         let slot = &self.origins[id.0];

@@ -206,7 +206,7 @@ impl ServerConn {
         }
     }
 
-    /// The next request, or what was refused. `None` until the response before it is complete.
+    /// The next request, or what was refused. `None` until the response before it is complete (RFC 9112 §9.3.2).
     /// Nor while much output waits: a client that sends requests and reads no responses is not worked for.
     pub fn poll_event(&mut self, now: Instant) -> Option<ServerEvent> {
         if let Some(refusal) = self.refused.take() {

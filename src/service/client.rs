@@ -268,8 +268,8 @@ impl HttpClient {
     }
 
     /// Ends a connection and gives `error` to its oldest request. Those that may be sent again are: what did not leave
-    /// at all, and what is idempotent, on a connection that had been kept (RFC 9110 §9.2.2) or behind another request
-    /// (RFC 9112 §9.3.2); each once. The others get the error too, with what is known of them.
+    /// at all, and what is idempotent, on a connection that had been kept (RFC 9110 §9.2.2, RFC 9112 §9.3.1) or behind
+    /// another request (RFC 9112 §9.3.2); each once. The others get the error too, with what is known of them.
     fn fail(&mut self, now: Instant, stack: &mut Stack, key: usize, error: FetchError) {
         let births = self.pool.births();
         let member = &mut self.pool[key];
@@ -332,7 +332,7 @@ impl HttpClient {
         }
     }
 
-    /// A connection without requests waits for the next one, or ends.
+    /// A connection without requests waits for the next one, or ends, as one does whose last response said so (RFC 9112 §9.6).
     fn rest(&mut self, now: Instant, stack: &mut Stack, key: usize) {
         match self.pool.rest(now, key) {
             Rest::Until(until) => {

@@ -33,7 +33,7 @@ pub struct Exchange {
     pub status: u16,
     /// Bytes of the response's body.
     pub bytes: u64,
-    /// When the request head was complete.
+    /// When the request's turn came: its head was complete, and the responses before it on the connection were, too.
     pub started: Instant,
     /// When the request's body was complete.
     pub request_done: Option<Instant>,

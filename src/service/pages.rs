@@ -80,7 +80,8 @@ const READ: &[Method] = &[Method::GET, Method::HEAD];
 const READ_OR_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
 const UPLOAD: &[Method] = &[Method::POST, Method::PUT];
 
-/// Begins the answer to a request; the response may come later.
+/// Begins the answer to a request; the response may come later. RFC 9110 §9.1: GET and HEAD of every page, 501 to what is
+/// unknown; §7.8: an Upgrade is not looked at.
 pub(super) fn begin(now: Instant, site: &Site, head: &RequestHead, conn: &mut ServerConn) -> Page {
     if !is_known(&head.method) || head.method == Method::CONNECT {
         let text = format!("{} is not implemented here.\n", head.method);
@@ -118,7 +119,7 @@ pub(super) fn begin(now: Instant, site: &Site, head: &RequestHead, conn: &mut Se
     }
 }
 
-/// The answer to a method that is not among `methods`, and to OPTIONS.
+/// The answer to a method that is not among `methods`, with Allow (RFC 9110 §10.2.1), and to OPTIONS.
 fn method_page(now: Instant, head: &RequestHead, conn: &mut ServerConn, methods: &[Method]) -> Option<Page> {
     if head.method == Method::OPTIONS {
         return Some(allowed(now, conn, methods));
@@ -136,6 +137,7 @@ fn allow(methods: &[Method]) -> String {
     methods.iter().map(Method::as_str).chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
 }
 
+/// RFC 9110 §9.3.7: what can be done with it.
 fn allowed(now: Instant, conn: &mut ServerConn, methods: &[Method]) -> Page {
     let fields = Fields::new().with("Allow", allow(methods));
     conn.respond(now, StatusCode::NO_CONTENT, &fields, ReplyBody::Length(0));
@@ -263,6 +265,7 @@ fn pattern(len: u64) -> Content {
     Content::pattern(crate::http::range::ByteRange { first: 0, len })
 }
 
+/// An answer with that status; the connection never changes its protocol (RFC 9110 §7.8).
 fn status(now: Instant, code: u16, conn: &mut ServerConn) -> Result<Page, String> {
     let status = StatusCode::from_u16(code).map_err(|_| format!("{code} is not a status"))?;
     if status == StatusCode::SWITCHING_PROTOCOLS {

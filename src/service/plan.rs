@@ -64,7 +64,7 @@ impl RequestBody {
     }
 }
 
-/// Why a request cannot be made of what the user wrote.
+/// Why a request cannot be made of what the user wrote. User information is never sent (RFC 9110 §4.2.4).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PlanError {
     /// Not a URL.

@@ -4,6 +4,7 @@
 //! answer back and waits itself until the task makes its next call or ends. Nothing ever runs beside something else, so
 //! the same seed gives the same run. Streams are bound to their task's thread, which the compiler verifies.
 
+use crate::ledger::Parts;
 use crate::service::Service;
 use crate::stack::{ConnId, ListenerId, Owner, Stack};
 use crate::stream::{ByteStream, StreamError};
@@ -34,11 +35,13 @@ enum Call {
     Release(ConnId),
     CloseListener(ListenerId),
     Opts(ConnId, Box<dyn FnOnce(&mut Opts) + Send>),
+    Ledger(ConnId),
     Sleep(Duration),
     Now,
 }
 
 enum Answer {
+    Ledger(Box<Parts>),
     /// The first turn.
     Go,
     Done,
@@ -217,6 +220,14 @@ impl TcpStream {
     /// None at present.
     pub fn set_opts(&self, change: impl FnOnce(&mut Opts) + Send + 'static) -> io::Result<()> {
         self.line.call(Call::Opts(self.id, Box::new(change))).map(drop)
+    }
+
+    /// What the time of the connection went to so far: see [`World::ledger`](super::World::ledger).
+    pub fn ledger(&self) -> Parts {
+        match self.line.call(Call::Ledger(self.id)) {
+            Ok(Answer::Ledger(parts)) => *parts,
+            _ => Parts::default(),
+        }
     }
 
     /// Closes one side or both.
@@ -403,6 +414,7 @@ impl Runner {
                 stack.close_listener(now, *id);
                 Answer::Done
             }
+            Call::Ledger(id) => Answer::Ledger(Box::new(stack.ledger(now, *id).unwrap_or_default())),
             Call::Opts(id, change) => {
                 let change = std::mem::replace(change, Box::new(|_| {}));
                 stack.set_opts(now, *id, change);

@@ -2,7 +2,7 @@
 
 use super::queue_device::{Popped, QueueDevice};
 use super::{Owner, QueryId, ResolveError};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::{dns, raw};
 use smoltcp::wire::{DnsQueryType, HardwareAddress, IpAddress, IpCidr, IpProtocol, IpVersion};
@@ -17,6 +17,11 @@ const QUEUE: usize = 256;
 const ANSWER: usize = 128;
 /// Linux' net.ipv4.ipfrag_time; there are 16 places for packets in pieces, and no other way to leave one.
 const REASSEMBLY: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(30);
+/// How long a name server has for its answer before the next one is asked, how often each is, and how many there are:
+/// what resolv.conf(5) says where nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
+const ATTEMPTS: usize = 2;
+const SERVERS: usize = 3;
 /// Addresses that smoltcp's interface has room for.
 const MAX_ADDRS: usize = 8;
 
@@ -25,9 +30,9 @@ pub(super) struct Host {
     iface: Box<Interface>,
     sockets: SocketSet<'static>,
     raw: SocketHandle,
-    dns: SocketHandle,
+    /// One for each name server: questions go to one at a time.
+    dns: Vec<SocketHandle>,
     device: QueueDevice,
-    servers: Vec<IpAddr>,
     queries: BTreeMap<u32, Query>,
     next_query: u32,
     deadline: Option<Instant>,
@@ -35,6 +40,10 @@ pub(super) struct Host {
 
 struct Query {
     owner: Owner,
+    name: String,
+    /// Servers that were asked, the one that is being asked included; and until when it has time.
+    asked: usize,
+    until: Instant,
     /// A and AAAA, while they are under way.
     pending: [Option<dns::QueryHandle>; 2],
     found: Vec<IpAddr>,
@@ -42,7 +51,15 @@ struct Query {
     told: bool,
 }
 
+/// What is asked of a name.
+const KINDS: [DnsQueryType; 2] = [DnsQueryType::A, DnsQueryType::Aaaa];
+
 impl Query {
+    /// Which of `servers` is being asked.
+    fn server(&self, servers: usize) -> usize {
+        (self.asked - 1) % servers.max(1)
+    }
+
     fn is_done(&self) -> bool {
         self.pending.iter().all(Option::is_none)
     }
@@ -76,25 +93,11 @@ impl Host {
         let mut sockets = SocketSet::new(vec![]);
         let raw =
             sockets.add(raw::Socket::new(Some(IpVersion::Ipv4), Some(IpProtocol::Tcp), inbox, no_outbox));
-        let servers: Vec<IpAddr> = config
-            .dns
-            .iter()
-            .copied()
-            .filter(|server| config.addrs.iter().any(|(own, _)| own.is_ipv4() == server.is_ipv4()))
-            .collect();
-        let addresses: Vec<IpAddress> = servers.iter().copied().map(IpAddress::from).collect();
-        let dns = sockets.add(dns::Socket::new(&addresses, vec![]));
-        Host {
-            iface,
-            sockets,
-            raw,
-            dns,
-            device,
-            servers,
-            queries: BTreeMap::new(),
-            next_query: 0,
-            deadline: None,
-        }
+        let reachable =
+            |server: &&IpAddr| config.addrs.iter().any(|(own, _)| own.is_ipv4() == server.is_ipv4());
+        let servers = config.dns.iter().filter(reachable).take(SERVERS);
+        let dns = servers.map(|ip| sockets.add(dns::Socket::new(&[IpAddress::from(*ip)], vec![]))).collect();
+        Host { iface, sockets, raw, dns, device, queries: BTreeMap::new(), next_query: 0, deadline: None }
     }
 
     /// A packet that is not TCP, or a fragment. False if there is no room for what it may be answered with.
@@ -143,6 +146,7 @@ impl Host {
 
     /// Sends what there is room for and collects answers.
     fn run(&mut self, now: Instant, by_timer: bool) {
+        self.ask_others(now);
         self.iface.poll_maintenance(now.into());
         // Each round sends a packet or a fragment; the queue's room bounds them.
         for _ in 0..QUEUE {
@@ -154,8 +158,8 @@ impl Host {
             }
         }
         // smoltcp fails a query without saying why: by an answer, or for want of one.
-        let socket = self.sockets.get_mut::<dns::Socket>(self.dns);
-        for query in self.queries.values_mut() {
+        for query in self.queries.values_mut().filter(|query| !query.is_done()) {
+            let socket = self.sockets.get_mut::<dns::Socket>(self.dns[query.server(self.dns.len())]);
             for slot in &mut query.pending {
                 let Some(handle) = *slot else { continue };
                 match socket.get_query_result(handle) {
@@ -166,18 +170,49 @@ impl Host {
                 *slot = None;
             }
         }
+        let waits = self.queries.values().filter(|query| !query.is_done()).map(|query| query.until);
+        self.deadline = self.deadline.into_iter().chain(waits).min();
+    }
+
+    /// Asks the next server what the one before did not answer in time.
+    fn ask_others(&mut self, now: Instant) {
+        let servers = self.dns.len();
+        for query in self.queries.values_mut().filter(|query| !query.is_done() && query.until <= now) {
+            let before = self.dns[query.server(servers)];
+            query.asked += 1;
+            query.until = now + PATIENCE;
+            let after = self.dns[query.server(servers)];
+            for (slot, kind) in query.pending.iter_mut().zip(KINDS) {
+                let Some(handle) = slot.take() else { continue };
+                self.sockets.get_mut::<dns::Socket>(before).cancel_query(handle);
+                if query.asked > servers * ATTEMPTS {
+                    query.timed_out = true;
+                    continue;
+                }
+                let socket = self.sockets.get_mut::<dns::Socket>(after);
+                *slot = socket.start_query(self.iface.context(), &query.name, kind).ok();
+            }
+        }
     }
 
     /// Asks for both families of addresses of `name`; a literal address is its own answer.
     pub fn resolve(&mut self, now: Instant, name: &str, owner: Owner) -> Result<QueryId, ResolveError> {
-        let mut query = Query { owner, pending: [None; 2], found: vec![], timed_out: false, told: false };
+        let mut query = Query {
+            owner,
+            name: name.to_owned(),
+            asked: 1,
+            until: now + PATIENCE,
+            pending: [None; 2],
+            found: vec![],
+            timed_out: false,
+            told: false,
+        };
         if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse() {
             query.found.push(ip);
-        } else if self.servers.is_empty() {
-            return Err(ResolveError::NoServer);
         } else {
-            let socket = self.sockets.get_mut::<dns::Socket>(self.dns);
-            for (slot, kind) in query.pending.iter_mut().zip([DnsQueryType::A, DnsQueryType::Aaaa]) {
+            let first = *self.dns.first().ok_or(ResolveError::NoServer)?;
+            let socket = self.sockets.get_mut::<dns::Socket>(first);
+            for (slot, kind) in query.pending.iter_mut().zip(KINDS) {
                 match socket.start_query(self.iface.context(), name, kind) {
                     Ok(handle) => *slot = Some(handle),
                     Err(_) => return Err(ResolveError::InvalidName),

@@ -8,7 +8,7 @@ use super::{DISCARD_LIMIT, OUTPUT_LIMIT, Phase, Reply, ReplyBody, ServerConn};
 use crate::time::Instant;
 
 impl ServerConn {
-    /// Answers a request that nobody else will, and closes after it.
+    /// Answers a request that nobody else will, and closes after it (for 408: RFC 9110 §15.5.9).
     pub(super) fn refuse(&mut self, now: Instant, refusal: Refusal) {
         if !matches!(self.reply, Reply::Owed) {
             // Not even the head was understood: nothing of an earlier request may shape the answer.
@@ -61,7 +61,8 @@ impl ServerConn {
     }
 
     /// Begins the response to the current request. Date, Connection, Keep-Alive and the body's length are added here,
-    /// whatever `fields` say of them. Does nothing if no response is owed.
+    /// whatever `fields` say of them: a length or chunks wherever that can be (RFC 9112 §6.3), no content for HEAD (RFC 9110
+    /// §9.3.2), and `close` in the last one (RFC 9112 §9.6). Does nothing if no response is owed.
     pub fn respond(&mut self, now: Instant, status: StatusCode, fields: &Fields, body: ReplyBody) {
         if !self.owes_response() {
             return;
@@ -107,7 +108,7 @@ impl ServerConn {
     }
 
     /// RFC 9112 §9.3: the rest of the body is read, or the connection closes. What a client does that waits for
-    /// `100 Continue` and gets an error instead is not known.
+    /// `100 Continue` and gets an error instead is not known (RFC 9110 §10.1.1).
     fn must_close_for_body(&self, status: StatusCode) -> bool {
         let refused = status.is_client_error() || status.is_server_error();
         let small = self.body.left().is_some_and(|left| left <= DISCARD_LIMIT);
@@ -223,6 +224,7 @@ impl ServerConn {
         self.body_sent
     }
 
+    /// RFC 9112 §9.6: what was said to be the last response is.
     fn finish_response(&mut self, now: Instant) {
         self.reply = Reply::Done;
         self.body_deadline = None;

@@ -10,7 +10,8 @@ use super::{DISCARD_LIMIT, Pace, Phase, Reply, ServerConn};
 use crate::time::Instant;
 
 impl ServerConn {
-    /// The next request head, if it is complete.
+    /// The next request head, if it is complete: nothing is served before (RFC 9110 §5.3). Too large a one is answered 4xx
+    /// (RFC 9110 §5.4), by what of it is too large (RFC 9112 §3).
     pub(super) fn poll_head(&mut self, now: Instant) -> Result<Option<(RequestHead, Framed)>, Refusal> {
         // RFC 9112 §2.2: empty lines before the request line are ignored.
         while self.scan.first_line().is_none() && self.input.as_slice().starts_with(b"\r\n") {
@@ -170,7 +171,7 @@ impl ServerConn {
     }
 
     /// Ends the request's body with an error: an answer if one is owed, else a RST, so that the client cannot take
-    /// the response for complete.
+    /// the response for complete (RFC 9112 §8).
     pub(super) fn fail_body(&mut self, now: Instant, error: BodyError) -> BodyError {
         self.body_error = Some(error);
         self.body_deadline = None;

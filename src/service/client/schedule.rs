@@ -213,7 +213,8 @@ impl HttpClient {
         self.assign(now, stack, id, job);
     }
 
-    /// Gives a request the connection that the pool says; it has a place.
+    /// Gives a request the connection that the pool says; it has a place. A close that has come meanwhile is seen (RFC 9112
+    /// §9.5).
     fn assign(&mut self, now: Instant, stack: &mut Stack, id: OriginId, job: Job) {
         loop {
             match self.pool.place(id, job.not_before) {

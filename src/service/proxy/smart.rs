@@ -334,7 +334,7 @@ impl Smart {
         progress
     }
 
-    /// Takes what has come of the response. True if something did.
+    /// Takes what has come of the response. True if something did. Trailers go on behind chunks only (RFC 9112 §7.1.2).
     fn answers(&mut self, cx: &mut Cx) -> Result<bool, ClientError> {
         let mut progress = false;
         while let Some(exchange) = &mut self.exchange {
@@ -396,7 +396,8 @@ impl Smart {
         Ok(progress)
     }
 
-    /// The server behind ended the exchange before its end.
+    /// The server behind ended the exchange before its end, or said what is no answer: 502 (RFC 9112 §6.3), or a second
+    /// attempt where that is harmless (RFC 9112 §9.3.1).
     fn failed(&mut self, cx: &mut Cx, upstream: &mut Upstream, error: ClientError) {
         let kept = self.client.answered() > 0;
         upstream.abort(cx);
@@ -464,7 +465,8 @@ fn with_trailer(mut fields: Fields, of: &Fields) -> Fields {
     fields
 }
 
-/// Writes the request for the next hop: in origin-form, with a Host that says what the target said (RFC 9112 §3.2.2).
+/// Writes the request for the next hop: in origin-form, with a Host that says what the target said (RFC 9112 §3.2.2),
+/// in our own version (RFC 9112 §2.3). Of TE only `trailers` goes on: chunks need not be asked for (RFC 9112 §7.4).
 fn send(cx: &Cx, client: &mut ClientConn, exchange: &Exchange, name: &str) -> bool {
     let head = &exchange.head;
     let left = forwards_left(head);
@@ -501,7 +503,8 @@ fn is_chunked_or_plain(head: &ResponseHead) -> bool {
         && head.fields.list("Transfer-Encoding").count() <= 1
 }
 
-/// How long the response to the client says that it is.
+/// How long the response to the client says that it is: never both (RFC 9112 §6.3), nor a length that it was not said to
+/// have (RFC 9110 §8.6).
 fn length(head: &ResponseHead) -> ReplyBody {
     let chunked = head.fields.has("Transfer-Encoding");
     match head.fields.list("Content-Length").next().and_then(|n| std::str::from_utf8(n).ok()?.parse().ok()) {

@@ -341,6 +341,40 @@ fn a_request_to_a_closed_server_costs_the_unread_answers_unless_someone_takes_ca
     }
 }
 
+#[test]
+fn an_exchange_starts_when_the_turn_of_its_request_comes_new_kept_pipelined_or_sent_again() {
+    let mut net = Net::new(|_| {});
+    let socket = net.connect();
+    let begin = net.world.now();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    // New, and its head in two pieces, 100 ms apart.
+    let (first, second) = (get("/delay/50"), get("/bytes/1") + &get("/delay/30") + &get("/bytes/2"));
+    net.world.write_all(socket, &first.as_bytes()[..20]).unwrap();
+    net.world.run_for(Duration::from_millis(100));
+    net.world.write_all(socket, &first.as_bytes()[20..]).unwrap();
+    net.world.run_for(Duration::from_millis(200));
+    // Kept; behind it two that are pipelined, of which the first takes 30 ms.
+    net.world.write_all(socket, second.as_bytes()).unwrap();
+    net.world.shutdown(socket, Shutdown::Write);
+    net.world.read_to_end(socket).unwrap();
+    let exchanges = net.exchanges();
+    let at: Vec<u128> = exchanges.iter().map(|e| e.started.since(begin).as_millis()).collect();
+    assert_eq!(at, [110, 310, 310, 340]);
+    assert_eq!(exchanges.iter().map(|e| e.reused).collect::<Vec<_>>(), [false, true, true, true]);
+    // The parts are those of the time since then, until all was acknowledged.
+    for e in &exchanges {
+        let end = e.acked.or(e.last_byte).unwrap();
+        assert_eq!(e.ledger.total().as_micros(), end.since(e.started).as_micros(), "{e:?}");
+    }
+    // Sent again: the server's record begins with the second attempt, the client's time with the first.
+    let mut net = Net::new(|_| {});
+    let fetched = net.fetch(vec![plan("/half-close"), plan("/bytes/3")], http(|_| {}));
+    let (exchanges, again) = (net.exchanges(), fetched[1].timings);
+    assert!(fetched[1].error.is_none() && exchanges.len() == 2);
+    assert!(exchanges[1].started >= again.start.unwrap() && exchanges[1].started < again.first_byte.unwrap());
+    assert_eq!((exchanges[0].conn, exchanges[1].conn), (1, 2));
+}
+
 /// Puts a load on the server and returns what was counted.
 fn load(plan: RequestPlan, options: ClientOptions) -> LoadReport {
     load_of(vec![plan], options)

@@ -245,3 +245,156 @@ fn a_dumb_proxy_relays_bodies_both_ways_and_to_one_server_if_told_so() {
         }
     }
 }
+
+/// A smart proxy in front of a server that the test plays.
+fn in_front_of_raw() -> client::Raw {
+    let mut raw = client::Raw::new(Vec::new(), http(|_| {}));
+    in_front_of(&mut raw.net, [10, 77, 0, 3]);
+    raw
+}
+
+/// A connection to the proxy, on which `request` was sent.
+fn ask(raw: &mut client::Raw, request: &str) -> Socket {
+    let socket = raw.net.world.connect(raw.net.client, proxy()).unwrap();
+    raw.net.world.write_all(socket, request.as_bytes()).unwrap();
+    socket
+}
+
+#[test]
+fn who_may_forward_no_further_answers_rfc_9110_7_6_2() {
+    let mut raw = in_front_of_raw();
+    for (request, forwarded) in [
+        (
+            "TRACE /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3\r\n\r\n",
+            "TRACE /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 2\r\n",
+        ),
+        (
+            "OPTIONS http://a HTTP/1.1\r\nHost: b\r\nMax-Forwards: 1\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n",
+        ),
+        ("OPTIONS http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: a\r\n"),
+        (
+            "GET /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nAuthorization: Basic eDp5\r\n\r\n",
+            "GET /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nAuthorization: Basic eDp5\r\n",
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 99999999999999999999\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 18446744073709551614\r\n",
+        ),
+    ] {
+        ask(&mut raw, request);
+        let socket = raw.accept();
+        let got = read_request(&mut raw.net.world, socket);
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> =
+                text.lines().filter(|l| !l.is_empty() && !l.starts_with("Via")).map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&got), sorted(forwarded));
+        assert_eq!(got.matches("Via: 1.1 10.77.0.9:3128\r\n").count(), 1, "{got}");
+    }
+    let mut last = |request: &str| talk(&mut raw.net, request);
+    let answer = last("OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+    assert!(status(&answer) == "200" && answer.contains("Allow: GET, HEAD,"), "{answer}");
+    let answer = last(
+        "TRACE /x HTTP/1.1\r\nHost: a\r\nCookie: b\r\nAuthorization: c\r\nMax-Forwards: 0\r\nX: y\r\n\r\n",
+    );
+    assert!(answer.contains("Content-Type: message/http\r\n"), "{answer}");
+    assert_eq!(body(&answer), "TRACE /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nX: y\r\n\r\n");
+}
+
+#[test]
+fn a_proxy_repeats_what_is_harmless_and_nothing_else_rfc_9110_9_2_2() {
+    for (method, repeated) in
+        [("GET", true), ("HEAD", true), ("DELETE", true), ("POST", false), ("PATCH", false)]
+    {
+        let mut raw = in_front_of_raw();
+        let client = ask(
+            &mut raw,
+            &format!(
+                "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n{method} /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            ),
+        );
+        // The server answers the first request, and ends the connection when it has got the second one.
+        let socket = raw.accept();
+        assert_eq!(raw.request(socket), "GET /1");
+        raw.answer(socket, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(raw.request(socket), format!("{method} /2"));
+        raw.net.world.close(socket);
+        if repeated {
+            let socket = raw.accept();
+            assert_eq!(raw.request(socket), format!("{method} /2"));
+            // RFC 9110 §9.2.2: a second failure is one.
+            raw.net.world.close(socket);
+        }
+        let told = String::from_utf8(raw.net.world.read_to_end(client).unwrap()).unwrap();
+        let answers: Vec<&str> =
+            told.match_indices("HTTP/1.1 ").map(|(at, _)| &told[at + 9..at + 12]).collect();
+        assert_eq!(answers, ["200", "502"], "{method}: {told}");
+    }
+}
+
+#[test]
+fn a_response_without_date_gets_one_rfc_9110_6_6_1() {
+    for (date, dates) in [("", 1), ("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 1)] {
+        let mut raw = in_front_of_raw();
+        let client = ask(&mut raw, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let socket = raw.accept();
+        raw.request(socket);
+        raw.answer(socket, format!("HTTP/1.1 200 OK\r\n{date}Content-Length: 0\r\n\r\n").as_bytes());
+        let told = String::from_utf8(raw.net.world.read_to_end(client).unwrap()).unwrap();
+        assert!(told.matches("Date: ").count() == dates && told.contains(date), "{told}");
+    }
+}
+
+#[test]
+fn a_tunnel_is_bytes_both_ways_rfc_9110_9_3_6() {
+    let mut raw = client::Raw::new(Vec::new(), http(|_| {}));
+    put(&mut raw.net, ProxyKind::Smart, |options| options.tunnels = vec![80..=80]);
+    // What follows the request is the tunnel's, even if it came with it.
+    let client = ask(&mut raw, "CONNECT 10.77.0.3:80 HTTP/1.1\r\nHost: 10.77.0.3\r\n\r\nno HTTP");
+    let server = raw.accept();
+    let world = &mut raw.net.world;
+    let mut said = [0; 7];
+    world.read_exact(server, &mut said).unwrap();
+    assert_eq!(&said, b"no HTTP");
+    world.write_all(server, b"neither").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"neither") {
+        let mut byte = [0; 1];
+        world.read_exact(client, &mut byte).unwrap();
+        answer.extend(byte);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    let head = answer.strip_suffix("\r\n\r\nneither").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\nDate: ") && head.lines().count() == 2, "{head}");
+    // Large amounts both ways, and the end of each side when it has said all.
+    let (up, down) = (bytes(0, 700_000), bytes(64, 900_000));
+    assert!(world.transfer(client, server, &up).unwrap() == up);
+    assert!(world.transfer(server, client, &down).unwrap() == down);
+    world.shutdown(client, Shutdown::Write);
+    assert_eq!(world.read_to_end(server).unwrap(), b"");
+    world.write_all(server, b"last words").unwrap();
+    world.close(server);
+    assert_eq!(world.read_to_end(client).unwrap(), b"last words");
+
+    // A reset of one side is one of the other, behind what was said before.
+    let client = ask(&mut raw, "CONNECT 10.77.0.3:80 HTTP/1.1\r\nHost: 10.77.0.3\r\n\r\n");
+    let server = raw.accept();
+    raw.net.world.write_all(server, b"before").unwrap();
+    raw.net.world.run_for(SECOND);
+    raw.net.world.abort(server);
+    raw.net.world.run_for(SECOND);
+    let error = raw.net.world.read_to_end(client).unwrap_err();
+    assert!(matches!(error, SimError::Stream(StreamError::ConnectionReset)), "{error:?}");
+
+    // A tunnel in which nothing is said ends after ten minutes.
+    let client = ask(&mut raw, "CONNECT 10.77.0.3:80 HTTP/1.1\r\nHost: 10.77.0.3\r\n\r\n");
+    let server = raw.accept();
+    raw.net.world.run_for(9 * MINUTE);
+    assert_eq!(raw.net.world.state(server), tcp::State::Established);
+    raw.net.world.run_for(2 * MINUTE);
+    assert_ne!(raw.net.world.state(server), tcp::State::Established);
+    assert_ne!(raw.net.world.state(client), tcp::State::Established);
+}

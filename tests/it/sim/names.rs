@@ -10,10 +10,15 @@ use tcpglass::trace::Tracer;
 
 /// Fetches `url` with a name server that knows `glass.test`, over `link`.
 fn fetch(addrs: [&str; 3], link: &str, url: &str) -> (Fetched, World, NameServerId) {
+    fetch_with(addrs, &[], link, url)
+}
+
+/// The same, with servers that are asked before it.
+fn fetch_with(addrs: [&str; 3], before: &[&str], link: &str, url: &str) -> (Fetched, World, NameServerId) {
     let [client, server, names]: [IpAddr; 3] = addrs.map(|addr| addr.parse().unwrap());
     let mut world = World::new(5, link.parse().unwrap());
     let mut config = host_config(client, Config::linux());
-    config.dns = vec![names];
+    config.dns = before.iter().map(|addr| addr.parse().unwrap()).chain([names]).collect();
     let client = world.add_host("client", config, Tracer::default());
     let host = world.add(server);
     let names = NameServer::new(names).name("glass.test", server).takes(Duration::from_millis(7));
@@ -64,4 +69,30 @@ fn damaged_questions_are_ignored() {
     assert_eq!(fetched.error, Some(FetchError::Resolve(ResolveError::TimedOut)));
     let names = world.name_server(names);
     assert!(names.answered() == 0 && names.ignored() > 2, "{names:?}");
+}
+
+#[test]
+fn a_dead_name_server_costs_five_seconds_and_two_attempts_as_resolv_conf_says() {
+    // Behind one and two dead servers: whatever is said of it there, nobody waits longer than that.
+    for (before, seconds) in [(&["10.0.0.98"][..], 5), (&["10.0.0.98", "10.0.0.99"], 10)] {
+        let (fetched, ..) = fetch_with(FOUR, before, "rtt=20ms", "http://glass.test/bytes/10");
+        let took = fetched.timings.name.unwrap().since(fetched.timings.start.unwrap());
+        assert_eq!((took, &fetched.error), (Duration::from_secs(seconds) + Duration::from_millis(27), &None));
+    }
+    // Two dead servers alone, twice each.
+    for (dead, seconds) in [(&["10.0.0.98"][..], 10), (&["10.0.0.98", "10.0.0.99"], 20)] {
+        let addrs = ["10.0.0.1", "10.0.0.2", dead[0]];
+        let mut world = World::new(5, "rtt=20ms".parse().unwrap());
+        let mut config = host_config(addrs[0].parse().unwrap(), Config::linux());
+        config.dns = dead.iter().map(|addr| addr.parse().unwrap()).collect();
+        let client = world.add_host("client", config, Tracer::default());
+        let plans = vec![RequestPlan::get("http://glass.test/").unwrap()];
+        let service = HttpClient::new(Owner(2), plans, ClientOptions::default());
+        let results = service.results();
+        world.add_service(client, Box::new(service));
+        world.run_for(Duration::from_millis(seconds * 1000 - 1));
+        assert!(results.try_recv().is_err(), "not yet");
+        world.run_for(Duration::from_millis(2));
+        assert_eq!(results.try_recv().unwrap().error, Some(FetchError::Resolve(ResolveError::TimedOut)));
+    }
 }
