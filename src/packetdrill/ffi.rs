@@ -1,137 +1,24 @@
-//! How do C's values become ours? The table of functions that packetdrill calls; the only unsafe code here.
+//! What does each function of packetdrill's table do? C's values become ours here.
 #![allow(unsafe_code)]
 
 use super::asserts;
-use super::flags;
-use super::machine::{AF_INET, AF_INET6, Answer, Errno, Machine, Request, number as errno};
-use crate::script::errqueue::Notice;
+use super::host::{AF_INET, AF_INET6, number as errno};
+use super::machine::{Answer, Errno, Machine, Request};
+use super::memory::{address, bytes, explain, receive, stamping, transmit, vector};
 use crate::script::sockopts::Value;
 use crate::time::Duration;
 use libc::{
-    c_char, c_int, c_longlong, c_uint, c_ulong, c_void, epoll_event, iovec, msghdr, nfds_t, pollfd, size_t,
-    sockaddr, socklen_t, ssize_t, timeval,
+    c_int, c_longlong, c_uint, c_ulong, c_void, epoll_event, iovec, msghdr, nfds_t, pollfd, size_t, sockaddr,
+    socklen_t, ssize_t, timeval,
 };
-use std::ffi::CStr;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{mem, ptr, slice};
 
 const EBADF: Errno = libc::EBADF;
 const EFAULT: Errno = libc::EFAULT;
 const EINVAL: Errno = libc::EINVAL;
-/// Larger buffers than any script has; a length beyond is no length.
-const MAX_LEN: usize = 1 << 30;
-
-/// `struct packetdrill_interface`. Variadic functions take one argument of a pointer's size: that is how x86-64 and
-/// aarch64 pass it.
-#[repr(C)]
-pub struct Interface {
-    userdata: *mut c_void,
-    free: unsafe extern "C" fn(*mut c_void),
-    socket: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int) -> c_int,
-    bind: unsafe extern "C" fn(*mut c_void, c_int, *const sockaddr, socklen_t) -> c_int,
-    listen: unsafe extern "C" fn(*mut c_void, c_int, c_int) -> c_int,
-    accept: unsafe extern "C" fn(*mut c_void, c_int, *mut sockaddr, *mut socklen_t) -> c_int,
-    connect: unsafe extern "C" fn(*mut c_void, c_int, *const sockaddr, socklen_t) -> c_int,
-    read: unsafe extern "C" fn(*mut c_void, c_int, *mut c_void, size_t) -> ssize_t,
-    readv: unsafe extern "C" fn(*mut c_void, c_int, *const iovec, c_int) -> ssize_t,
-    recv: unsafe extern "C" fn(*mut c_void, c_int, *mut c_void, size_t, c_int) -> ssize_t,
-    recvfrom: unsafe extern "C" fn(
-        *mut c_void,
-        c_int,
-        *mut c_void,
-        size_t,
-        c_int,
-        *mut sockaddr,
-        *mut socklen_t,
-    ) -> ssize_t,
-    recvmsg: unsafe extern "C" fn(*mut c_void, c_int, *mut msghdr, c_int) -> ssize_t,
-    write: unsafe extern "C" fn(*mut c_void, c_int, *const c_void, size_t) -> ssize_t,
-    writev: unsafe extern "C" fn(*mut c_void, c_int, *const iovec, c_int) -> ssize_t,
-    send: unsafe extern "C" fn(*mut c_void, c_int, *const c_void, size_t, c_int) -> ssize_t,
-    sendto: unsafe extern "C" fn(
-        *mut c_void,
-        c_int,
-        *const c_void,
-        size_t,
-        c_int,
-        *const sockaddr,
-        socklen_t,
-    ) -> ssize_t,
-    sendmsg: unsafe extern "C" fn(*mut c_void, c_int, *const msghdr, c_int) -> ssize_t,
-    fcntl: unsafe extern "C" fn(*mut c_void, c_int, c_int, usize) -> c_int,
-    ioctl: unsafe extern "C" fn(*mut c_void, c_int, c_ulong, usize) -> c_int,
-    close: unsafe extern "C" fn(*mut c_void, c_int) -> c_int,
-    shutdown: unsafe extern "C" fn(*mut c_void, c_int, c_int) -> c_int,
-    getsockopt: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int,
-    setsockopt: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int, *const c_void, socklen_t) -> c_int,
-    poll: unsafe extern "C" fn(*mut c_void, *mut pollfd, nfds_t, c_int) -> c_int,
-    netdev_send: unsafe extern "C" fn(*mut c_void, *const c_void, size_t) -> c_int,
-    netdev_receive: unsafe extern "C" fn(*mut c_void, *mut c_void, *mut size_t, *mut c_longlong) -> c_int,
-    usleep: unsafe extern "C" fn(*mut c_void, c_uint) -> c_int,
-    gettimeofday: unsafe extern "C" fn(*mut c_void, *mut timeval, *mut c_void) -> c_int,
-    epoll_create: unsafe extern "C" fn(*mut c_void, c_int) -> c_int,
-    epoll_ctl: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int, *mut epoll_event) -> c_int,
-    epoll_wait: unsafe extern "C" fn(*mut c_void, c_int, *mut epoll_event, c_int, c_int) -> c_int,
-    pipe: unsafe extern "C" fn(*mut c_void, *mut c_int) -> c_int,
-    splice: unsafe extern "C" fn(*mut c_void, c_int, *mut i64, c_int, *mut i64, size_t, c_uint) -> c_int,
-}
-
-const _: () = assert!(mem::size_of::<Interface>() == 33 * mem::size_of::<usize>());
-
-/// Fills packetdrill's table. Flags that are not understood end the program, as its own do.
-///
-/// # Safety
-/// `flags` is null or a C string, `out` is packetdrill's table.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, out: *mut Interface) {
-    // SAFETY: the caller's promise.
-    let text = if flags.is_null() { "".into() } else { unsafe { CStr::from_ptr(flags) }.to_string_lossy() };
-    let machine = flags::parse(&text).and_then(|flags| Machine::new(&flags)).unwrap_or_else(|what| {
-        eprintln!("tcpglass: {what}");
-        std::process::exit(1);
-    });
-    let machine = Box::into_raw(Box::new(machine));
-    asserts::answer_for(machine);
-    asserts::interpose();
-    let table = Interface {
-        userdata: machine.cast(),
-        free,
-        socket,
-        bind,
-        listen,
-        accept,
-        connect,
-        read,
-        readv,
-        recv,
-        recvfrom,
-        recvmsg,
-        write,
-        writev,
-        send,
-        sendto,
-        sendmsg,
-        fcntl,
-        ioctl,
-        close,
-        shutdown,
-        getsockopt,
-        setsockopt,
-        poll,
-        netdev_send,
-        netdev_receive,
-        usleep,
-        gettimeofday,
-        epoll_create,
-        epoll_ctl,
-        epoll_wait,
-        pipe,
-        splice,
-    };
-    // SAFETY: the caller's promise.
-    unsafe { out.write(table) };
-}
+const TCP_CM_INQ: c_int = 36;
 
 /// Runs a call on the machine; a panic is an errno. -1 and errno if it failed.
 ///
@@ -148,7 +35,7 @@ unsafe fn enter(userdata: *mut c_void, call: impl FnOnce(&Machine) -> Result<i64
     })
 }
 
-fn value(answer: Result<Answer, Errno>) -> Result<i64, Errno> {
+pub fn value(answer: Result<Answer, Errno>) -> Result<i64, Errno> {
     match answer? {
         Answer::Value(value) => Ok(value),
         Answer::Bytes(bytes, _) => Ok(bytes.len() as i64),
@@ -157,103 +44,8 @@ fn value(answer: Result<Answer, Errno>) -> Result<i64, Errno> {
 }
 
 /// # Safety
-/// `addr` points to `len` bytes.
-unsafe fn address(addr: *const sockaddr, len: socklen_t) -> Result<SocketAddr, Errno> {
-    if addr.is_null() || (len as usize) < mem::size_of::<libc::sockaddr_in>() {
-        return Err(EINVAL);
-    }
-    // SAFETY: there are at least as many bytes as sockaddr_in has, and any alignment will do.
-    let v4 = unsafe { addr.cast::<libc::sockaddr_in>().read_unaligned() };
-    match v4.sin_family {
-        AF_INET => {
-            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-            Ok(SocketAddr::new(ip.into(), u16::from_be(v4.sin_port)))
-        }
-        AF_INET6 if len as usize >= mem::size_of::<libc::sockaddr_in6>() => {
-            // SAFETY: as above, with the length of sockaddr_in6.
-            let v6 = unsafe { addr.cast::<libc::sockaddr_in6>().read_unaligned() };
-            let ip = IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)).to_canonical();
-            Ok(SocketAddr::new(ip, u16::from_be(v6.sin6_port)))
-        }
-        _ => Err(libc::EAFNOSUPPORT),
-    }
-}
-
-/// # Safety
-/// `buf` points to `len` bytes.
-unsafe fn bytes<'a>(buf: *const c_void, len: usize) -> Result<&'a [u8], Errno> {
-    match len {
-        0 => Ok(&[]),
-        1..=MAX_LEN if !buf.is_null() => {
-            // SAFETY: the caller's promise.
-            Ok(unsafe { slice::from_raw_parts(buf.cast(), len) })
-        }
-        _ => Err(EFAULT),
-    }
-}
-
-/// # Safety
-/// `parts` points to `count` vectors that are valid themselves.
-unsafe fn vector<'a>(parts: *const iovec, count: usize) -> Result<&'a [iovec], Errno> {
-    if count == 0 {
-        return Ok(&[]);
-    }
-    if parts.is_null() || count > 1024 {
-        return Err(EINVAL);
-    }
-    // SAFETY: the caller's promise.
-    Ok(unsafe { slice::from_raw_parts(parts, count) })
-}
-
-/// Receives into several buffers; the second value is what TCP_INQ reports.
-///
-/// # Safety
-/// The vectors are valid.
-unsafe fn receive(
-    machine: &Machine,
-    fd: c_int,
-    parts: &[iovec],
-    flags: c_int,
-) -> Result<(i64, Option<i64>), Errno> {
-    let len = parts.iter().map(|part| part.iov_len).fold(0, usize::saturating_add).min(MAX_LEN);
-    let nowhere = parts.iter().any(|part| part.iov_base.is_null() && part.iov_len > 0);
-    if nowhere && flags & libc::MSG_TRUNC == 0 && machine.has_something(fd.into()) {
-        return Err(EFAULT);
-    }
-    let request = Request::Receive { fd: fd.into(), len, flags: flags.into() };
-    let Answer::Bytes(data, inq) = machine.call(request)? else { return Err(EINVAL) };
-    let mut rest = data.as_slice();
-    for part in parts {
-        let (now, later) = rest.split_at(part.iov_len.min(rest.len()));
-        if !now.is_empty() && !part.iov_base.is_null() {
-            // SAFETY: the caller's buffer has iov_len bytes, no less than `now`.
-            unsafe { ptr::copy_nonoverlapping(now.as_ptr(), part.iov_base.cast(), now.len()) };
-        }
-        rest = later;
-    }
-    Ok((data.len() as i64, inq))
-}
-
-/// # Safety
-/// The vectors are valid.
-unsafe fn transmit(
-    machine: &Machine,
-    fd: c_int,
-    parts: &[iovec],
-    flags: c_int,
-    (to, record): (Option<SocketAddr>, Option<i64>),
-) -> Result<i64, Errno> {
-    let mut data = Vec::new();
-    for part in parts {
-        // SAFETY: the caller's promise.
-        data.extend_from_slice(unsafe { bytes(part.iov_base, part.iov_len) }?);
-    }
-    value(machine.call(Request::Send { fd: fd.into(), data, flags: flags.into(), to, record }))
-}
-
-/// # Safety
 /// Called once, last.
-unsafe extern "C" fn free(userdata: *mut c_void) {
+pub unsafe extern "C" fn free(userdata: *mut c_void) {
     asserts::answer_for(ptr::null_mut());
     // SAFETY: the pointer came from Box::into_raw, and nobody uses it after this.
     let machine = unsafe { Box::from_raw(userdata.cast::<Machine>()) };
@@ -263,22 +55,27 @@ unsafe extern "C" fn free(userdata: *mut c_void) {
 // In each of the following the pointers are packetdrill's own, as valid as those that it gives to the system call of the
 // same name: that is the safety of all of them.
 
-unsafe extern "C" fn socket(userdata: *mut c_void, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+pub unsafe extern "C" fn socket(userdata: *mut c_void, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     // SAFETY: see above.
     unsafe { enter(userdata, |m| value(m.socket(domain as u16, kind.into(), protocol.into()))) as c_int }
 }
 
-unsafe extern "C" fn bind(userdata: *mut c_void, fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
+pub unsafe extern "C" fn bind(
+    userdata: *mut c_void,
+    fd: c_int,
+    addr: *const sockaddr,
+    len: socklen_t,
+) -> c_int {
     // SAFETY: see above.
     unsafe { enter(userdata, |m| value(m.bind(fd.into(), address(addr, len)?))) as c_int }
 }
 
-unsafe extern "C" fn listen(userdata: *mut c_void, fd: c_int, backlog: c_int) -> c_int {
+pub unsafe extern "C" fn listen(userdata: *mut c_void, fd: c_int, backlog: c_int) -> c_int {
     // SAFETY: see above.
     unsafe { enter(userdata, |m| value(m.listen(fd.into(), backlog.into()))) as c_int }
 }
 
-unsafe extern "C" fn accept(
+pub unsafe extern "C" fn accept(
     userdata: *mut c_void,
     fd: c_int,
     addr: *mut sockaddr,
@@ -317,7 +114,7 @@ unsafe extern "C" fn accept(
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn connect(
+pub unsafe extern "C" fn connect(
     userdata: *mut c_void,
     fd: c_int,
     addr: *const sockaddr,
@@ -336,7 +133,7 @@ unsafe extern "C" fn connect(
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn read(userdata: *mut c_void, fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
+pub unsafe extern "C" fn read(userdata: *mut c_void, fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
     // Unlike `recv`, it need not wait for nothing.
     if len == 0 {
         // SAFETY: see above.
@@ -346,12 +143,17 @@ unsafe extern "C" fn read(userdata: *mut c_void, fd: c_int, buf: *mut c_void, le
     unsafe { recv(userdata, fd, buf, len, 0) }
 }
 
-unsafe extern "C" fn readv(userdata: *mut c_void, fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
+pub unsafe extern "C" fn readv(
+    userdata: *mut c_void,
+    fd: c_int,
+    parts: *const iovec,
+    count: c_int,
+) -> ssize_t {
     // SAFETY: see above.
     unsafe { enter(userdata, |m| Ok(receive(m, fd, vector(parts, count.max(0) as usize)?, 0)?.0)) as ssize_t }
 }
 
-unsafe extern "C" fn recv(
+pub unsafe extern "C" fn recv(
     userdata: *mut c_void,
     fd: c_int,
     buf: *mut c_void,
@@ -363,7 +165,7 @@ unsafe extern "C" fn recv(
     unsafe { enter(userdata, |m| Ok(receive(m, fd, &[part], flags)?.0)) as ssize_t }
 }
 
-unsafe extern "C" fn recvfrom(
+pub unsafe extern "C" fn recvfrom(
     userdata: *mut c_void,
     fd: c_int,
     buf: *mut c_void,
@@ -381,7 +183,12 @@ unsafe extern "C" fn recvfrom(
     }
 }
 
-unsafe extern "C" fn recvmsg(userdata: *mut c_void, fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
+pub unsafe extern "C" fn recvmsg(
+    userdata: *mut c_void,
+    fd: c_int,
+    msg: *mut msghdr,
+    flags: c_int,
+) -> ssize_t {
     let call = |m: &Machine| {
         // SAFETY: see above.
         let msg = unsafe { msg.as_mut() }.ok_or(EFAULT)?;
@@ -416,70 +223,17 @@ unsafe extern "C" fn recvmsg(userdata: *mut c_void, fd: c_int, msg: *mut msghdr,
     unsafe { enter(userdata, call) as ssize_t }
 }
 
-/// Writes a message of the error queue as control messages.
-///
-/// # Safety
-/// The message's control buffer is as long as it says.
-unsafe fn explain(msg: &mut msghdr, notice: &Notice, v6: bool) -> Result<i64, Errno> {
-    let mut controls = Vec::new();
-    msg.msg_flags = libc::MSG_ERRQUEUE;
-    if let Notice::Stamp { at, packet, .. } = notice {
-        if let Some(at) = at {
-            // Three times: the first is the software's.
-            let micros = at.as_micros() as i64;
-            let times = [micros / 1_000_000, micros % 1_000_000 * 1000, 0, 0, 0, 0];
-            let data: Vec<u8> = times.iter().flat_map(|n| n.to_ne_bytes()).collect();
-            controls.push((libc::SOL_SOCKET, libc::SO_TIMESTAMPING, data));
-        }
-        if *packet {
-            msg.msg_flags |= libc::MSG_TRUNC;
-        }
-    }
-    let [errno, origin, kind, code, info, data] = notice.extended();
-    let mut error = (errno as u32).to_ne_bytes().to_vec();
-    error.extend([origin as u8, kind as u8, code as u8, 0]);
-    error.extend((info as u32).to_ne_bytes());
-    error.extend((data as u32).to_ne_bytes());
-    // An address follows, which nobody has.
-    let address = if v6 { mem::size_of::<libc::sockaddr_in6>() } else { mem::size_of::<libc::sockaddr_in>() };
-    error.resize(error.len() + address, 0);
-    controls.push(if v6 {
-        (libc::SOL_IPV6, libc::IPV6_RECVERR, error)
-    } else {
-        (libc::SOL_IP, libc::IP_RECVERR, error)
-    });
-    let room = if msg.msg_control.is_null() { 0 } else { msg.msg_controllen };
-    let mut used = 0;
-    for (level, kind, data) in controls {
-        // SAFETY: both only calculate.
-        let (space, len) =
-            unsafe { (libc::CMSG_SPACE(data.len() as c_uint), libc::CMSG_LEN(data.len() as c_uint)) };
-        if used + space as usize > room {
-            msg.msg_flags |= libc::MSG_CTRUNC;
-            break;
-        }
-        let head = libc::cmsghdr { cmsg_len: len as usize, cmsg_level: level, cmsg_type: kind };
-        // SAFETY: there is room for a header and the data behind `used`.
-        unsafe {
-            let at = msg.msg_control.cast::<u8>().add(used);
-            at.cast::<libc::cmsghdr>().write_unaligned(head);
-            let start = len as usize - data.len();
-            ptr::copy_nonoverlapping(data.as_ptr(), at.add(start), data.len());
-        }
-        used += space as usize;
-    }
-    msg.msg_controllen = used;
-    Ok(0)
-}
-
-const TCP_CM_INQ: c_int = 36;
-
-unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
+pub unsafe extern "C" fn write(userdata: *mut c_void, fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: see above.
     unsafe { send(userdata, fd, buf, len, 0) }
 }
 
-unsafe extern "C" fn writev(userdata: *mut c_void, fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
+pub unsafe extern "C" fn writev(
+    userdata: *mut c_void,
+    fd: c_int,
+    parts: *const iovec,
+    count: c_int,
+) -> ssize_t {
     // SAFETY: see above.
     unsafe {
         enter(userdata, |m| transmit(m, fd, vector(parts, count.max(0) as usize)?, 0, (None, None)))
@@ -487,7 +241,7 @@ unsafe extern "C" fn writev(userdata: *mut c_void, fd: c_int, parts: *const iove
     }
 }
 
-unsafe extern "C" fn send(
+pub unsafe extern "C" fn send(
     userdata: *mut c_void,
     fd: c_int,
     buf: *const c_void,
@@ -499,7 +253,7 @@ unsafe extern "C" fn send(
     unsafe { enter(userdata, |m| transmit(m, fd, &[part], flags, (None, None))) as ssize_t }
 }
 
-unsafe extern "C" fn sendto(
+pub unsafe extern "C" fn sendto(
     userdata: *mut c_void,
     fd: c_int,
     buf: *const c_void,
@@ -519,29 +273,12 @@ unsafe extern "C" fn sendto(
     unsafe { enter(userdata, call) as ssize_t }
 }
 
-/// SO_TIMESTAMPING's flags, if a control message has them: no other is known.
-///
-/// # Safety
-/// The message's control buffer is as long as it says.
-unsafe fn stamping(msg: &msghdr) -> Result<Option<i64>, Errno> {
-    let mut record = None;
-    // SAFETY: both stay within the control buffer.
-    let mut at = unsafe { libc::CMSG_FIRSTHDR(msg) };
-    // SAFETY: a header is there if the pointer is not null.
-    while let Some(head) = unsafe { at.as_ref() } {
-        if (head.cmsg_level, head.cmsg_type) != (libc::SOL_SOCKET, libc::SO_TIMESTAMPING) {
-            eprintln!("UNSUPPORTED by tcpglass: the control message {} of sendmsg", head.cmsg_type);
-            return Err(EINVAL);
-        }
-        // SAFETY: its data is four bytes at the least.
-        record = Some(unsafe { libc::CMSG_DATA(at).cast::<c_uint>().read_unaligned() }.into());
-        // SAFETY: as above.
-        at = unsafe { libc::CMSG_NXTHDR(msg, at) };
-    }
-    Ok(record)
-}
-
-unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
+pub unsafe extern "C" fn sendmsg(
+    userdata: *mut c_void,
+    fd: c_int,
+    msg: *const msghdr,
+    flags: c_int,
+) -> ssize_t {
     let call = |m: &Machine| {
         // SAFETY: see above.
         let msg = unsafe { msg.as_ref() }.ok_or(EFAULT)?;
@@ -560,14 +297,14 @@ unsafe extern "C" fn sendmsg(userdata: *mut c_void, fd: c_int, msg: *const msghd
     unsafe { enter(userdata, call) as ssize_t }
 }
 
-unsafe extern "C" fn fcntl(userdata: *mut c_void, fd: c_int, command: c_int, argument: usize) -> c_int {
+pub unsafe extern "C" fn fcntl(userdata: *mut c_void, fd: c_int, command: c_int, argument: usize) -> c_int {
     // SAFETY: see above. An int was passed in a register of a pointer's size, whose upper half says nothing.
     unsafe {
         enter(userdata, |m| value(m.fcntl(fd.into(), command.into(), (argument as c_int).into()))) as c_int
     }
 }
 
-unsafe extern "C" fn ioctl(userdata: *mut c_void, fd: c_int, request: c_ulong, argument: usize) -> c_int {
+pub unsafe extern "C" fn ioctl(userdata: *mut c_void, fd: c_int, request: c_ulong, argument: usize) -> c_int {
     let call = |m: &Machine| {
         let at = argument as *mut c_int;
         if at.is_null() {
@@ -585,17 +322,17 @@ unsafe extern "C" fn ioctl(userdata: *mut c_void, fd: c_int, request: c_ulong, a
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn close(userdata: *mut c_void, fd: c_int) -> c_int {
+pub unsafe extern "C" fn close(userdata: *mut c_void, fd: c_int) -> c_int {
     // SAFETY: see above. The kernel's descriptor stays open, so that its number is not given to another.
     unsafe { enter(userdata, |m| value(m.call(Request::Close { fd: fd.into() }))) as c_int }
 }
 
-unsafe extern "C" fn shutdown(userdata: *mut c_void, fd: c_int, how: c_int) -> c_int {
+pub unsafe extern "C" fn shutdown(userdata: *mut c_void, fd: c_int, how: c_int) -> c_int {
     // SAFETY: see above.
     unsafe { enter(userdata, |m| value(m.shutdown(fd.into(), how.into()))) as c_int }
 }
 
-unsafe extern "C" fn getsockopt(
+pub unsafe extern "C" fn getsockopt(
     userdata: *mut c_void,
     fd: c_int,
     level: c_int,
@@ -621,7 +358,7 @@ unsafe extern "C" fn getsockopt(
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn setsockopt(
+pub unsafe extern "C" fn setsockopt(
     userdata: *mut c_void,
     fd: c_int,
     level: c_int,
@@ -640,7 +377,12 @@ unsafe extern "C" fn setsockopt(
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn poll(userdata: *mut c_void, fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
+pub unsafe extern "C" fn poll(
+    userdata: *mut c_void,
+    fds: *mut pollfd,
+    count: nfds_t,
+    timeout: c_int,
+) -> c_int {
     let call = |m: &Machine| {
         if fds.is_null() || count > 1024 {
             return Err(EINVAL);
@@ -660,7 +402,7 @@ unsafe extern "C" fn poll(userdata: *mut c_void, fds: *mut pollfd, count: nfds_t
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn netdev_send(userdata: *mut c_void, buf: *const c_void, len: size_t) -> c_int {
+pub unsafe extern "C" fn netdev_send(userdata: *mut c_void, buf: *const c_void, len: size_t) -> c_int {
     // SAFETY: see above.
     unsafe {
         enter(userdata, |m| {
@@ -670,7 +412,7 @@ unsafe extern "C" fn netdev_send(userdata: *mut c_void, buf: *const c_void, len:
     }
 }
 
-unsafe extern "C" fn netdev_receive(
+pub unsafe extern "C" fn netdev_receive(
     userdata: *mut c_void,
     buf: *mut c_void,
     len: *mut size_t,
@@ -691,7 +433,7 @@ unsafe extern "C" fn netdev_receive(
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn usleep(userdata: *mut c_void, micros: c_uint) -> c_int {
+pub unsafe extern "C" fn usleep(userdata: *mut c_void, micros: c_uint) -> c_int {
     // SAFETY: see above.
     unsafe {
         enter(userdata, |m| {
@@ -701,7 +443,7 @@ unsafe extern "C" fn usleep(userdata: *mut c_void, micros: c_uint) -> c_int {
     }
 }
 
-unsafe extern "C" fn gettimeofday(userdata: *mut c_void, out: *mut timeval, _: *mut c_void) -> c_int {
+pub unsafe extern "C" fn gettimeofday(userdata: *mut c_void, out: *mut timeval, _: *mut c_void) -> c_int {
     let call = |m: &Machine| {
         let micros = m.time().as_micros();
         // SAFETY: see above.
@@ -714,12 +456,12 @@ unsafe extern "C" fn gettimeofday(userdata: *mut c_void, out: *mut timeval, _: *
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn epoll_create(userdata: *mut c_void, _: c_int) -> c_int {
+pub unsafe extern "C" fn epoll_create(userdata: *mut c_void, _: c_int) -> c_int {
     // SAFETY: see above.
     unsafe { enter(userdata, |m| value(m.epoll_create())) as c_int }
 }
 
-unsafe extern "C" fn epoll_ctl(
+pub unsafe extern "C" fn epoll_ctl(
     userdata: *mut c_void,
     epoll: c_int,
     op: c_int,
@@ -732,7 +474,7 @@ unsafe extern "C" fn epoll_ctl(
     unsafe { enter(userdata, |m| value(m.epoll_ctl(epoll.into(), op.into(), fd.into(), event))) as c_int }
 }
 
-unsafe extern "C" fn epoll_wait(
+pub unsafe extern "C" fn epoll_wait(
     userdata: *mut c_void,
     epoll: c_int,
     out: *mut epoll_event,
@@ -752,7 +494,7 @@ unsafe extern "C" fn epoll_wait(
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn pipe(userdata: *mut c_void, ends: *mut c_int) -> c_int {
+pub unsafe extern "C" fn pipe(userdata: *mut c_void, ends: *mut c_int) -> c_int {
     let call = |m: &Machine| {
         let made = m.pipe()?;
         for (n, fd) in made.into_iter().enumerate() {
@@ -765,7 +507,7 @@ unsafe extern "C" fn pipe(userdata: *mut c_void, ends: *mut c_int) -> c_int {
     unsafe { enter(userdata, call) as c_int }
 }
 
-unsafe extern "C" fn splice(
+pub unsafe extern "C" fn splice(
     userdata: *mut c_void,
     from: c_int,
     _: *mut i64,

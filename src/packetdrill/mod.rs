@@ -1,8 +1,8 @@
 //! How does the original packetdrill drive this stack? As a shared object with its table of C functions.
 //!
 //! `packetdrill --so_filename=./libtcpglass.so script.pkt` loads the library and calls `packetdrill_interface_init`
-//! (`ffi`). No device and no root are used: the program hands packets and system calls over, asks for the packets that
-//! the stack sends and for the time (`machine`). The calls go through the same socket layer as those of our own runner
+//! (`table`, `ffi`, `memory`). No device and no root are used: the program hands packets and system calls over, asks for the packets that
+//! the stack sends and for the time (`machine`, `host`). The calls go through the same socket layer as those of our own runner
 //! ([`crate::script`]).
 //!
 //! Assertions about TCP_INFO are answered, too (`asserts`).
@@ -14,5 +14,8 @@
 mod asserts;
 mod ffi;
 mod flags;
+mod host;
 mod machine;
+mod memory;
 mod sysctls;
+mod table;

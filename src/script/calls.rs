@@ -178,6 +178,13 @@ impl Kernel<'_> {
     fn socket_line(&mut self, args: &Args) -> Result<Step, Trouble> {
         args.count(3)?;
         let kind = args.int(1)?;
+        // There are ten types, and few protocols of streams.
+        if kind & 0xf > 10 {
+            return Ok(Step::Errno("EINVAL"));
+        }
+        if kind & 0xf == 1 && !matches!(args.int(2)?, 0 | 6 | 132 | 256 | 262) {
+            return Ok(Step::Errno("EPROTONOSUPPORT"));
+        }
         if kind & 0xf != 1 {
             return Err(Trouble::unsupported(args.line, format!("sockets of type {}", args.name(1))));
         }
@@ -231,7 +238,7 @@ impl Kernel<'_> {
     fn option_of(&self, args: &Args) -> Result<(i64, i64), Trouble> {
         args.count(5)?;
         let (level, option) = (args.int(1)?, args.int(2)?);
-        if sockopts::is_known(level, option) {
+        if sockopts::is_known(level, option) || !sockopts::is_linux(level, option) {
             return Ok((level, option));
         }
         let what = format!("the socket option {} of {}", args.name(2), args.name(1));

@@ -52,6 +52,11 @@ pub fn parse(text: &str, line: u32, known: &mut BTreeSet<String>) -> Result<Bloc
                 wrong.get_or_insert(Trouble::unsupported(line, format!("the Python function {name}")));
             }
         });
+        attributes(expr, &mut |module, name| {
+            if MODULES.contains(&module) && known.contains(module) && !python::has(module, name) {
+                wrong.get_or_insert(Trouble::unsupported(line, format!("Python's {module}.{name}")));
+            }
+        });
         for name in python::names(expr) {
             if !known.contains(name)
                 && !is_known(name)
@@ -93,6 +98,15 @@ fn given(block: &[Stmt], known: &mut BTreeSet<String>) -> Result<(), Trouble> {
                 known.extend(parameters.iter().map(|(name, _)| name.clone()));
                 given(body, known)?;
             }
+            Kind::Try(tried) => {
+                given(&tried.body, known)?;
+                for (_, name, body) in &tried.handlers {
+                    known.extend(name.clone());
+                    given(body, known)?;
+                }
+                given(&tried.otherwise, known)?;
+                given(&tried.last, known)?;
+            }
             Kind::Import(names) => {
                 for (module, name) in names {
                     if !MODULES.contains(&module.as_str()) {
@@ -109,28 +123,22 @@ fn given(block: &[Stmt], known: &mut BTreeSet<String>) -> Result<(), Trouble> {
 
 /// The names of the functions that an expression calls.
 fn calls(expr: &Expr, each: &mut dyn FnMut(&str)) {
-    match expr {
-        Expr::Const(_) | Expr::Name(_) => {}
-        Expr::Call(function, args, named) => {
-            match &**function {
-                Expr::Name(name) => each(name),
-                other => calls(other, each),
-            }
-            args.iter().chain(named.iter().map(|(_, e)| e)).for_each(|e| calls(e, each));
-        }
-        Expr::Attribute(inner, _) | Expr::Unary(_, inner) => calls(inner, each),
-        Expr::Index(a, b) | Expr::Binary(_, a, b) => [a, b].into_iter().for_each(|e| calls(e, each)),
-        Expr::Chain(first, rest) => {
-            calls(first, each);
-            rest.iter().for_each(|(_, e)| calls(e, each));
-        }
-        Expr::Choice(a, b, c) => [a, b, c].into_iter().for_each(|e| calls(e, each)),
-        Expr::List(list) => list.iter().for_each(|e| calls(e, each)),
-        Expr::Dict(pairs) => pairs.iter().for_each(|(k, v)| [k, v].into_iter().for_each(|e| calls(e, each))),
-        Expr::Format(parts) => {
-            parts.iter().filter_map(|(_, hole)| hole.as_ref()).for_each(|(e, _)| calls(e, each));
-        }
+    if let Expr::Call(function, ..) = expr
+        && let Expr::Name(name) = &**function
+    {
+        each(name);
     }
+    python::parts(expr).into_iter().for_each(|part| calls(part, each));
+}
+
+/// What of a module an expression speaks of: the module's name, and what.
+fn attributes(expr: &Expr, each: &mut dyn FnMut(&str, &str)) {
+    if let Expr::Attribute(base, name) = expr
+        && let Expr::Name(module) = &**base
+    {
+        each(module, name);
+    }
+    python::parts(expr).into_iter().for_each(|part| attributes(part, each));
 }
 
 impl Block {

@@ -53,6 +53,15 @@ fn what_holds_in_python_holds() {
         "l = []\nl.append(2)\nl.append(1)\nassert sorted(l) == [1, 2] and len(l) == 2 and l[-1] == 1",
         "d = {'a': 1}\nd['b'] = 2\nassert d['a'] + d['b'] == 3 and sum(d.values()) == 3 and 'b' in d",
         "assert 5 if tcpi_rto else 0",
+        "assert all([tcpi_snd_cwnd == x for x in [10]]) and sum(i for i in range(4) if i % 2) == 4",
+        "assert [(a, b) for a in (1, 2) for b in 'xy'][1] == (1, 'y') and {n: n * n for n in (2, 3)}[3] == 9",
+        "n = 7\nassert [n for n in (1, 2)] == [1, 2] and n == 7 and len({n for n in (1, 1, 2)}) == 2",
+        "near = lambda a, b=10: abs(a - b) <= 1\nassert near(9) and not near(9, 5)",
+        "l = [1, 2, 3, 4]\nassert l[1:3] == [2, 3] and l[:-1] == [1, 2, 3] and l[::-2] == [4, 2] and 'abc'[1:] == 'bc'",
+        "assert {1, 2} & {tcpi_snd_cwnd, 2} and not {1} & {2} and {1} | {2} == {1, 2} and {1, 2} - {1} == {2}",
+        "try:\n  assert 0\nexcept AssertionError as e:\n  x = 1\nelse:\n  x = 2\nfinally:\n  y = 3\nassert x == 1 and y == 3",
+        "try:\n  x = 1 / 0\nexcept AssertionError:\n  x = 1\nexcept ZeroDivisionError:\n  x = 2\nassert x == 2",
+        "import re, struct\nassert 1",
         "assert all([1, True]) and not any([0]) and 'a,b'.split(',') == ['a', 'b']",
         "'''a comment\nin quotes'''\nassert 1",
         "\nassert 1\n\n# nothing\nassert 2\n",
@@ -96,6 +105,19 @@ fn what_does_not_hold_is_told_with_its_numbers() {
 }
 
 #[test]
+fn what_a_handler_does_not_catch_or_raises_again_is_told() {
+    for text in [
+        "try:\n  assert 0\nexcept ValueError:\n  pass",
+        "try:\n  assert 0\nexcept AssertionError:\n  raise",
+        "try:\n  x = 1\nfinally:\n  assert 0",
+        "x = [1][0:1:0]",
+        "f = lambda: f()\nf()",
+    ] {
+        assert!(!holds(&[text]), "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_refused_before_anything_runs() {
     for text in [
         "import subprocess",
@@ -112,10 +134,15 @@ fn what_is_not_there_is_refused_before_anything_runs() {
         "assert tcpi_colour",
         "assert bbr_bw > 0",
         "assert 1x",
-        "try:\n  pass\nexcept: pass",
+        "except: pass",
         "class A: pass",
-        "x = [n for n in (1, 2)]",
-        "x = lambda: 1",
+        "x = [n for]",
+        "x = [1, n for n in (1, 2)]",
+        "x = [m for n in (1, 2)]",
+        "x = lambda",
+        "x = [1][0:1:1:1]",
+        "x = {1: 2, 3}",
+        "import re\nassert re.match('1', '1')",
         "if 1:\nassert 1",
         "else: pass",
         "with open('/etc/passwd') as f: pass",
@@ -132,7 +159,7 @@ proptest! {
         words in prop::collection::vec(prop::sample::select(vec![
             "assert", "if", "else", "elif", "for", "in", "while", "def", "return", "f", "x", "=", "==", "+=", "(", ")",
             "[", "]", "{", "}", ":", ",", ".", "\n", "\n  ", "\n\t", "1", "0", "2.5", "'a'", "f'{x}'", "\"%d\"", "%", "**",
-            "//", "<<", "-", "not", "and", "tcpi_rto", "range", "len", "append", "print", "1e400", "99999999999999999999",
+            "//", "<<", "-", "not", "and", "tcpi_rto", "range", "len", "append", "print", "lambda", "try", "except", "finally", "&", "|", "1e400", "99999999999999999999",
         ]), 0..30)
     ) {
         if let Ok(block) = parse(&words.join(" "), 1, &mut BTreeSet::new()) {

@@ -1,12 +1,13 @@
 //! What do the shell commands of a script change? `sysctl` lines become knobs; nothing is ever executed.
 
 use super::Trouble;
-use super::sockets::Sockets;
-use super::sysctl::{congestion, sysctl};
+use super::shell::{self, Node};
+use super::sockets::{SocketKind, Sockets};
+use super::sysctl::{congestion, is_known, sysctl};
 use crate::knob::ValueError;
 use crate::stack::Stack;
-use crate::tcp;
-use crate::time::Duration;
+use crate::tcp::{self, Opts};
+use crate::time::{Duration, Instant};
 use std::path::Path;
 
 /// One change of the conditions.
@@ -20,6 +21,8 @@ pub enum Change {
     WmemMax(i64),
     /// Nothing but time passes.
     Pause(Duration),
+    /// Packets on the way to the peer may have so many bytes.
+    Mtu(u16),
     /// net.ipv4.tcp_notsent_lowat: what holds for sockets that do not say.
     NotsentLowat(u32),
     /// A file is there, so many bytes long, or no more.
@@ -28,27 +31,111 @@ pub enum Change {
 
 /// A file may name another, but not for ever.
 const MAX_DEPTH: u32 = 4;
+/// A command with more steps is no preparation.
+const MOST_STEPS: u32 = 4096;
 
-/// Reads a command, or several with `&&`, `;` or line ends between them.
+/// Reads a command, or several, as a shell would.
 pub fn parse(text: &str, line: u32, directory: Option<&Path>) -> Result<Vec<Change>, Trouble> {
-    let mut changes = Vec::new();
-    read(text, line, directory, 0, &mut changes)?;
-    Ok(changes)
+    let mut out = Vec::new();
+    let mut reader = Reader { line, directory, depth: 0, steps: 0, out: &mut out };
+    match reader.run(&shell::parse(text, line)?)? {
+        Some(false) => Err(Trouble::unsupported(line, format!("the command `{}`, which fails", text.trim()))),
+        _ => Ok(out),
+    }
 }
 
-fn read(
-    text: &str,
+/// How a command ended, where that is known: nothing is executed.
+type Status = Option<bool>;
+
+struct Reader<'a> {
     line: u32,
-    directory: Option<&Path>,
+    directory: Option<&'a Path>,
     depth: u32,
-    out: &mut Vec<Change>,
-) -> Result<(), Trouble> {
-    for words in commands(text, line)? {
+    steps: u32,
+    out: &'a mut Vec<Change>,
+}
+
+impl Reader<'_> {
+    fn run(&mut self, node: &Node) -> Result<Status, Trouble> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err(Trouble::syntax(self.line, "the command has too many steps"));
+        }
+        match node {
+            Node::Simple(words) => self.simple(words),
+            Node::List(list) | Node::Pipe(list) => list.iter().try_fold(Some(true), |_, node| self.run(node)),
+            Node::And(a, b) => match self.run(a)? {
+                Some(false) => Ok(Some(false)),
+                _ => self.run(b),
+            },
+            // What is not there on Linux either fails there, too; what else comes to nothing here does not fail.
+            Node::Or(a, b) => match is_missing(a) || self.run(a)? == Some(false) {
+                true => self.run(b),
+                false => Ok(Some(true)),
+            },
+            Node::Not(a) => Ok(self.run(a)?.map(|ended| !ended)),
+            Node::If(arms) => self.choose(arms),
+            Node::For(name, values, body) => {
+                let mut status = Some(true);
+                for value in values {
+                    status = self.run(&body.with(name, value))?;
+                }
+                Ok(status)
+            }
+        }
+    }
+
+    fn choose(&mut self, arms: &[(Option<Node>, Node)]) -> Result<Status, Trouble> {
+        let (before, mut sure) = (self.out.len(), true);
+        for (condition, body) in arms {
+            let holds = match condition {
+                Some(condition) => self.run(condition)?,
+                None => Some(true),
+            };
+            sure &= holds.is_some();
+            if holds != Some(false) {
+                let status = self.run(body)?;
+                if sure {
+                    return Ok(status);
+                }
+            }
+        }
+        // Whatever happens where it is not known which way it goes must make no difference.
+        if self.out.len() > before {
+            return Err(Trouble::unsupported(self.line, "a condition in a command that is not known here"));
+        }
+        Ok(None)
+    }
+
+    /// `[ … ]`
+    fn test(&self, args: &[&str]) -> Status {
+        let known = |word: &str| (!word.contains('$')).then_some(());
+        match args {
+            [args @ .., "]"] => self.test(args),
+            ["!", args @ ..] => self.test(args).map(|holds| !holds),
+            ["-f" | "-e" | "-r" | "-w" | "-s", file] => match file.strip_prefix("/proc/sys/") {
+                Some(name) => Some(is_known(name)),
+                None => self.out.iter().rev().find_map(|change| match change {
+                    Change::File(name, size) if name == file => Some(size.is_some()),
+                    _ => None,
+                }),
+            },
+            ["-n", word] => known(word).map(|()| !word.is_empty()),
+            ["-z", word] => known(word).map(|()| word.is_empty()),
+            [a, "=" | "==" | "-eq", b] => known(a).and(known(b)).map(|()| a == b),
+            [a, "!=" | "-ne", b] => known(a).and(known(b)).map(|()| a != b),
+            _ => None,
+        }
+    }
+
+    /// One program with its arguments.
+    fn simple(&mut self, words: &[String]) -> Result<Status, Trouble> {
+        let line = self.line;
         let unsupported = || Trouble::unsupported(line, format!("the command `{}`", words.join(" ")));
         let words: Vec<&str> = words
             .iter()
             .map(String::as_str)
-            .filter(|w| !matches!(*w, ">/dev/null" | "2>/dev/null" | "2>&1" | "sudo"))
+            .filter(|w| *w != "sudo")
             .enumerate()
             // `/sbin/sysctl` is `sysctl`, wherever it lies.
             .map(|(n, w)| match (n, w.rsplit_once('/')) {
@@ -56,9 +143,13 @@ fn read(
                 _ => w,
             })
             .collect();
+        let out = &mut *self.out;
         match words.as_slice() {
-            [] | ["set", "-e" | "-x" | "-ex" | "-eu"] | ["exit", "0"] => {}
+            [] | ["set", "-e" | "-x" | "-ex" | "-eu"] | ["exit", "0"] | ["true" | ":"] => {}
+            ["false"] => return Ok(Some(false)),
+            ["[" | "test", args @ ..] => return Ok(self.test(args)),
             ["sysctl", args @ ..] => {
+                let lenient = args.iter().any(|a| a.starts_with('-') && a.contains('e'));
                 let mut named = 0;
                 let mut args = args
                     .iter()
@@ -80,8 +171,10 @@ fn read(
                         }
                         None => return Err(unsupported()),
                     };
-                    out.extend(sysctl(name, value, line)?);
                     named += 1;
+                    if !lenient || is_known(name) {
+                        out.extend(sysctl(name, value, line)?);
+                    }
                 }
                 if named == 0 {
                     return Err(unsupported());
@@ -144,24 +237,44 @@ fn read(
                 out.push(Change::Knob("tcp.pacing", "on".to_string()));
             }
             ["tc", "qdisc", "del" | "show", ..] => {}
-            [program, rest @ ..] if IDLE.contains(program) && !rest.contains(&">") => {}
+            // Rules that may drop or change packets are another thing.
+            ["iptables" | "ip6tables" | "nft", rest @ ..]
+                if !rest
+                    .iter()
+                    .any(|w| matches!(*w, "-A" | "-I" | "--append" | "--insert" | "add" | "insert")) => {}
+            [program, rest @ ..] if IDLE.contains(program) && !rest.contains(&">") => return Ok(None),
+            ["ip", "link", "set", rest @ ..] if rest.contains(&"mtu") => {
+                let mtu = rest.iter().skip_while(|w| **w != "mtu").nth(1);
+                let mtu = mtu.and_then(|mtu| mtu.parse().ok()).ok_or_else(unsupported)?;
+                out.push(Change::Mtu(mtu));
+            }
             ["ip", "-4" | "-6", what, rest @ ..] | ["ip", what, rest @ ..]
                 if IDLE_IP.contains(what) && !rest.contains(&"mtu") => {}
             ["ip", "route" | "ro" | "r", "show" | "get" | "list" | "flush", ..] => {}
-            [program] if program.ends_with(".sh") && directory.is_some() && depth < MAX_DEPTH => {
-                let path = directory.map(|d| d.join(program)).ok_or_else(unsupported)?;
+            [program] if program.ends_with(".sh") && self.directory.is_some() && self.depth < MAX_DEPTH => {
+                let path = self.directory.map(|d| d.join(program)).ok_or_else(unsupported)?;
                 let text = std::fs::read_to_string(&path).map_err(|e| {
                     Trouble::unsupported(line, format!("the command `{program}`: {}: {e}", path.display()))
                 })?;
-                read(&text, line, path.parent(), depth + 1, out)?;
+                let (steps, depth, directory) = (self.steps, self.depth + 1, path.parent());
+                let mut inner = Reader { line, directory, depth, steps, out };
+                return inner.run(&shell::parse(&text, line)?);
             }
-            ["bash" | "sh" | "source" | ".", file] if file.ends_with(".sh") && depth < MAX_DEPTH => {
-                read(file, line, directory, depth + 1, out)?;
+            ["bash" | "sh" | "source" | ".", file] if file.ends_with(".sh") && self.depth < MAX_DEPTH => {
+                return self.run(&Node::Simple(vec![(*file).to_string()]));
             }
             _ => return Err(unsupported()),
         }
+        Ok(Some(true))
     }
-    Ok(())
+}
+
+/// Whether it sets what Linux does not have.
+fn is_missing(node: &Node) -> bool {
+    let Node::Simple(words) = node else { return false };
+    let names = words.iter().filter_map(|word| Some(word.split_once('=')?.0));
+    words.first().is_some_and(|program| program.ends_with("sysctl"))
+        && names.filter(|name| name.starts_with("net.")).any(|name| !is_known(name))
 }
 
 /// Programs that only look, wait or talk: they change nothing that the stack sees.
@@ -226,8 +339,7 @@ fn dd(args: &[&str]) -> Option<Change> {
 fn route(words: &[&str]) -> Option<Vec<Change>> {
     let mut out = Vec::new();
     let mut words = words.iter().copied();
-    let destination = words.next()?;
-    let headers = if destination.contains(':') { 60 } else { 40 };
+    words.next()?;
     while let Some(word) = words.next() {
         if word == "onlink" {
             continue;
@@ -240,10 +352,7 @@ fn route(words: &[&str]) -> Option<Vec<Change>> {
         let knob = |name, value: String| Change::Knob(name, value);
         match word {
             "via" | "dev" | "src" | "proto" | "scope" | "metric" | "table" | "type" | "hoplimit" => {}
-            "mtu" => {
-                let mss = value.parse::<u16>().ok()?.checked_sub(headers)?;
-                out.push(knob("tcp.mss", mss.to_string()));
-            }
+            "mtu" => out.push(Change::Mtu(value.parse().ok()?)),
             "features" if value == "ecn" => out.push(knob("tcp.ecn", "on".to_string())),
             "features" if value == "0" => {}
             "initcwnd" => out.push(knob("tcp.init_cwnd", value.parse::<u32>().ok()?.to_string())),
@@ -261,117 +370,12 @@ fn route(words: &[&str]) -> Option<Vec<Change>> {
     Some(out)
 }
 
-/// The words of each simple command.
-fn commands(text: &str, line: u32) -> Result<Vec<Vec<String>>, Trouble> {
-    let mut all = Vec::new();
-    let (mut words, mut word): (Vec<String>, Option<String>) = (Vec::new(), None);
-    let mut chars = text.chars().peekable();
-    let unclosed = || Trouble::syntax(line, "a quote in the command is not closed");
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('\n') | None => {}
-                Some(next) => word.get_or_insert_default().push(next),
-            },
-            '"' | '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next().ok_or_else(unclosed)? {
-                        end if end == c => break,
-                        '\\' if c == '"' => word.push(chars.next().ok_or_else(unclosed)?),
-                        '$' if c == '"' => {
-                            let value = expansion(&mut chars).ok_or_else(|| {
-                                Trouble::unsupported(line, "an expansion in a command that is no number")
-                            })?;
-                            word.push_str(&value);
-                        }
-                        other => word.push(other),
-                    }
-                }
-            }
-            '$' => {
-                let value = expansion(&mut chars).ok_or_else(|| {
-                    Trouble::unsupported(line, "an expansion in a command that is no number")
-                })?;
-                word.get_or_insert_default().push_str(&value);
-            }
-            '`' | '(' | ')' | '{' | '}' | '*' | '?' | '<' => {
-                return Err(Trouble::unsupported(line, format!("`{c}` in the command `{}`", text.trim())));
-            }
-            '#' if word.is_none() => while chars.next_if(|c| *c != '\n').is_some() {},
-            '\n' | ';' => {
-                words.extend(word.take());
-                all.push(std::mem::take(&mut words));
-            }
-            // What stands behind `||` is done when what is before it fails, and nothing here fails.
-            '|' if chars.next_if_eq(&'|').is_some() => {
-                while chars.next_if(|c| !matches!(c, '\n' | ';' | '&')).is_some() {}
-            }
-            '|' => {
-                return Err(Trouble::unsupported(line, format!("`|` in the command `{}`", text.trim())));
-            }
-            '&' if chars.peek() == Some(&'&') => {
-                chars.next();
-                words.extend(word.take());
-                all.push(std::mem::take(&mut words));
-            }
-            '>' if word.is_none() => {
-                chars.next_if(|c| *c == '>');
-                // `> /dev/null` and `>/dev/null` are the same.
-                while chars.next_if(|c| c.is_ascii_whitespace() && *c != '\n').is_some() {}
-                let mut target = String::new();
-                while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace() && *c != ';') {
-                    target.push(c);
-                }
-                if target == "/dev/null" {
-                    words.push(">/dev/null".to_string());
-                } else {
-                    words.extend([">".to_string(), target]);
-                }
-            }
-            c if c.is_ascii_whitespace() => words.extend(word.take()),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    all.push(words);
-    Ok(all)
-}
-
-/// What stands for `$…`, the sign being taken: `$((15*1024))` is calculated, `$PPID` and `${PPID}` are kept as they are (a
-/// file's name may have them). Nothing is executed.
-fn expansion(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
-    if chars.next_if_eq(&'(').is_none() {
-        let braces = chars.next_if_eq(&'{').is_some();
-        let mut name = String::new();
-        while let Some(c) = chars.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
-            name.push(c);
-        }
-        let closed = !braces || chars.next_if_eq(&'}').is_some();
-        return (closed && !name.is_empty()).then(|| format!("${name}"));
-    }
-    chars.next_if_eq(&'(')?;
-    let mut product = 1i64;
-    loop {
-        let mut factor = String::new();
-        while let Some(c) = chars.next_if(|c| c.is_ascii_digit() || *c == ' ') {
-            factor.push(c);
-        }
-        product = product.checked_mul(factor.trim().parse().ok()?)?;
-        match chars.next()? {
-            '*' => {}
-            ')' => return chars.next_if_eq(&')').map(|_| product.to_string()),
-            _ => return None,
-        }
-    }
-}
-
 impl Sockets {
     /// Changes the conditions for the connections to come.
     ///
     /// # Errors
     /// If a knob refuses the value, or the stack cannot have two sets of settings.
-    pub fn change(&mut self, stack: &mut Stack, changes: &[Change]) -> Result<(), String> {
+    pub fn change(&mut self, stack: &mut Stack, now: Instant, changes: &[Change]) -> Result<(), String> {
         for change in changes {
             match change {
                 Change::RmemMax(n) => self.buffer_max.0 = *n,
@@ -384,14 +388,77 @@ impl Sockets {
                 Change::File(name, None) => {
                     self.files.remove(name);
                 }
+                // What a packet carries beside its headers.
+                Change::Mtu(mtu) => {
+                    let headers = if self.wire_v6 { 60 } else { 40 };
+                    let old = Opts::new(&self.base);
+                    self.base.mss = Some(mtu.checked_sub(headers).ok_or("the MTU is too small")?);
+                    self.follow(stack, now, "tcp.mss", "", &old);
+                }
                 Change::Knob(name, value) => {
+                    let old = Opts::new(&self.base);
                     set(&mut self.base, name, value).map_err(|e| format!("{name}={value}: {e}"))?;
+                    self.follow(stack, now, name, value, &old);
                 }
             }
         }
         self.apply(stack)
     }
+
+    /// What is there already follows a setting that Linux reads when it needs it, and not when a socket is made.
+    fn follow(&mut self, stack: &mut Stack, now: Instant, name: &str, value: &str, old: &Opts) {
+        if LIVE.contains(&name) {
+            stack.set_config_of_all(now, |config| {
+                let _ = set(config, name, value);
+            });
+        }
+        let new = Opts::new(&self.base);
+        fn put<T: Copy + PartialEq>(to: &mut T, old: T, new: T) {
+            if *to == old {
+                *to = new;
+            }
+        }
+        let follow = |opts: &mut Opts| {
+            put(&mut opts.fin_timeout, old.fin_timeout, new.fin_timeout);
+            put(&mut opts.keepalive_idle, old.keepalive_idle, new.keepalive_idle);
+            put(&mut opts.keepalive_interval, old.keepalive_interval, new.keepalive_interval);
+            put(&mut opts.keepalive_count, old.keepalive_count, new.keepalive_count);
+            put(&mut opts.mss, old.mss, new.mss);
+        };
+        if *old != new {
+            stack.set_opts_of_all(now, follow);
+        }
+        for socket in self.table.values_mut() {
+            follow(&mut socket.opts);
+            if let SocketKind::Conn(conn) = &socket.kind
+                && !socket.tuning.is_plain()
+            {
+                let tuning = socket.tuning;
+                stack.set_config(now, conn.id, |config| tuning.apply(config));
+            }
+        }
+    }
 }
+
+/// Settings that hold for open connections, too, when they change.
+const LIVE: &[&str] = &[
+    "tcp.frto",
+    "tcp.dsack",
+    "tcp.rack",
+    "tcp.tail_loss_probe",
+    "tcp.slow_start_after_idle",
+    "tcp.retries",
+    "tcp.orphan_retries",
+    "tcp.syn_retries",
+    "tcp.synack_retries",
+    "tcp.syn_linear",
+    "tcp.compressed_acks",
+    "tcp.rfc1337",
+    "tcp.challenge_limit",
+    "tcp.challenge_interval",
+    "tcp.thin_linear",
+    "tcp.ecn_fallback",
+];
 
 /// Sets a knob.
 ///

@@ -136,7 +136,12 @@ impl Kernel<'_> {
             return Ok(Step::Errno(if epoll { "ENOTSOCK" } else { "EINVAL" }));
         };
         match waiting.pop_front() {
-            Some(a) => Ok(Step::Made(Made::Conn { id: a.id, local: a.local, remote: a.remote, nonblock })),
+            Some(a) => {
+                if socket.tuning.quickack == Some(false) {
+                    self.stack.set_quickack(self.now, a.id, false);
+                }
+                Ok(Step::Made(Made::Conn { id: a.id, local: a.local, remote: a.remote, nonblock }))
+            }
             None if socket.nonblock => Ok(Step::Errno("EAGAIN")),
             None => Ok(Step::Block(None)),
         }
@@ -562,7 +567,11 @@ impl Kernel<'_> {
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         match command {
             // F_GETFD, F_SETFD: nothing is ever executed.
-            1 | 2 => Ok(Step::Done(0)),
+            1 => Ok(Step::Done(socket.cloexec.into())),
+            2 => {
+                socket.cloexec = value & 1 != 0;
+                Ok(Step::Done(0))
+            }
             3 => Ok(Step::Done(2 | if socket.nonblock { NONBLOCK } else { 0 })),
             4 => {
                 socket.nonblock = value & NONBLOCK != 0;
@@ -570,7 +579,9 @@ impl Kernel<'_> {
             }
             // F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG: nobody is ever signalled.
             8..=11 => Ok(Step::Done(0)),
-            other => Err(format!("fcntl {other}")),
+            // F_DUPFD, locks, leases, pipes, seals and hints.
+            other @ (0 | 5..=7 | 12..=40 | 1024..=1040) => Err(format!("fcntl {other}")),
+            _ => Ok(Step::Errno("EINVAL")),
         }
     }
 

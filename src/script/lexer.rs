@@ -1,6 +1,7 @@
 //! Which words is a packet script made of?
 
 use super::Trouble;
+use super::cursor::Cursor;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -59,40 +60,26 @@ pub fn tokens(source: &str, defines: &BTreeMap<String, String>) -> Result<Vec<Sp
     if source.len() > MAX_SOURCE {
         return Err(Trouble::syntax(1, format!("the script is longer than {MAX_SOURCE} bytes")));
     }
-    let mut lexer = Lexer { rest: source, line: 1, defines: defines.clone(), out: Vec::new() };
+    let mut lexer = Lexer { at: Cursor { rest: source, line: 1 }, defines: defines.clone(), out: Vec::new() };
     while lexer.step()? {}
     Ok(lexer.out)
 }
 
 struct Lexer<'a> {
-    rest: &'a str,
-    line: u32,
+    at: Cursor<'a>,
     defines: BTreeMap<String, String>,
     out: Vec<Spanned>,
 }
 
 impl<'a> Lexer<'a> {
-    /// Takes `n` bytes, counting lines.
-    fn take(&mut self, n: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at(n);
-        self.line += taken.bytes().filter(|&b| b == b'\n').count() as u32;
-        self.rest = rest;
-        taken
-    }
-
-    /// How many bytes of the rest satisfy `ok`, from its beginning.
-    fn run(&self, ok: impl Fn(u8) -> bool) -> usize {
-        self.rest.bytes().position(|b| !ok(b)).unwrap_or(self.rest.len())
-    }
-
     /// What stands before `close`, `open` bytes being taken first; the closing mark is taken too.
     fn until(&mut self, open: usize, close: &str, what: &str) -> Result<&'a str, Trouble> {
-        let line = self.line;
-        match self.rest[open..].find(close) {
+        let line = self.at.line;
+        match self.at.rest[open..].find(close) {
             Some(at) => {
-                self.take(open);
-                let body = self.take(at);
-                self.take(close.len());
+                self.at.take(open);
+                let body = self.at.take(at);
+                self.at.take(close.len());
                 Ok(body)
             }
             None => Err(Trouble::syntax(line, format!("{what} is not closed: `{close}` is missing"))),
@@ -101,9 +88,9 @@ impl<'a> Lexer<'a> {
 
     /// A quoted text in which a backslash keeps the next character.
     fn quoted(&mut self, quote: char, what: &str) -> Result<String, Trouble> {
-        let line = self.line;
+        let line = self.at.line;
         let mut text = String::new();
-        let mut chars = self.rest.char_indices().skip(1);
+        let mut chars = self.at.rest.char_indices().skip(1);
         while let Some((at, c)) = chars.next() {
             match c {
                 '\\' => match chars.next() {
@@ -111,7 +98,7 @@ impl<'a> Lexer<'a> {
                     None => break,
                 },
                 c if c == quote => {
-                    self.take(at + c.len_utf8());
+                    self.at.take(at + c.len_utf8());
                     return Ok(text);
                 }
                 c => text.push(c),
@@ -121,33 +108,34 @@ impl<'a> Lexer<'a> {
     }
 
     fn step(&mut self) -> Result<bool, Trouble> {
-        let blanks = self.run(|b| b.is_ascii_whitespace());
-        self.take(blanks);
-        let line = self.line;
-        let Some(first) = self.rest.chars().next() else { return Ok(false) };
-        let token = if self.rest.starts_with("//") {
-            let n = self.run(|b| b != b'\n');
+        let blanks = self.at.run(|b| b.is_ascii_whitespace());
+        self.at.take(blanks);
+        let line = self.at.line;
+        let Some(first) = self.at.rest.chars().next() else { return Ok(false) };
+        let token = if self.at.rest.starts_with("//") {
+            let n = self.at.run(|b| b != b'\n');
             // An option of our own stands in a comment, so that others who read the language pass over it.
-            let own = self.rest[2..n].trim_start().strip_prefix(OWN).map(str::trim_start);
+            let own = self.at.rest[2..n].trim_start().strip_prefix(OWN).map(str::trim_start);
             match own.filter(|option| option.starts_with("--")) {
                 Some(option) => {
-                    self.take(n - option.len());
+                    self.at.take(n - option.len());
                     self.option()?
                 }
                 None => {
-                    self.take(n);
+                    self.at.take(n);
                     return Ok(true);
                 }
             }
-        } else if self.rest.starts_with("/*") {
+        } else if self.at.rest.starts_with("/*") {
             self.until(2, "*/", "the comment")?;
             return Ok(true);
-        } else if self.rest.starts_with("%{") {
+        } else if self.at.rest.starts_with("%{") {
             Token::Code(self.until(2, "}%", "the code block")?.to_string())
-        } else if self.rest.starts_with("...") {
-            self.take(3);
+        } else if self.at.rest.starts_with("...") {
+            self.at.take(3);
             Token::Ellipsis
-        } else if self.rest.starts_with("--") && self.rest[2..].starts_with(|c: char| c.is_ascii_alphabetic())
+        } else if self.at.rest.starts_with("--")
+            && self.at.rest[2..].starts_with(|c: char| c.is_ascii_alphabetic())
         {
             self.option()?
         } else if first == '"' {
@@ -155,17 +143,17 @@ impl<'a> Lexer<'a> {
         } else if first == '`' {
             Token::Command(self.quoted('`', "the command")?)
         } else if self.in_cookie() && first.is_ascii_alphanumeric() {
-            let n = self.run(|b| b.is_ascii_alphanumeric() || b == b'_');
-            let word = self.take(n);
+            let n = self.at.run(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let word = self.at.take(n);
             Token::Word(self.defines.get(word).map_or(word, |value| value).to_string())
         } else if let Some(number) = self.number()? {
             number
         } else if first.is_ascii_alphanumeric() || first == '_' {
-            let n = self.run(|b| b.is_ascii_alphanumeric() || b == b'_');
-            let word = self.take(n);
+            let n = self.at.run(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let word = self.at.take(n);
             self.defined(word, line)?
         } else {
-            self.take(first.len_utf8());
+            self.at.take(first.len_utf8());
             Token::Char(first)
         };
         self.out.push((token, line));
@@ -179,18 +167,18 @@ impl<'a> Lexer<'a> {
 
     /// `--name=value`, the value quoted or up to the next blank.
     fn option(&mut self) -> Result<Token, Trouble> {
-        self.take(2);
-        let n = self.run(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let name = self.take(n).to_string();
-        if !self.rest.starts_with('=') {
+        self.at.take(2);
+        let n = self.at.run(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let name = self.at.take(n).to_string();
+        if !self.at.rest.starts_with('=') {
             return Ok(Token::Option(name, None));
         }
-        self.take(1);
-        let value = if self.rest.starts_with('"') {
+        self.at.take(1);
+        let value = if self.at.rest.starts_with('"') {
             self.quoted('"', "the option's value")?
         } else {
-            let n = self.run(|b| !b.is_ascii_whitespace());
-            self.take(n).to_string()
+            let n = self.at.run(|b| !b.is_ascii_whitespace());
+            self.at.take(n).to_string()
         };
         if name == "define"
             && let Some((name, value)) = value.split_once('=')
@@ -202,16 +190,16 @@ impl<'a> Lexer<'a> {
 
     /// A number, unless letters follow it at once: then it is a word.
     fn number(&mut self) -> Result<Option<Token>, Trouble> {
-        let line = self.line;
-        let sign = usize::from(self.rest.starts_with('-'));
+        let line = self.at.line;
+        let sign = usize::from(self.at.rest.starts_with('-'));
         let digits = |s: &str| s.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(s.len());
         let wordy = |s: &str| s.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         let too_big = |text: &str| Trouble::syntax(line, format!("{text} is too big a number"));
-        let body = &self.rest[sign..];
+        let body = &self.at.rest[sign..];
         if sign == 0 && body.starts_with("0x") {
             let n = body[2..].bytes().position(|b| !b.is_ascii_hexdigit()).unwrap_or(body.len() - 2);
             if n > 0 && !wordy(&body[2 + n..]) {
-                let text = self.take(2 + n);
+                let text = self.at.take(2 + n);
                 let value = i64::from_str_radix(&text[2..], 16).map_err(|_| too_big(text))?;
                 return Ok(Some(Token::Hex(value)));
             }
@@ -222,12 +210,12 @@ impl<'a> Lexer<'a> {
             None => 0,
         };
         if fraction > 0 {
-            return Ok(Some(Token::Float(self.take(sign + whole + 1 + fraction).to_string())));
+            return Ok(Some(Token::Float(self.at.take(sign + whole + 1 + fraction).to_string())));
         }
         if whole == 0 || wordy(&body[whole..]) {
             return Ok(None);
         }
-        let text = self.take(sign + whole);
+        let text = self.at.take(sign + whole);
         Ok(Some(Token::Int(text.parse().map_err(|_| too_big(text))?)))
     }
 

@@ -17,6 +17,7 @@ mod code;
 mod code_tests;
 pub(crate) mod commands;
 mod compare;
+mod cursor;
 pub(crate) mod errnos;
 pub(crate) mod errqueue;
 mod files;
@@ -37,6 +38,7 @@ mod python;
 mod render;
 mod run;
 pub(crate) mod settings;
+mod shell;
 pub(crate) mod sockets;
 pub(crate) mod sockopts;
 mod symbols;
@@ -181,7 +183,6 @@ impl Trouble {
     }
 
     /// What is wrong, in a few words.
-    #[cfg(feature = "packetdrill")]
     pub(crate) fn what(&self) -> &str {
         match &self.kind {
             Kind::Failed { what, .. } | Kind::Unsupported(what) => what,

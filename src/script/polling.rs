@@ -11,6 +11,7 @@ use crate::time::Duration;
 const ALWAYS: i64 = 0x38;
 const EPOLLONESHOT: i64 = 1 << 30;
 const EPOLLET: i64 = 1 << 31;
+const EPOLLEXCLUSIVE: i64 = 1 << 28;
 
 impl Kernel<'_> {
     /// Whether a call that waits with a timeout in milliseconds is at its end.
@@ -58,6 +59,16 @@ impl Kernel<'_> {
             Some(_) => return Step::Errno("EINVAL"),
             None => return Step::Errno("EBADF"),
         };
+        // Who waits alone says so once, and for little.
+        let alone = events & EPOLLEXCLUSIVE != 0;
+        let refused = match op {
+            1 => alone && events & !(EPOLLEXCLUSIVE | EPOLLET | 1 << 29 | 0x1d) != 0,
+            3 => alone || interest.get(&fd).is_some_and(|old| old.events & EPOLLEXCLUSIVE != 0),
+            _ => false,
+        };
+        if refused {
+            return Step::Errno("EINVAL");
+        }
         match (op, interest.contains_key(&fd)) {
             (1, true) => Step::Errno("EEXIST"),
             (2 | 3, false) => Step::Errno("ENOENT"),
@@ -94,6 +105,14 @@ impl Kernel<'_> {
             // At an edge: something has happened since the last time it was told.
             let edge = events & EPOLLET == 0 || told.is_none_or(|told| ready.is_news(&told));
             if bits == 0 || !edge || seen.len() as i64 >= most {
+                // What is not ready any more is news when it is again.
+                if let Some(SocketKind::Epoll(interest)) =
+                    self.sockets.table.get_mut(&epoll).map(|s| &mut s.kind)
+                    && let Some(Interest { told: Some(told), .. }) = interest.get_mut(&fd)
+                    && *told != Readiness::ALL
+                {
+                    told.bits &= ready.bits;
+                }
                 continue;
             }
             seen.push((bits, data));

@@ -144,6 +144,7 @@ impl Runner {
             dns: Vec::new(),
         };
         let mut sockets = Sockets::new(settings.tcp.clone(), true);
+        sockets.wire_v6 = settings.local.is_ipv6();
         sockets.domain = if settings.ip_version == IpVersion::Ipv4 { 2 } else { 10 };
         Runner {
             stack: Stack::new(config, Tracer::new(sinks)),
@@ -211,7 +212,7 @@ impl Runner {
                             Change::Pause(time) => self.pass(*time)?,
                             change => self
                                 .sockets
-                                .change(&mut self.stack, std::slice::from_ref(change))
+                                .change(&mut self.stack, self.now, std::slice::from_ref(change))
                                 .map_err(|what| Trouble::unsupported(step.line, what))?,
                         }
                     }

@@ -59,6 +59,8 @@ pub enum Made {
 pub struct Socket {
     pub kind: SocketKind,
     pub nonblock: bool,
+    /// FD_CLOEXEC.
+    pub cloexec: bool,
     /// What socket options say; for a connection a copy that is kept in step.
     pub opts: Opts,
     /// What it says about settings that are nobody's option in the engine.
@@ -229,6 +231,8 @@ pub struct Sockets {
     pub files: BTreeMap<String, u64>,
     /// How many bytes are in each pipe.
     pub pipes: Vec<usize>,
+    /// Whether packets are those of IPv6.
+    pub wire_v6: bool,
     /// SO_DOMAIN: AF_INET or AF_INET6.
     pub domain: i64,
     /// Whether what is read must be the pattern of scripts.
@@ -260,6 +264,7 @@ impl Sockets {
             table: BTreeMap::new(),
             under_test: None,
             domain: 2,
+            wire_v6: false,
             buffer_max: (212_992, 212_992),
             notsent_lowat: None,
             files: BTreeMap::new(),
@@ -293,6 +298,7 @@ impl Sockets {
         let mut socket = Socket {
             kind,
             nonblock,
+            cloexec: false,
             opts,
             tuning,
             reuse_addr: false,

@@ -105,6 +105,7 @@ impl Value {
             bytes.map(|bytes| i64::from(i32::from_ne_bytes(bytes))).ok_or("EINVAL")
         };
         Ok(match (name(level, option), data) {
+            (Some(Name::Congestion), []) => return Err("EINVAL"),
             (Some(Name::Congestion | Name::Md5Sig | Name::Ulp | Name::FastOpenKey | Name::Device), data) => {
                 Value::Bytes(data.to_vec())
             }
@@ -220,6 +221,17 @@ pub fn is_known(level: i64, option: i64) -> bool {
     name(level, option).is_some()
 }
 
+/// Whether Linux has an option of this number at all.
+pub fn is_linux(level: i64, option: i64) -> bool {
+    match level {
+        0 => (1..=52).contains(&option),
+        1 => (1..=84).contains(&option),
+        6 => (1..=46).contains(&option),
+        41 => (1..=78).contains(&option),
+        _ => false,
+    }
+}
+
 impl Sockets {
     /// `setsockopt`.
     ///
@@ -237,8 +249,13 @@ impl Sockets {
         if matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_)) {
             return Ok(Step::Errno("ENOTSOCK"));
         }
-        let name =
-            name(level, option).ok_or_else(|| format!("the socket option {option} of level {level}"))?;
+        let name = match name(level, option) {
+            Some(name) => name,
+            None if is_linux(level, option) => {
+                return Err(format!("the socket option {option} of level {level}"));
+            }
+            None => return Ok(Step::Errno("ENOPROTOOPT")),
+        };
         let value = match (name, value) {
             // There is one device.
             (Name::Device, Value::Bytes(_)) => return Ok(Step::Done(0)),
@@ -376,9 +393,11 @@ impl Sockets {
                     (false, nagle) => nagle,
                 };
             }
-            Name::MaxSeg => match value {
-                0 => opts.mss = None,
-                88..=32_767 => opts.mss = Some(value as u16),
+            Name::MaxSeg => match (value, &socket.kind) {
+                // What is open already keeps its size.
+                (0 | 88..=32_767, SocketKind::Conn(_)) => {}
+                (0, _) => opts.mss = plain.mss,
+                (88..=32_767, _) => opts.mss = Some(value as u16),
                 _ => return Ok(Step::Errno("EINVAL")),
             },
             Name::Cork => opts.cork = on,
@@ -441,6 +460,10 @@ impl Sockets {
                 _ => return Ok(Step::Errno("EINVAL")),
             },
             // The lowest two bits are the stack's own (RFC 3168 §5).
+            // What is said of the other protocol has no effect.
+            Name::TrafficClass if (level == 41) != self.wire_v6 => {
+                socket.others.insert((level, option), value & 0xfc);
+            }
             Name::TrafficClass => match (level, value) {
                 (41, -1) => opts.dscp = plain.dscp,
                 (41, ..0 | 256..) => return Ok(Step::Errno("EINVAL")),
@@ -518,8 +541,13 @@ impl Sockets {
         if matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_)) {
             return Ok(Err("ENOTSOCK"));
         }
-        let name =
-            name(level, option).ok_or_else(|| format!("the socket option {option} of level {level}"))?;
+        let name = match name(level, option) {
+            Some(name) => name,
+            None if is_linux(level, option) => {
+                return Err(format!("the socket option {option} of level {level}"));
+            }
+            None => return Ok(Err("ENOPROTOOPT")),
+        };
         let opts = socket.opts;
         let buffers = match &socket.kind {
             SocketKind::Conn(conn) => stack.conn(conn.id).map(tcp::Conn::buffers),
@@ -569,6 +597,9 @@ impl Sockets {
             Name::MaxPacingRate => opts.max_pacing_rate.map_or(-1, |rate| rate as i64),
             Name::UserTimeout => opts.user_timeout.map_or(0, |d| d.as_millis() as i64),
             Name::Ttl => i64::from(opts.ttl),
+            Name::TrafficClass if (level == 41) != self.wire_v6 => {
+                socket.others.get(&(level, option)).copied().unwrap_or(0)
+            }
             Name::TrafficClass => i64::from(opts.dscp) << 2,
             Name::Protocol => 6,
             Name::Inq => i64::from(socket.inq),

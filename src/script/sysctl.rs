@@ -1,13 +1,12 @@
 //! What does a sysctl change? Linux' names of what has a knob here, and of what changes nothing that the stack does.
 
-use super::Trouble;
 use super::commands::Change;
+use super::{Kind, Trouble};
 
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_fack", &["0"]),
     ("net.ipv4.tcp_abort_on_overflow", &["0"]),
-    ("net.ipv4.tcp_thin_linear_timeouts", &["0"]),
     ("net.ipv4.tcp_reordering", &["3"]),
     ("net.ipv4.tcp_stdurg", &["0"]),
     ("net.ipv4.tcp_migrate_req", &["0"]),
@@ -19,7 +18,9 @@ const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_plb_enabled", &["0"]),
     ("net.ipv4.tcp_reflect_tos", &["0"]),
     ("net.ipv4.tcp_min_snd_mss", &["48"]),
-    ("net.ipv4.ip_no_pmtu_disc", &["0"]),
+    ("net.ipv4.tcp_retries1", &["3"]),
+    ("net.ipv4.tcp_min_rtt_wlen", &["300"]),
+    ("net.ipv4.tcp_tw_reuse_delay", &["1000"]),
 ];
 
 /// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, and what is
@@ -32,12 +33,9 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_tso_win_divisor",
     "net.ipv4.tcp_limit_output_bytes",
     "net.ipv4.tcp_autocorking",
-    "net.ipv4.tcp_max_orphans",
-    "net.ipv4.tcp_max_syn_backlog",
     "net.ipv4.tcp_allowed_congestion_control",
     "net.ipv4.tcp_available_congestion_control",
     "net.ipv4.tcp_low_latency",
-    "net.ipv4.tcp_retries1",
     "net.ipv4.tcp_no_metrics_save",
     "net.ipv4.tcp_no_ssthresh_metrics_save",
     "net.ipv4.tcp_adv_win_scale",
@@ -45,9 +43,6 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_probe_interval",
     "net.ipv4.tcp_probe_threshold",
     "net.ipv4.tcp_comp_sack_slack_ns",
-    "net.ipv4.tcp_tw_reuse_delay",
-    "net.ipv4.tcp_ecn_fallback",
-    "net.ipv4.tcp_min_rtt_wlen",
     "net.ipv4.tcp_max_reordering",
     "net.ipv4.tcp_early_demux",
     "net.ipv4.tcp_fwmark_accept",
@@ -136,7 +131,21 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.ipv4.tcp_frto" => switch("tcp.frto"),
         "net.ipv4.tcp_sack" => switch("tcp.sack"),
         "net.ipv4.tcp_dsack" => switch("tcp.dsack"),
-        "net.ipv4.tcp_recovery" => switch("tcp.rack"),
+        // The first bit is RACK; the others say how patient it is.
+        "net.ipv4.tcp_recovery" => {
+            let on = if number(0, 1)? == 1 { "on" } else { "off" };
+            Ok(vec![Change::Knob("tcp.rack", on.to_string())])
+        }
+        "net.ipv4.tcp_ecn_fallback" => switch("tcp.ecn_fallback"),
+        "net.ipv4.tcp_thin_linear_timeouts" => switch("tcp.thin_linear"),
+        "net.ipv4.ip_no_pmtu_disc" => {
+            let on = if number(0, 1)? == 0 { "on" } else { "off" };
+            Ok(vec![Change::Knob("tcp.pmtud", on.to_string())])
+        }
+        // Enough for whatever a script opens.
+        "net.ipv4.tcp_max_orphans" | "net.ipv4.tcp_max_syn_backlog" => {
+            number(128, i64::from(i32::MAX)).map(|_| Vec::new())
+        }
         // 3 is the default: probes; 1 and 2 were of the algorithm before them.
         "net.ipv4.tcp_early_retrans" => Ok(match number(0, 4)? {
             0 => vec![Change::Knob("tcp.tail_loss_probe", "off".to_string())],
@@ -254,8 +263,18 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.core.rmem_max" => Ok(vec![Change::RmemMax(number(0, 1 << 31)?)]),
         "net.core.wmem_max" => Ok(vec![Change::WmemMax(number(0, 1 << 31)?)]),
         other if INERT_PREFIXES.iter().any(|prefix| other.starts_with(prefix)) => Ok(Vec::new()),
-        _ => Err(unsupported()),
+        _ => Err(Trouble::unsupported(line, format!("{NOT_THERE} {name}"))),
     }
+}
+
+/// How the complaint about a name begins that Linux does not have.
+const NOT_THERE: &str = "there is no sysctl";
+
+/// Whether Linux has a sysctl of this name.
+pub fn is_known(name: &str) -> bool {
+    let missing =
+        |trouble: &Trouble| matches!(&trouble.kind, Kind::Unsupported(what) if what.starts_with(NOT_THERE));
+    sysctl(name, "1", 0).as_ref().err().is_none_or(|trouble| !missing(trouble))
 }
 
 /// What Linux' name of a congestion control algorithm is here.

@@ -299,7 +299,7 @@ fn all_that_linux_has_can_be_set_to_what_it_is() {
 
 #[test]
 fn commands_make_files_wait_and_are_read_like_a_shell_does() {
-    use commands::Change::{File, Knob, Pause};
+    use commands::Change::{File, Knob, Mtu, Pause};
     use std::time::Duration;
     let file = |name: &str, size| File(name.to_string(), size);
     for (text, changes) in [
@@ -320,18 +320,36 @@ fn commands_make_files_wait_and_are_read_like_a_shell_does() {
         ("tc qdisc replace dev tun0 root fq", vec![Knob("tcp.pacing", "on".into())]),
         (
             "ip route change 192.0.2.1/32 dev tun0 mtu lock 1000 features ecn",
-            vec![Knob("tcp.mss", "960".into()), Knob("tcp.ecn", "on".into())],
+            vec![Mtu(1000), Knob("tcp.ecn", "on".into())],
         ),
+        ("ip link set dev tun0 mtu 1000", vec![Mtu(1000)]),
+        ("nstat | grep -q Drops; ss -tin 2>&1 | cat >/dev/null; iptables -F", vec![]),
+        ("for i in sack dsack; do sysctl -q net.ipv4.tcp_$i=0; done", {
+            vec![Knob("tcp.sack", "off".into()), Knob("tcp.dsack", "off".into())]
+        }),
+        (
+            "if [ -f /proc/sys/net/ipv4/tcp_none ]; then false; elif test 1 -eq 1; then sleep 1; else false; fi",
+            { vec![Pause(Duration::from_secs(1))] },
+        ),
+        ("if grep -q x /tmp/y; then true; else echo; fi; ! false && (false || { true; })", vec![]),
+        ("sysctl net.ipv4.tcp_none=1 || sleep 1", vec![Pause(Duration::from_secs(1))]),
+        ("sysctl -qe net.ipv4.tcp_none=1; sysctl -q net.ipv4.tcp_sack=0 >/dev/null 2>&1", {
+            vec![Knob("tcp.sack", "off".into())]
+        }),
     ] {
         assert_eq!(commands::parse(text, 1, None), Ok(changes), "{text}");
     }
     for text in [
-        "nstat | grep -q Drops",
-        "ip link set dev tun0 mtu 1000",
+        "iptables -A INPUT -j DROP",
+        "if grep -q x /tmp/y; then sysctl -q net.ipv4.tcp_sack=0; fi",
+        "sysctl -q net.ipv4.tcp_none=1",
+        "if true; then true",
+        "for i in 1",
+        "( true",
+        "true )",
         "tc qdisc add dev tun0 root netem delay 10ms",
         "sleep soon",
         "dd if=/etc/passwd of=/tmp/x bs=1 count=1",
-        "for i in 1 2; do true; done",
         "false",
     ] {
         assert!(commands::parse(text, 1, None).is_err(), "{text}");

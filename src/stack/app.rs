@@ -363,6 +363,32 @@ impl Stack {
         self.with_conn(now, index, |conn, cx| conn.on_config(cx.cfg));
     }
 
+    /// The same for all connections, those that begin included.
+    pub fn set_config_of_all(&mut self, now: Instant, change: impl Fn(&mut tcp::Config)) {
+        let all: Vec<u32> = self.conns.iter().map(|(index, _)| index).collect();
+        for index in all {
+            change(Arc::make_mut(&mut self.conns[index].cfg));
+            self.with_conn(now, index, |conn, cx| conn.on_config(cx.cfg));
+        }
+        for index in self.syn_queue.all() {
+            change(Arc::make_mut(&mut self.syn_queue.get_mut(index).cfg));
+        }
+    }
+
+    /// Changes socket options of all connections.
+    pub fn set_opts_of_all(&mut self, now: Instant, change: impl Fn(&mut Opts)) {
+        let all: Vec<u32> = self.conns.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.with_conn(now, index, |conn, cx| {
+                let mut opts = *conn.opts();
+                change(&mut opts);
+                if opts != *conn.opts() {
+                    conn.set_opts(cx, opts);
+                }
+            });
+        }
+    }
+
     /// `MSG_EOR`: see [`Conn::end_record`].
     pub fn end_record(&mut self, now: Instant, id: ConnId) {
         let Some(index) = self.index_of(id) else { return };

@@ -141,6 +141,11 @@ impl SynQueue {
         self.openings.get(index)
     }
 
+    /// Every one: a rare call.
+    pub fn all(&self) -> Vec<u32> {
+        self.openings.iter().map(|(index, _)| index).collect()
+    }
+
     /// Those of a listener that ends: a rare call that looks at all.
     pub fn of(&self, id: ListenerId) -> Vec<u32> {
         let theirs = self.openings.iter().filter(|(_, opening)| opening.listener == id);

@@ -199,6 +199,8 @@ pub struct Config {
     /// Up to six time-outs in a row come without doubling while fewer than four segments are in flight: what little a game or a
     /// shell sends is awaited by somebody.
     pub thin_linear: bool,
+    /// A SYN that is repeated asks for ECN no more: there are paths that drop what does (RFC 3168 §6.1.1.1).
+    pub ecn_fallback: bool,
     /// A connection waits this long for data before a listener's owner hears of it; zero: it does not wait. Measured in
     /// repetitions of the SYN-ACK, as on Linux.
     pub defer_accept: Duration,
@@ -338,6 +340,7 @@ impl Config {
             rto_floor: RtoFloor::Variation,
             rto_max: Duration::from_secs(120),
             thin_linear: false,
+            ecn_fallback: true,
             defer_accept: Duration::ZERO,
             pmtud: true,
             syn_retries: 6,
@@ -408,6 +411,7 @@ impl Config {
             rto_floor: RtoFloor::Total,
             rto_max: Duration::from_secs(60),
             thin_linear: false,
+            ecn_fallback: true,
             defer_accept: Duration::ZERO,
             pmtud: true,
             challenge_limit: Some(1000),

@@ -27,7 +27,11 @@ impl Ecn {
     /// The flags of the SYN number `nth` of an active open: from the second on it asks for nothing, because there are
     /// paths that drop what does (RFC 3168 §6.1.1.1).
     pub(super) fn request(cfg: &Config, nth: u8) -> Flags {
-        if cfg.ecn == EcnMode::On && nth == 0 { Flags::ECE | Flags::CWR } else { Flags::NONE }
+        if cfg.ecn == EcnMode::On && (nth == 0 || !cfg.ecn_fallback) {
+            Flags::ECE | Flags::CWR
+        } else {
+            Flags::NONE
+        }
     }
 
     /// The peer's SYN or SYN-ACK: does it want ECN, and do we (RFC 3168 §6.1.1)?

@@ -231,7 +231,8 @@ impl Conn {
             rcv_wscale: if open { self.rcv.shift } else { 0 },
             delivery_rate_app_limited: self.rate.app_limited().into(),
             rto: micros(self.rtt.rto()),
-            ato: micros(self.ack.patience()),
+            // In ticks, as Linux counts.
+            ato: (micros(self.ack.patience()) + 500) / 1000 * 1000,
             snd_mss: mss,
             rcv_mss: self.rcv.buffer.segment(),
             unacked,

@@ -237,6 +237,7 @@ impl Conn {
     /// The settings have changed under which it is called.
     pub fn on_config(&mut self, cfg: &super::Config) {
         self.rtt.limit(cfg);
+        self.rcv.report_twice(cfg.dsack);
     }
 
     /// The options as they are.

@@ -74,6 +74,11 @@ pub(super) enum Placed {
 }
 
 impl Receive {
+    /// Whether what comes twice is reported from now on.
+    pub(super) fn report_twice(&mut self, on: bool) {
+        self.twice.on = on;
+    }
+
     /// With `dsack`, what comes twice is reported (RFC 2883).
     pub(super) fn new(buffer: Window, dsack: bool) -> Receive {
         Receive {

@@ -225,7 +225,7 @@ fn what_is_not_there_is_refused_by_name_and_line() {
         ("0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3", "sockets of type SOCK_DGRAM"),
         ("0 socket(..., SOCK_FANCY, 0) = 3", "the symbolic constant SOCK_FANCY"),
         ("--wire_client\n0 close(3) = 0", "the option --wire_client"),
-        ("`iptables -F`", "the command `iptables -F`"),
+        ("`iptables -A INPUT -j DROP`", "the command `iptables -A INPUT -j DROP`"),
         (
             "`ip route change 192.0.2.0/24 dev tun0 initrwnd 9`",
             "the command `ip route change 192.0.2.0/24 dev tun0 initrwnd 9`",

@@ -25,26 +25,35 @@ scripts! {
         small_segments_wait;
     api:
         bad_arguments
+        bad_calls
         connect_again
         disconnect
+        empty_vectors
         end_of_record
         end_of_record_corked
         end_of_record_lost
         epoll
+        epoll_after_a_reset
+        epoll_at_an_edge
         epoll_edge
         errors
         full_send_buffer
+        halves_that_are_shut
         inq
         maxseg_is_read
         maxseg_of_the_peer
         message_flags
         not_connected
         notsent_lowat
+        notsent_lowat_at_an_edge
         option_values
         outq_counts_the_fin
         poll
         read_and_recv
+        recv_waits_for_all
         sendfile
+        set_up_by_a_shell
+        settings_of_open_connections
         shutdown_while_connecting
         splice
         timestamping

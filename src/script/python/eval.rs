@@ -2,8 +2,9 @@
 //! of all blocks.
 
 use super::super::Trouble;
+use super::ast::{self, Each, Expr, Kind, Stmt, Try};
+use super::builtins::{builtin, method, of_module};
 use super::format;
-use super::parser::{self, Expr, Kind, Stmt};
 use super::value::{self, Raised, Value};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,16 +14,22 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
 /// Steps after which a script is taken for endless.
 const MOST_STEPS: u64 = 2_000_000;
+/// What is said of an assertion.
+const REFUTED: &str = "the assertion does not hold";
+/// Functions that a script makes.
+const MOST_FUNCTIONS: usize = 1 << 12;
 /// Calls within calls.
 const MOST_CALLS: usize = 32;
 /// A list that a script makes has no more items.
-const MOST_ITEMS: i128 = 1 << 16;
+pub(super) const MOST_ITEMS: i128 = 1 << 16;
 
 /// What is known so far.
 #[derive(Default)]
 pub struct Interpreter {
     names: BTreeMap<String, Value>,
     functions: Vec<Function>,
+    /// What the handlers that run have caught, the innermost last.
+    caught: Vec<Trouble>,
     steps: u64,
 }
 
@@ -41,7 +48,7 @@ enum Flow {
 }
 
 /// Why it cannot go on.
-enum Stop {
+pub(super) enum Stop {
     /// An error at the line that is being looked at.
     Raised(Raised),
     /// What is to be reported.
@@ -129,6 +136,10 @@ impl Run<'_> {
                     return Err(Stop::Told(self.refuted(stmt, condition, message.as_ref())));
                 }
             }
+            Kind::Raise(None) if !self.all.caught.is_empty() => {
+                return Err(self.all.caught.last().cloned().map_or("nothing to raise".into(), Stop::Told));
+            }
+            Kind::Try(tried) => return self.attempt(tried),
             Kind::Raise(what) => {
                 let what = what.as_ref().map(|e| self.value(e)).transpose()?.unwrap_or(Value::None);
                 return Err(format!("raised: {what}").into());
@@ -173,8 +184,7 @@ impl Run<'_> {
                 for (name, default) in parameters {
                     ready.push((name.clone(), default.as_ref().map(|e| self.value(e)).transpose()?));
                 }
-                self.all.functions.push(Function { parameters: ready, body: body.clone() });
-                let function = Value::Function(self.all.functions.len() - 1);
+                let function = self.function(ready, body.clone())?;
                 self.set(name, function);
             }
             Kind::Import(names) => {
@@ -186,10 +196,97 @@ impl Run<'_> {
         Ok(Flow::Next)
     }
 
+    fn function(&mut self, parameters: Vec<(String, Option<Value>)>, body: Vec<Stmt>) -> Result<Value, Stop> {
+        if self.all.functions.len() >= MOST_FUNCTIONS {
+            return Err("too many functions are made".into());
+        }
+        self.all.functions.push(Function { parameters, body });
+        Ok(Value::Function(self.all.functions.len() - 1))
+    }
+
+    fn attempt(&mut self, tried: &Try) -> Result<Flow, Stop> {
+        let result = match self.block(&tried.body) {
+            Ok(Flow::Next) => self.block(&tried.otherwise),
+            Err(Stop::Told(trouble)) => match self.handler(tried, &trouble) {
+                Some((name, body)) => {
+                    if let Some(name) = name {
+                        self.set(name, Value::Text(trouble.what().to_string()));
+                    }
+                    self.all.caught.push(trouble);
+                    let result = self.block(body);
+                    self.all.caught.pop();
+                    result
+                }
+                None => Err(Stop::Told(trouble)),
+            },
+            other => other,
+        };
+        match self.block(&tried.last)? {
+            Flow::Next => result,
+            flow => Ok(flow),
+        }
+    }
+
+    /// Which handler is for it: those of assertions for what does not hold, those of other names for other errors.
+    fn handler<'a>(&self, tried: &'a Try, trouble: &Trouble) -> Option<(Option<&'a str>, &'a [Stmt])> {
+        let refuted = trouble.what() == REFUTED;
+        let fits = |kind: &Option<Expr>| match kind {
+            None => true,
+            Some(kind) => ast::names(kind).into_iter().any(|name| match name {
+                "Exception" | "BaseException" => true,
+                "AssertionError" => refuted,
+                _ => !refuted,
+            }),
+        };
+        let found = tried.handlers.iter().find(|(kind, ..)| fits(kind));
+        found.map(|(_, name, body)| (name.as_deref(), body.as_slice()))
+    }
+
+    /// The items of a comprehension, key and value each.
+    fn each(&mut self, each: &Each, level: usize, out: &mut Vec<(Value, Value)>) -> Result<(), Stop> {
+        let Some((target, values, conditions)) = each.clauses.get(level) else {
+            if out.len() as i128 >= MOST_ITEMS {
+                return Err("the list is too long".into());
+            }
+            let item = self.value(&each.item)?;
+            let value = each.value.as_ref().map(|e| self.value(e)).transpose()?;
+            out.push((item, value.unwrap_or(Value::None)));
+            return Ok(());
+        };
+        'items: for item in self.value(values)?.items()? {
+            self.tick()?;
+            self.assign(target, item)?;
+            for condition in conditions {
+                if !self.value(condition)?.truth() {
+                    continue 'items;
+                }
+            }
+            self.each(each, level + 1, out)?;
+        }
+        Ok(())
+    }
+
+    /// A comprehension has names of its own.
+    fn comprehension(&mut self, each: &Each, set: bool) -> Result<Value, Stop> {
+        if self.frames.len() >= MOST_CALLS {
+            return Err("too many calls within calls".into());
+        }
+        self.frames.push(self.frames.last().cloned().unwrap_or_default());
+        let mut out = Vec::new();
+        let result = self.each(each, 0, &mut out);
+        self.frames.pop();
+        result?;
+        if each.value.is_some() {
+            return Ok(Value::Dict(out));
+        }
+        let items = out.into_iter().map(|(item, _)| item);
+        Ok(Value::List(if set { value::distinct(items) } else { items.collect() }))
+    }
+
     /// An assertion that does not hold, with what its names stand for.
     fn refuted(&mut self, stmt: &Stmt, condition: &Expr, message: Option<&Expr>) -> Trouble {
         let mut seen: Vec<String> = Vec::new();
-        for name in parser::names(condition) {
+        for name in ast::names(condition) {
             if let Some(value) = self.get(name) {
                 let text = format!("{name} is {value}");
                 if !seen.contains(&text) {
@@ -200,7 +297,7 @@ impl Run<'_> {
         if let Some(Ok(Value::Text(text))) = message.map(|message| self.value(message)) {
             seen.push(text);
         }
-        Trouble::failed(stmt.line, "the assertion does not hold", &stmt.text, seen.join(", "))
+        Trouble::failed(stmt.line, REFUTED, &stmt.text, seen.join(", "))
     }
 
     fn get(&self, name: &str) -> Option<Value> {
@@ -298,6 +395,30 @@ impl Run<'_> {
                 Value::Text(out)
             }
             Expr::Index(base, index) => self.value(base)?.at(&self.value(index)?)?,
+            Expr::Slice(base, ends) => {
+                let base = self.value(base)?;
+                let mut numbers = [None; 3];
+                for (number, end) in numbers.iter_mut().zip(ends.iter()) {
+                    if let Some(end) = end {
+                        *number =
+                            Some(self.value(end)?.whole().ok_or("an end of a slice is a whole number")?);
+                    }
+                }
+                base.slice(numbers)?
+            }
+            Expr::Set(list) => {
+                let list: Vec<Value> = list.iter().map(|e| self.value(e)).collect::<Result<_, _>>()?;
+                Value::List(value::distinct(list))
+            }
+            Expr::Each(each, set) => self.comprehension(each, *set)?,
+            Expr::Lambda(parameters, body) => {
+                let mut ready = Vec::new();
+                for (name, default) in parameters {
+                    ready.push((name.clone(), default.as_ref().map(|e| self.value(e)).transpose()?));
+                }
+                let kind = Kind::Return(Some((**body).clone()));
+                self.function(ready, vec![Stmt { line: 0, text: "lambda".to_string(), kind }])?
+            }
             Expr::Attribute(base, name) => match (self.value(base)?, name.as_str()) {
                 (Value::Module(module), "maxsize") if module == "sys" => Value::Int(i64::MAX.into()),
                 (Value::Module(module), "pi") if module == "math" => Value::Float(std::f64::consts::PI),
@@ -386,226 +507,5 @@ fn compare(op: &str, a: &Value, b: &Value) -> Result<bool, Raised> {
         ">" => a.order(b)? == Ordering::Greater,
         "<=" => a.order(b)? != Ordering::Greater,
         _ => a.order(b)? != Ordering::Less,
-    })
-}
-
-/// Functions of Python itself that are there.
-pub const BUILTINS: &[&str] = &[
-    "abs",
-    "min",
-    "max",
-    "int",
-    "float",
-    "round",
-    "bool",
-    "str",
-    "repr",
-    "len",
-    "sum",
-    "range",
-    "list",
-    "tuple",
-    "sorted",
-    "print",
-    "pow",
-    "divmod",
-    "any",
-    "all",
-    "hex",
-    "enumerate",
-    "zip",
-    "exit",
-    "isinstance",
-    "Exception",
-    "AssertionError",
-    "ValueError",
-    "dict",
-];
-
-/// Modules that can be imported; what of them is there shows in a call.
-pub const MODULES: &[&str] = &["sys", "time", "socket", "math", "os", "re", "struct", "traceback"];
-
-fn builtin(name: &str, args: &[Value], named: &[(String, Value)]) -> Result<Value, Stop> {
-    let wrong = || format!("{name}() does not take these arguments");
-    let many = |args: &[Value]| match args {
-        [one @ (Value::List(_) | Value::Text(_) | Value::Dict(_))] => one.clone().items(),
-        many => Ok(many.to_vec()),
-    };
-    Ok(match (name, args) {
-        ("print", _) => Value::None,
-        ("abs", [Value::Float(n)]) => Value::Float(n.abs()),
-        ("abs", [n]) => Value::Int(n.whole().and_then(i128::checked_abs).ok_or_else(wrong)?),
-        ("min" | "max", args) => {
-            let mut items = many(args)?.into_iter();
-            let mut best = items.next().ok_or_else(wrong)?;
-            for item in items {
-                let wanted = if name == "min" { Ordering::Less } else { Ordering::Greater };
-                if item.order(&best)? == wanted {
-                    best = item;
-                }
-            }
-            best
-        }
-        ("sum", [list]) => {
-            let mut sum = Value::Int(0);
-            for item in list.clone().items()? {
-                sum = value::binary("+", &sum, &item)?;
-            }
-            sum
-        }
-        ("int", [Value::Float(n)]) if n.is_finite() && n.abs() < 1e30 => Value::Int(n.trunc() as i128),
-        ("int", [Value::Text(text)]) => Value::Int(text.trim().parse().map_err(|_| wrong())?),
-        ("int", [Value::Text(text), base]) => {
-            let digits = text.trim().trim_start_matches("0x");
-            let base = base.whole().and_then(|n| u32::try_from(n).ok()).filter(|n| (2..=36).contains(n));
-            Value::Int(i128::from_str_radix(digits, base.ok_or_else(wrong)?).map_err(|_| wrong())?)
-        }
-        ("int", [n]) => Value::Int(n.whole().ok_or_else(wrong)?),
-        ("float", [Value::Text(text)]) => Value::Float(text.trim().parse().map_err(|_| wrong())?),
-        ("float", [n]) => Value::Float(n.number().ok_or_else(wrong)?),
-        ("round", [Value::Float(n)]) if n.is_finite() && n.abs() < 1e30 => {
-            Value::Int(n.round_ties_even() as i128)
-        }
-        ("round", [n]) => Value::Int(n.whole().ok_or_else(wrong)?),
-        ("round", [n, digits]) => {
-            let digits = digits.whole().and_then(|n| usize::try_from(n).ok()).filter(|n| *n < 30);
-            let text = format!("{:.*}", digits.ok_or_else(wrong)?, n.number().ok_or_else(wrong)?);
-            Value::Float(text.parse().map_err(|_| wrong())?)
-        }
-        ("bool", [value]) => Value::Bool(value.truth()),
-        ("str" | "repr", [value]) => Value::Text(value.to_string()),
-        ("hex", [n]) => Value::Text(format!("{:#x}", n.whole().ok_or_else(wrong)?)),
-        ("len", [Value::Text(text)]) => Value::Int(text.chars().count() as i128),
-        ("len", [list]) => Value::Int(list.clone().items()?.len() as i128),
-        ("range", args) => {
-            let n: Vec<i128> = args.iter().map(|a| a.whole().ok_or_else(wrong)).collect::<Result<_, _>>()?;
-            let (from, to, step) = match n.as_slice() {
-                [to] => (0, *to, 1),
-                [from, to] => (*from, *to, 1),
-                [from, to, step] if *step != 0 => (*from, *to, *step),
-                _ => return Err(wrong().into()),
-            };
-            let (mut out, mut at) = (Vec::new(), from);
-            while if step > 0 { at < to } else { at > to } {
-                if out.len() as i128 >= MOST_ITEMS {
-                    return Err("the range is too long".into());
-                }
-                out.push(Value::Int(at));
-                at = at.checked_add(step).ok_or_else(wrong)?;
-            }
-            Value::List(out)
-        }
-        ("list" | "tuple", []) => Value::List(Vec::new()),
-        ("list" | "tuple", [list]) => Value::List(list.clone().items()?),
-        ("dict", []) => Value::Dict(named.iter().map(|(n, v)| (Value::Text(n.clone()), v.clone())).collect()),
-        ("sorted", [list]) => {
-            let mut list = list.clone().items()?;
-            let mut wrong = None;
-            list.sort_by(|a, b| {
-                a.order(b).unwrap_or_else(|what| {
-                    wrong = Some(what);
-                    Ordering::Equal
-                })
-            });
-            match wrong {
-                Some(what) => return Err(what.into()),
-                None => Value::List(list),
-            }
-        }
-        ("any", [list]) => Value::Bool(list.clone().items()?.iter().any(Value::truth)),
-        ("all", [list]) => Value::Bool(list.clone().items()?.iter().all(Value::truth)),
-        ("pow", [a, b]) => value::binary("**", a, b)?,
-        ("divmod", [a, b]) => Value::List(vec![value::binary("//", a, b)?, value::binary("%", a, b)?]),
-        ("enumerate", [list]) => {
-            let pair = |(n, item)| Value::List(vec![Value::Int(n as i128), item]);
-            Value::List(list.clone().items()?.into_iter().enumerate().map(pair).collect())
-        }
-        ("zip", [a, b]) => {
-            let (a, b) = (a.clone().items()?, b.clone().items()?);
-            Value::List(a.into_iter().zip(b).map(|(a, b)| Value::List(vec![a, b])).collect())
-        }
-        ("isinstance", _) => Value::Bool(true),
-        ("Exception" | "AssertionError" | "ValueError", args) => {
-            Value::Text(args.first().map_or_else(String::new, Value::to_string))
-        }
-        ("exit", args) => return leave(args),
-        _ => return Err(wrong().into()),
-    })
-}
-
-/// `exit(n)` at its end is what the whole program is judged by.
-fn leave(args: &[Value]) -> Result<Value, Stop> {
-    match args.first().map(|code| code.whole()) {
-        // What comes behind it is not looked at, which cannot make it fail.
-        None | Some(Some(0)) => Ok(Value::None),
-        _ => Err("the program ends with an error of its own".into()),
-    }
-}
-
-/// A function of a module that changes nothing, or only reckons.
-fn of_module(module: &str, name: &str, args: &[Value]) -> Result<Value, Stop> {
-    let number = || args.first().and_then(Value::number).ok_or("a number was expected");
-    Ok(match (module, name) {
-        ("math", "floor") => Value::Int(number()?.floor() as i128),
-        ("math", "ceil") => Value::Int(number()?.ceil() as i128),
-        ("math", "sqrt") => Value::Float(number()?.sqrt()),
-        ("math", "fabs") => Value::Float(number()?.abs()),
-        ("math", "log") => Value::Float(number()?.ln()),
-        ("math", "log2") => Value::Float(number()?.log2()),
-        ("sys.stdout" | "sys.stderr", "write" | "flush") => Value::None,
-        ("sys", "exit") => return leave(args),
-        _ => return Err(format!("{module}.{name} is not there").into()),
-    })
-}
-
-/// A method of a value.
-fn method(value: &Value, name: &str, args: &[Value], named: &[(String, Value)]) -> Result<Value, Stop> {
-    let Value::Text(text) = value else {
-        return match (value, name, args) {
-            (Value::Dict(pairs), "get", [key]) => {
-                Ok(pairs.iter().find(|(k, _)| k.same(key)).map_or(Value::None, |(_, v)| v.clone()))
-            }
-            (Value::Dict(pairs), "keys", []) => {
-                Ok(Value::List(pairs.iter().map(|(k, _)| k.clone()).collect()))
-            }
-            (Value::Dict(pairs), "values", []) => {
-                Ok(Value::List(pairs.iter().map(|(_, v)| v.clone()).collect()))
-            }
-            (Value::Dict(pairs), "items", []) => {
-                let pair = |(k, v): &(Value, Value)| Value::List(vec![k.clone(), v.clone()]);
-                Ok(Value::List(pairs.iter().map(pair).collect()))
-            }
-            (Value::List(list), "count", [item]) => {
-                Ok(Value::Int(list.iter().filter(|v| v.same(item)).count() as i128))
-            }
-            _ => Err(format!("'{}' has no method {name}", value.kind()).into()),
-        };
-    };
-    let text_of = |n: usize| match args.get(n) {
-        Some(Value::Text(text)) => Ok(text.as_str()),
-        _ => Err(format!("{name}() takes texts")),
-    };
-    Ok(match name {
-        "format" => Value::Text(format::braces(text, args, named)?),
-        "upper" => Value::Text(text.to_uppercase()),
-        "lower" => Value::Text(text.to_lowercase()),
-        "strip" => Value::Text(text.trim().to_string()),
-        "startswith" => Value::Bool(text.starts_with(text_of(0)?)),
-        "endswith" => Value::Bool(text.ends_with(text_of(0)?)),
-        "join" => {
-            let items = args.first().cloned().unwrap_or(Value::None).items()?;
-            let texts: Vec<String> = items.iter().map(Value::to_string).collect();
-            Value::Text(texts.join(text))
-        }
-        "split" if args.is_empty() => {
-            Value::List(text.split_whitespace().map(|t| Value::Text(t.to_string())).collect())
-        }
-        "split" if !text_of(0)?.is_empty() => {
-            Value::List(text.split(text_of(0)?).map(|t| Value::Text(t.to_string())).collect())
-        }
-        "replace" if !text_of(0)?.is_empty() && text.len() < 4096 => {
-            Value::Text(text.replace(text_of(0)?, text_of(1)?))
-        }
-        _ => return Err(format!("'str' has no method {name}").into()),
     })
 }

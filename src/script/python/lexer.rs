@@ -1,6 +1,7 @@
 //! Which words is a block of Python made of, and how deep does each line stand?
 
 use super::super::Trouble;
+use super::super::cursor::Cursor;
 
 /// A word.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,12 +43,12 @@ const MOST_WORDS: usize = 512;
 
 /// The logical lines of a block that begins on line `first`.
 pub fn lines(text: &str, first: u32) -> Result<Vec<Line>, Trouble> {
-    let mut lexer =
-        Lexer { rest: text, line: first, depth: 0, out: Vec::new(), start: None, fresh: true, indent: 0 };
+    let at = Cursor { rest: text, line: first };
+    let mut lexer = Lexer { at, depth: 0, out: Vec::new(), start: None, fresh: true, indent: 0 };
     // What stands right behind `%{` begins at the left edge.
     lexer.indent();
     while lexer.step()? {}
-    lexer.end(text.len());
+    lexer.end();
     for line in &mut lexer.out {
         line.text = line.text.trim().to_string();
         if line.words.len() > MOST_WORDS {
@@ -58,8 +59,7 @@ pub fn lines(text: &str, first: u32) -> Result<Vec<Line>, Trouble> {
 }
 
 struct Lexer<'a> {
-    rest: &'a str,
-    line: u32,
+    at: Cursor<'a>,
     /// Open brackets.
     depth: u32,
     out: Vec<Line>,
@@ -71,28 +71,17 @@ struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    fn take(&mut self, n: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at(n);
-        self.line += taken.bytes().filter(|&b| b == b'\n').count() as u32;
-        self.rest = rest;
-        taken
-    }
-
-    fn run(&self, ok: impl Fn(u8) -> bool) -> usize {
-        self.rest.bytes().position(|b| !ok(b)).unwrap_or(self.rest.len())
-    }
-
     /// Measures and takes the blanks at the beginning of a line.
     fn indent(&mut self) {
-        let n = self.run(|b| matches!(b, b' ' | b'\t' | b'\r'));
-        let blanks = self.take(n);
+        let n = self.at.run(|b| matches!(b, b' ' | b'\t' | b'\r'));
+        let blanks = self.at.take(n);
         self.indent = blanks.bytes().fold(0, |at, b| if b == b'\t' { (at / 8 + 1) * 8 } else { at + 1 });
     }
 
     /// A logical line ends.
-    fn end(&mut self, _: usize) {
+    fn end(&mut self) {
         if let (Some(start), Some(line)) = (self.start.take(), self.out.last_mut()) {
-            line.text = start[..start.len() - self.rest.len()].to_string();
+            line.text = start[..start.len() - self.at.rest.len()].to_string();
         }
         self.fresh = true;
     }
@@ -109,58 +98,62 @@ impl<'a> Lexer<'a> {
     }
 
     fn step(&mut self) -> Result<bool, Trouble> {
-        let (line, at) = (self.line, self.rest);
-        let Some(first) = self.rest.chars().next() else { return Ok(false) };
+        let (line, at) = (self.at.line, self.at.rest);
+        let Some(first) = self.at.rest.chars().next() else { return Ok(false) };
         match first {
             '\n' => {
                 if self.depth == 0 {
-                    self.end(0);
+                    self.end();
                 }
-                self.take(1);
+                self.at.take(1);
                 if self.depth == 0 {
                     self.indent();
                 }
             }
             ' ' | '\t' | '\r' | '\u{c}' => {
-                self.take(1);
+                self.at.take(1);
             }
             '#' => {
-                let n = self.run(|b| b != b'\n');
+                let n = self.at.run(|b| b != b'\n');
                 // The comment is no part of what is shown.
                 if self.depth == 0 {
-                    self.end(0);
+                    self.end();
                 }
-                self.take(n);
+                self.at.take(n);
             }
-            '\\' if self.rest[1..].trim_start_matches('\r').starts_with('\n') => {
-                let n = self.run(|b| b != b'\n') + 1;
-                self.take(n);
+            '\\' if self.at.rest[1..].trim_start_matches('\r').starts_with('\n') => {
+                let n = self.at.run(|b| b != b'\n') + 1;
+                self.at.take(n);
             }
             '"' | '\'' => {
                 let text = self.text("")?;
                 self.push(text, line, at);
             }
             c if c.is_ascii_digit()
-                || c == '.' && self.rest[1..].starts_with(|d: char| d.is_ascii_digit()) =>
+                || c == '.' && self.at.rest[1..].starts_with(|d: char| d.is_ascii_digit()) =>
             {
                 let number = self.number()?;
                 self.push(number, line, at);
             }
             c if c.is_alphabetic() || c == '_' => {
-                let n = self.rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(self.rest.len());
-                let word = self.take(n);
+                let n = self
+                    .at
+                    .rest
+                    .find(|c: char| !c.is_alphanumeric() && c != '_')
+                    .unwrap_or(self.at.rest.len());
+                let word = self.at.take(n);
                 let prefix = word.len() <= 2
                     && word.chars().all(|c| matches!(c.to_ascii_lowercase(), 'f' | 'r' | 'b' | 'u'))
-                    && self.rest.starts_with(['"', '\'']);
+                    && self.at.rest.starts_with(['"', '\'']);
                 let word =
                     if prefix { self.text(&word.to_ascii_lowercase())? } else { Tok::Name(word.to_string()) };
                 self.push(word, line, at);
             }
             other => {
-                let Some(op) = OPERATORS.iter().find(|op| self.rest.starts_with(**op)) else {
+                let Some(op) = OPERATORS.iter().find(|op| self.at.rest.starts_with(**op)) else {
                     return Err(Trouble::unsupported(line, format!("`{other}` in a code block")));
                 };
-                self.take(op.len());
+                self.at.take(op.len());
                 match *op {
                     "(" | "[" | "{" => self.depth += 1,
                     ")" | "]" | "}" => self.depth = self.depth.saturating_sub(1),
@@ -173,21 +166,21 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> Result<Tok, Trouble> {
-        let line = self.line;
+        let line = self.at.line;
         let wrong = |text: &str| Trouble::syntax(line, format!("{text} is no number"));
-        let bytes = self.rest.as_bytes();
+        let bytes = self.at.rest.as_bytes();
         let mut n = 0;
         while n < bytes.len() {
             let exponent = n > 0
                 && matches!(bytes[n], b'+' | b'-')
                 && matches!(bytes[n - 1], b'e' | b'E')
-                && !self.rest.starts_with("0x");
+                && !self.at.rest.starts_with("0x");
             if !(bytes[n].is_ascii_alphanumeric() || matches!(bytes[n], b'.' | b'_') || exponent) {
                 break;
             }
             n += 1;
         }
-        let text = self.take(n);
+        let text = self.at.take(n);
         let plain = text.replace('_', "").to_ascii_lowercase();
         for (prefix, radix) in [("0x", 16), ("0b", 2), ("0o", 8)] {
             if let Some(digits) = plain.strip_prefix(prefix) {
@@ -202,30 +195,30 @@ impl<'a> Lexer<'a> {
 
     /// A text behind its prefix, which is taken already.
     fn text(&mut self, prefix: &str) -> Result<Tok, Trouble> {
-        let line = self.line;
+        let line = self.at.line;
         let open = || Trouble::syntax(line, "a string in the code block is not closed");
-        let quote = &self.rest[..1];
+        let quote = &self.at.rest[..1];
         let triple = quote.repeat(3);
-        let close = if self.rest.starts_with(&triple) { triple.as_str() } else { quote };
-        self.take(close.len());
+        let close = if self.at.rest.starts_with(&triple) { triple.as_str() } else { quote };
+        self.at.take(close.len());
         let raw = prefix.contains('r');
         let mut out = String::new();
         loop {
-            if self.rest.starts_with(close) {
-                self.take(close.len());
+            if self.at.rest.starts_with(close) {
+                self.at.take(close.len());
                 return Ok(Tok::Text(out, prefix.contains('f')));
             }
-            let c = self.rest.chars().next().ok_or_else(open)?;
+            let c = self.at.rest.chars().next().ok_or_else(open)?;
             if c == '\n' && close.len() == 1 {
                 return Err(open());
             }
-            self.take(c.len_utf8());
+            self.at.take(c.len_utf8());
             if c != '\\' {
                 out.push(c);
                 continue;
             }
-            let next = self.rest.chars().next().ok_or_else(open)?;
-            self.take(next.len_utf8());
+            let next = self.at.rest.chars().next().ok_or_else(open)?;
+            self.at.take(next.len_utf8());
             match next {
                 next if raw => out.extend(['\\', next]),
                 'n' => out.push('\n'),

@@ -1,14 +1,18 @@
 //! Which part of Python do scripts write between `%{` and `}%`? Assertions about `struct tcp_info`, with what leads to them:
 //! names, conditions, loops, functions, numbers, texts, lists. Nothing of it reaches out of the script.
 
+mod ast;
+mod builtins;
 mod eval;
+mod expressions;
 mod format;
 mod lexer;
 mod parser;
 mod value;
 
-pub use eval::{BUILTINS, Interpreter, MODULES};
-pub use parser::{Expr, Kind, Stmt, expressions, names};
+pub use ast::{Expr, Kind, Stmt, expressions, names, parts};
+pub use builtins::{BUILTINS, MODULES, has};
+pub use eval::Interpreter;
 pub use value::Value;
 
 use super::Trouble;

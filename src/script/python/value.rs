@@ -147,6 +147,37 @@ impl Value {
         }
     }
 
+    /// `self[start:stop:step]`
+    pub fn slice(self, [start, stop, step]: [Option<i128>; 3]) -> Result<Value, Raised> {
+        let text = matches!(self, Value::Text(_));
+        if !text && !matches!(self, Value::List(_)) {
+            return Err(format!("a value of type '{}' cannot be cut", self.kind()));
+        }
+        let items = self.items()?;
+        let (len, step) = (items.len() as i128, step.unwrap_or(1));
+        if step == 0 {
+            return Err("the step of a slice is 0".to_string());
+        }
+        let place =
+            |n: i128, low: i128, high: i128| (if n < 0 { n.saturating_add(len) } else { n }).clamp(low, high);
+        let (first, last) = match step > 0 {
+            true => (start.map_or(0, |n| place(n, 0, len)), stop.map_or(len, |n| place(n, 0, len))),
+            false => {
+                (start.map_or(len - 1, |n| place(n, -1, len - 1)), stop.map_or(-1, |n| place(n, -1, len - 1)))
+            }
+        };
+        let mut out = Vec::new();
+        let mut at = first;
+        while if step > 0 { at < last } else { at > last } {
+            out.push(items[at as usize].clone());
+            at = at.saturating_add(step);
+        }
+        Ok(match text {
+            true => Value::Text(out.iter().map(Value::to_string).collect()),
+            false => Value::List(out),
+        })
+    }
+
     /// What a loop goes over.
     pub fn items(self) -> Result<Vec<Value>, Raised> {
         match self {
@@ -229,6 +260,17 @@ fn too_large() -> Raised {
 /// The most that multiplying a text or a list may make.
 const MOST_ITEMS: usize = 1 << 16;
 
+/// What a set keeps: each of several that are the same once. Sets are lists here.
+pub fn distinct(items: impl IntoIterator<Item = Value>) -> Vec<Value> {
+    let mut out: Vec<Value> = Vec::new();
+    for item in items {
+        if !out.iter().any(|old| old.same(&item)) {
+            out.push(item);
+        }
+    }
+    out
+}
+
 /// Operators of two operands, without `and` and `or`.
 pub fn binary(op: &str, a: &Value, b: &Value) -> Result<Value, Raised> {
     let wrong = || format!("unsupported operand types for {op}: '{}' and '{}'", a.kind(), b.kind());
@@ -252,6 +294,15 @@ pub fn binary(op: &str, a: &Value, b: &Value) -> Result<Value, Raised> {
             } else {
                 Err(too_large())
             };
+        }
+        ("&", Value::List(a), Value::List(_)) => {
+            return Ok(Value::List(a.iter().filter(|item| b.holds(item) == Ok(true)).cloned().collect()));
+        }
+        ("-", Value::List(a), Value::List(_)) => {
+            return Ok(Value::List(a.iter().filter(|item| b.holds(item) != Ok(true)).cloned().collect()));
+        }
+        ("|", Value::List(a), Value::List(b)) if a.len() + b.len() <= MOST_ITEMS => {
+            return Ok(Value::List(distinct(a.iter().chain(b).cloned())));
         }
         ("%", Value::Text(text), _) => return super::format::percent(text, b).map(Value::Text),
         _ => {}

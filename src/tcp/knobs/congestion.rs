@@ -130,6 +130,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.bursts = switch(v)?),
     },
     Knob {
+        name: "tcp.ecn_fallback",
+        values: "on|off",
+        meaning: "a SYN that is repeated asks for ECN no more",
+        linux: "net.ipv4.tcp_ecn_fallback",
+        rfc: "RFC 3168 §6.1.1.1",
+        get: |c| show_switch(c.ecn_fallback),
+        set: |c, v| Ok(c.ecn_fallback = switch(v)?),
+    },
+    Knob {
         name: "tcp.ecn",
         values: "off|on|passive",
         meaning: "explicit congestion notification: never, asked for and granted, granted to who asks",
