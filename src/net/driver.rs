@@ -5,7 +5,7 @@ use super::core::Core;
 use super::handle::{Bell, Command};
 use crate::service::Service;
 use crate::sim::Impaired;
-use crate::stack::Polled;
+use crate::stack::{Outlet, Polled};
 use crate::time::{Duration, Instant};
 use crate::trace::Tracer;
 use crossbeam_channel::Receiver;
@@ -51,7 +51,7 @@ struct Turn {
     more: bool,
 }
 
-impl<D: Device> Driver<D> {
+impl<D: Outlet> Driver<D> {
     /// Turns until it is stopped and everything is closed, or the time for that is over.
     pub(super) fn run(mut self) -> io::Result<Tracer> {
         match self.turns() {
@@ -107,7 +107,7 @@ impl<D: Device> Driver<D> {
                 service.poll(now, &mut self.core.stack);
             }
         }
-        busy |= self.core.stack.transmit(now, &mut self.device, SEND_BATCH) > 0;
+        busy |= self.core.stack.transmit_on(now, &mut self.device, SEND_BATCH).frames > 0;
         for (direction, incident) in self.device.take_incidents() {
             incident.record(self.core.stack.tracer(), direction);
         }
@@ -139,7 +139,7 @@ impl<D: Device> Driver<D> {
                 break;
             }
             busy = true;
-            self.core.stack.transmit(now, &mut self.device, SEND_BATCH);
+            self.core.stack.transmit_on(now, &mut self.device, SEND_BATCH);
         }
         busy
     }
@@ -158,7 +158,7 @@ impl<D: Device> Driver<D> {
         for service in &mut self.services {
             done &= service.drain(now, &mut self.core.stack);
         }
-        self.core.stack.transmit(now, &mut self.device, SEND_BATCH);
+        self.core.stack.transmit_on(now, &mut self.device, SEND_BATCH);
         done && self.core.all_sent() && self.core.stack.open_connections() == 0
     }
 
@@ -204,7 +204,7 @@ impl<D: Device> Driver<D> {
         loop {
             let now = self.clock.now();
             self.device.settle(now);
-            let sent = self.core.stack.transmit(now, &mut self.device, SEND_BATCH);
+            let sent = self.core.stack.transmit_on(now, &mut self.device, SEND_BATCH).frames;
             let waiting = self.device.is_blocked() || self.device.transmit(now.into()).is_none();
             let crossing = self.device.next_deadline();
             if now >= end || (sent == 0 && !waiting && crossing.is_none()) {

@@ -1,5 +1,6 @@
 //! How do two stacks talk without a TUN device? Through a pair of sockets that carry packets.
 
+use crate::stack::{Copying, Outlet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use std::fmt;
@@ -109,6 +110,14 @@ impl Device for PipeDevice {
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.mtu.into();
         capabilities
+    }
+}
+
+impl Outlet for PipeDevice {
+    type Room<'a> = Copying<PipeTx<'a>>;
+
+    fn room(&mut self, at: Instant) -> Option<Copying<PipeTx<'_>>> {
+        self.transmit(at).map(Copying)
     }
 }
 

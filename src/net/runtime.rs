@@ -6,10 +6,9 @@ use super::driver::{Driver, watch};
 use super::handle::{Command, Handle};
 use crate::service::Service;
 use crate::sim::{Impaired, LinkConfig};
-use crate::stack::{Config, Stack};
+use crate::stack::{Config, Outlet, Stack};
 use crate::time::Duration;
 use crate::trace::Tracer;
-use smoltcp::phy::Device;
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -64,11 +63,11 @@ impl Builder {
         self
     }
 
-    /// Starts the thread.
+    /// Starts the thread. [`Copying`](crate::stack::Copying) makes any `smoltcp` device one for it.
     ///
     /// # Errors
     /// `InvalidInput` if two services share an owner or the MTU is larger than the device's; those of starting a thread.
-    pub fn start<D: Device + AsFd + Send + 'static>(self, device: D) -> io::Result<Runtime> {
+    pub fn start<D: Outlet + AsFd + Send + 'static>(self, device: D) -> io::Result<Runtime> {
         let Builder { config, tracer, link, services, busy_poll } = self;
         let carries = device.capabilities().max_transmission_unit;
         if usize::from(config.mtu) > carries {

@@ -2,6 +2,7 @@
 
 use super::incident::Incident;
 use super::link::{Link, LinkConfig, Totals};
+use crate::stack::{Copying, Gather, Outlet};
 use crate::time::{Duration, Instant};
 use crate::trace::Direction;
 use crate::wire;
@@ -155,6 +156,14 @@ impl<D: Device> Outbound<D> {
         }
     }
 
+    fn write<R>(&mut self, now: Instant, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.draft.clear();
+        self.draft.resize(len, 0);
+        let result = f(&mut self.draft);
+        self.send(now);
+        result
+    }
+
     fn send(&mut self, now: Instant) {
         let Some(link) = &mut self.link else { return };
         let fate = link.push(now, &self.draft);
@@ -221,6 +230,23 @@ impl<D: Device> Device for Impaired<D> {
     }
 }
 
+impl<D: Outlet> Outlet for Impaired<D> {
+    type Room<'a>
+        = Leaving<'a, D>
+    where
+        D: 'a;
+
+    fn room(&mut self, at: DeviceInstant) -> Option<Leaving<'_, D>> {
+        match self.out.link {
+            None => self.out.device.room(at).map(Leaving::Direct),
+            Some(_) => {
+                self.out.settle(ours(at));
+                Some(Leaving::Link(&mut self.out, ours(at)))
+            }
+        }
+    }
+}
+
 impl<D: AsFd> AsFd for Impaired<D> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.out.device.as_fd()
@@ -263,19 +289,46 @@ impl<'a, D: Device + 'a> TxToken for Sending<'a, D> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         match self {
             Sending::Direct(token) => token.consume(len, f),
-            Sending::Link(out, now) => {
-                out.draft.clear();
-                out.draft.resize(len, 0);
-                let result = f(&mut out.draft);
-                out.send(now);
-                result
-            }
+            Sending::Link(out, now) => out.write(now, len, f),
         }
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
         if let Sending::Direct(token) = self {
             token.set_meta(meta);
+        }
+    }
+}
+
+/// Room for a packet whose payload need not be copied, if nothing lies between.
+pub enum Leaving<'a, D: Outlet + 'a> {
+    /// On the device itself.
+    Direct(D::Room<'a>),
+    /// Into the link.
+    Link(&'a mut Outbound<D>, Instant),
+}
+
+impl<'a, D: Outlet + 'a> TxToken for Leaving<'a, D> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        match self {
+            Leaving::Direct(token) => token.consume(len, f),
+            Leaving::Link(out, now) => out.write(now, len, f),
+        }
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        if let Leaving::Direct(token) = self {
+            token.set_meta(meta);
+        }
+    }
+}
+
+impl<'a, D: Outlet + 'a> Gather for Leaving<'a, D> {
+    fn gather<R>(self, head: usize, payload: [&[u8]; 2], write: impl FnOnce(&mut [u8]) -> R) -> R {
+        match self {
+            Leaving::Direct(token) => token.gather(head, payload, write),
+            // A link checks and cuts whole packets.
+            link => Copying(link).gather(head, payload, write),
         }
     }
 }

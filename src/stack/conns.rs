@@ -24,6 +24,8 @@ pub(super) struct Entry {
     linked: bool,
     /// Events that are in the owner's queue, a bit for each kind.
     queued: u8,
+    /// The last round of the device's queue in which it received data ([`super::limits::Standing`]).
+    pub round: u8,
     /// Bytes of buffers that it held when last looked at.
     memory: u32,
     /// Why it ended, if it did so before it was accepted.
@@ -61,7 +63,7 @@ impl Entry {
     pub fn new(conn: Conn, cfg: Arc<tcp::Config>, flow: Flow, number: u32, home: Home) -> Entry {
         let next = Next::default();
         let (linked, closed, early) = (true, None, None);
-        Entry { conn, cfg, flow, number, home, linked, queued: 0, memory: 0, closed, early, next }
+        Entry { conn, cfg, flow, number, home, linked, queued: 0, round: 0, memory: 0, closed, early, next }
     }
 
     pub fn id(&self, index: u32) -> ConnId {

@@ -40,6 +40,7 @@ impl Stack {
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::Signed));
         }
         let flow = Flow::new(local, remote);
+        self.owes |= packet.seg.seq_len() > 0;
         match self.find(&flow) {
             Some(Slot::Conn(index)) => self.on_segment(now, frame, packet, index),
             Some(Slot::HalfOpen(index)) => self.on_handshake(now, frame, packet, index),
@@ -65,6 +66,9 @@ impl Stack {
     pub(super) fn on_segment(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
         let surroundings = self.surroundings(now);
         let entry = &mut self.conns[index];
+        if packet.seg.len > 0 {
+            self.limits.receives(&mut entry.round);
+        }
         entry.conn.set_surroundings(surroundings);
         let segments = match frame.gso_size {
             Some(size) => packet.seg.len.div_ceil(size.get().into()).clamp(1, u16::MAX.into()) as u16,

@@ -1,8 +1,8 @@
-//! How much of what all connections share is left? Memory, and challenge ACKs per second.
+//! How much of what all connections share is left? Memory, the device's queue, and challenge ACKs per second.
 
 use super::isn::Secrets;
 use crate::tcp::{Config, Conn, Pressure, Surroundings};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// What the connections of a stack share.
 pub(super) struct Limits {
@@ -10,14 +10,60 @@ pub(super) struct Limits {
     memory: u64,
     /// Memory has become short, and is until it is half free again.
     short: bool,
+    standing: Standing,
     /// The second that `challenges` is about, and how many are left in it.
     second: u64,
     challenges: u32,
 }
 
+/// How long a round of the device's queue is: what does not empty it so long will not do so by itself.
+const ROUND: Duration = Duration::from_millis(5);
+
+/// The least share of the queue: two of the largest super-segments.
+const LEAST_SHARE: u32 = 128 << 10;
+
+/// Whether packets wait for this stack all the time. Then it is the bottleneck, and larger windows only make them wait
+/// longer and the peers' round trips with them, until their segments come in small pieces. In rounds without an empty
+/// queue all who receive share what may wait; each round in which it was empty doubles that.
+struct Standing {
+    until: Instant,
+    /// The queue was empty once in this round.
+    empty: bool,
+    /// The number of the round, and how many connections received data in it.
+    round: u8,
+    receivers: u32,
+    /// The largest window.
+    share: u32,
+}
+
+impl Default for Standing {
+    fn default() -> Standing {
+        Standing { until: Instant::ZERO, empty: true, round: 1, receivers: 0, share: u32::MAX }
+    }
+}
+
+impl Standing {
+    fn turn(&mut self, now: Instant, empty: bool, limit: Option<u64>) {
+        self.empty |= empty;
+        if now < self.until {
+            return;
+        }
+        self.share = match limit {
+            // A round that nobody looked at for long was not one.
+            Some(most) if !self.empty && now < self.until + ROUND => {
+                let fair = most / u64::from(self.receivers.max(1));
+                u32::try_from(fair).unwrap_or(u32::MAX).max(LEAST_SHARE)
+            }
+            _ => self.share.saturating_mul(2),
+        };
+        (self.until, self.empty, self.receivers) = (now + ROUND, empty, 0);
+        self.round = self.round.wrapping_add(1);
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { memory: 0, short: false, second: u64::MAX, challenges: 0 }
+        Limits { memory: 0, short: false, standing: Standing::default(), second: u64::MAX, challenges: 0 }
     }
 }
 
@@ -40,6 +86,18 @@ impl Limits {
         });
     }
 
+    /// A connection receives data; `round` is the last one in which it did so before.
+    pub fn receives(&mut self, round: &mut u8) {
+        if std::mem::replace(round, self.standing.round) != self.standing.round {
+            self.standing.receivers += 1;
+        }
+    }
+
+    /// The device was asked for packets; `empty`: it had no more.
+    pub fn turn(&mut self, now: Instant, empty: bool, cfg: &Config) {
+        self.standing.turn(now, empty, cfg.standing_queue);
+    }
+
     /// Bytes of buffer memory that connections hold.
     pub fn memory(&self) -> u64 {
         self.memory
@@ -52,7 +110,11 @@ impl Limits {
             _ if self.short => Pressure::Short,
             _ => Pressure::Calm,
         };
-        Surroundings { pressure, challenges: self.may_challenge(now, cfg, secrets) }
+        Surroundings {
+            pressure,
+            share: self.standing.share,
+            challenges: self.may_challenge(now, cfg, secrets),
+        }
     }
 
     /// Whether one more challenge ACK may be sent in this second: half of the limit and a secret number up to all of it, so that nobody
@@ -79,7 +141,6 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Duration;
 
     #[test]
     fn pressure_begins_at_two_thirds_and_ends_at_half() {

@@ -21,6 +21,7 @@ mod isn;
 mod limits;
 mod listeners;
 mod meta;
+mod outlet;
 mod output;
 mod owners;
 pub(crate) mod paged;
@@ -36,6 +37,8 @@ pub(crate) mod timers;
 
 pub use app::WithSyn;
 pub use meta::meta;
+pub use outlet::{Copying, Gather, Outlet};
+pub use output::Sent;
 pub use standing::{Cursor, Doing, Role, Standing};
 pub use stream::Stream;
 
@@ -53,6 +56,7 @@ use isn::{Secrets, TableHasher};
 use limits::Limits;
 use listeners::Listeners;
 use meta::is_vouched;
+use outlet::Lent;
 use output::{Looped, Reply};
 use owners::Owners;
 use path_mtu::PathMtus;
@@ -246,6 +250,8 @@ pub struct Stack {
     looped: Looped,
     /// The next packet's IPv4 identification.
     ident: u16,
+    /// What came last may have to be answered at once.
+    owes: bool,
     tracer: Tracer,
     log: Log,
     /// A packet that is being put together or comes back.
@@ -282,6 +288,7 @@ impl Stack {
             peers: Peers::default(),
             looped: Looped::new(config.mtu),
             ident: 0,
+            owes: false,
             log: Log::new(tracer.wants_events()),
             tracer,
             scratch: Vec::new(),
@@ -362,19 +369,19 @@ impl Stack {
         .min()
     }
 
-    /// One turn: receives up to `budget` packets of the wire, runs timers, and sends after each frame, so that
-    /// acknowledgments do not depend on how many frames had come together (RFC 9293 §3.10.7.4, MUST-59, would have all of
-    /// them processed first). It receives no more once `budget` packets were sent: others want their turn. True if
-    /// anything happened.
+    /// One turn: receives up to `budget` packets of the wire, runs timers, and sends a frame after each that may have to be
+    /// acknowledged, so that acknowledgments do not depend on how many frames had come together; what acknowledgments let
+    /// go leaves behind all of them (RFC 9293 §3.10.7.4, MUST-59, would have everything so). It receives no more once
+    /// `budget` packets were sent: others want their turn. True if anything happened.
     ///
     /// `clock` is read once per frame: a peer in the same kernel answers while we send, and what comes later must not
     /// be traced and measured as if it had come at once.
     pub fn poll<D: Device>(&mut self, clock: impl Fn() -> Instant, device: &mut D, budget: usize) -> bool {
-        self.poll_batch(clock, device, budget).is_busy()
+        self.poll_batch(clock, &mut Copying(Lent(device)), budget).is_busy()
     }
 
-    /// The same, and whether the budget was too small.
-    pub fn poll_batch<D: Device>(
+    /// The same on a device that may take payload from where it is, and whether the budget was too small.
+    pub fn poll_batch<D: Outlet>(
         &mut self,
         clock: impl Fn() -> Instant,
         device: &mut D,
@@ -392,16 +399,20 @@ impl Stack {
                 self.on_offloaded_frame(now, frame, gso_size, verified);
                 gso_size.map_or(1, |size| frame.len().div_ceil(size.get().into()))
             });
-            sent += self.transmit_packets(now, device, budget - sent).packets;
+            // What an acknowledgment lets go waits for all that are there: who sends first only makes them wait longer.
+            if std::mem::take(&mut self.owes) {
+                sent += self.transmit_on(now, device, 1).packets;
+            }
             busy = true;
         }
         let more = received >= budget || sent >= budget;
+        self.limits.turn(now, received < budget && sent < budget, &self.config.tcp);
         for _ in 0..budget {
             let due = self.next_deadline().is_some_and(|at| at <= now);
             if due {
                 self.on_timeout(now);
             }
-            busy |= self.transmit(now, device, budget) > 0 || due;
+            busy |= self.transmit_on(now, device, budget).frames > 0 || due;
             if self.looped.len() == 0 {
                 break;
             }

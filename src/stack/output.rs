@@ -5,17 +5,21 @@ use super::addrs::Flow;
 use super::conns::write_notes;
 use super::icmp;
 use super::meta::meta;
+use super::outlet::{Copying, Gather, Lent, Outlet};
 use super::queue_device::QueueDevice;
 use crate::segment::{Ecn, Segment};
 use crate::tcp::{AckNowWhy, Cause, Cx, Opts, Payload, Room, Snapshot};
 use crate::time::Instant;
 use crate::trace::{Direction, PacketRecord, Record, Tracer, Why};
 use crate::wire::{self, Decoded, Envelope};
-use smoltcp::phy::{Device, DeviceCapabilities, TxToken};
+use smoltcp::phy::{Device, DeviceCapabilities};
 use std::num::NonZeroU16;
 
 /// Answers that wait for the device. They come one per packet received, and are sent before anything else.
 pub(super) const MAX_REPLIES: usize = 256;
+
+/// From so many bytes of payload on it costs less to take it from where it is than to copy it.
+const GATHERED: u32 = 2048;
 
 /// Packets that a stack may have under way to itself.
 const MAX_LOOPED: usize = 1024;
@@ -30,8 +34,9 @@ pub(super) struct Reply {
 }
 
 /// What was sent.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Sent {
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Sent {
+    /// Frames.
     pub frames: usize,
     /// Packets of the wire that they stand for.
     pub packets: usize,
@@ -51,19 +56,15 @@ impl Stack {
     /// Sends at most `budget` packets of the wire, or one super-segment more, while the device has room; returns how many
     /// frames that were. Connections take turns, a frame each. A token that the device hands out may come back unused.
     pub fn transmit<D: Device>(&mut self, now: Instant, device: &mut D, budget: usize) -> usize {
-        self.transmit_packets(now, device, budget).frames
+        self.transmit_on(now, &mut Copying(Lent(device)), budget).frames
     }
 
-    pub(super) fn transmit_packets<D: Device>(
-        &mut self,
-        now: Instant,
-        device: &mut D,
-        budget: usize,
-    ) -> Sent {
+    /// The same, on a device that may take payload from where it is.
+    pub fn transmit_on<D: Outlet>(&mut self, now: Instant, device: &mut D, budget: usize) -> Sent {
         let caps = device.capabilities();
         let mut sent = Sent::default();
         while sent.packets < budget && self.has_output() {
-            let Some(token) = device.transmit(now.into()) else { break };
+            let Some(token) = device.room(now.into()) else { break };
             let packets = self.send_one(now, token, &caps);
             if packets == 0 {
                 break;
@@ -83,7 +84,7 @@ impl Stack {
     }
 
     /// Sends one frame; returns how many packets of the wire it is, 0 if there was none.
-    fn send_one<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
+    fn send_one<T: Gather>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
         if let Some(reply) = self.replies.pop_front() {
             let looped = self.own.contains(reply.flow.remote().ip());
             if looped && self.looped.is_full() {
@@ -114,7 +115,7 @@ impl Stack {
         self.send_segment(now, token, caps)
     }
 
-    fn send_reply<T: TxToken>(
+    fn send_reply<T: Gather>(
         &mut self,
         now: Instant,
         token: T,
@@ -135,7 +136,7 @@ impl Stack {
         }
     }
 
-    fn send_host<T: TxToken>(&mut self, now: Instant, token: T) {
+    fn send_host<T: Gather>(&mut self, now: Instant, token: T) {
         if self.host.pop(now, &mut self.sent).is_none() {
             return;
         }
@@ -158,7 +159,7 @@ impl Stack {
         self.tell_resolved();
     }
 
-    fn send_segment<T: TxToken>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
+    fn send_segment<T: Gather>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
         while let Some(index) = self.dirty.pop() {
             let surroundings = self.surroundings(now);
             let entry = &mut self.conns[index];
@@ -207,7 +208,7 @@ impl Stack {
 impl Outgoing<'_> {
     /// Writes the packet into the device's buffer, where the trace sees it with the cause and the connection's number
     /// and numbers.
-    fn put<T: TxToken>(
+    fn put<T: Gather>(
         &self,
         now: Instant,
         mut token: T,
@@ -216,6 +217,13 @@ impl Outgoing<'_> {
         tracer: &mut Tracer,
     ) {
         token.set_meta(meta(self.gso_size, false));
+        // What is looked at as a whole must be in one piece.
+        if self.partial && self.seg.len >= GATHERED && !tracer.wants_packets() {
+            let head = wire::encoded_len(&self.envelope, &self.seg) - self.seg.len as usize;
+            return token.gather(head, [self.payload.0, self.payload.1], |head| {
+                wire::encode_head(head, &self.envelope, &self.seg);
+            });
+        }
         token.consume(wire::encoded_len(&self.envelope, &self.seg), |buf| {
             let payload = [self.payload.0, self.payload.1];
             // What is recorded as it is must be complete; the pieces of a super-segment become so when it is cut.
@@ -262,7 +270,7 @@ impl Looped {
         about: Option<(u32, Snapshot)>,
         tracer: &mut Tracer,
     ) {
-        if let Some(token) = self.queue.transmit(now.into()) {
+        if let Some(token) = self.queue.transmit(now.into()).map(Copying) {
             self.since = now;
             out.put(now, token, cause, about, tracer);
         }

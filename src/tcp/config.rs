@@ -284,8 +284,13 @@ pub struct Config {
     /// The send buffer's size until the connection is there; then it follows the congestion window. Not below
     /// `send_buffer`, it is fixed.
     pub send_buffer_initial: u32,
+    /// How many bytes may be written and not sent yet; `None` is what the send buffer holds.
+    pub notsent_lowat: Option<u32>,
     /// How many bytes of buffers all connections may hold together; `None` is no limit.
     pub memory: Option<u64>,
+    /// While the device always has packets left, the connections that receive share windows of so many bytes; `None` lets
+    /// windows grow all the same.
+    pub standing_queue: Option<u64>,
     /// What dropping a connection with queued data does: `None` sends it in the background, `Some(0)` resets.
     pub linger: Option<Duration>,
     /// Urgent data stays in its place in the stream, as RFC 6093 §5 asks; else its last byte is read apart from it.
@@ -379,7 +384,9 @@ impl Config {
             recv_tuning: true,
             send_buffer: 4 << 20,
             send_buffer_initial: 16 << 10,
+            notsent_lowat: None,
             memory: Some(1 << 30),
+            standing_queue: Some(8 << 20),
             linger: None,
             urgent_inline: false,
             keep_data_on_reset: true,

@@ -93,6 +93,8 @@ pub struct Opts {
     pub send_buffer: u32,
     /// See [`Config::send_buffer_initial`].
     pub send_buffer_initial: u32,
+    /// See [`Config::notsent_lowat`] (`TCP_NOTSENT_LOWAT`).
+    pub notsent_lowat: Option<u32>,
     /// The time to live or hop limit of its segments (`IP_TTL`, `IPV6_UNICAST_HOPS`).
     pub ttl: u8,
     /// The differentiated services field of its segments (`IP_TOS`, `IPV6_TCLASS` without the lowest two bits), 0 to 63;
@@ -123,6 +125,7 @@ impl Opts {
             recv_buffer_initial: cfg.recv_buffer_initial,
             send_buffer: cfg.send_buffer,
             send_buffer_initial: cfg.send_buffer_initial,
+            notsent_lowat: cfg.notsent_lowat,
             ttl: cfg.ttl,
             dscp: cfg.dscp,
         }
@@ -543,7 +546,7 @@ impl Conn {
     /// What the stack's other connections leave of what all share; to be said before each call.
     pub fn set_surroundings(&mut self, surroundings: Surroundings) {
         self.surroundings = surroundings;
-        self.rcv.pressure = surroundings.pressure;
+        (self.rcv.pressure, self.rcv.share) = (surroundings.pressure, surroundings.share);
     }
 }
 

@@ -388,10 +388,7 @@ impl Conn {
         if self.wants_room && (self.snd.queued() as u32) < self.cc.cwnd() {
             self.snd.grow(self.cc.cwnd() / self.mss(), self.base_mss());
         }
-        if self.wants_room && self.snd.room() >= (self.snd.buffer / 3) as usize {
-            self.wants_room = false;
-            self.events.writable = true;
-        }
+        self.offer_room();
         if self.snd.flight() == 0 && self.snd.unsent() == 0 && self.snd.fin != Fin::Queued {
             self.events.all_acked = true;
         }

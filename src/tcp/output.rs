@@ -87,6 +87,9 @@ impl Conn {
             Decision::Send(plan) => {
                 self.charge(cx.now, &plan);
                 let (seg, ecn) = self.commit(cx, &plan, options);
+                if self.opts.notsent_lowat.is_some() {
+                    self.offer_room();
+                }
                 let full = self.full_payload(&seg.options);
                 self.count(cx.now, &plan, &seg, full);
                 let state = self.snapshot();

@@ -77,9 +77,22 @@ impl Conn {
     /// Room for written bytes: without memory no more than what is held has, or the least that an empty buffer takes.
     fn room(&self) -> usize {
         let held = self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued();
+        let room = match self.opts.notsent_lowat {
+            Some(most) => self.snd.room().min(most.saturating_sub(self.snd.unsent()) as usize),
+            None => self.snd.room(),
+        };
         match self.surroundings.pressure {
-            Pressure::Spent => self.snd.room().min(held),
-            _ => self.snd.room(),
+            Pressure::Spent => room.min(held),
+            _ => room,
+        }
+    }
+
+    /// Who found too little room hears of it once a third of the buffer is free, and half of what may be unsent.
+    pub(super) fn offer_room(&mut self) {
+        let unsent = self.opts.notsent_lowat.is_none_or(|most| self.snd.unsent() <= most / 2);
+        if self.wants_room && unsent && self.snd.room() >= (self.snd.buffer / 3) as usize {
+            self.wants_room = false;
+            self.events.writable = true;
         }
     }
 

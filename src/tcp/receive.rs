@@ -34,6 +34,8 @@ pub(super) struct Receive {
     pub(super) buffer: Window,
     /// How short memory is for all connections.
     pub(super) pressure: Pressure,
+    /// How large a window may be while packets wait in this host, bytes.
+    pub(super) share: u32,
 }
 
 /// Data that came twice and is to be reported with the next acknowledgment (RFC 2883).
@@ -96,6 +98,7 @@ impl Receive {
             shut: false,
             buffer,
             pressure: Pressure::Calm,
+            share: u32::MAX,
         }
     }
 
@@ -294,7 +297,7 @@ impl Receive {
     /// they come on Ethernet.
     fn allowance(&self) -> u32 {
         let most: u32 = match self.pressure {
-            Pressure::Calm => return u32::MAX,
+            Pressure::Calm => self.share.min(u32::MAX / 2),
             Pressure::Short => 4 * 1460,
             Pressure::Spent if self.ring.len() == 0 => 1460,
             Pressure::Spent => 0,

@@ -1,4 +1,4 @@
-//! What does a connection have to know of all the others? How much memory is left, and whether challenges are.
+//! What does a connection have to know of all the others? How much memory and patience is left, and whether challenges are.
 
 /// How short memory is for all connections together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -18,12 +18,14 @@ pub enum Pressure {
 pub struct Surroundings {
     /// How short memory is.
     pub pressure: Pressure,
+    /// No larger window than this is offered for now: packets wait in this host already, bytes.
+    pub share: u32,
     /// Whether another challenge ACK may be sent in this second (RFC 5961 §7).
     pub challenges: bool,
 }
 
 impl Default for Surroundings {
     fn default() -> Surroundings {
-        Surroundings { pressure: Pressure::Calm, challenges: true }
+        Surroundings { pressure: Pressure::Calm, share: u32::MAX, challenges: true }
     }
 }

@@ -5,7 +5,7 @@ use super::ifconfig::{Interface, NAME_MAX, is_permission};
 use super::line::{Line, Offload};
 use super::status::Status;
 use super::vnet;
-use crate::stack::meta;
+use crate::stack::{Gather, Outlet, meta};
 use rustix::io::Errno;
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -184,10 +184,20 @@ impl AsFd for Tun {
 impl Port {
     /// Writes the frame of `len` bytes, or keeps it if there is no room. True when another one may follow.
     fn write(&mut self, len: usize) -> bool {
+        self.write_with(len, [&[], &[]])
+    }
+
+    /// The same, with `rest` behind the frame.
+    fn write_with(&mut self, len: usize, rest: [&[u8]; 2]) -> bool {
         self.held = false;
         let status = &self.status.0;
         loop {
-            let Err(e) = self.line.write(&self.frame[..len]) else {
+            let frame = &self.frame[..len];
+            let written = match rest {
+                [[], []] => self.line.write(frame),
+                [first, second] => self.line.write_pieces([frame, first, second]),
+            };
+            let Err(e) = written else {
                 status.down.store(false, Relaxed);
                 return true;
             };
@@ -195,6 +205,7 @@ impl Port {
                 Errno::INTR => {}
                 Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM => {
                     self.frame.truncate(len);
+                    rest.iter().for_each(|piece| self.frame.extend_from_slice(piece));
                     self.held = true;
                     return false;
                 }
@@ -289,6 +300,23 @@ pub struct TunTx<'a> {
 
 impl TxToken for TunTx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        self.put(len, [&[], &[]], f)
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.gso_size = meta.segmentation_offload_size;
+    }
+}
+
+impl Gather for TunTx<'_> {
+    fn gather<R>(self, head: usize, payload: [&[u8]; 2], write: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.put(head, payload, write)
+    }
+}
+
+impl TunTx<'_> {
+    /// Writes a packet whose first `len` bytes `f` makes and whose others are `rest`.
+    fn put<R>(self, len: usize, rest: [&[u8]; 2], f: impl FnOnce(&mut [u8]) -> R) -> R {
         let TunTx { port, gso_size } = self;
         if !port.has_room() {
             // The room that came with a received packet was not there.
@@ -302,14 +330,18 @@ impl TxToken for TunTx<'_> {
         }
         let result = f(&mut port.frame[headroom..whole]);
         if headroom > 0 {
-            vnet::write(&mut port.frame[..whole], gso_size);
+            vnet::write(&mut port.frame[..whole], rest[0].len() + rest[1].len(), gso_size);
         }
-        port.write(whole);
+        port.write_with(whole, rest);
         result
     }
+}
 
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.gso_size = meta.segmentation_offload_size;
+impl Outlet for Tun {
+    type Room<'a> = TunTx<'a>;
+
+    fn room(&mut self, at: Instant) -> Option<TunTx<'_>> {
+        self.transmit(at)
     }
 }
 

@@ -7,7 +7,7 @@ use super::vnet;
 use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 use tun_tap::{Iface, Mode};
@@ -109,6 +109,11 @@ impl Line {
     /// Writes a packet with what comes before it.
     pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Errno> {
         rustix::io::write(self, bytes).map(drop)
+    }
+
+    /// The same, from pieces that lie apart.
+    pub(super) fn write_pieces(&self, pieces: [&[u8]; 3]) -> Result<(), Errno> {
+        rustix::io::writev(self, &pieces.map(IoSlice::new)).map(drop)
     }
 }
 

@@ -109,7 +109,7 @@ fn complete(packet: &mut [u8], header: &Header) -> Result<(), Malformed> {
     if at + 2 > part.len() {
         return Err(Malformed);
     }
-    let sum = match !checksum::data(part) {
+    let sum = match !wire::sum(part) {
         // As UDP over IPv6 needs it, and as good for the others.
         0 => u16::MAX,
         sum => sum,
@@ -118,14 +118,14 @@ fn complete(packet: &mut [u8], header: &Header) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Writes the header of a packet to send, which lies behind it in `bytes`. The checksum of a TCP packet is left to the
-/// kernel: its field becomes the sum of the pseudo-header.
-pub(super) fn write(bytes: &mut [u8], gso_size: Option<NonZeroU16>) {
+/// Writes the header of a packet to send, which lies behind it in `bytes`, but for the `elsewhere` last bytes of its payload.
+/// The checksum of a TCP packet is left to the kernel: its field becomes the sum of the pseudo-header.
+pub(super) fn write(bytes: &mut [u8], elsewhere: usize, gso_size: Option<NonZeroU16>) {
     let Some((head, packet)) = bytes.split_first_chunk_mut::<LEN>() else { return };
-    tcp_header(packet, gso_size).unwrap_or_default().write(head);
+    tcp_header(packet, elsewhere, gso_size).unwrap_or_default().write(head);
 }
 
-fn tcp_header(packet: &mut [u8], gso_size: Option<NonZeroU16>) -> Option<Header> {
+fn tcp_header(packet: &mut [u8], elsewhere: usize, gso_size: Option<NonZeroU16>) -> Option<Header> {
     let (start, gso_type) = match packet.first()? >> 4 {
         4 => {
             let fragment = *packet.get(6)? & 0x3f != 0 || *packet.get(7)? != 0;
@@ -138,7 +138,7 @@ fn tcp_header(packet: &mut [u8], gso_size: Option<NonZeroU16>) -> Option<Header>
     let (ip, tcp) = packet.split_at_mut_checked(start)?;
     let addresses = if gso_type == GSO_TCPV4 { ip.get(12..20)? } else { ip.get(8..40)? };
     let (offset, flags) = (*tcp.get(12)?, *tcp.get(13)?);
-    let length = (tcp.len() as u32).to_be_bytes();
+    let length = ((tcp.len() + elsewhere) as u32).to_be_bytes();
     let sum = checksum::combine(&[checksum::data(addresses), checksum::data(&length), u16::from(wire::TCP)]);
     tcp.get_mut(TCP_CHECKSUM..TCP_CHECKSUM + 2)?.copy_from_slice(&sum.to_be_bytes());
     let ecn = if flags & Flags::CWR.0 != 0 { GSO_ECN } else { 0 };
@@ -185,7 +185,7 @@ mod tests {
         for v6 in [false, true] {
             let whole = packet(v6, Flags::PSH, b"an odd number of them");
             let mut bytes = whole.clone();
-            write(&mut bytes, None);
+            write(&mut bytes, 0, None);
             let start = if v6 { 40 } else { 20 };
             assert_eq!(
                 header(&bytes),
@@ -212,7 +212,7 @@ mod tests {
             (false, Flags::CWR, GSO_TCPV4 | GSO_ECN),
         ] {
             let mut bytes = packet(v6, flags, &[1; 2500]);
-            write(&mut bytes, size);
+            write(&mut bytes, 0, size);
             let header = header(&bytes);
             assert_eq!((header.gso_type, header.gso_size), (gso_type, 1000));
             assert_eq!(read(&mut bytes), Ok(Inbound { gso_size: size, vouched: true }));
@@ -229,11 +229,11 @@ mod tests {
         short.truncate(LEN + 50);
         for original in [fragment, udp, short, vec![0xff; LEN + 3], vec![0xff; LEN]] {
             let mut bytes = original.clone();
-            write(&mut bytes, None);
+            write(&mut bytes, 0, None);
             assert_eq!(header(&bytes), Header::default());
             assert_eq!(bytes[LEN..], original[LEN..]);
         }
-        write(&mut [0; 3], None);
+        write(&mut [0; 3], 0, None);
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_super_segment_that_needs_no_cutting_is_a_packet() {
         let mut bytes = packet(false, Flags::NONE, &[1; 1000]);
-        write(&mut bytes, NonZeroU16::new(1000));
+        write(&mut bytes, 0, NonZeroU16::new(1000));
         assert_eq!(read(&mut bytes), Ok(Inbound { gso_size: None, vouched: true }));
         assert!(wire::decode(&bytes[LEN..], true).is_ok());
     }
@@ -298,7 +298,7 @@ mod tests {
                 let Ok(Decoded::Tcp(whole)) = whole else { panic!("{whole:?}") };
                 prop_assert!(whole.payload.len() > usize::from(size.get()));
             }
-            write(&mut bytes, NonZeroU16::new(1448));
+            write(&mut bytes, 0, NonZeroU16::new(1448));
         }
 
         #[test]
@@ -306,7 +306,7 @@ mod tests {
             if let Some(first) = bytes.get_mut(LEN) {
                 *first = version << 4 | *first & 15;
             }
-            write(&mut bytes, NonZeroU16::new(1448));
+            write(&mut bytes, 0, NonZeroU16::new(1448));
             let _ = read(&mut bytes);
         }
     }

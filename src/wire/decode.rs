@@ -1,6 +1,6 @@
 //! What is this frame? Bytes → [`Decoded`], with everything that can lie checked.
 
-use super::{Decoded, Envelope, Packet, TCP, ecn_from_bits, options};
+use super::{Decoded, Envelope, Packet, TCP, checksum, ecn_from_bits, options};
 use crate::dropped::DropReason;
 use crate::segment::{Flags, Segment};
 use crate::seq::Seq;
@@ -117,7 +117,7 @@ fn upper(ip: Ip, protocol: u8, body: &[u8], verify_tcp: bool) -> Result<Decoded<
     }
     let tcp = TcpPacket::new_checked(body).map_err(|_| DropReason::Malformed)?;
     // RFC 9293 §3.1 (MUST-3): the receiver must check it.
-    if verify_tcp && !tcp.verify_checksum(&ip.src.into(), &ip.dst.into()) {
+    if verify_tcp && checksum::tcp(body, ip.src, ip.dst) != !0 {
         return Err(DropReason::Checksum);
     }
     let payload = tcp.payload();

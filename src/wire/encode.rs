@@ -1,10 +1,11 @@
 //! How does this segment look on the wire? [`Segment`] → bytes.
 
-use super::{Envelope, TCP, ecn_bits, options};
+use super::checksum::{self, pseudo_header};
+use super::{Envelope, ecn_bits, options};
 use crate::segment::Segment;
 use smoltcp::wire::{
-    IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN,
-    TcpPacket, TcpSeqNumber, checksum,
+    IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpProtocol, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN, TcpPacket,
+    TcpSeqNumber,
 };
 use std::net::IpAddr;
 
@@ -44,13 +45,35 @@ pub fn encode_partial(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payloa
     tcp[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Like [`encode_partial`], without the payload: `head` is as long as all that comes before it.
+///
+/// # Panics
+/// As [`encode`].
+pub fn encode_head(head: &mut [u8], envelope: &Envelope, seg: &Segment) {
+    let whole = encoded_len(envelope, seg);
+    let at = write_head(head, envelope, seg);
+    let sum = pseudo_header(envelope.src.ip(), envelope.dst.ip(), whole - at);
+    head[at + CHECKSUM_AT..at + CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// Writes all but the TCP checksum, which is left zero; returns where the TCP header begins.
 fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]) -> usize {
     assert_eq!(buf.len(), encoded_len(envelope, seg), "the buffer has the packet's length");
     assert_eq!(payload[0].len() + payload[1].len(), seg.len as usize, "the payload has the segment's length");
+    let (head, body) = buf.split_at_mut(buf.len() - seg.len as usize);
+    let (first, second) = body.split_at_mut(payload[0].len());
+    first.copy_from_slice(payload[0]);
+    second.copy_from_slice(payload[1]);
+    write_head(head, envelope, seg)
+}
+
+/// Writes what comes before the payload, but for the TCP checksum; returns where the TCP header begins.
+fn write_head(buf: &mut [u8], envelope: &Envelope, seg: &Segment) -> usize {
+    let whole = encoded_len(envelope, seg);
+    assert_eq!(buf.len() + seg.len as usize, whole, "the buffer has the length of the headers");
     match (envelope.src.ip(), envelope.dst.ip()) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            let total = u16::try_from(buf.len()).expect("an IPv4 packet has at most 65,535 bytes");
+            let total = u16::try_from(whole).expect("an IPv4 packet has at most 65,535 bytes");
             buf[..IPV4_HEADER_LEN].fill(0);
             let mut ip = Ipv4Packet::new_unchecked(&mut buf[..]);
             ip.set_version(4);
@@ -67,7 +90,7 @@ fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]
             ip.fill_checksum();
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            let len = u16::try_from(buf.len() - IPV6_HEADER_LEN)
+            let len = u16::try_from(whole - IPV6_HEADER_LEN)
                 .expect("an IPv6 packet has at most 65,535 bytes behind its header");
             buf[..IPV6_HEADER_LEN].fill(0);
             let mut ip = Ipv6Packet::new_unchecked(&mut buf[..]);
@@ -84,7 +107,7 @@ fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]
     let at = ip_header_len(envelope);
     let options_len = options::len(&seg.options);
     let header_len = TCP_HEADER_LEN + options_len;
-    let (header, body) = buf[at..].split_at_mut(header_len);
+    let header = &mut buf[at..at + header_len];
     header[..TCP_HEADER_LEN].fill(0);
     options::write(&seg.options, &mut header[TCP_HEADER_LEN..]);
     let mut tcp = TcpPacket::new_unchecked(&mut *header);
@@ -97,25 +120,12 @@ fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]
     tcp.set_urgent_at(seg.urgent);
     // One byte at once: the view has no setter for CWR, ECE and URG together with the rest.
     header[13] = seg.flags.0;
-    let (first, second) = body.split_at_mut(payload[0].len());
-    first.copy_from_slice(payload[0]);
-    second.copy_from_slice(payload[1]);
     at
-}
-
-/// The sum of the pseudo-header, not yet complemented (RFC 9293 §3.1).
-fn pseudo_header(src: IpAddr, dst: IpAddr, tcp_len: usize) -> u16 {
-    checksum::pseudo_header(
-        &IpAddress::from(src),
-        &IpAddress::from(dst),
-        IpProtocol::from(TCP),
-        tcp_len as u32,
-    )
 }
 
 /// Computes the TCP checksum (RFC 9293 §3.1, MUST-2).
 pub(super) fn fill_checksum(tcp: &mut [u8], src: IpAddr, dst: IpAddr) {
     tcp[CHECKSUM_AT..CHECKSUM_AT + 2].fill(0);
-    let sum = !checksum::combine(&[pseudo_header(src, dst, tcp.len()), checksum::data(tcp)]);
+    let sum = !checksum::tcp(tcp, src, dst);
     tcp[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
 }

@@ -3,6 +3,7 @@
 //! The headers are read and written through smoltcp's views; the TCP options are our own, because a peer may send
 //! what those views reject and because what we send has the layout of Linux.
 
+mod checksum;
 mod decode;
 mod encode;
 pub mod options;
@@ -10,8 +11,9 @@ mod super_segment;
 #[cfg(test)]
 mod tests;
 
+pub use checksum::sum;
 pub use decode::decode;
-pub use encode::{encode, encode_partial, encoded_len};
+pub use encode::{encode, encode_head, encode_partial, encoded_len};
 pub use super_segment::{piece, split_super};
 
 use crate::segment::{Ecn, Segment};

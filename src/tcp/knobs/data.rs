@@ -138,6 +138,25 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.send_buffer_initial = buffer(v)?),
     },
     Knob {
+        name: "tcp.notsent_lowat",
+        values: "off|size 1..1GiB",
+        meaning: "so many bytes may be written and not sent; off: what the send buffer holds. Little stays in the \
+                  processor's caches until it is sent",
+        linux: "TCP_NOTSENT_LOWAT, net.ipv4.tcp_notsent_lowat, off",
+        rfc: "",
+        get: |c| c.notsent_lowat.map_or_else(|| "off".into(), |n| show_size(n.into())),
+        set: |c, v| {
+            c.notsent_lowat = match v.trim() {
+                "off" => None,
+                _ => match size(v)? {
+                    n @ 1..=0x4000_0000 => Some(n as u32),
+                    _ => return Err(ValueError(format!("{v} is out of range: 1 to 1GiB"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
         name: "tcp.memory",
         values: "off|size 64KiB..1024GiB",
         meaning: "buffers of all connections together; from two thirds on no window grows and nothing new is kept beyond a gap",
@@ -150,6 +169,25 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
                 _ => match size(v)? {
                     n @ 0x1_0000..=0x100_0000_0000 => Some(n),
                     _ => return Err(ValueError(format!("{v} is out of range: 64KiB to 1024GiB"))),
+                },
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.standing_queue",
+        values: "off|size 64KiB..4GiB",
+        meaning: "while the device always has packets left for 5 ms and more, those who receive share windows of so many \
+                  bytes, 128 KiB each at least; off: windows grow all the same",
+        linux: "none: there packets wait for no program",
+        rfc: "",
+        get: |c| c.standing_queue.map_or_else(|| "off".into(), show_size),
+        set: |c, v| {
+            c.standing_queue = match v.trim() {
+                "off" => None,
+                _ => match size(v)? {
+                    n @ 0x1_0000..=0x1_0000_0000 => Some(n),
+                    _ => return Err(ValueError(format!("{v} is out of range: 64KiB to 4GiB"))),
                 },
             };
             Ok(())
