@@ -151,7 +151,7 @@ impl Core {
             // Bytes that the program has written since are not meant, nor is a FIN that TCP does not know of.
             Event::AllAcked => {
                 let mut state = socket.lock();
-                state.acked |= state.unsent.is_empty() && state.closed == state.fin;
+                state.acked |= state.unsent == 0 && state.closed == state.fin;
                 socket.open(&state, Gate::Progress);
             }
             Event::Closed(reason) => self.on_closed(now, id, reason),
@@ -186,7 +186,8 @@ impl Core {
         let Some(socket) = self.sockets.streams.get(&id).cloned() else { return };
         let mut state = socket.lock();
         state.kicked = false;
-        let again = send(&mut self.stack, now, &mut state, id);
+        let again;
+        (state, again) = send(&mut self.stack, now, &socket, state);
         if state.released {
             return self.let_go(now, &socket, state, again.more);
         }
@@ -196,7 +197,7 @@ impl Core {
         if (state.received.len(), state.end, state.more) != before {
             socket.open(&state, Gate::Readable);
         }
-        if again.moved {
+        if again.moved && state.is_roomy() {
             socket.open(&state, Gate::Writable);
         }
         if again.more && state.kick() {
@@ -207,13 +208,13 @@ impl Core {
     /// No handle is left: what was written is still sent, then the stack may close the connection in its own way.
     fn let_go(&mut self, now: Instant, socket: &Socket, mut state: MutexGuard<'_, State>, more: bool) {
         let id = socket.id;
-        if !state.received.is_empty() && state.phase == Phase::Open {
+        if state.unread() > 0 && state.phase == Phase::Open {
             // The stack has seen these bytes being read, so it cannot know that the program left them.
-            let unread = state.received.len();
+            let unread = state.unread();
             let text = format!("closed with {unread} bytes received and not read: reset (RFC 2525 §2.17)");
             self.stack.note_app(now, Some(id), "net", &text);
             self.stack.stream(now, id).abort();
-        } else if !state.unsent.is_empty() && state.phase == Phase::Open {
+        } else if state.unsent > 0 && state.phase == Phase::Open {
             if more && state.kick() {
                 self.dirty.push_back(id);
             }
@@ -247,8 +248,7 @@ impl Core {
     /// Changes the options of a connection, behind what was written before.
     pub(super) fn set_opts(&mut self, now: Instant, id: ConnId, change: impl FnOnce(&mut Opts)) {
         while let Some(socket) = self.sockets.streams.get(&id) {
-            let mut state = socket.lock();
-            if !send(&mut self.stack, now, &mut state, id).more {
+            if !send(&mut self.stack, now, socket, socket.lock()).1.more {
                 break;
             }
         }
@@ -279,7 +279,7 @@ impl Core {
 
     /// Whether the bytes of all programs have been handed to TCP.
     pub(super) fn all_sent(&self) -> bool {
-        self.sockets.streams.values().all(|socket| socket.lock().unsent.is_empty())
+        self.sockets.streams.values().all(|socket| socket.lock().unsent == 0)
     }
 }
 
@@ -290,37 +290,53 @@ struct Sent {
     more: bool,
 }
 
-/// Hands the oldest write to TCP, and the FIN when there is none left.
-fn send(stack: &mut Stack, now: Instant, state: &mut State, id: ConnId) -> Sent {
+/// Hands the oldest write to TCP, and the FIN when there is none left. Others may have the lock meanwhile.
+fn send<'a>(
+    stack: &mut Stack,
+    now: Instant,
+    socket: &'a Socket,
+    mut state: MutexGuard<'a, State>,
+) -> (MutexGuard<'a, State>, Sent) {
     let mut sent = Sent { moved: false, more: false };
     if state.phase == Phase::Connecting {
-        return sent;
+        return (state, sent);
     }
-    while let Some(&left) = state.writes.front() {
-        let data = state.unsent.data();
-        let data = &data[..data.len().min(left)];
-        match stack.stream(now, id).write(data) {
-            Ok(0) | Err(StreamError::WouldBlock) => return sent,
+    while let Some(mut piece) = state.writes.pop_front() {
+        drop(state);
+        let left = &piece.bytes[piece.taken..];
+        let result = stack.stream(now, socket.id).write(left);
+        let all = matches!(result, Ok(n) if n == left.len());
+        state = socket.lock();
+        match result {
+            Ok(0) | Err(StreamError::WouldBlock) => {
+                state.writes.push_front(piece);
+                return (state, sent);
+            }
             Ok(n) => {
                 sent.moved = true;
-                state.taken(n);
-                if n == left {
+                state.unsent -= n;
+                if all {
+                    state.reuse(piece.bytes);
                     break;
                 }
+                piece.taken += n;
+                state.writes.push_front(piece);
             }
             Err(_) => {
                 // How it ended comes as an event.
                 sent.moved = true;
+                state.writes.push_front(piece);
                 state.forget_unsent();
             }
         }
     }
     sent.more = !state.writes.is_empty();
-    if state.closed && !state.fin && !sent.more {
+    // A piece that is being copied comes before the end.
+    if state.closed && !state.fin && state.unsent == 0 {
         state.fin = true;
-        stack.shutdown(now, id, Shutdown::Write);
+        stack.shutdown(now, socket.id, Shutdown::Write);
     }
-    sent
+    (state, sent)
 }
 
 /// Takes what TCP has received, as far as there is room.

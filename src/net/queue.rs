@@ -24,16 +24,6 @@ impl Queue {
         self.len == 0
     }
 
-    /// How many bytes can be added.
-    pub(super) fn room(&self) -> usize {
-        self.limit - self.len
-    }
-
-    /// Whether so much is free that it is worth waking the other side up.
-    pub(super) fn is_half_empty(&self) -> bool {
-        self.len <= self.limit / 2
-    }
-
     /// Free space in one piece, empty only if there is no room at all; [`filled`](Self::filled) says how much of it
     /// was used.
     pub(super) fn space(&mut self) -> &mut [u8] {
@@ -81,23 +71,6 @@ impl Queue {
         }
     }
 
-    /// Adds what there is room for and says how much that was.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) -> usize {
-        let all = bytes.len();
-        while !bytes.is_empty() {
-            let space = self.space();
-            let n = space.len().min(bytes.len());
-            if n == 0 {
-                break;
-            }
-            let (now, later) = bytes.split_at(n);
-            space[..n].copy_from_slice(now);
-            self.filled(n);
-            bytes = later;
-        }
-        all - bytes.len()
-    }
-
     /// Copies the oldest bytes and leaves them there.
     pub(super) fn peek(&self, buf: &mut [u8]) -> usize {
         let first = self.data();
@@ -114,11 +87,6 @@ impl Queue {
         self.consume(n);
         n
     }
-
-    /// Forgets everything and gives the memory back.
-    pub(super) fn clear(&mut self) {
-        *self = Queue::new(self.limit);
-    }
 }
 
 #[cfg(test)]
@@ -126,6 +94,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::VecDeque;
+
+    impl Queue {
+        /// Adds what there is room for and says how much that was.
+        fn push(&mut self, mut bytes: &[u8]) -> usize {
+            let all = bytes.len();
+            while !bytes.is_empty() {
+                let space = self.space();
+                let n = space.len().min(bytes.len());
+                if n == 0 {
+                    break;
+                }
+                let (now, later) = bytes.split_at(n);
+                space[..n].copy_from_slice(now);
+                self.filled(n);
+                bytes = later;
+            }
+            all - bytes.len()
+        }
+    }
 
     proptest! {
         #[test]
@@ -151,8 +138,7 @@ mod tests {
                     prop_assert_eq!(seen, taken);
                 }
                 prop_assert_eq!(queue.len(), model.len());
-                prop_assert_eq!(queue.room(), limit - model.len());
-                prop_assert_eq!(queue.space().is_empty(), queue.room() == 0);
+                prop_assert_eq!(queue.space().is_empty(), model.len() == limit);
                 prop_assert!(queue.ring.len() <= limit);
             }
         }

@@ -18,16 +18,36 @@ const WRITES_MAX: usize = 256;
 /// How many bytes may wait in a socket's queue beside TCP's own buffer of `limit` bytes: little enough that the buffer's
 /// size is what counts, much enough that threads need not alternate for every segment.
 fn queue_limit(limit: u32) -> usize {
-    (limit as usize / 8).clamp(2 << 10, 64 << 10)
+    (limit as usize / 16).clamp(1 << 10, 512 << 10)
 }
 
+/// A write longer than this goes in several pieces, so that the first one leaves while the next one is copied.
+const PIECE: usize = 128 << 10;
+
+/// From so many bytes on a piece is copied while others may have the lock.
+const LARGE: usize = 8 << 10;
+
+/// So many buffers of pieces are used again.
+const SPARES: usize = 4;
+
 /// One connection. The runtime moves bytes between its queues and TCP; handles wait at its gates.
+///
+/// Bytes are copied while nobody else waits for it: a reader takes the whole queue over and empties it at its leisure, a
+/// writer fills a piece before it hands it in, and the runtime takes a piece out before it gives it to TCP.
 pub(super) struct Socket {
     pub(super) id: ConnId,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
+    /// What a reader has taken over and not yet copied. Locked before `state`, and never while waiting.
+    reading: Mutex<Queue>,
     state: Mutex<State>,
     gates: [Condvar; 3],
+}
+
+/// A part of a write, or all of it: its bytes, and how many of them TCP has taken.
+pub(super) struct Piece {
+    pub(super) bytes: Vec<u8>,
+    pub(super) taken: usize,
 }
 
 /// What a handle waits for.
@@ -51,9 +71,15 @@ pub(super) struct State {
     pub(super) more: bool,
     /// Nothing will be received any more: the peer's FIN, or this side's `shutdown(Read)`.
     pub(super) end: bool,
-    /// Written by the program and not yet taken by TCP, and where each write ends.
-    pub(super) unsent: Queue,
-    pub(super) writes: VecDeque<usize>,
+    /// Received, taken over by a reader that is gone, and never read.
+    pub(super) left: usize,
+    /// How many bytes of the program's writes TCP has not taken yet, those that are being copied included.
+    pub(super) unsent: usize,
+    /// How many they may be.
+    unsent_limit: usize,
+    /// The writes, but for the one that the runtime is giving to TCP.
+    pub(super) writes: VecDeque<Piece>,
+    spares: Vec<Vec<u8>>,
     /// The program has closed its side; TCP has been told.
     pub(super) closed: bool,
     pub(super) fin: bool,
@@ -94,8 +120,11 @@ impl Socket {
             received: Queue::new(queue_limit(opts.recv_buffer)),
             more: false,
             end: false,
-            unsent: Queue::new(queue_limit(opts.send_buffer)),
+            left: 0,
+            unsent: 0,
+            unsent_limit: queue_limit(opts.send_buffer),
             writes: VecDeque::new(),
+            spares: Vec::new(),
             closed: false,
             fin: false,
             acked: true,
@@ -108,7 +137,13 @@ impl Socket {
             linger: opts.linger,
             waiting: [0; 3],
         };
-        Socket { id, local, remote, state: Mutex::new(state), gates: Default::default() }
+        let reading = Mutex::new(Queue::new(queue_limit(opts.recv_buffer)));
+        Socket { id, local, remote, reading, state: Mutex::new(state), gates: Default::default() }
+    }
+
+    /// What a reader has taken over; half a read is none.
+    pub(super) fn reading(&self) -> MutexGuard<'_, Queue> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic elsewhere leaves the state as good as it was: each change is complete before anything can fail.
@@ -168,15 +203,8 @@ impl State {
         StreamError::ConnectionAborted.into()
     }
 
-    /// Reads as `recv` of Linux does: what is there first, then the end, then an error once, then the end again.
-    pub(super) fn read(&mut self, buf: &mut [u8], peek: bool) -> io::Result<Attempt> {
-        if buf.is_empty() {
-            return Ok(Attempt::Done(0));
-        }
-        if !self.received.is_empty() {
-            let n = if peek { self.received.peek(buf) } else { self.received.pop(buf) };
-            return Ok(Attempt::Done(n));
-        }
+    /// Reads as `recv` of Linux does when nothing is there any more: the end, then an error once, then the end again.
+    pub(super) fn read_nothing(&mut self) -> io::Result<Attempt> {
         if self.end && !self.more {
             return Ok(Attempt::Done(0));
         }
@@ -188,8 +216,8 @@ impl State {
         }
     }
 
-    /// Writes as `send` of Linux does: an error once, then a broken pipe.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<Attempt> {
+    /// How many of `len` bytes can be written now, as `send` of Linux has it: an error once, then a broken pipe.
+    pub(super) fn may_write(&mut self, len: usize) -> io::Result<Attempt> {
         if self.phase == Phase::Dead {
             return Err(State::dead());
         }
@@ -199,33 +227,52 @@ impl State {
         if self.closed || matches!(self.phase, Phase::Closed(_)) {
             return Err(StreamError::BrokenPipe.into());
         }
-        if bytes.is_empty() {
-            return Ok(Attempt::Done(0));
-        }
-        if self.writes.len() >= WRITES_MAX || self.unsent.room() == 0 {
+        let room = self.unsent_limit.saturating_sub(self.unsent);
+        if len > 0 && (self.writes.len() >= WRITES_MAX || room == 0) {
             return Ok(Attempt::Wait);
         }
-        let n = self.unsent.push(bytes);
-        self.writes.push_back(n);
-        self.acked = false;
-        Ok(Attempt::Done(n))
+        Ok(Attempt::Done(len.min(room).min(PIECE)))
     }
 
-    /// The runtime has taken `n` bytes of the oldest write.
-    pub(super) fn taken(&mut self, n: usize) {
-        self.unsent.consume(n);
-        if let Some(first) = self.writes.front_mut() {
-            *first -= n;
-            if *first == 0 {
-                self.writes.pop_front();
-            }
+    /// A writer will hand in a piece of `n` bytes; what its bytes may be put into, if they are many.
+    pub(super) fn begin_write(&mut self, n: usize) -> Option<Vec<u8>> {
+        self.unsent += n;
+        self.acked = false;
+        (n >= LARGE).then(|| self.spares.pop().unwrap_or_default())
+    }
+
+    /// The piece that was announced; thrown away if the connection has ended meanwhile.
+    pub(super) fn end_write(&mut self, bytes: Vec<u8>) {
+        if matches!(self.phase, Phase::Closed(_) | Phase::Dead) {
+            self.unsent -= bytes.len();
+        } else {
+            self.writes.push_back(Piece { bytes, taken: 0 });
         }
+    }
+
+    /// TCP has taken all of a piece of `bytes`.
+    pub(super) fn reuse(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() >= LARGE && self.spares.len() < SPARES && self.phase == Phase::Open {
+            bytes.clear();
+            self.spares.push(bytes);
+        }
+    }
+
+    /// Bytes that were received and that nobody has read.
+    pub(super) fn unread(&self) -> usize {
+        self.received.len() + self.left
+    }
+
+    /// Whether so much is free that it is worth waking a writer up.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.unsent <= self.unsent_limit / 2 && self.writes.len() <= WRITES_MAX / 2
     }
 
     /// Nothing more can be sent.
     pub(super) fn forget_unsent(&mut self) {
-        self.unsent.clear();
+        self.unsent -= self.writes.iter().map(|piece| piece.bytes.len() - piece.taken).sum::<usize>();
         self.writes.clear();
+        self.spares.clear();
     }
 
     /// The program has closed its side: a FIN follows what was written.
@@ -245,7 +292,7 @@ impl State {
             return;
         }
         if reason == CloseReason::Normal {
-            self.acked |= self.unsent.is_empty() && self.fin;
+            self.acked |= self.unsent == 0 && self.fin;
         } else {
             // As with Linux, a reset after the peer's FIN is a broken pipe: there was nothing more to be received.
             let after_fin = self.end && reason == CloseReason::Reset;

@@ -3,6 +3,7 @@
 use super::clock::Deadline;
 use super::core::Core;
 use super::handle::{Command, Handle};
+use super::queue::Queue;
 use super::socket::{Attempt, Gate, Phase, Socket, State};
 use crate::ledger::Parts;
 use crate::stream::StreamError;
@@ -10,13 +11,14 @@ use crate::tcp::{CloseReason, Info, Nagle, Opts, Snapshot};
 use crate::time::{Duration, Instant};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, MutexGuard};
 
 /// A TCP connection of the stack.
 ///
 /// Calls behave as those of `std::net::TcpStream` on Linux, to the [`io::ErrorKind`]. Beside TCP's own buffers a stream
-/// has a queue in each direction of at most an eighth of the buffer's size and 64 KiB. Dropping the last clone closes
+/// has queues in each direction of together at most an eighth of the buffer's size and 1 MiB. Dropping the last clone closes
 /// the connection: what was written is still sent; unread data makes it a reset.
 pub struct TcpStream {
     inner: Arc<Inner>,
@@ -39,25 +41,55 @@ impl Inner {
     }
 
     fn read(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
-        let mut state = self.socket.lock();
-        let deadline = Deadline::after(state.read_timeout);
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let mut deadline = None;
         loop {
-            match state.read(buf, peek)? {
-                Attempt::Done(n) => {
-                    if state.more && state.received.is_half_empty() {
-                        self.kick(state);
-                    }
-                    return Ok(n);
-                }
+            let mut reading = self.socket.reading();
+            let n = self.take(&mut reading, buf, peek);
+            if n > 0 {
+                return Ok(n);
+            }
+            let mut state = self.socket.lock();
+            if !state.received.is_empty() {
+                continue;
+            }
+            match state.read_nothing()? {
+                Attempt::Done(n) => return Ok(n),
                 Attempt::Wait if state.nonblocking => return Err(io::ErrorKind::WouldBlock.into()),
                 Attempt::Wait => {
-                    let (after, woken) = self.socket.wait(state, Gate::Readable, deadline);
-                    state = after;
+                    drop(reading);
+                    let deadline = *deadline.get_or_insert_with(|| Deadline::after(state.read_timeout));
+                    let (state, woken) = self.socket.wait(state, Gate::Readable, deadline);
+                    drop(state);
                     if !woken {
                         // As recv(2) with SO_RCVTIMEO.
                         return Err(io::ErrorKind::WouldBlock.into());
                     }
                 }
+            }
+        }
+    }
+
+    /// Copies what is there, taking over what the runtime has brought; returns how many bytes that were.
+    fn take(&self, reading: &mut Queue, buf: &mut [u8], peek: bool) -> usize {
+        let mut n = 0;
+        loop {
+            n += if peek { reading.peek(&mut buf[n..]) } else { reading.pop(&mut buf[n..]) };
+            if n == buf.len() {
+                return n;
+            }
+            let mut state = self.socket.lock();
+            if state.received.is_empty() {
+                return n;
+            }
+            if peek && n > 0 {
+                return n + state.received.peek(&mut buf[n..]);
+            }
+            mem::swap(reading, &mut state.received);
+            if state.more {
+                self.kick(state);
             }
         }
     }
@@ -71,10 +103,26 @@ impl Inner {
                 // A part is on its way; the next call hears of the error.
                 return Ok(written);
             }
-            let wait = match state.write(&bytes[written..])? {
+            let left = &bytes[written..];
+            let wait = match state.may_write(left.len())? {
+                Attempt::Done(0) => false,
                 Attempt::Done(n) => {
+                    if let Some(mut piece) = state.begin_write(n) {
+                        drop(state);
+                        piece.extend_from_slice(&left[..n]);
+                        state = self.socket.lock();
+                        state.end_write(piece);
+                    } else {
+                        state.end_write(left[..n].to_vec());
+                    }
                     written += n;
-                    written < bytes.len()
+                    if written < bytes.len() {
+                        // The runtime may begin with it.
+                        self.kick(state);
+                        state = self.socket.lock();
+                        continue;
+                    }
+                    false
                 }
                 Attempt::Wait => true,
             };
@@ -121,10 +169,12 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let left = self.socket.reading().len();
         let mut state = self.socket.lock();
+        state.left = left;
         let lingers = state.linger.filter(|time| !time.is_zero());
         if let (Some(time), Phase::Open, true, false) =
-            (lingers, state.phase, state.received.is_empty(), state.nonblocking)
+            (lingers, state.phase, state.unread() == 0, state.nonblocking)
         {
             state.close();
             self.kick(state);
