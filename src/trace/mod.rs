@@ -12,6 +12,7 @@ mod open;
 mod pcap;
 mod pcapng;
 mod record;
+mod shape;
 mod text;
 mod threaded;
 mod words;

@@ -5,6 +5,7 @@
 
 use super::encoder::{Encoder, Lost, TraceOptions};
 use super::record::{Direction, EventRecord, PacketRecord, Piece};
+use super::shape::Shape;
 use super::words;
 use crate::time::{Duration, Instant};
 use pcap_file::pcapng::PcapNgWriter;
@@ -46,6 +47,8 @@ pub(super) struct Pcapng {
     text: String,
     /// The second comment of a super-segment's last piece, which all of them have in common.
     state: String,
+    /// The first comment of its middle pieces.
+    shape: Shape,
     packets: u64,
     lost: Lost,
     /// Packets lost since the last one that is in the file.
@@ -61,6 +64,7 @@ impl Pcapng {
             blocks: None,
             text: String::new(),
             state: String::new(),
+            shape: Shape::default(),
             packets: 0,
             lost: Lost::default(),
             gap: 0,
@@ -162,10 +166,17 @@ impl Encoder for Pcapng {
         }
         out.extend_from_slice(kept);
         pad(out);
-        self.text.clear();
-        // Writing to a String does not fail.
-        let _ = words::why(&mut self.text, packet, piece);
-        option(out, epb::COMMENT, &[bounded(&self.text).as_bytes()]);
+        if piece.nth == 2 && Shape::is_for(piece) {
+            self.shape.make(packet, piece);
+        }
+        let alike =
+            Shape::is_for(piece) && self.shape.tell(packet, piece, |parts| option(out, epb::COMMENT, parts));
+        if !alike {
+            self.text.clear();
+            // Writing to a String does not fail.
+            let _ = words::why(&mut self.text, packet, piece);
+            option(out, epb::COMMENT, &[bounded(&self.text).as_bytes()]);
+        }
         if piece.nth == 1 {
             self.state.clear();
             let _ = words::state(&mut self.state, packet.conn, packet.state.as_ref());

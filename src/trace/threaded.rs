@@ -8,12 +8,18 @@ use super::record::{Direction, EventKind, EventRecord, PacketRecord, Record, Sin
 use super::writer::{BATCH, Output};
 use crate::segment::Segment;
 use crate::tcp::{Cause, DropReason, Note, Received, Snapshot};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+
+/// How long the writer looks away while records trickle in, and how much it is woken for in that time: who wakes it for each
+/// record pays more for that than for the record.
+const NAP: Duration = Duration::from_millis(2);
+const NAP_BYTES: usize = 256 << 10;
+const NAP_RECORDS: usize = 512;
 
 /// What may wait for the thread: bytes of packets and texts, and records.
 const MOST_BYTES: usize = 8 << 20;
@@ -153,11 +159,23 @@ fn retell(kept: &Kept, bytes: &[u8], encoder: &mut dyn Encoder, scratch: &mut Ve
     }
 }
 
+/// What the writer does.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Wait {
+    /// It works.
+    #[default]
+    No,
+    /// It looks again soon: worth waking up for much only.
+    Nap,
+    /// Nothing has come for a while: worth waking up for anything.
+    Sleep,
+}
+
 #[derive(Default)]
 struct Shared {
     batch: Batch,
-    /// The writer waits for records.
-    idle: bool,
+    /// How the writer waits for records.
+    wait: Wait,
     /// Nothing more comes.
     closed: bool,
     /// The writer is gone.
@@ -245,7 +263,14 @@ impl Sink for Threaded {
             shared.batch.push_lost(mem::take(&mut self.untold));
         }
         shared.batch.push(record);
-        let wake = mem::take(&mut shared.idle);
+        let wake = match shared.wait {
+            Wait::No => false,
+            Wait::Nap => shared.batch.records.len() >= NAP_RECORDS || shared.batch.bytes.len() >= NAP_BYTES,
+            Wait::Sleep => true,
+        };
+        if wake {
+            shared.wait = Wait::No;
+        }
         drop(shared);
         if wake {
             self.exchange.filled.notify_one();
@@ -282,8 +307,8 @@ impl Drop for Leaving {
     }
 }
 
-/// The thread: takes all that waits, writes it, and sleeps only when there is nothing, so that a reader at the other end of a
-/// pipe, or whoever finds the file after a SIGKILL, has everything up to a moment ago.
+/// The thread: takes all that waits, writes it, and looks again after two milliseconds at the latest, so that a reader at the
+/// other end of a pipe, or whoever finds the file after a SIGKILL, has everything up to a moment ago.
 fn write_all(leaving: &Leaving, mut encoder: Box<dyn Encoder>, mut output: Output) -> io::Result<()> {
     let exchange = &*leaving.0;
     let (mut batch, mut scratch, mut out) = (Batch::default(), Vec::new(), Vec::with_capacity(BATCH));
@@ -291,11 +316,16 @@ fn write_all(leaving: &Leaving, mut encoder: Box<dyn Encoder>, mut output: Outpu
     output.write(&mut out);
     loop {
         let mut shared = exchange.lock();
+        if shared.batch.records.len() < NAP_RECORDS && shared.batch.bytes.len() < NAP_BYTES && !shared.closed
+        {
+            shared.wait = Wait::Nap;
+            shared = exchange.filled.wait_timeout(shared, NAP).unwrap_or_else(PoisonError::into_inner).0;
+        }
         while shared.batch.records.is_empty() && !shared.closed {
-            shared.idle = true;
+            shared.wait = Wait::Sleep;
             shared = exchange.filled.wait(shared).unwrap_or_else(PoisonError::into_inner);
         }
-        shared.idle = false;
+        shared.wait = Wait::No;
         mem::swap(&mut shared.batch, &mut batch);
         drop(shared);
         exchange.emptied.notify_one();

@@ -20,10 +20,30 @@ pub(super) fn why(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) 
     sentence(out, packet, piece)
 }
 
+/// The same for a middle piece, with [`Slots`] where each of them has other numbers.
+pub(super) fn slots(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) -> fmt::Result {
+    write!(out, "why={}: ", packet.why.word())?;
+    say(out, packet, piece, true)
+}
+
+/// What stands for numbers that are put in later.
+pub(super) struct Slots;
+
+impl Slots {
+    /// The numbers of the payload.
+    pub(super) const RANGE: char = '\u{1}';
+    /// Which piece it is.
+    pub(super) const NTH: char = '\u{2}';
+}
+
 /// Writes what stands behind the word.
 pub(super) fn sentence(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) -> fmt::Result {
+    say(out, packet, piece, false)
+}
+
+fn say(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece, slots: bool) -> fmt::Result {
     let seg = packet.seg.copied().unwrap_or_default();
-    let numbers = Numbers::of(packet, seg);
+    let numbers = Numbers { slots, ..Numbers::of(packet, seg) };
     match packet.why {
         Why::Sent(cause) => sent(out, &cause, &numbers, packet.state, piece)?,
         Why::Received(it) => received(out, &it, &numbers, piece)?,
@@ -31,7 +51,9 @@ pub(super) fn sentence(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Pi
         Why::Host { text, .. } => write!(out, "{}", Clean(text))?,
     }
     marks(out, packet, piece)?;
-    if piece.of > 1 {
+    if slots {
+        write!(out, " ({} of {} from one super-segment)", Slots::NTH, piece.of)?;
+    } else if piece.of > 1 {
         write!(out, " ({} of {} from one super-segment)", piece.nth, piece.of)?;
     }
     Ok(())
@@ -86,6 +108,8 @@ pub(super) struct Numbers {
     pub seg: Segment,
     seq_base: Seq,
     ack_base: Seq,
+    /// The range is put in later.
+    slots: bool,
 }
 
 impl Numbers {
@@ -95,7 +119,7 @@ impl Numbers {
             Direction::Out => (own, peer),
             Direction::In => (peer, own),
         };
-        Numbers { seg, seq_base, ack_base }
+        Numbers { seg, seq_base, ack_base, slots: false }
     }
 
     /// The first number of the segment.
@@ -124,6 +148,7 @@ impl fmt::Display for Numbers {
             (0, _, true) => write!(f, "the FIN at {}", self.start()),
             (0, ..) => write!(f, "nothing at {}", self.start()),
             (_, _, true) => write!(f, "{}..{} and the FIN", self.start(), self.end()),
+            _ if self.slots => f.write_char(Slots::RANGE),
             _ => write!(f, "{}..{}", self.start(), self.end()),
         }
     }
