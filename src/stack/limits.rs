@@ -184,4 +184,27 @@ mod tests {
         counts.dedup();
         assert!(counts.len() > 20, "{counts:?}");
     }
+
+    #[test]
+    fn while_the_queue_never_empties_those_who_receive_share_it_and_windows_come_back_with_empty_ones() {
+        let cfg = Config { standing_queue: Some(1 << 20), ..Config::linux() };
+        let (mut limits, secrets, mut now) = (Limits::default(), Secrets::new(1), Instant::from_millis(7));
+        let mut rounds = vec![0; 4];
+        let mut round = |limits: &mut Limits, empty| {
+            for _ in 0..10 {
+                now += Duration::from_millis(1);
+                rounds.iter_mut().for_each(|round| limits.receives(round));
+                limits.turn(now, empty, &cfg);
+            }
+            limits.surroundings(now, &cfg, &secrets).share
+        };
+        assert_eq!(round(&mut limits, true), u32::MAX);
+        assert_eq!(round(&mut limits, false), 256 << 10, "four share a megabyte");
+        assert_eq!(round(&mut limits, false), 256 << 10);
+        assert!(round(&mut limits, true) > 256 << 10);
+        for _ in 0..10 {
+            round(&mut limits, true);
+        }
+        assert_eq!(round(&mut limits, true), u32::MAX);
+    }
 }

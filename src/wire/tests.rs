@@ -212,6 +212,9 @@ proptest! {
         let whole = encoded(&envelope, &seg, &payload);
         let mut partial = vec![0; whole.len()];
         encode_partial(&mut partial, &envelope, &seg, [&payload, &[]]);
+        let mut head = vec![0xee; whole.len() - payload.len()];
+        encode_head(&mut head, &envelope, &seg);
+        prop_assert_eq!(&head[..], &partial[..head.len()]);
         let tcp_at = if envelope.src.is_ipv4() { 20 } else { 40 };
         // What the device does: sum everything from the TCP header on, the field included.
         let sum = !smoltcp::wire::checksum::data(&partial[tcp_at..]);

@@ -345,23 +345,38 @@ fn connections_with_much_to_send_take_turns() {
 }
 
 #[test]
-fn a_turn_that_has_sent_its_budget_receives_no_more() {
+fn a_turn_reads_what_has_come_before_it_sends_what_waits_and_answers_each_that_asks() {
     let mut lan = Lan::new();
     let (_, client, _) = lan.connected();
     write(&mut lan.a.stack, lan.now, client, &[1; 10 * 1448]);
-    let seg = Segment { flags: Flags::RST, ..Segment::default() };
-    for port in 1..=5 {
-        lan.a.device.push(&packet(addr(B4, port), addr(A4, port), seg, b""));
+    for (port, flags) in [Flags::RST, Flags::RST, Flags::RST, Flags::SYN, Flags::SYN].into_iter().enumerate()
+    {
+        let seg = Segment { flags, ..Segment::default() };
+        lan.a.device.push(&packet(addr(B4, port as u16 + 1), addr(A4, port as u16 + 1), seg, b""));
     }
     lan.a.lines.take();
-    let received = "in drop-no-socket";
-    // One frame, what may leave behind it, and what may leave behind the timers.
+    let (received, sent) = ("in drop-no-socket", "out data #1");
     assert!(lan.a.stack.poll(|| lan.now, &mut lan.a.device, 3));
-    assert_eq!(lan.a.lines.take(), [vec![received], vec!["out data #1"; 6]].concat());
+    assert_eq!(lan.a.lines.take(), [[received; 3], [sent; 3]].concat());
     assert!(lan.a.stack.poll(|| lan.now, &mut lan.a.device, 3));
-    assert_eq!(lan.a.lines.take(), [vec![received], vec!["out data #1"; 4]].concat());
+    assert_eq!(lan.a.lines.take(), [[received, "out rst"].repeat(2), vec![sent; 3]].concat());
     assert!(lan.a.stack.poll(|| lan.now, &mut lan.a.device, 3));
-    assert_eq!(lan.a.lines.take(), [received; 3]);
+    assert_eq!(lan.a.lines.take(), [sent; 3]);
+}
+
+#[test]
+fn what_may_be_unsent_bounds_writes_and_room_is_told_of_once_half_has_left() {
+    let mut lan = Lan::with(|config| config.tcp.notsent_lowat = Some(20_000));
+    let (_, client, _) = lan.connected();
+    lan.a.events();
+    let mut stream = lan.a.stack.stream(lan.now, client);
+    assert_eq!(stream.write(&[1; 100_000]), Ok(20_000));
+    assert_eq!(stream.write(&[1; 10]), Err(StreamError::WouldBlock));
+    assert_eq!(lan.a.events(), []);
+    // The initial window of ten segments.
+    assert_eq!(lan.a.sent(lan.now).len(), 10);
+    assert_eq!(lan.a.events(), [Ready::Conn(client, Event::Writable)]);
+    assert_eq!(lan.a.stack.stream(lan.now, client).write(&[1; 100_000]), Ok(14_480));
 }
 
 #[test]
