@@ -69,6 +69,8 @@ pub enum Subject {
     Handles,
     /// This stack, recording everything.
     Traced,
+    /// This stack, recording 96 bytes of each packet.
+    Snapped,
     /// The same system calls, handshake and numbers without the logic of TCP.
     Ceiling,
     /// smoltcp's own socket on the same device.
@@ -77,10 +79,11 @@ pub enum Subject {
     Linux,
 }
 
-const SUBJECTS: [(Subject, &str); 6] = [
+const SUBJECTS: [(Subject, &str); 7] = [
     (Subject::Ours, "ours"),
     (Subject::Handles, "handles"),
     (Subject::Traced, "traced"),
+    (Subject::Snapped, "snapped"),
     (Subject::Ceiling, "ceiling"),
     (Subject::Stock, "smoltcp"),
     (Subject::Linux, "linux"),
@@ -94,6 +97,11 @@ impl Subject {
     /// The word for it on the command line and in the result.
     pub fn word(&self) -> &'static str {
         SUBJECTS.iter().find(|(subject, _)| subject == self).map_or("", |(_, word)| word)
+    }
+
+    /// Whether it is this stack, in whatever way it is used.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Subject::Ours | Subject::Handles | Subject::Traced | Subject::Snapped)
     }
 
     /// Whether it is there to be measured, and if not, why.
@@ -151,7 +159,7 @@ fn main() -> ExitCode {
         None => {
             eprintln!(
                 "usage: versus [--rounds N] [--seconds S] [--out DIR] [--only WORD]... (subjects and works: ours ceiling \
-                 smoltcp linux handles traced; in-N out-N kept-N fresh-N; plain)"
+                 smoltcp linux handles traced snapped; in-N out-N kept-N fresh-N; plain)"
             );
             ExitCode::from(2)
         }
@@ -236,7 +244,7 @@ impl Plan {
             }
         }
         for work in [Work::In(1), Work::Out(1)] {
-            for subject in [Subject::Handles, Subject::Traced] {
+            for subject in [Subject::Handles, Subject::Traced, Subject::Snapped] {
                 add(subject, work, true, 0);
             }
             for subject in [Subject::Ours, Subject::Ceiling, Subject::Stock] {
@@ -251,7 +259,9 @@ impl Plan {
         for subject in [Subject::Ours, Subject::Ceiling] {
             add(subject, Work::Kept(1), true, 200);
         }
-        add(Subject::Traced, Work::Kept(64), true, 0);
+        for subject in [Subject::Traced, Subject::Snapped] {
+            add(subject, Work::Kept(64), true, 0);
+        }
         (runs, left)
     }
 }

@@ -23,9 +23,14 @@ pub fn start(run: &Run, tun: Tun, addr: SocketAddr) -> io::Result<()> {
     let config =
         Config { tcp, addrs: vec![(addr.ip(), 24)], gateways: vec![], mtu: tun.mtu(), seed: 1, dns: vec![] };
     let mut builder = Runtime::builder(config).busy_poll(std::time::Duration::from_micros(run.busy_poll));
-    if run.subject == Subject::Traced {
+    let snaplen = match run.subject {
+        Subject::Traced => Some(0),
+        Subject::Snapped => Some(96),
+        _ => None,
+    };
+    if let Some(snaplen) = snaplen {
         // All of the trace's work but the disk's.
-        let sink = trace::open(Path::new("/dev/null"), &TraceOptions::default())?;
+        let sink = trace::open(Path::new("/dev/null"), &TraceOptions { snaplen, ..TraceOptions::default() })?;
         builder = builder.tracer(Tracer::new(vec![sink]));
     }
     let service: Option<Box<dyn Service>> = match run.work {

@@ -96,10 +96,10 @@ impl Row {
 
 /// Rates of ours, and of the same subject, in the same work.
 fn ratios<'a>(rows: &'a [Row], of: &'a Row) -> impl Iterator<Item = (&'a Row, f64)> {
-    let ours = matches!(of.run.subject, Subject::Ours | Subject::Handles | Subject::Traced);
+    let ours = of.run.subject.is_ours();
     rows.iter()
         .filter(move |row| ours && row.is_same_work(of) && row.run.subject != of.run.subject)
-        .filter(|row| !matches!(row.run.subject, Subject::Handles | Subject::Traced))
+        .filter(|row| row.run.subject == Subject::Ours || !row.run.subject.is_ours())
         .map(move |row| (row, of.ratio(row, |outcome| outcome.rate)))
 }
 
@@ -177,7 +177,7 @@ fn drawing(rows: &[Row]) -> String {
         let rate = row.median(|o| o.rate);
         let (y, width) = (10 + n * LINE, if most > 0.0 { BAR * rate / most } else { 0.0 });
         let fill = match row.run.subject {
-            Subject::Ours | Subject::Handles | Subject::Traced => "#2a7",
+            subject if subject.is_ours() => "#2a7",
             Subject::Ceiling => "#bbb",
             _ => "#79b",
         };
