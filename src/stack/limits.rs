@@ -189,7 +189,7 @@ mod tests {
     fn while_the_queue_never_empties_those_who_receive_share_it_and_windows_come_back_with_empty_ones() {
         let cfg = Config { standing_queue: Some(1 << 20), ..Config::linux() };
         let (mut limits, secrets, mut now) = (Limits::default(), Secrets::new(1), Instant::from_millis(7));
-        let mut rounds = vec![0; 4];
+        let mut rounds = [0; 4];
         let mut round = |limits: &mut Limits, empty| {
             for _ in 0..10 {
                 now += Duration::from_millis(1);
