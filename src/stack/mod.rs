@@ -390,6 +390,7 @@ impl Stack {
         let verified = !device.capabilities().checksum.tcp.rx();
         let (mut busy, mut sent, mut received) = (false, 0, 0);
         let mut now = clock();
+        self.owes = false;
         while received < budget && sent < budget {
             let Some((rx, _)) = device.receive(now.into()) else { break };
             now = clock();
