@@ -90,6 +90,8 @@ const KEPT: &[Kept] = &[
 pub const PRIORITY: (i64, i64) = (1, 12);
 /// SO_ZEROCOPY.
 pub const ZEROCOPY: (i64, i64) = (1, 60);
+/// IPV6_V6ONLY.
+pub const V6_ONLY: (i64, i64) = (41, 26);
 /// TCP_SAVE_SYN.
 pub const SAVE_SYN: (i64, i64) = (6, 27);
 

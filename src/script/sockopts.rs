@@ -317,6 +317,13 @@ impl Sockets {
         match name {
             Name::ReuseAddr => socket.reuse_addr = on,
             Name::ReusePort => socket.reuse_port = on,
+            // What has an address keeps it.
+            Name::Kept
+                if (level, option) == kept::V6_ONLY
+                    && !matches!(socket.kind, SocketKind::Fresh { bound: None }) =>
+            {
+                return Ok(Step::Errno("EINVAL"));
+            }
             Name::Kept => match kept::keep((level, option), value)? {
                 Ok(value) => {
                     socket.others.insert((level, option), value);

@@ -41,9 +41,6 @@ const BEYOND: &[&str] = &[
     "urgent/at_the_mark",
     // A struct linger that is read.
     "close/linger_blocks",
-    // Files and pipes: those of the kernel know nothing of this stack's descriptors.
-    "api/sendfile",
-    "api/splice",
     // Exact to the microsecond, which that clock is not.
     "handshake/passive",
     "timestamps/rtt_after_retransmission",
