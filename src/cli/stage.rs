@@ -156,7 +156,7 @@ impl Started {
 /// The HTTP server on port 80 of every address of the stack.
 pub fn server(network: &Network, root: Option<PathBuf>, settings: &Settings) -> HttpServer {
     let addresses = network.addrs.iter().map(|(ip, _)| SocketAddr::new(*ip, 80)).collect();
-    HttpServer::new(SERVICE, addresses, Site { root }, settings.http.clone())
+    HttpServer::new(SERVICE, addresses, Site { root }, settings.http.clone()).with_disk_helpers()
 }
 
 /// Waits until the server listens everywhere.

@@ -407,6 +407,9 @@ impl ClientConn {
         };
         let malformed = |e: BadHead| ClientError::Malformed(e.0);
         let head = head::parse_response(&self.input.as_slice()[..length]).map_err(malformed)?;
+        if head.fields.len() > self.config.max_fields as usize {
+            return Err(ClientError::Malformed("the response has more header fields than http.max_fields"));
+        }
         self.input.consume(length);
         self.scan = Scan::default();
         let Some(request) = self.unanswered.front_mut() else { return Ok(None) };

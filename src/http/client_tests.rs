@@ -146,6 +146,17 @@ fn responses_are_framed_as_rfc_9112_6_3_says() {
 }
 
 #[test]
+fn a_response_may_have_as_many_fields_as_http_max_fields_says() {
+    for (fields, taken) in [(999, true), (1000, false)] {
+        let mut bench = Bench::new(|_| {});
+        bench.ask("GET");
+        let fields = "X: y\r\n".repeat(fields);
+        bench.hear(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n").as_bytes());
+        assert_eq!(bench.log[0], if taken { "200" } else { "malformed" });
+    }
+}
+
+#[test]
 fn connections_persist_as_rfc_9112_9_3_says() {
     for (version, connection, kept) in [
         ("1.1", "X: y", true),

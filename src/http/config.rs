@@ -26,6 +26,8 @@ pub struct Config {
     pub linger: Duration,
     /// The largest head in bytes, request line and fields together.
     pub max_head: u32,
+    /// The most fields of a head.
+    pub max_fields: u32,
     /// The largest request body in bytes that a server accepts.
     pub max_body: u64,
     /// Requests that a client sends ahead of their responses on one connection; 1 does not pipeline (RFC 9112 §9.3.2).
@@ -64,6 +66,7 @@ impl Config {
             max_connections: 65_536,
             linger: Duration::from_secs(5),
             max_head: 16 << 10,
+            max_fields: 1000,
             max_body: 1 << 30,
             pipeline: 1,
             parallel: 6,

@@ -6,8 +6,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
-/// Fields in one head; more are answered 431.
-const MAX_FIELDS: usize = 128;
 /// What most heads have fewer of: less to prepare.
 const FEW_FIELDS: usize = 16;
 
@@ -184,31 +182,37 @@ pub(super) fn parse_fields(bytes: &[u8]) -> Result<Fields, BadHead> {
 
 /// The same, into fields that are there already.
 fn add_fields(bytes: &[u8], fields: &mut Fields) -> Result<(), BadHead> {
-    match add_rows::<FEW_FIELDS>(bytes, fields) {
-        Err(TOO_MANY_FIELDS) => add_rows::<MAX_FIELDS>(bytes, fields),
+    let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+    match add_rows(bytes, &mut few, fields) {
+        Err(httparse::Error::TooManyHeaders) => {
+            // As many as there are lines; how many are wanted is not known here.
+            let lines = bytes.iter().filter(|&&b| b == b'\n').count();
+            add_rows(bytes, &mut vec![httparse::EMPTY_HEADER; lines], fields)
+        }
         done => done,
     }
-}
-
-fn add_rows<const MOST: usize>(bytes: &[u8], fields: &mut Fields) -> Result<(), BadHead> {
-    let mut rows = [httparse::EMPTY_HEADER; MOST];
-    match httparse::parse_headers(bytes, &mut rows) {
-        Ok(httparse::Status::Complete((_, rows))) => {
-            for row in rows {
-                fields.append(row.name.as_bytes(), row.value.trim_ascii());
-            }
-            Ok(())
-        }
-        Ok(httparse::Status::Partial) => Err(BadHead("the header section has no end")),
-        Err(httparse::Error::TooManyHeaders) => Err(TOO_MANY_FIELDS),
-        Err(httparse::Error::HeaderName) => Err(BadHead(
+    .map_err(|e| match e {
+        httparse::Error::HeaderName => BadHead(
             "a field line does not start with a name and a colon, without spaces (RFC 9112 §5.1, §5.2)",
-        )),
-        Err(_) => Err(BadHead("a field value contains control characters (RFC 9110 §5.5)")),
-    }
+        ),
+        httparse::Error::Status => BadHead("the header section has no end"),
+        _ => BadHead("a field value contains control characters (RFC 9110 §5.5)"),
+    })
 }
 
-const TOO_MANY_FIELDS: BadHead = BadHead("more than 128 header fields");
+fn add_rows<'b>(
+    bytes: &'b [u8],
+    rows: &mut [httparse::Header<'b>],
+    fields: &mut Fields,
+) -> Result<(), httparse::Error> {
+    let httparse::Status::Complete((_, rows)) = httparse::parse_headers(bytes, rows)? else {
+        return Err(httparse::Error::Status);
+    };
+    for row in rows {
+        fields.append(row.name.as_bytes(), row.value.trim_ascii());
+    }
+    Ok(())
+}
 
 /// Splits a head into its first line and the rest.
 fn first_line(head: &[u8]) -> (&[u8], &[u8]) {
@@ -244,14 +248,7 @@ pub(super) fn parse_request_into(head: &[u8], spare: RequestHead) -> Result<Requ
     let target = text;
     let path_at = path_start(&method, &target)?;
     fields.clear();
-    add_fields(rest, &mut fields).map_err(|e| Refusal {
-        status: if e == TOO_MANY_FIELDS {
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-        } else {
-            StatusCode::BAD_REQUEST
-        },
-        why: e.0,
-    })?;
+    add_fields(rest, &mut fields).map_err(|e| Refusal { status: StatusCode::BAD_REQUEST, why: e.0 })?;
     check_host(version, &fields)?;
     Ok(RequestHead { method, target, version, fields, path_at })
 }

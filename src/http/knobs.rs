@@ -113,6 +113,15 @@ pub static KNOBS: &[Knob<Config>] = &[
         },
     },
     Knob {
+        name: "http.max_fields",
+        values: "fields 1..65535",
+        meaning: "the most fields of a head: a request with more is answered 431, a response with more is none",
+        linux: "",
+        rfc: "RFC 9110 §5.4, RFC 6585 §5",
+        get: |c| c.max_fields.to_string(),
+        set: |c, v| number(v, 1, 65_535).map(|value| c.max_fields = value),
+    },
+    Knob {
         name: "http.max_body",
         values: "size",
         meaning: "the largest request body that the server accepts: a longer one is answered 413",

@@ -285,6 +285,15 @@ fn long_heads_are_refused_and_not_kept_rfc_9112_3_rfc_6585_5() {
 }
 
 #[test]
+fn more_fields_than_are_accepted_are_answered_431() {
+    for (fields, status) in [(17, "200 /="), (999, "200 /="), (1000, "431 close")] {
+        let mut bench = Bench::new(|_| {});
+        bench.hear(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(fields)).as_bytes());
+        assert_eq!(bench.answers()[0], status, "{fields} and Host");
+    }
+}
+
+#[test]
 fn continue_is_sent_when_the_body_is_read_rfc_9110_10_1_1() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     let mut bench = Bench::new(|_| {});

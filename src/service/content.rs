@@ -1,13 +1,12 @@
 //! What part of a resource is sent, and from where? Content with validators and ranges, read in pieces.
 
+use super::disk::DiskFile;
 use crate::http::conditional::{self, Validators, Verdict};
 use crate::http::range::{self, Asked, ByteRange};
 use crate::http::{Fields, Method, ReplyBody, RequestHead, ServerConn, StatusCode, date};
 use crate::time::Instant;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 
 /// Where content comes from.
@@ -18,7 +17,7 @@ pub(super) enum Source {
     /// The bytes of `/bytes/N`.
     Pattern,
     /// A regular file.
-    File(File),
+    File(DiskFile),
 }
 
 #[derive(Debug)]
@@ -77,7 +76,7 @@ impl Content {
     /// Puts the next bytes into `out`; 0 only at the end.
     ///
     /// # Errors
-    /// The file cannot be read, or has become shorter than it was.
+    /// The file cannot be read, or has become shorter than it was; `WouldBlock` if a helper reads it just now.
     pub fn fill(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < out.len() {
@@ -92,16 +91,19 @@ impl Content {
                 }
                 Some(Piece::Slice { at, left }) => {
                     let n = usize::try_from(*left).map_or(out.len(), |left| left.min(out.len()));
-                    let n = match &self.source {
+                    let n = match &mut self.source {
                         _ if n == 0 => 0,
                         Source::None => 0,
                         Source::Pattern => {
                             pattern(*at, &mut out[..n]);
                             n
                         }
-                        Source::File(file) => match file.read_at(&mut out[..n], *at)? {
-                            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                            n => n,
+                        Source::File(file) => match file.read_at(&mut out[..n], *at) {
+                            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                            Err(e) if filled > 0 && e.kind() == io::ErrorKind::WouldBlock => {
+                                return Ok(filled);
+                            }
+                            read => read?,
                         },
                     };
                     *at += n as u64;

@@ -2,6 +2,7 @@
 
 mod client;
 mod content;
+mod disk;
 mod echo;
 mod exchange;
 mod files;

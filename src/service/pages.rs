@@ -1,6 +1,7 @@
 //! What does the server answer? The built-in pages.
 
 use super::content::{self, Content, Resource, Source};
+use super::disk::DiskFile;
 use super::files;
 use crate::http::conditional::Validators;
 use crate::http::{
@@ -8,6 +9,7 @@ use crate::http::{
 };
 use crate::knob;
 use crate::time::{Duration, Instant};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -15,6 +17,8 @@ use std::str::FromStr;
 const LARGEST: u64 = 1 << 40;
 /// The longest that a page waits.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// How soon to look again whether the disk has delivered.
+const DISK: Duration = Duration::from_millis(1);
 /// One chunk of `/chunked/N`.
 const CHUNK: usize = 8 << 10;
 
@@ -82,7 +86,13 @@ const UPLOAD: &[Method] = &[Method::POST, Method::PUT];
 
 /// Begins the answer to a request; the response may come later. RFC 9110 §9.1: GET and HEAD of every page, 501 to what is
 /// unknown; §7.8: an Upgrade is not looked at.
-pub(super) fn begin(now: Instant, site: &Site, head: &RequestHead, conn: &mut ServerConn) -> Page {
+pub(super) fn begin(
+    now: Instant,
+    site: &Site,
+    disk_waits: bool,
+    head: &RequestHead,
+    conn: &mut ServerConn,
+) -> Page {
     if !is_known(&head.method) || head.method == Method::CONNECT {
         let text = format!("{} is not implemented here.\n", head.method);
         return text_page(now, conn, StatusCode::NOT_IMPLEMENTED, Fields::new(), text);
@@ -100,7 +110,7 @@ pub(super) fn begin(now: Instant, site: &Site, head: &RequestHead, conn: &mut Se
         ("drip" | "close" | "half-close", None) => READ,
         ("", None) if site.root.is_none() => READ,
         _ => match &site.root {
-            Some(root) => return file(now, root, head, conn),
+            Some(root) => return file(now, root, disk_waits, head, conn),
             None => {
                 let text = format!("There is no page {}. Those that exist are listed at /.\n", head.path());
                 return text_page(now, conn, StatusCode::NOT_FOUND, Fields::new(), text);
@@ -154,7 +164,13 @@ fn text_page(
     Page::Content(content::respond_text(now, conn, status, fields, text))
 }
 
-fn file(now: Instant, root: &std::path::Path, head: &RequestHead, conn: &mut ServerConn) -> Page {
+fn file(
+    now: Instant,
+    root: &std::path::Path,
+    disk_waits: bool,
+    head: &RequestHead,
+    conn: &mut ServerConn,
+) -> Page {
     if let Some(page) = method_page(now, head, conn, READ) {
         return page;
     }
@@ -166,7 +182,7 @@ fn file(now: Instant, root: &std::path::Path, head: &RequestHead, conn: &mut Ser
                 validators: found.validators(),
             };
             let answer = content::answer(now, head, conn, &resource);
-            Page::Content(answer.with(Source::File(found.file)))
+            Page::Content(answer.with(Source::File(DiskFile::new(found.file, disk_waits))))
         }
         Ok(files::Found::MovedTo(location)) => {
             let fields = Fields::new().with("Location", &location);
@@ -398,23 +414,29 @@ impl Page {
 /// Writes known content as far as there is room.
 fn write(now: Instant, content: &mut Content, conn: &mut ServerConn) -> Step {
     while conn.body_room() > 0 && content.left() > 0 {
-        copy(now, content, conn, usize::MAX);
+        if !copy(now, content, conn, usize::MAX) {
+            return Step::Until(now + DISK);
+        }
     }
     if content.left() > 0 && conn.is_responding() && conn.wants_body() { Step::Stream } else { Step::Done }
 }
 
-fn copy(now: Instant, content: &mut Content, conn: &mut ServerConn, limit: usize) {
-    let mut failed = false;
+/// Copies as much as there is room for. False if the disk is waited for.
+fn copy(now: Instant, content: &mut Content, conn: &mut ServerConn, limit: usize) -> bool {
+    let mut failure = None;
     conn.write_body_with(now, limit, |out| {
-        content.fill(out).unwrap_or_else(|_| {
-            failed = true;
+        content.fill(out).unwrap_or_else(|e| {
+            failure = Some(e.kind());
             0
         })
     });
-    if failed {
+    match failure {
+        Some(ErrorKind::WouldBlock) => return false,
         // The file became shorter: a RST keeps the client from taking what it got for the whole.
-        conn.abort();
+        Some(_) => conn.abort(),
+        None => {}
     }
+    true
 }
 
 /// RFC 9112 §6: the body goes back framed as it came. The first read comes before the response, because it sends

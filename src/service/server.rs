@@ -58,6 +58,8 @@ pub struct HttpServer {
     owner: Owner,
     config: Arc<Config>,
     site: Site,
+    /// Files are read in this thread, whatever that takes.
+    disk_waits: bool,
     /// Addresses to listen on at the first poll.
     addresses: Vec<SocketAddr>,
     listeners: Vec<ListenerId>,
@@ -98,6 +100,7 @@ impl HttpServer {
             slots: Slots::new(Arc::clone(&config)),
             config,
             site,
+            disk_waits: true,
             listening: bounded(addresses.len()),
             addresses,
             listeners: Vec::new(),
@@ -119,6 +122,13 @@ impl HttpServer {
     pub fn with_listeners(mut self, listeners: Vec<ListenerId>) -> HttpServer {
         self.listeners.extend(listeners);
         self
+    }
+
+    /// The server with helpers in threads of their own that read what of files is not in memory, so that a slow disk holds
+    /// up those who wait for it and nobody else. Not for virtual time, which would go on meanwhile.
+    #[must_use]
+    pub fn with_disk_helpers(self) -> HttpServer {
+        HttpServer { disk_waits: false, ..self }
     }
 
     /// One message for each address given to [`new`](Self::new), after the first poll.
@@ -331,7 +341,7 @@ impl HttpServer {
             let before = stack.cut_ledger(now, slot.id);
             slot.current = Some(Recording { exchange, before, begin: place, end: u64::MAX });
         }
-        slot.page = Some(pages::begin(now, &self.site, head, &mut slot.http));
+        slot.page = Some(pages::begin(now, &self.site, self.disk_waits, head, &mut slot.http));
     }
 
     fn refused(

@@ -52,6 +52,12 @@ impl ServerConn {
         };
         let spare = std::mem::take(&mut self.spare_head);
         let head = head::parse_request_into(&self.input.as_slice()[..length], spare)?;
+        if head.fields.len() > self.config.max_fields as usize {
+            return Err(Refusal {
+                status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                why: "the request has more header fields than http.max_fields (RFC 6585 §5)",
+            });
+        }
         let framed = framing::of_request(&head)?;
         self.input.consume(length);
         Ok(Some((head, framed)))
