@@ -88,7 +88,7 @@ mod tests {
             let mut shape = Shape::default();
             for nth in 2..5 {
                 let seg = Segment {
-                    seq: Seq(u32::MAX - 2000 + nth * 1448),
+                    seq: Seq((u32::MAX - 4000).wrapping_add(nth * 1448)),
                     ack: Seq(77),
                     flags: Flags::ACK | Flags::ECE,
                     len: 1448,
