@@ -18,7 +18,7 @@ const WRITES_MAX: usize = 256;
 /// How many bytes may wait in a socket's queue beside TCP's own buffer of `limit` bytes: little enough that the buffer's
 /// size is what counts, much enough that threads need not alternate for every segment.
 fn queue_limit(limit: u32) -> usize {
-    (limit as usize / 16).clamp(1 << 10, 512 << 10)
+    (limit as usize / 8).clamp(2 << 10, 1 << 20)
 }
 
 /// A write longer than this goes in several pieces, so that the first one leaves while the next one is copied.

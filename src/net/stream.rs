@@ -18,7 +18,7 @@ use std::sync::{Arc, MutexGuard};
 /// A TCP connection of the stack.
 ///
 /// Calls behave as those of `std::net::TcpStream` on Linux, to the [`io::ErrorKind`]. Beside TCP's own buffers a stream
-/// has queues in each direction of together at most an eighth of the buffer's size and 1 MiB. Dropping the last clone closes
+/// has queues in each direction of together at most a quarter of the buffer's size and 2 MiB. Dropping the last clone closes
 /// the connection: what was written is still sent; unread data makes it a reset.
 pub struct TcpStream {
     inner: Arc<Inner>,
