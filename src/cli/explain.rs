@@ -104,6 +104,13 @@ fn object(summary: &Summary) -> serde_json::Value {
         "events": summary.events,
         "dropped": summary.dropped,
         "beyond_limit": summary.beyond,
+        "cut_headers": summary.cut_headers,
+        "cut_payloads": summary.cut_payloads,
+        "doubled": summary.doubled,
+        "two_places": summary.elsewhere,
+        "sorted": summary.disorder.sorted,
+        "out_of_order": summary.disorder.beyond,
+        "out_of_order_us": summary.disorder.worst.as_micros() as u64,
         "lasted_us": summary.lasted.as_micros() as u64,
         "connections": summary.connections.iter().map(connection).collect::<Vec<_>>(),
         "findings": summary.findings.iter().map(finding).collect::<Vec<_>>(),
@@ -127,9 +134,41 @@ fn connection(c: &Connection) -> serde_json::Value {
         "ending": c.ending.word(),
         "number": c.number,
         "round_trip_us": c.round_trip.map(|t| t.as_micros() as u64),
+        "round_trip_median_us": c.round_trip_median().map(|t| t.as_micros() as u64),
+        "missing": c.missing.map(|end| ["client", "server"][usize::from(end)]),
+        "ends": { "client": end(&c.ends[0]), "server": end(&c.ends[1]) },
         "ledger_us": output::ledger_from(c.start, &c.parts),
         "exchanges": c.exchanges.iter().map(exchange).collect::<Vec<_>>(),
         "more_exchanges": c.more_exchanges,
+    })
+}
+
+fn end(e: &tcpglass::explain::End) -> serde_json::Value {
+    let r = &e.repeats;
+    json!({
+        "mss": e.mss,
+        "window_scale": e.window_scale,
+        "least_window_scale": e.least_window_scale,
+        "sack": e.sack,
+        "timestamps": e.timestamps,
+        "ecn": e.ecn,
+        "largest": e.largest,
+        "peak_flight": e.peak_flight,
+        "repeats": {
+            "syn": r.syn,
+            "rto": r.rto,
+            "probe": r.probe,
+            "fast": r.fast,
+            "sack": r.sack,
+            "late": r.late,
+            "copy": r.copy,
+        },
+        "dsacks": e.dsacks,
+        "zero_windows": e.zero_windows,
+        "zero_window_us": e.zero_window_time.as_micros() as u64,
+        "path_us": e.path.map(|t| t.as_micros() as u64),
+        "path_median_us": e.path_median.map(|t| t.as_micros() as u64),
+        "limits_us": output::ledger(&e.limits),
     })
 }
 

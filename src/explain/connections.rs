@@ -2,6 +2,7 @@
 
 use super::MAX_CONNECTIONS;
 use super::decode::{Segment, Sum};
+use super::doubles::{Double, Doubles};
 use super::exchange::Exchange;
 use super::finding::{Confidence, Findings, What};
 use super::flow::{self, Flow};
@@ -94,11 +95,70 @@ pub struct End {
     pub window_scale: Option<u8>,
     /// Where that is not known, data in flight show that it is no less.
     pub least_window_scale: u8,
+    /// Its SYN allows selective acknowledgments.
+    pub sack: bool,
+    /// Its SYN has a time stamp.
+    pub timestamps: bool,
+    /// Its SYN asks for, or its SYN-ACK grants, explicit congestion notification.
+    pub ecn: bool,
+    /// The largest payload it sent at once. Bytes; more than a segment's where a device joined or had yet to cut.
+    pub largest: u32,
+    /// The most that it had sent and not got acknowledged. Bytes.
+    pub peak_flight: u32,
+    /// What it sent again, by kind.
+    pub repeats: Repeats,
+    /// What it sent that came twice, says the other end (RFC 2883).
+    pub dsacks: u64,
+    /// How often its window closed.
+    pub zero_windows: u64,
+    /// How long it was closed in all.
+    pub zero_window_time: Duration,
+    /// From here to it and back, at the least.
+    pub path: Option<Duration>,
+    /// The median of the same.
+    pub path_median: Option<Duration>,
+    /// What the time went to that it waited before it sent something.
+    pub limits: Parts,
+}
+
+/// What an end sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Repeats {
+    /// SYNs and SYN-ACKs.
+    pub syn: u64,
+    /// After a time-out.
+    pub rto: u64,
+    /// To probe the end of a flight.
+    pub probe: u64,
+    /// Because of duplicate acknowledgments.
+    pub fast: u64,
+    /// Because of selective acknowledgments.
+    pub sack: u64,
+    /// It had not passed here before: overtaken, or lost on its way here.
+    pub late: u64,
+    /// Too soon to be sent again: doubled on the way.
+    pub copy: u64,
 }
 
 impl End {
-    fn of(half: &Half, other: &Half) -> End {
-        End { mss: half.mss, window_scale: half.scale(other), least_window_scale: half.least_shift }
+    fn of(half: &Half, other: &Half, limits: Parts) -> End {
+        End {
+            mss: half.mss,
+            window_scale: half.scale(other),
+            least_window_scale: half.least_shift,
+            sack: half.sack,
+            timestamps: half.timestamps,
+            ecn: half.ecn,
+            largest: half.largest,
+            peak_flight: half.peak_flight,
+            repeats: half.repeats,
+            dsacks: half.dsacks,
+            zero_windows: half.zero.0,
+            zero_window_time: half.zero.1,
+            path: half.path,
+            path_median: half.median(),
+            limits,
+        }
     }
 }
 
@@ -141,6 +201,8 @@ pub struct Connection {
     pub exchanges: Vec<Exchange>,
     /// Exchanges beyond those that are kept.
     pub more_exchanges: u64,
+    /// The number of each end's first packet, and whether another one had another.
+    idents: [(Option<u16>, bool); 2],
     syn: Option<Seq>,
     answered: bool,
     /// There was one to the same server without anything to do.
@@ -180,6 +242,9 @@ pub(super) struct Connections<'a> {
     listeners: HashSet<SocketAddr>,
     exchanges: usize,
     records: usize,
+    doubles: Doubles,
+    /// Packets that were captured twice in the same place, and in two places.
+    pub doubled: [u64; 2],
 }
 
 /// A packet's place.
@@ -206,6 +271,8 @@ impl<'a> Connections<'a> {
             listeners: HashSet::new(),
             exchanges: 0,
             records: 0,
+            doubles: Doubles::default(),
+            doubled: [0; 2],
         }
     }
 
@@ -231,6 +298,17 @@ impl<'a> Connections<'a> {
         let place = |why, held| Some(Place { connection: index + 1, from_client, why, held });
         let Some(flow) = &mut self.flows[index] else { return place(None, None) };
         let findings = &mut self.findings;
+        let counts = connection.numbers(segment, from_client);
+        let double = match stated {
+            // What a stack of ours got twice, it says.
+            Some(_) => None,
+            None => self.doubles.add(at, index, segment, counts),
+        };
+        if let Some(double) = double {
+            self.doubled[usize::from(double == Double::Elsewhere)] += 1;
+            let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
+            return place(Some(flow.double(&packet)), None);
+        }
         let side = if from_client { &mut connection.up } else { &mut connection.down };
         side.verified |= sum == Sum::Right;
         if sum == Sum::Wrong && side.verified {
@@ -334,7 +412,8 @@ impl<'a> Connections<'a> {
                 client.path.or(server.path).map(|_| super::judge::round_trip(client, server));
             connection.paths = [client.path, server.path];
             connection.at_client = flow.is_at_client();
-            connection.ends = [End::of(client, server), End::of(server, client)];
+            connection.ends =
+                [End::of(client, server, flow.limits[0]), End::of(server, client, flow.limits[1])];
             connection.missing = flow.missing().map(|end| end as u8);
             connection.parts = flow.parts;
             connection.exchanges = std::mem::take(&mut flow.exchanges.done);
@@ -347,6 +426,12 @@ impl<'a> Connections<'a> {
 }
 
 impl Connection {
+    /// From this end to the other and back, in the middle; `None` if no such pair of packets was captured.
+    pub fn round_trip_median(&self) -> Option<Duration> {
+        let medians = self.ends.iter().filter_map(|end| end.path_median);
+        self.round_trip.map(|least| least.max(medians.sum()))
+    }
+
     /// `listens`: whether connections are known to be opened to an address.
     fn new(
         number: usize,
@@ -380,6 +465,7 @@ impl Connection {
             parts: Parts::default(),
             exchanges: Vec::new(),
             more_exchanges: 0,
+            idents: [(None, false); 2],
             syn: None,
             answered: false,
             could_reuse: false,
@@ -415,6 +501,15 @@ impl Connection {
                 _ => Ending::HalfClosed,
             }
         };
+    }
+
+    /// Whether the segment's sender is known to number its packets: not all have the same number.
+    fn numbers(&mut self, segment: &Segment<'_>, from_client: bool) -> bool {
+        let (first, varies) = &mut self.idents[usize::from(!from_client)];
+        if let Some(ident) = segment.ident {
+            *varies |= *first.get_or_insert(ident) != ident;
+        }
+        *varies
     }
 
     fn follow_handshake(&mut self, at: Duration, segment: &Segment<'_>) {

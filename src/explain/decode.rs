@@ -30,8 +30,6 @@ pub struct Segment<'a> {
     /// What its sender numbered the IP packet, if it did: the same of another packet with the same numbers tells that it
     /// was captured twice.
     pub ident: Option<u16>,
-    /// What its checksum field holds.
-    pub checksum: u16,
     /// Payload bytes on the wire, whether captured or not.
     pub len: u32,
     /// Those that were captured.
@@ -217,7 +215,6 @@ fn tcp(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
         options: options::read(&bytes[20..there]),
         cut: there < header,
         ident: ip.ident,
-        checksum: word(16),
         len: (ip.len - header) as u32,
         payload: &bytes[there..],
     };

@@ -29,7 +29,16 @@ pub(super) struct Dns<'a> {
 struct Asked {
     at: Duration,
     frame: u64,
-    times: u32,
+    /// When it was asked the last time.
+    last: (Duration, u64),
+}
+
+impl Asked {
+    /// It never was answered: what was waited shows in who asks again.
+    fn is_given_up(&self, findings: &mut Findings) {
+        let cost = self.last.0.saturating_sub(self.at);
+        findings.add(What::LostName, 0, (self.frame, self.last.1), cost, Confidence::Certain);
+    }
 }
 
 /// Queries by who asked, and what.
@@ -67,12 +76,18 @@ impl Lookups {
         let key = (dns.client, dns.question.to_ascii_lowercase());
         if !dns.answer {
             if self.0.len() >= OPEN {
-                self.0.retain(|_, asked| at.saturating_sub(asked.at) < PATIENCE);
+                self.0.retain(|_, asked| {
+                    let open = at.saturating_sub(asked.last.0) < PATIENCE;
+                    if !open {
+                        asked.is_given_up(findings);
+                    }
+                    open
+                });
             }
             if let Some(asked) = self.0.get_mut(&key) {
-                asked.times += 1;
+                asked.last = (at, frame);
             } else if self.0.len() < OPEN {
-                self.0.insert(key, Asked { at, frame, times: 1 });
+                self.0.insert(key, Asked { at, frame, last: (at, frame) });
             }
         } else if let Some(asked) = self.0.remove(&key) {
             let took = at.saturating_sub(asked.at);
@@ -80,5 +95,9 @@ impl Lookups {
                 findings.add(What::SlowName, 0, (asked.frame, frame), took, Confidence::Certain);
             }
         }
+    }
+    /// The capture ends.
+    pub fn finish(self, findings: &mut Findings) {
+        self.0.values().for_each(|asked| asked.is_given_up(findings));
     }
 }

@@ -121,6 +121,8 @@ pub(super) struct Exchanges {
     /// Exchanges that began.
     pub begun: u64,
     last_end: Option<(Duration, Parts)>,
+    /// Waiting behind others is counted up to here.
+    queued_until: Duration,
     client_closed: Option<Closed>,
     server_closed: bool,
     findings: Vec<Told>,
@@ -235,6 +237,9 @@ impl Exchanges {
         if speaker == Speaker::Server {
             self.end_of_server(stop);
             self.server_closed = true;
+        } else if self.open.front().is_some_and(|first| first.blurred.is_some()) {
+            // As far as anybody knows, it has all.
+            self.close_open();
         } else if let Some(first) = self.open.front() {
             let asked = first.request_end.map_or(Duration::MAX, |end| self.now.saturating_sub(end));
             let at_once = asked <= stop.round_trip.max(super::judge::PROMPT);
@@ -423,7 +428,11 @@ impl Exchanges {
         self.last_end = Some((now, parts));
         let whole = exchange.end - exchange.start;
         if queue > super::flow::WORTH {
-            self.findings.push((What::HeadOfLine, exchange.frames, queue, Confidence::Certain));
+            // Of those that wait behind the same one, the time is counted once.
+            let from = exchange.start.max(self.queued_until);
+            self.queued_until = self.queued_until.max(exchange.start + queue);
+            let cost = self.queued_until.saturating_sub(from);
+            self.findings.push((What::HeadOfLine, exchange.frames, cost, Confidence::Certain));
         }
         let handshake = exchange.parts.of(Part::Handshake);
         if handshake > super::flow::WORTH && handshake * 3 >= whole {

@@ -4,8 +4,8 @@ use crate::ledger::Part;
 use crate::time::Duration;
 use std::collections::BTreeMap;
 
-/// Frames that a finding names; it counts the others.
-const FRAMES: usize = 8;
+/// Frames and connections that a finding names; it counts the others.
+const FRAMES: usize = 100;
 
 /// What went slower than it had to, or wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -80,6 +80,10 @@ pub enum What {
     Checksum,
     /// A name server took long to answer.
     SlowName,
+    /// A name server did not answer.
+    LostName,
+    /// The path carried no more: segments came one after the other all the time, at a steady rate.
+    PathRate,
     /// The sender keeps less in flight than both windows allow.
     SendBuffer,
 }
@@ -319,6 +323,18 @@ impl What {
                 "a name server nearby, a cache, or a connection that is kept",
                 &["http.keepalive"],
             ),
+            What::LostName => (
+                "lost-name",
+                "name lookups without an answer",
+                "is the name server there? Clients wait seconds before they ask another one",
+                &[],
+            ),
+            What::PathRate => (
+                "path-rate",
+                "the rate of the path",
+                "fewer bytes (compression, caches), or a faster path: no window holds the sender back",
+                &[],
+            ),
             What::SendBuffer => (
                 "send-buffer",
                 "a send buffer that is too small for the way",
@@ -333,6 +349,12 @@ impl What {
                 &["tcp.ports", "tcp.time_wait", "tcp.timestamps"],
             ),
         }
+    }
+
+    /// Whether an exchange came to nothing by it: that weighs more than any time.
+    fn destroys(self) -> bool {
+        use What::{CutShort, HalfClose, KeepAliveRace, NoAnswer, ResetResponse};
+        matches!(self, CutShort | HalfClose | KeepAliveRace | NoAnswer | ResetResponse)
     }
 
     /// What a wait for this part of the time is, unless more is known.
@@ -415,11 +437,14 @@ impl Findings {
         }
     }
 
-    /// The costliest first; what cost nothing that can be measured comes last.
+    /// What destroyed an exchange first, then the costliest; what cost nothing that can be measured comes last. What waits
+    /// behind something else comes behind it.
     pub fn into_list(self) -> Vec<Finding> {
         let mut list: Vec<Finding> = self.0.into_values().collect();
         list.iter_mut().for_each(|finding| finding.frames.sort_unstable());
-        list.sort_by(|a, b| b.cost.cmp(&a.cost).then(a.what.cmp(&b.what)));
+        let rank =
+            |f: &Finding| (f.what.destroys(), if f.what == What::HeadOfLine { f.cost / 2 } else { f.cost });
+        list.sort_by(|a, b| rank(b).cmp(&rank(a)).then(a.what.cmp(&b.what)));
         list
     }
 }

@@ -1,5 +1,6 @@
 //! What is known of one end of a connection, from what passed by?
 
+use super::connections::Repeats;
 use super::decode::Segment;
 use super::judge::Again;
 use crate::segment::Flags;
@@ -11,6 +12,8 @@ use std::collections::VecDeque;
 const SENT_LIMIT: usize = 8192;
 /// The payload of a full segment until one was announced or seen.
 const USUAL_MSS: u32 = 1460;
+/// Round trips that are kept.
+const TIMES: usize = 64;
 /// Acknowledged segments that are remembered: one of them may come again.
 const GONE: usize = 64;
 
@@ -50,6 +53,14 @@ pub(super) struct Half {
     /// The window field that it sent last, with what it acknowledged.
     offer: Option<(Seq, u16)>,
     pub sack: bool,
+    pub timestamps: bool,
+    pub ecn: bool,
+    /// What it sent again, by kind.
+    pub repeats: Repeats,
+    /// How often its window closed, how long it was closed, and since when it is.
+    pub zero: (u64, Duration, Option<Duration>),
+    /// Times from here to it and back, each so-manieth: how many are left out after each, and how many passed.
+    times: (Vec<Duration>, u32, u32),
     /// The window it offers, in bytes; at the least, if its scale is not known.
     pub window: u32,
     /// The end of it, in the other end's numbers, if it is known.
@@ -74,6 +85,8 @@ pub(super) struct Half {
     pub last_again: Option<(Again, Duration)>,
     /// The last new segment was less than a full one.
     pub last_small: bool,
+    /// It was pushed: there was nothing more to send (RFC 9293 §3.9.1.2).
+    pub last_pushed: bool,
     /// The largest segment that was acknowledged.
     pub largest_acked: u32,
     /// Bytes in flight, at the most, ever.
@@ -132,8 +145,9 @@ impl Half {
         let beyond = if end.gt(nxt) { end.since(nxt.max(start)) } else { 0 };
         let first = self.sent.partition_point(|s| s.end.le(start));
         let gaps = self.sent.range(first..).take_while(|s| s.start.lt(end)).filter(|s| s.times == 0);
-        let filled: u32 = gaps.map(|s| s.end.min(end).since(s.start.max(start))).sum();
-        beyond + filled
+        let filled = gaps.map(|s| s.end.min(end).since(s.start.max(start)));
+        // A hostile segment may be longer than numbers can be told apart.
+        filled.fold(beyond, u32::saturating_add).min(seg.len)
     }
 
     /// Takes what the segment says of the end that sent it; the acknowledgment is the other's business.
@@ -148,6 +162,8 @@ impl Half {
             self.announced = !seg.cut;
             self.shift = seg.options.window_scale.map(|s| s.min(14));
             self.sack = seg.options.sack_permitted;
+            self.timestamps = seg.options.timestamps.is_some();
+            self.ecn = seg.has(Flags::ECE);
         }
         let end = seg.end();
         if seg.seq_len() > 0 && !seg.has(Flags::RST) {
@@ -264,6 +280,27 @@ impl Half {
     /// A round trip to this end and back was seen.
     pub fn sample(&mut self, time: Duration) {
         self.path = Some(self.path.map_or(time, |path| path.min(time)));
+        let (kept, every, passed) = &mut self.times;
+        *passed += 1;
+        if *passed > *every {
+            *passed = 0;
+            if kept.len() == TIMES {
+                let mut nth = 0;
+                kept.retain(|_| {
+                    nth += 1;
+                    nth % 2 == 0
+                });
+                *every = every.saturating_mul(2).saturating_add(1);
+            }
+            kept.push(time);
+        }
+    }
+
+    /// The median of the round trips to this end and back.
+    pub fn median(&self) -> Option<Duration> {
+        let mut times = self.times.0.clone();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
     }
 
     /// By how much its window fields are scaled, `None` if the SYNs were not captured. RFC 7323 §2.2: both ends must
@@ -279,9 +316,16 @@ impl Half {
     }
 
     /// Takes the window that the segment offers.
-    pub fn offers(&mut self, seg: &Segment<'_>, other: &Half) {
+    pub fn offers(&mut self, at: Duration, seg: &Segment<'_>, other: &Half) {
         if seg.has(Flags::RST) {
             return;
+        }
+        match self.zero {
+            (times, all, None) if seg.window == 0 => self.zero = (times + 1, all, Some(at)),
+            (times, all, Some(since)) if seg.window > 0 => {
+                self.zero = (times, all + at.saturating_sub(since), None);
+            }
+            _ => {}
         }
         // A SYN's window is not scaled.
         let scale = if seg.has(Flags::SYN) { Some(0) } else { self.scale(other) };

@@ -106,7 +106,12 @@ impl Flow {
             Part::Nagle if !delayed.is_zero() => What::NagleDelayedAck,
             Part::Cwnd if self.rested[s].is_some_and(|most| burst < most) => What::SlowStartAfterIdle,
             Part::Cwnd if self.lost[s] => What::Congestion,
-            Part::Cwnd if first && burst < (INITIAL_WINDOW - 1).saturating_mul(own.full(other)) => {
+            // Only where the beginning was captured.
+            Part::Cwnd
+                if first
+                    && own.syn.and(other.syn).is_some()
+                    && burst < (INITIAL_WINDOW - 1).saturating_mul(own.full(other)) =>
+            {
                 What::InitialWindow
             }
             Part::Rwnd if release.is_some_and(|r| r.was_closed) => What::ZeroWindow,
@@ -124,7 +129,9 @@ impl Flow {
         // Data that came after the acknowledgment asks for an answer: that is no release.
         let since = self.halves[1 - s].last_data.map_or(0, |(_, frame)| frame);
         let near = self.releases[s].iter().rev().filter(|r| {
-            (r.frame > since || r.midway) && r.at + path <= p.at + slack && p.at <= r.at + path + slack
+            // What waited for an acknowledgment that was held back had nothing else to wait for.
+            let late = if r.delayed.is_zero() { slack } else { slack.max(path) };
+            (r.frame > since || r.midway) && r.at + path <= p.at + slack && p.at <= r.at + path + late
         });
         let window = near.clone().find(|r| r.edge.is_some_and(|edge| p.seg.end().gt(edge)));
         match window {

@@ -4,6 +4,7 @@ mod connections;
 mod course;
 mod decode;
 mod dns;
+mod doubles;
 mod doubt;
 mod exchange;
 mod filter;
@@ -13,7 +14,10 @@ mod fragments;
 mod half;
 mod hold;
 mod judge;
+mod rate;
 mod read;
+mod settle;
+mod sorted;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -22,7 +26,7 @@ mod trail;
 pub use crate::ledger::{Part, Parts};
 use crate::time::Duration;
 use connections::Connections;
-pub use connections::{Connection, End, Ending, Side};
+pub use connections::{Connection, End, Ending, Repeats, Side};
 use decode::Decoded;
 pub use decode::Segment;
 use dns::Lookups;
@@ -31,6 +35,8 @@ pub use filter::{Filter, FilterError};
 pub use finding::{Confidence, Finding, What};
 use fragments::Fragments;
 pub use read::ReadError;
+pub use sorted::Disorder;
+use sorted::Sorter;
 use std::collections::BTreeMap;
 use std::io::Read;
 pub use trail::{Line, Numbers, Step, Trail};
@@ -66,6 +72,12 @@ pub struct Summary {
     pub cut_headers: u64,
     /// Those of which a part of the payload was not kept.
     pub cut_payloads: u64,
+    /// Packets that were captured twice in the same place, of which one was left out.
+    pub doubled: u64,
+    /// Packets that were captured in two places, of which the later one was left out.
+    pub elsewhere: u64,
+    /// What the order of the file was, if not that of the times.
+    pub disorder: Disorder,
     /// Rows between the packets that a stack of ours wrote.
     pub events: u64,
     /// Packets that the recorder says it dropped.
@@ -172,86 +184,126 @@ pub fn follow(
     options: Options,
     each: &mut dyn FnMut(Seen<'_>),
 ) -> Result<Summary, ReadError> {
-    let mut summary = Summary::default();
     let chosen = |number, client, server| {
         options.connection.is_none_or(|n| n == number)
             && options.filter.as_ref().is_none_or(|filter| filter.holds(number, client, server))
     };
-    let mut connections = Connections::new(&chosen);
-    let mut fragments = Fragments::default();
-    let mut lookups = Lookups::default();
-    let mut first = None;
+    let mut look = Look {
+        options: &options,
+        summary: Summary::default(),
+        connections: Connections::new(&chosen),
+        fragments: Fragments::default(),
+        lookups: Lookups::default(),
+        first: None,
+    };
+    let mut sorter = Sorter::default();
     let mut frame = 0;
     let end = read::packets(input, &mut |item| match item {
         read::Item::Event(text) => {
-            summary.events += 1;
+            sorter.flush(&mut |packet, frame| look.packet(&packet, frame, each));
+            look.summary.events += 1;
             frame += 1;
             each(Seen::Event(text));
         }
         read::Item::About(text) => each(Seen::About(text)),
-        read::Item::Dropped(n) => summary.dropped = n,
+        read::Item::Dropped(n) => look.summary.dropped = n,
         read::Item::Packet(packet) => {
-            summary.packets += 1;
             frame += 1;
-            summary.bytes += u64::from(packet.length);
-            let start = *first.get_or_insert(packet.at);
-            let at = packet.at.saturating_sub(start);
-            summary.lasted = summary.lasted.max(at);
-            if let Some(stated) = packet.stated {
-                count(&mut summary.words, stated.why, stated.sent);
-            }
-            let mut decoded = decode::packet(packet.link, packet.data, packet.length);
-            let whole;
-            if let Decoded::Fragment(fragment) = &decoded {
-                match fragments.add(at, fragment) {
-                    None => return,
-                    Some(done) => whole = done,
-                }
-                summary.reassembled += 1;
-                decoded = decode::carried_by(whole.0, &whole.1);
-            }
-            match decoded {
-                Decoded::Tcp(segment, sum) => {
-                    summary.cut_headers += u64::from(segment.cut);
-                    summary.cut_payloads +=
-                        u64::from(!segment.cut && segment.payload.len() < segment.len as usize);
-                    let stated = packet.stated.filter(|_| !options.infer);
-                    let Some(place) = connections.add(at, frame, &segment, sum, stated) else {
-                        summary.beyond += 1;
-                        return;
-                    };
-                    let Some(inferred) = place.why else { return };
-                    each(Seen::Packet(Caused {
-                        frame,
-                        at,
-                        connection: place.connection,
-                        data: packet.data,
-                        stated: packet.stated.map(|s| s.why),
-                        sentence: packet.stated.map_or("", |s| s.sentence),
-                        sent: packet.stated.is_some_and(|s| s.sent),
-                        numbers: packet.stated.and_then(|s| s.numbers),
-                        segment: &segment,
-                        from_client: place.from_client,
-                        held: place.held,
-                        inferred,
-                    }));
-                }
-                Decoded::Dns(dns) => {
-                    summary.not_tcp += 1;
-                    lookups.add(at, frame, &dns, &mut connections.findings);
-                }
-                Decoded::Other | Decoded::Fragment(_) => summary.not_tcp += 1,
-                Decoded::Broken => summary.undecoded += 1,
-            }
+            sorter.add(packet, frame, &mut |packet, frame| look.packet(&packet, frame, each));
         }
     })?;
+    sorter.flush(&mut |packet, frame| look.packet(&packet, frame, each));
+    let Look { mut summary, mut connections, lookups, .. } = look;
+    if !options.is_choosy() {
+        lookups.finish(&mut connections.findings);
+    }
     summary.format = end.format;
     summary.damage = end.damage;
+    summary.disorder = sorter.disorder;
+    [summary.doubled, summary.elsewhere] = connections.doubled;
     let (connections, findings, seen) = connections.finish();
     summary.connections = connections;
     summary.seen = seen;
     summary.findings = findings.into_list();
     Ok(summary)
+}
+
+impl Options {
+    /// Whether only a part of the capture is looked at.
+    fn is_choosy(&self) -> bool {
+        self.connection.is_some() || self.filter.is_some()
+    }
+}
+
+/// What is known of a capture so far.
+struct Look<'a> {
+    options: &'a Options,
+    summary: Summary,
+    connections: Connections<'a>,
+    fragments: Fragments,
+    lookups: Lookups,
+    /// The time of the first packet.
+    first: Option<Duration>,
+}
+
+impl Look<'_> {
+    fn packet(&mut self, packet: &read::Packet<'_>, frame: u64, each: &mut dyn FnMut(Seen<'_>)) {
+        let summary = &mut self.summary;
+        summary.packets += 1;
+        summary.bytes += u64::from(packet.length);
+        let start = *self.first.get_or_insert(packet.at);
+        let at = packet.at.saturating_sub(start);
+        summary.lasted = summary.lasted.max(at);
+        if let Some(stated) = packet.stated {
+            count(&mut summary.words, stated.why, stated.sent);
+        }
+        let mut decoded = decode::packet(packet.link, packet.data, packet.length);
+        let whole;
+        if let Decoded::Fragment(fragment) = &decoded {
+            match self.fragments.add(at, fragment) {
+                None => return,
+                Some(done) => whole = done,
+            }
+            summary.reassembled += 1;
+            decoded = decode::carried_by(whole.0, &whole.1);
+        }
+        match decoded {
+            Decoded::Tcp(segment, sum) => {
+                summary.cut_headers += u64::from(segment.cut);
+                summary.cut_payloads +=
+                    u64::from(!segment.cut && segment.payload.len() < segment.len as usize);
+                let stated = packet.stated.filter(|_| !self.options.infer);
+                let Some(place) = self.connections.add(at, frame, &segment, sum, stated) else {
+                    summary.beyond += 1;
+                    return;
+                };
+                let Some(inferred) = place.why else { return };
+                each(Seen::Packet(Caused {
+                    frame,
+                    at,
+                    connection: place.connection,
+                    data: packet.data,
+                    stated: packet.stated.map(|s| s.why),
+                    sentence: packet.stated.map_or("", |s| s.sentence),
+                    sent: packet.stated.is_some_and(|s| s.sent),
+                    numbers: packet.stated.and_then(|s| s.numbers),
+                    segment: &segment,
+                    from_client: place.from_client,
+                    held: place.held,
+                    inferred,
+                }));
+            }
+            Decoded::Dns(dns) => {
+                summary.not_tcp += 1;
+                // Nobody knows for which connection a name was looked up.
+                if !self.options.is_choosy() {
+                    self.lookups.add(at, frame, &dns, &mut self.connections.findings);
+                }
+            }
+            Decoded::Other | Decoded::Fragment(_) => summary.not_tcp += 1,
+            Decoded::Broken => summary.undecoded += 1,
+        }
+    }
 }
 
 fn count(words: &mut BTreeMap<String, WordCount>, word: &str, sent: bool) {

@@ -126,9 +126,9 @@ fn endings_are_told_apart() {
 fn addresses_used_again_are_another_connection() {
     let list = [
         (0, packet(true, "S", 1, 0), ""),
-        (1, packet(true, "S", 1, 0), ""),
-        (2, packet(false, "R.", 0, 0), ""),
-        (3, packet(true, "S", 9, 0), ""),
+        (1000, packet(true, "S", 1, 0), ""),
+        (1002, packet(false, "R.", 0, 0), ""),
+        (1003, packet(true, "S", 9, 0), ""),
     ];
     let summary = explain(capture(DataLink::RAW, 65_535, &list).as_slice(), Options::default()).unwrap();
     let counts: Vec<_> = summary.connections.iter().map(|c| (c.up.packets, c.up.again)).collect();

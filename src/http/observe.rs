@@ -587,16 +587,18 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_in_a_body_of_known_length_is_counted_and_any_other_ends_the_listening() {
+    fn a_hole_in_a_body_of_known_length_is_counted_and_one_between_requests_hides_one() {
         let all = heard(&[
             (Client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
             (Server, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nab"),
             (Server, "miss 997"),
             (Server, "z"),
             (Client, "miss 5"),
-            (Client, "GET / HTTP/1.1\r\n\r\n"),
+            (Client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
         ]);
-        assert_eq!(all[5..], ["ResponseEnds(0)", "Opaque"], "{all:?}");
+        let hidden = ["RequestBegins(1)", "RequestEnds(1)"];
+        let heard = ["RequestBegins(2)", "2 GET /", "RequestEnds(2)"];
+        assert_eq!(all[5..], [&["ResponseEnds(0)"][..], &hidden, &heard].concat(), "{all:?}");
     }
 
     #[test]

@@ -8,6 +8,10 @@ use std::fmt::Write;
 
 /// Connections that a text shows; JSON has them all.
 const SHOWN: usize = 100;
+/// Connections of which a text says more.
+const TOLD: usize = 8;
+/// Frames that a text names of a finding.
+pub(super) const FRAMES: usize = 8;
 /// Exchanges that a text shows.
 const EXCHANGES_SHOWN: usize = 40;
 
@@ -45,10 +49,10 @@ fn finding(out: &mut String, finding: &Finding, style: Style) {
             _ => write!(head, ", {times}, {} at the most", Spoken(finding.worst)),
         };
     }
-    let frames: Vec<String> = (finding.frames.iter())
+    let frames: Vec<String> = (finding.frames.iter().take(FRAMES))
         .map(|(from, to)| if from == to { from.to_string() } else { format!("{from}–{to}") })
         .collect();
-    let more = if finding.times > finding.frames.len() as u64 { ", …" } else { "" };
+    let more = if finding.times > frames.len() as u64 { ", …" } else { "" };
     let sure = match finding.confidence {
         Confidence::Inferred => " (inferred)",
         _ => "",
@@ -117,27 +121,51 @@ fn exchanges(out: &mut String, connections: &[Connection], style: Style) {
 
 /// What the capture is and how much it holds.
 pub(super) fn headline(summary: &Summary) -> String {
-    format!(
+    let mut line = format!(
         "{}: {} in {}, {} bytes on the wire, {}",
         summary.format,
         plural(summary.packets, "packet"),
         Spoken(summary.lasted),
         summary.bytes,
-        plural(summary.connections.len() as u64, "connection"),
-    )
+        plural(summary.seen as u64, "connection"),
+    );
+    let looked_at = summary.connections.len();
+    if looked_at < summary.seen {
+        let packets = summary.connections.iter().map(|c| c.up.packets + c.down.packets).sum();
+        let _ = write!(line, "; {looked_at} of them looked at, {}", plural(packets, "packet"));
+    }
+    line
 }
 
-/// Which packets are in no connection, and why.
+/// Which packets are in no connection, and why; and what else about the file is odd.
 pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
+    let disorder = summary.disorder;
+    let late = format!(
+        "up to {} too late to be put in order: what is said of them may be wrong, sort the file first (reordercap)",
+        Spoken(disorder.worst)
+    );
     [
         (summary.not_tcp, "not TCP, or fragments"),
         (summary.undecoded, "that could not be decoded"),
         (summary.beyond, "of connections beyond the limit"),
         (summary.dropped, "dropped by the recorder"),
+        (
+            summary.cut_headers,
+            "cut off within their headers: capture 128 bytes of each at the least (-s 128)",
+        ),
+        (summary.doubled, "captured twice in the same place: one of each counts"),
+        (
+            summary.elsewhere,
+            "captured in two places, as in two captures in one file: the first of each counts",
+        ),
+        (disorder.sorted, "not in the order of their times: put in order"),
+        (disorder.beyond, late.as_str()),
     ]
     .into_iter()
     .filter(|&(n, _)| n > 0)
     .map(|(n, what)| format!("{} {what}", plural(n, "packet")))
+    .collect::<Vec<_>>()
+    .into_iter()
 }
 
 /// A few lines on the whole and a table of connections.
@@ -187,6 +215,12 @@ fn whole(summary: &Summary, style: Style) -> String {
         out += &table.render(style, "");
         if summary.connections.len() > SHOWN {
             let _ = writeln!(out, "… and {} more; --json has them all", summary.connections.len() - SHOWN);
+        }
+        out.push('\n');
+        for c in summary.connections.iter().take(TOLD) {
+            for line in super::connection::lines(c) {
+                let _ = writeln!(out, "{}", style.dim(&line));
+            }
         }
     }
     out

@@ -1,6 +1,7 @@
 //! How do results look, as text and as pictures?
 
 mod capture;
+mod connection;
 mod counts;
 mod csv;
 mod exchange;

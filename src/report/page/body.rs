@@ -2,7 +2,7 @@
 
 use super::escaped;
 use crate::explain::{Confidence, Connection, Exchange, Finding, Part, Parts, Summary};
-use crate::report::capture::{headline, left_out, name, outcome};
+use crate::report::capture::{FRAMES, headline, left_out, name, outcome};
 use crate::report::{plural, printable};
 use crate::time::{Duration, Spoken};
 use std::fmt::Write;
@@ -78,12 +78,12 @@ fn finding(out: &mut String, finding: &Finding) {
         Confidence::Inferred => "inferred",
     };
     let _ = write!(out, " <span class=\"sure\">({sure})</span>: frames ");
-    for (n, (from, to)) in finding.frames.iter().enumerate() {
+    for (n, (from, to)) in finding.frames.iter().take(FRAMES).enumerate() {
         let gap = if n > 0 { ", " } else { "" };
         let shown = if from == to { from.to_string() } else { format!("{from}–{to}") };
         let _ = write!(out, "{gap}<a href=\"#h-graph\" data-frames=\"{from} {to}\">{shown}</a>");
     }
-    if finding.times > finding.frames.len() as u64 {
+    if finding.times > finding.frames.len().min(FRAMES) as u64 {
         out.push_str(", …");
     }
     let _ = write!(out, "</p><p>Remedy: {}", escaped(what.remedy()));

@@ -5,7 +5,7 @@
 //! other end's.
 
 use super::*;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::ops::Range;
 use tcpglass::settings::{Profile, Settings};
@@ -155,6 +155,8 @@ pub(super) struct Accuracy {
     whole: Duration,
     /// By part: with words, without.
     parts: BTreeMap<&'static str, [Duration; 2]>,
+    /// By finding: what it cost with words, without, and the lesser of the two in each capture.
+    findings: BTreeMap<&'static str, [Duration; 3]>,
 }
 
 impl Accuracy {
@@ -191,7 +193,36 @@ impl Accuracy {
             }
         })
         .unwrap();
+        self.compare(here, &without);
+    }
+
+    /// A capture of which only one end is there.
+    pub fn add_alone(&mut self, here: &[u8], name: &str) {
+        let infer = Options { infer: true, ..Options::default() };
+        let without = causes(here, infer, &mut |c| {
+            if let Some(word) = c.stated.filter(|_| c.sent) {
+                let place = || format!("{name}, frame {}", c.frame);
+                self.own.add(class(word, c.sentence), c.inferred, place);
+            }
+        })
+        .unwrap();
+        self.compare(here, &without);
+    }
+
+    /// Holds what is said of the time without words against what is said with them.
+    fn compare(&mut self, here: &[u8], without: &Summary) {
         let with = explain(here, Options::default()).unwrap();
+        let cost = |summary: &Summary, what: What| {
+            summary.findings.iter().filter(|f| f.what == what).map(|f| f.cost).sum::<Duration>()
+        };
+        let whats: BTreeSet<What> = with.findings.iter().chain(&without.findings).map(|f| f.what).collect();
+        for what in whats {
+            let costs = [cost(&with, what), cost(without, what)];
+            let sums = self.findings.entry(what.word()).or_default();
+            sums.iter_mut()
+                .zip([costs[0], costs[1], costs[0].min(costs[1])])
+                .for_each(|(sum, time)| *sum += time);
+        }
         for (with, without) in with.connections.iter().zip(&without.connections) {
             for (with, without) in with.exchanges.iter().zip(&without.exchanges) {
                 for part in Part::ALL {
@@ -224,6 +255,12 @@ impl Accuracy {
         100.0 * self.alike.as_secs_f64() / self.whole.as_secs_f64()
     }
 
+    /// Precision and recall of a finding's time, in percent.
+    pub fn finding(&self, what: What) -> (f64, f64) {
+        let [with, without, alike] = self.findings[what.word()].map(|time| time.as_secs_f64());
+        (100.0 * alike / without, 100.0 * alike / with)
+    }
+
     pub fn print(&self) -> String {
         let mut out = self.own.print("sent by this end");
         out += "\n";
@@ -236,6 +273,24 @@ impl Accuracy {
         for (part, [with, without]) in self.parts.iter().filter(|(_, t)| t[0] + t[1] > Duration::ZERO) {
             let _ =
                 writeln!(out, "  {part:<16} {:>10.3} {:>10.3}", with.as_secs_f64(), without.as_secs_f64());
+        }
+        let _ = writeln!(
+            out,
+            "\n{:<24} {:>10} {:>10} {:>8}",
+            "finding, by its time", "precision", "recall", "seconds"
+        );
+        for (word, [with, without, alike]) in &self.findings {
+            let percent = |of: &Duration| match of.is_zero() {
+                true => "-".to_owned(),
+                false => format!("{:.1}", 100.0 * alike.as_secs_f64() / of.as_secs_f64()),
+            };
+            let _ = writeln!(
+                out,
+                "{word:<24} {:>10} {:>10} {:>8.3}",
+                percent(without),
+                percent(with),
+                with.as_secs_f64()
+            );
         }
         out
     }

@@ -79,6 +79,21 @@ fn a_slow_name_server_is_named_and_a_quick_one_is_not() {
 }
 
 #[test]
+fn a_name_server_that_never_answers_is_named() {
+    let question = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x03www\x02ex\0\0\x01\0\x01";
+    let mut packet = Vec::new();
+    (etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 53], 64).udp(5555, 53))
+        .write(&mut packet, question)
+        .unwrap();
+    let file = reading::pcap(101, usize::MAX, [(0, packet.clone()), (5_000_000, packet)]);
+    let summary = explain(file.as_slice(), Options::default()).unwrap();
+    let lost = finding(&summary, What::LostName);
+    assert_eq!((lost.times, lost.cost.as_millis(), lost.frames.as_slice()), (1, 5000, &[(1, 2)][..]));
+    let options = Options { connection: Some(1), ..Options::default() };
+    assert_eq!(explain(file.as_slice(), options).unwrap().findings, []);
+}
+
+#[test]
 fn a_pair_of_ports_that_is_used_again_within_a_minute_is_named() {
     for (pause, seen) in [(1, true), (70, false)] {
         let two = Config { ports_first: 40_000, ports_last: 40_000, ..linux() };

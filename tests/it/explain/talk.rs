@@ -82,6 +82,8 @@ impl Talk {
         tcp.syn = flags.contains('S');
         tcp.fin = flags.contains('F');
         tcp.rst = flags.contains('R');
+        // Whoever writes has nothing more to send then.
+        tcp.psh = !data.is_empty();
         tcp.ack = flags.contains('.');
         if tcp.ack {
             tcp.acknowledgment_number = odd.ack.map_or(self.next[o], |n| self.first[o].wrapping_add(n));

@@ -159,6 +159,7 @@ fn a_request_that_crosses_the_servers_fin_is_a_race_from_either_end() {
         let (times, _, sure) = told(&summary, What::KeepAliveRace);
         assert_eq!((times, sure), (1, Confidence::Certain), "{:?}", found(&summary));
         never(&summary, &[What::NoAnswer, What::ResetResponse]);
+        assert_eq!(summary.findings[0].what, What::KeepAliveRace, "it costs 10 ms, and a request");
         sums(&summary);
     }
 }
@@ -432,6 +433,9 @@ fn one_direction_alone_says_so_and_blames_nobody() {
         t.say(at + 70.1, Client, ".", b"");
         at += 200.0;
     }
+    t.say(at, Client, "F.", b"");
+    t.say(at + 20.0, Server, "F.", b"");
+    t.say(at + 20.1, Client, ".", b"");
     for (address, missing, bytes) in
         [(1, "server", [0, 3 * ok(1000, 1000).len()]), (2, "client", [3 * get("/0").len(), 0])]
     {
@@ -506,4 +510,87 @@ fn a_first_answer_that_comes_late_is_the_servers_time_whatever_is_spoken() {
     t.say(at + 800.0, Server, ".", b"+OK\r\n");
     let (_, cost, _) = told(&t.told(), What::SlowServer);
     assert_eq!(cost, 780);
+}
+
+#[test]
+fn those_who_wait_behind_a_slow_response_count_its_time_once_and_come_behind_it() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &[get("/slow"), get("/fast"), get("/fast2")].concat());
+    t.say(at + 20.0, Server, ".", b"");
+    t.say(at + 520.0, Server, ".", &[ok(10, 10), ok(11, 11), ok(12, 12)].concat());
+    let summary = t.told();
+    let (times, cost, _) = told(&summary, What::HeadOfLine);
+    assert_eq!((times, cost), (2, 520), "{:?}", found(&summary));
+    assert_eq!(summary.findings[0].what, What::SlowServer, "{:?}", found(&summary));
+}
+
+/// A queue of a slow link hands out a segment each millisecond and a half, whatever the windows are.
+#[test]
+fn a_full_path_is_told_from_a_slow_server_and_from_windows() {
+    for near_server in [false, true] {
+        let mut t = Talk::new();
+        t.window = [4000, 4000];
+        let at = t.open(0.0);
+        t.say(at, Client, ".", &get("/big"));
+        t.say(at + 20.0, Server, ".", &ok(2_000_000, 1400));
+        let mut now = at + 20.0;
+        for n in 0..400 {
+            now += 1.5;
+            if near_server {
+                // Each acknowledgment lets the next segment go, 20 ms after the one that it is for.
+                t.say(now, Client, ".", b"");
+            }
+            t.say(now + 0.02, Server, ".", &[7; 1460]);
+            if !near_server && n % 2 == 1 {
+                t.say(now + 0.05, Client, ".", b"");
+            }
+        }
+        let summary = t.told();
+        let (_, cost, sure) = told(&summary, What::PathRate);
+        assert!((590..=600).contains(&cost), "{cost} ms: {:?}", found(&summary));
+        assert_eq!(sure, Confidence::Inferred);
+        never(&summary, &[What::SlowServer, What::SlowStart, What::ReceiveWindow]);
+        sums(&summary);
+    }
+}
+
+/// A segment that is not pushed had more behind it: what it waited for on its way is not the server.
+#[test]
+fn a_path_that_stands_still_is_told_from_a_server_that_does() {
+    for pushed in [false, true] {
+        let mut t = Talk::new();
+        let at = t.open(0.0);
+        t.say(at, Client, ".", &get("/big"));
+        t.say(at + 20.0, Server, ".", &ok(20_000, 1400));
+        for n in 0..10 {
+            let at = at + 20.1 + f64::from(n) / 10.0 + if n > 4 { 100.0 } else { 0.0 };
+            t.say(at, Server, ".", &[7; 1460]);
+            if !pushed {
+                let last = t.packets.last_mut().unwrap();
+                last.1[33] &= !8;
+                last.1[36..38].fill(0);
+            }
+            t.say(at + 0.01, Client, ".", b"");
+        }
+        let slow = t.told().findings.iter().any(|f| f.what == What::SlowServer);
+        assert_eq!(slow, pushed);
+    }
+}
+
+/// A server that writes a little now and then is what is waited for, not the path.
+#[test]
+fn a_server_that_has_nothing_more_to_send_is_slow() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &get("/drip"));
+    t.say(at + 20.0, Server, ".", &ok(4000, 100));
+    t.say(at + 20.05, Client, ".", b"");
+    for n in 1..40 {
+        t.say(at + 20.0 + 30.0 * f64::from(n), Server, ".", &[7; 100]);
+        t.say(at + 20.05 + 30.0 * f64::from(n), Client, ".", b"");
+    }
+    let summary = t.told();
+    assert!(told(&summary, What::SlowServer).1 > 1000, "{:?}", found(&summary));
+    never(&summary, &[What::PathRate]);
 }

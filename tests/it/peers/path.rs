@@ -2,6 +2,7 @@
 //!
 //! `make differential` compares the speeds, in minutes of real time.
 
+mod explained;
 mod goodput;
 
 use super::inside;
@@ -152,9 +153,11 @@ fn tracer(name: &str, n: u8) -> Tracer {
 /// The first host connects to the second one.
 fn host<T>(host: Host, n: u8, name: &str, end: &Sender<Device>, app: impl FnOnce(&Stream) -> T) -> T {
     let other = SocketAddr::from(([10, 77, 0, 2], PORT));
+    let mut recorder = None;
     let (device, runtime, listener) = match host {
         Host::Linux => {
             let tun = linux(n);
+            recorder = explained::record(n);
             let listener = linux_listen();
             (Device::Tun(tun), None, Listener::Linux(listener))
         }
@@ -188,6 +191,9 @@ fn host<T>(host: Host, n: u8, name: &str, end: &Sender<Device>, app: impl FnOnce
     }
     if let Some(runtime) = runtime {
         runtime.shutdown(Duration::ZERO).unwrap().finish().unwrap();
+    }
+    if let Some(recorder) = recorder {
+        recorder.stop();
     }
     result
 }

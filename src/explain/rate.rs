@@ -1,0 +1,67 @@
+//! Was the path full? Segments that follow each other without a rest, round trip after round trip, at a steady rate.
+
+use super::flow::WORTH;
+use crate::time::Duration;
+
+/// Fewer full segments say nothing.
+const ENOUGH: u64 = 20;
+
+/// What one end sends without a rest.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Run {
+    start: Option<(Duration, u64)>,
+    last: (Duration, u64),
+    bytes: u64,
+    /// Segments that were not full: at each, the application may have had no more.
+    small: u64,
+    /// The round trip that is going on: when it began, and its bytes; those of the one before.
+    round: (Duration, u64),
+    before: u64,
+}
+
+/// A run that is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Full {
+    pub frames: (u64, u64),
+    pub time: Duration,
+}
+
+impl Run {
+    /// Another segment without a rest before it.
+    pub fn add(&mut self, at: Duration, frame: u64, len: u32, full: u32, round_trip: Duration) {
+        if self.start.is_none() {
+            return self.begin(at, frame);
+        }
+        self.last = (at, frame);
+        self.bytes += u64::from(len);
+        self.small += u64::from(len < full);
+        self.round.1 += u64::from(len);
+        if at.saturating_sub(self.round.0) >= round_trip.max(WORTH) {
+            // What still grows is not the path.
+            if self.before > 0 && self.round.1 > self.before / 4 * 5 {
+                let (since, bytes) = self.round;
+                *self = Run { start: Some((since, frame)), last: self.last, bytes, ..Run::default() };
+                self.before = bytes;
+            } else {
+                self.before = self.round.1;
+            }
+            self.round = (at, 0);
+        }
+    }
+
+    /// It begins with this segment.
+    pub fn begin(&mut self, at: Duration, frame: u64) {
+        *self = Run { start: Some((at, frame)), last: (at, frame), round: (at, 0), ..Run::default() };
+    }
+
+    /// A rest: what was before it, if the path was full.
+    pub fn stop(&mut self, full: u32, round_trip: Duration) -> Option<Full> {
+        let run = std::mem::take(self);
+        let (start, frame) = run.start?;
+        let time = run.last.0.saturating_sub(start);
+        let long = time >= (round_trip * 2).max(WORTH * 2) && run.before > 0;
+        let segments = run.bytes / u64::from(full.max(1));
+        (long && segments >= ENOUGH && run.small * 8 <= segments)
+            .then_some(Full { frames: (frame, run.last.1), time })
+    }
+}
