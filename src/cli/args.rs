@@ -503,7 +503,10 @@ pub struct Lab {
     /// Run against the kernel of a private network, in real time: Linux as the server and as the client
     #[arg(long)]
     pub tun: bool,
-    /// Write a capture of each arm, a drawing (SVG) and the findings (JSON) of each experiment into this directory
+    /// Let the hosts speak IPv6
+    #[arg(long)]
+    pub ipv6: bool,
+    /// Write captures of each arm, as its client and its server saw it, a drawing (SVG) and the findings (JSON) of each experiment into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
     #[command(flatten)]

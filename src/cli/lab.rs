@@ -15,22 +15,30 @@ use tcpglass::report::{self, Table};
 /// Runs experiments; exit 6 if one does not come out as its plan says.
 pub fn run(args: Lab) -> Outcome {
     let settings = options::settings(&args.settings)?;
-    if args.names.iter().any(|n| n == "list") {
-        return list(&args);
+    let (words, names): (Vec<&String>, Vec<&String>) =
+        args.names.iter().partition(|name| ["all", "list"].contains(&name.as_str()));
+    let mut experiments: Vec<&Experiment> =
+        names.into_iter().map(|name| find(name)).collect::<Result<_, _>>()?;
+    let all = words.iter().any(|word| *word == "all");
+    if all || experiments.is_empty() {
+        experiments = EXPERIMENTS.iter().collect();
     }
-    let experiments: Vec<&Experiment> = if args.names.iter().any(|n| n == "all") {
-        let (these, others): (Vec<_>, Vec<_>) =
-            EXPERIMENTS.iter().partition(|e| !args.tun || !e.tun.is_empty());
+    if words.iter().any(|word| *word == "list") {
+        return list(&args, &experiments);
+    }
+    if all && args.tun {
+        let (these, others): (Vec<_>, Vec<_>) = experiments.into_iter().partition(|e| !e.tun.is_empty());
         for experiment in others {
             say(&format!("skipped: {} needs virtual time, and no kernel has that", experiment.name));
         }
-        these
-    } else {
-        args.names.iter().map(|name| find(name)).collect::<Result<_, _>>()?
-    };
+        experiments = these;
+    }
     let sweep = sweep(&args)?;
     for (name, _) in &sweep {
         usable(name, &experiments)?;
+    }
+    for name in settings.turned() {
+        takes(name, &experiments)?;
     }
     if let Some(directory) = &args.out {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
@@ -40,9 +48,14 @@ pub fn run(args: Lab) -> Outcome {
     for (i, experiment) in experiments.iter().enumerate() {
         // With several experiments, each is swept over what it can be.
         let sweep = sweep.iter().filter(|(name, _)| experiment.can_sweep(name).is_ok()).cloned().collect();
-        let setup =
-            Setup { settings: settings.clone(), seed, sweep, tun: args.tun, captures: args.out.clone() };
-        let findings = experiment.run(&setup).with_context(|| format!("experiment {}", experiment.name))?;
+        let (settings, captures) = (settings.clone(), args.out.clone());
+        let setup = Setup { settings, seed, sweep, tun: args.tun, ipv6: args.ipv6, captures };
+        let findings = match experiment.run(&setup) {
+            Err(error) if error.is_usage() => {
+                return Err(Failure::usage(format_args!("lab {}: {error}", experiment.name)));
+            }
+            found => found.with_context(|| format!("experiment {}", experiment.name))?,
+        };
         surprising += usize::from(!findings.hold());
         let object = object(experiment, &findings);
         if let Some(directory) = &args.out {
@@ -100,6 +113,21 @@ fn usable(name: &str, experiments: &[&Experiment]) -> Result<(), Failure> {
     why.map_or(Ok(()), |why| Err(Failure::usage(format_args!("--sweep {name}: {why}"))))
 }
 
+/// Refuses a knob that all of the experiments turn themselves; where only some do, says so.
+fn takes(knob: &str, experiments: &[&Experiment]) -> Result<(), Failure> {
+    let sets: Vec<&str> = experiments.iter().filter(|e| e.sets(knob)).map(|e| e.name).collect();
+    if sets.len() == experiments.len() {
+        let (who, turn) = if sets.len() == 1 { (sets[0], "turns") } else { ("they all", "turn") };
+        return Err(Failure::usage(format_args!(
+            "{knob} has no effect here: {who} {turn} it, since the plan needs it"
+        )));
+    }
+    if !sets.is_empty() {
+        say(&format!("{knob} has no effect in {}", sets.join(", ")));
+    }
+    Ok(())
+}
+
 /// Writes the drawing and the findings beside the captures.
 fn keep(
     directory: &Path,
@@ -120,7 +148,7 @@ fn keep(
 }
 
 fn whole(seed: u64, experiments: &[Value]) -> Value {
-    json!({ "schema": "tcpglass.lab/1", "seed": seed, "experiments": experiments })
+    json!({ "schema": "tcpglass.lab/2", "seed": seed, "experiments": experiments })
 }
 
 fn find(name: &str) -> Result<&'static Experiment, Failure> {
@@ -131,9 +159,9 @@ fn find(name: &str) -> Result<&'static Experiment, Failure> {
     })
 }
 
-fn list(args: &Lab) -> Outcome {
+fn list(args: &Lab, experiments: &[&Experiment]) -> Outcome {
     if args.output.json {
-        let list: Vec<_> = (EXPERIMENTS.iter())
+        let list: Vec<_> = (experiments.iter())
             .map(|e| {
                 let claims = e.claims.iter();
                 let claims = claims.map(|c| json!({ "name": c.name, "says": c.says, "source": c.source }));
@@ -144,7 +172,7 @@ fn list(args: &Lab) -> Outcome {
                     "claims": claims.collect::<Vec<_>>(),
                     "axes": axes.collect::<Map<_, _>>(),
                     "tun": e.tun.iter().map(|a| (a.name.to_owned(), Value::from(a.values))).collect::<Map<_, _>>(),
-                    "turns": e.turns,
+                    "turns": e.turned().collect::<Vec<_>>(),
                 })
             })
             .collect();
@@ -152,7 +180,7 @@ fn list(args: &Lab) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new(&["experiment", "claim", "what is said"]);
-    for experiment in EXPERIMENTS {
+    for experiment in experiments {
         let also = if experiment.tun.is_empty() { "" } else { "  [also --tun]" };
         table.row([experiment.name, "", &format!("{}{also}", experiment.question)]);
         for claim in experiment.claims {
@@ -173,6 +201,7 @@ fn object(experiment: &Experiment, findings: &Findings) -> Value {
                 "verdict": found.verdict().to_string(),
                 "held": found.held,
                 "of": found.of,
+                "late": found.late,
                 "numbers": found.numbers,
             })
         })
@@ -197,8 +226,9 @@ fn row_object(row: &Row) -> Value {
         "measured": measured,
         "held": row.holds(),
     });
-    if !row.capture.is_empty() {
-        object["capture"] = row.capture.clone().into();
+    if !row.captures.is_empty() {
+        let captures = row.captures.iter().map(|c| (c.host.to_owned(), Value::from(c.file.clone())));
+        object["captures"] = captures.collect::<Map<_, _>>().into();
     }
     object
 }

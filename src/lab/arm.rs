@@ -1,9 +1,11 @@
 //! What does one arm of an experiment have? Hosts in virtual time, a stop-watch, a capture and a row of measurements.
 
+use super::addrs::{Addrs, HTTP};
+use super::case::{Case, Found};
 use super::kernel::{EARLY, Peer, Real};
 use super::quantity::{Cell, Expected, Quantity, TOLERANCE};
 use super::tally::{Tally, Way};
-use super::{LabError, Row};
+use super::{Capture, LabError, Row};
 use crate::settings::Settings;
 use crate::sim::{HostId, Listener, Socket, World};
 use crate::stack;
@@ -12,16 +14,7 @@ use crate::tcp::Shutdown;
 use crate::time::{Duration, Instant};
 use crate::trace::{Direction, Sink, Tracer};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
-pub(super) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
-/// Where the hosts look for a name server; an experiment that uses names puts one there.
-pub(super) const NAMES: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 53));
-/// The client's other address.
-pub(super) const CLIENT_TOO: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 9));
-/// Where servers listen.
-pub(super) const WEB: SocketAddr = SocketAddr::new(SERVER, 80);
+use std::net::{IpAddr, SocketAddr};
 
 /// One end of a connection, in virtual or in real time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,52 +53,73 @@ pub(super) struct Arm {
     pub world: World,
     pub client: HostId,
     pub server: HostId,
+    pub addrs: &'static Addrs,
     pub settings: Settings,
     seed: u64,
     tally: Tally,
     varied: Vec<(String, String)>,
     cells: Vec<Cell>,
     from: Instant,
-    capture: String,
+    captures: Vec<Capture>,
+    /// By how much a rest took longer than it should have, at the most.
+    overslept: Duration,
+}
+
+/// A capture, and what writes it.
+pub(super) type Written = (Capture, Box<dyn Sink>);
+
+/// How an arm is set up.
+pub(super) struct Plan<'a> {
+    /// Of both hosts.
+    pub settings: &'a Settings,
+    pub seed: u64,
+    pub addrs: &'static Addrs,
+    pub varied: Vec<(String, String)>,
+    /// What the hosts see is written there; with a kernel at one end only what our own stack sees.
+    pub captures: Vec<Written>,
+    pub peer: Peer,
 }
 
 impl Arm {
-    /// Both hosts run with the same settings; `sink` gets what the client sees.
-    pub fn new(
-        settings: &Settings,
-        seed: u64,
-        varied: Vec<(String, String)>,
-        capture: Option<(String, Box<dyn Sink>)>,
-        peer: Peer,
-    ) -> Result<Arm, LabError> {
+    pub fn new(plan: Plan<'_>) -> Result<Arm, LabError> {
+        let Plan { settings, seed, addrs, varied, captures, peer } = plan;
         let mut world = World::new(seed, settings.link.clone());
         // That hosts keep TCP's promises is what the simulator's own tests verify; it would take most of the time here.
         world.check_invariants(false);
         let tally = Tally::default();
         let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(tally.clone())];
-        let (capture, sink) = capture.unzip();
-        sinks.extend(sink);
+        let (mut theirs, mut written) = (Vec::new(), Vec::new());
+        for (capture, sink) in captures {
+            if capture.host == peer.our_side() {
+                sinks.push(sink)
+            } else {
+                theirs.push(sink)
+            }
+            written.push(capture);
+        }
         let mut real = None;
         if peer != Peer::Ours {
-            real = Some(Real::new(peer, settings, seed, std::mem::take(&mut sinks))?);
+            real = Some(Real::new(peer, settings, seed, addrs, std::mem::take(&mut sinks))?);
         }
-        let mut here = config(settings, CLIENT, seed);
-        here.addrs.push((CLIENT_TOO, 24));
+        let mut here = config(settings, addrs, addrs.client, seed);
+        here.addrs.push((addrs.client_too, addrs.prefix));
         let client = world.add_host("client", here, Tracer::new(sinks));
-        let server = world.add_host("server", config(settings, SERVER, seed), Tracer::default());
-        let (settings, capture) = (settings.clone(), capture.unwrap_or_default());
+        let there = config(settings, addrs, addrs.server, seed);
+        let server = world.add_host("server", there, Tracer::new(theirs));
         Ok(Arm {
             real,
             world,
             client,
             server,
-            settings,
+            addrs,
+            settings: settings.clone(),
             seed,
             tally,
             varied,
             cells: Vec::new(),
             from: Instant::ZERO,
-            capture,
+            captures: written,
+            overslept: Duration::ZERO,
         })
     }
 
@@ -118,7 +132,9 @@ impl Arm {
     pub fn listen(&mut self, port: u16) -> Result<Door, LabError> {
         Ok(match &mut self.real {
             Some(real) => Door::Real(real.listen(port)?),
-            None => Door::Simulated(self.world.listen(self.server, SocketAddr::new(SERVER, port))?),
+            None => {
+                Door::Simulated(self.world.listen(self.server, SocketAddr::new(self.addrs.server, port))?)
+            }
         })
     }
 
@@ -126,7 +142,9 @@ impl Arm {
     pub fn connect(&mut self, port: u16) -> Result<End, LabError> {
         Ok(match &mut self.real {
             Some(real) => End::Real(real.connect(port)?),
-            None => End::Simulated(self.world.connect(self.client, SocketAddr::new(SERVER, port))?),
+            None => {
+                End::Simulated(self.world.connect(self.client, SocketAddr::new(self.addrs.server, port))?)
+            }
         })
     }
 
@@ -162,7 +180,7 @@ impl Arm {
     /// The same after a first exchange, as on a kept connection: the window that a SYN cannot express has been announced
     /// after it, which would otherwise acknowledge a first piece of data at once. Linux answers interactively from here on.
     pub fn warm_ends(&mut self) -> Result<(End, End), LabError> {
-        let (near, far) = self.join(WEB.port())?;
+        let (near, far) = self.join(HTTP)?;
         self.write(near, 1)?;
         self.read(far, 1)?;
         self.write(far, 1)?;
@@ -215,13 +233,14 @@ impl Arm {
     }
 
     /// One more host, without a trace.
-    pub fn host(&mut self, name: &str, addr: [u8; 4]) -> HostId {
-        self.world.add_host(name, config(&self.settings, addr.into(), self.seed), Tracer::default())
+    pub fn host(&mut self, name: &str, addr: IpAddr) -> HostId {
+        let config = config(&self.settings, self.addrs, addr, self.seed);
+        self.world.add_host(name, config, Tracer::default())
     }
 
     /// [`ends`](Self::ends) for what exists in virtual time only.
     pub fn pair(&mut self) -> Result<(Socket, Socket), LabError> {
-        let ends = self.ends(WEB.port())?;
+        let ends = self.ends(HTTP)?;
         Ok((ends.0.simulated()?, ends.1.simulated()?))
     }
 
@@ -241,10 +260,10 @@ impl Arm {
 
     /// Lets time pass.
     pub fn pass(&mut self, time: Duration) {
-        match &self.real {
-            Some(real) => real.pass(time),
-            None => self.world.run_for(time),
-        }
+        let Some(real) = &self.real else { return self.world.run_for(time) };
+        let start = real.clock.now();
+        real.pass(time);
+        self.overslept = self.overslept.max(real.clock.now().since(start).saturating_sub(time));
     }
 
     /// Writes, and lets the stack see the write before the next one.
@@ -401,6 +420,17 @@ impl Arm {
         }
     }
 
+    /// What a claim finds here, after the measurements it rests on. A machine that is late itself tells nothing: where a
+    /// rest took too long, or something came later than computed, which a busy machine explains as well.
+    pub fn case(&self, held: bool, found: impl Into<Found>, at: impl Into<String>) -> Case {
+        Case::new(held, found, at).unless(self.is_late())
+    }
+
+    /// Whether the machine was late, as far as can be seen.
+    pub fn is_late(&self) -> bool {
+        self.real.is_some() && (self.overslept > self.late() || self.cells.iter().any(Cell::is_late))
+    }
+
     /// A measurement for which nothing is expected.
     pub fn note(&mut self, name: &'static str, value: Quantity) {
         self.cells.push(Cell { name, value, expected: Expected::Anything });
@@ -457,14 +487,14 @@ impl Arm {
         // In real time the first packet is at the time of day.
         let first = if self.real.is_some() { self.tally.first() } else { Some(Instant::ZERO) };
         let from = first.map_or(Duration::ZERO, |first| self.from.since(first));
-        Ok(Row { varied: self.varied, from, cells: self.cells, capture: self.capture })
+        Ok(Row { varied: self.varied, from, cells: self.cells, captures: self.captures })
     }
 }
 
 fn elsewhere() -> LabError {
-    LabError("a socket of virtual time has no place in real time, nor the other way round".into())
+    LabError::new("a socket of virtual time has no place in real time, nor the other way round")
 }
 
-fn config(settings: &Settings, addr: IpAddr, seed: u64) -> stack::Config {
-    stack::Config { seed, dns: vec![NAMES], ..crate::sim::host_config(addr, settings.tcp.clone()) }
+fn config(settings: &Settings, addrs: &Addrs, addr: IpAddr, seed: u64) -> stack::Config {
+    stack::Config { seed, dns: vec![addrs.names], ..crate::sim::host_config(addr, settings.tcp.clone()) }
 }

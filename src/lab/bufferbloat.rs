@@ -1,9 +1,10 @@
 //! What does a long queue do to the round trips?
 
+use super::case::Case;
 use super::figure::{Figure, Kind};
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
-use crate::time::Duration;
+use crate::time::{Duration, Spoken};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "bufferbloat",
@@ -33,6 +34,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.bandwidth",
         "link.queue",
     ],
+    holds: &[("tcp.mss", "auto")],
     plot: Plot::over("queue", "longest RTT", (true, true)),
     run,
 };
@@ -40,6 +42,8 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 const RTT: Duration = Duration::from_millis(20);
 const RATE: u64 = 10_000_000;
 const PACKET: u64 = 1500;
+/// Time stamps in each segment, as it is in profile `linux`.
+const STAMPS: u64 = 12;
 /// How often the round trip is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -96,44 +100,38 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             // The smoothed round trip lags behind; what is on the wire and an acknowledgment come in addition.
             let (low, high) = (RTT + full * 7 / 10, RTT + full + packet * 3);
             arm.between("longest RTT", Quantity::Time(max), Quantity::Time(low), Quantity::Time(high));
-            let data_share = 1448.0 / PACKET as f64;
+            let data_share = (PACKET - u64::from(arm.addrs.headers) - STAMPS) as f64 / PACKET as f64;
             let least = if queue < 17 { 0.70 } else { 0.90 } * data_share * RATE as f64;
             let band = (Quantity::Rate(least), Quantity::Rate(RATE as f64 * 1460.0 / PACKET as f64));
             arm.between("throughput", Quantity::Rate(rate), band.0, band.1);
             let lost = arm.world.link_totals(arm.server, arm.client).queue_full;
             arm.note("dropped", Quantity::Count(lost));
-            fills.push((queue, max, max >= low));
-            rates.push((queue, rate));
+            let at = format!("{congestion}, {queue} packets");
+            fills.push(arm.case(max >= low, Quantity::Time(max), &*at));
+            rates.push((queue, rate, at));
             longest.push((congestion, queue, max));
             curves.push((format!("{congestion} {queue}"), curve));
             lab.record(arm)?;
         }
     }
-    let told: Vec<_> = fills
-        .iter()
-        .take(fills.len() / 2)
-        .map(|(q, m, _)| format!("{q} packets {} ms", m.as_millis()))
-        .collect();
+    lab.judge("queue-becomes-delay", &format!("longest round trip, {} without a queue", Spoken(RTT)), &fills);
+    // What is compared is what a longer queue brings over the shortest one of at least the product.
+    let enough = rates.iter().filter(|r| r.0 >= 17).min_by_key(|r| r.0).map_or(1.0, |r| r.1);
+    let least = rates.iter().filter(|r| r.0 >= 17).map(|r| r.0).min().unwrap_or(0);
+    let gains = rates.iter().filter(|r| r.0 > least && least > 0);
+    let gains = gains.map(|r| Case::new(r.1 < 1.1 * enough, Quantity::Factor(r.1 / enough), &*r.2));
     lab.judge(
-        "queue-becomes-delay",
-        fills.iter().map(|f| f.2),
-        format!("from 20 ms to: {}", told.join(", ")),
+        "long-queue-no-faster",
+        &format!("throughput over that with a queue of {least} packets"),
+        &gains.collect::<Vec<_>>(),
     );
-    let enough = rates.iter().filter(|r| r.0 >= 17).map(|r| r.1).fold(f64::INFINITY, f64::min);
-    let most = rates.iter().map(|r| r.1).fold(0.0, f64::max);
-    let numbers = format!(
-        "the slowest with a queue of at least the product reaches {:.0} % of the fastest",
-        100.0 * enough / most
-    );
-    lab.judge("long-queue-no-faster", [enough > 0.9 * most], numbers);
     let pairs = longest.iter().filter(|l| l.0 == "newreno").filter_map(|l| {
         let other = longest.iter().find(|o| o.0 == "cubic" && o.1 == l.1)?;
-        Some(other.2.as_secs_f64() / l.2.as_secs_f64())
+        let factor = other.2.as_secs_f64() / l.2.as_secs_f64();
+        let held = (0.7..1.4).contains(&factor);
+        Some(Case::new(held, Quantity::Factor(factor), format!("{} packets", l.1)))
     });
-    let pairs: Vec<f64> = pairs.collect();
-    let told: Vec<_> = pairs.iter().map(|p| format!("{p:.2}")).collect();
-    let numbers = format!("longest round trips, CUBIC over Reno: {}", told.join(", "));
-    lab.judge("cubic-like-reno", pairs.iter().map(|p| (0.7..1.4).contains(p)), numbers);
+    lab.judge("cubic-like-reno", "longest round trip, CUBIC over Reno", &pairs.collect::<Vec<_>>());
     lab.draw(Figure {
         by: "congestion, queue in packets".into(),
         kind: Kind::Lines,

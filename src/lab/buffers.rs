@@ -25,6 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     tun: &[],
     turns: super::slow_start::EVERY_ACK,
+    holds: &[],
     plot: Plot::over("rtt", "throughput", (true, true)),
     run,
 };
@@ -63,9 +64,14 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 arm.note("window", Quantity::Bytes(offered.into()));
                 arm.note("window / RTT", Quantity::Rate(bound));
                 arm.note("of that", Quantity::Share(rate / bound));
-                limited.push(rate / bound);
+                let of_it = rate / bound;
+                let at = format!("{window_text}, {rtt_text}");
+                limited.push(arm.case((0.85..=1.01).contains(&of_it), Quantity::Share(of_it), &*at));
                 match scaling {
-                    "off" if scaled.1 > 65_535 => unscaled.push(rate < 0.75 * scaled.0),
+                    "off" if scaled.1 > 65_535 => {
+                        let part = rate / scaled.0;
+                        unscaled.push(arm.case(part < 0.75, Quantity::Share(part), at));
+                    }
                     "off" => {}
                     _ => scaled = (rate, offered),
                 }
@@ -73,14 +79,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             }
         }
     }
-    let least = limited.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = limited.iter().copied().fold(0.0, f64::max);
-    let numbers = format!("{:.0} to {:.0} % of it on links without a limit", 100.0 * least, 100.0 * most);
-    lab.judge("window-over-rtt", limited.iter().map(|share| (0.85..=1.01).contains(share)), numbers);
-    let held = unscaled.iter().filter(|u| **u).count();
-    let numbers = format!(
-        "less than three quarters of what scaling reaches, wherever it offers more than 64 KiB: {held} cases"
-    );
-    lab.judge("sixty-four-kilobytes", unscaled, numbers);
+    lab.judge("window-over-rtt", "throughput of window / RTT", &limited);
+    lab.judge("sixty-four-kilobytes", "throughput without scaling of that with it", &unscaled);
     Ok(())
 }

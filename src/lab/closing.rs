@@ -1,6 +1,8 @@
 //! Which bytes does an application get when a connection is closed?
 
-use super::arm::{Arm, WEB};
+use super::addrs::HTTP;
+use super::arm::Arm;
+use super::case::many;
 use super::kernel::Peer;
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
@@ -22,7 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
         Claim {
             name: "input-close-is-risky",
-            says: "closing the receiving side is risky: what still comes brings a RST, and that costs what was sent",
+            says: "closing the receiving side is risky: what came or still comes brings a RST, and that costs what was sent",
             source: "the chapter on connections in the HTTP literature",
         },
         Claim {
@@ -36,20 +38,24 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "RFC 9293 §3.6",
         },
     ],
-    axes: &[Axis { name: "server", values: "full,half,graceful,input,abort" }],
-    tun: &[Axis { name: "server", values: "full,half,graceful,input,abort" }],
+    axes: &[Axis { name: "server", values: SERVERS }],
+    tun: &[Axis { name: "server", values: SERVERS }],
     turns: &["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.nagle", "tcp.linger", "link.rtt"],
+    holds: &[],
     plot: Plot::bars("bytes"),
     run,
 };
 
+/// What the server does: closes with everything read, closes its sending side, the same and reads on until the client's
+/// FIN, closes its receiving side, closes with an eleventh request unread, aborts.
+const SERVERS: &str = "full,half,graceful,input,unread,abort";
 const RESPONSES: u64 = 10;
 const RESPONSE: u64 = 1000;
 
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut destroyed, mut half, mut full) = (Vec::new(), Vec::new(), Vec::new());
     let (mut graceful, mut input) = (Vec::new(), Vec::new());
-    let (servers, peers) = (lab.values("server"), lab.peers());
+    let (servers, peers) = (lab.words("server", SERVERS)?, lab.peers());
     for (&peer, server) in servers.iter().flat_map(|s| peers.iter().map(move |peer| (peer, s))) {
         for client in ["silent", "eleventh"] {
             // Linux keeps it, whatever we say.
@@ -68,7 +74,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 let (bytes, end) = scene(&mut arm, server, client)?;
                 let all = RESPONSES * RESPONSE;
                 // A RST comes when the server aborts, or when something reaches a socket that nobody reads any more.
-                let reset = server == "abort" || (server == "full" && client == "eleventh");
+                let eleventh = client == "eleventh";
+                let reset = server == "abort" || (eleventh && ["full", "unread"].contains(&server.as_str()));
                 let expected = if reset && keeps == "off" { 0 } else { all };
                 arm.exactly("bytes", Quantity::Bytes(bytes), Quantity::Bytes(expected));
                 // Where data is kept, so is the FIN that came before the RST.
@@ -82,30 +89,29 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 arm.exactly("then", Quantity::Word(end), Quantity::Word(word));
                 let resets = arm.ways().1.rsts;
                 arm.count("RSTs", resets, u64::from(reset));
+                let at = if keeps == "on" { "kept at a RST" } else { "discarded at a RST" };
+                let got = Quantity::Bytes(bytes);
+                let both = || format!("{bytes} bytes and {}", many(resets, "RST"));
                 match (server.as_str(), client) {
-                    ("full", "eleventh") => destroyed.push(bytes == 0),
-                    ("full", _) => full.push(bytes == all),
-                    ("half", _) => half.push(bytes == all),
-                    ("graceful", _) => graceful.push(bytes == all && resets == 0),
+                    ("full", "eleventh") => destroyed.push(arm.case(bytes == 0, got, at)),
+                    ("full", _) => full.push(arm.case(bytes == all, got, "")),
+                    ("half", _) => half.push(arm.case(bytes == all, got, client)),
+                    ("graceful", _) => graceful.push(arm.case(bytes == all && resets == 0, both(), client)),
+                    ("input" | "unread", "eleventh") => {
+                        input.push(arm.case(bytes < all && resets > 0, both(), format!("{server}, {at}")));
+                    }
                     _ => {}
-                }
-                if matches!((server.as_str(), client), ("full" | "input", "eleventh")) {
-                    input.push(resets > 0);
                 }
                 lab.record(arm)?;
             }
         }
     }
-    let numbers = "all 10,000 bytes are lost in a host that discards what came before a RST (RFC 9293), none in one that \
-                   keeps it (Linux)";
-    lab.judge("reset-destroys", destroyed, numbers.to_owned());
-    lab.judge("half-close-is-safe", half, "10,000 of 10,000 bytes, with an eleventh request, too".to_owned());
-    let numbers = "closed alone, it sends no RST, here as on Linux, and nothing is lost; the RST comes when the sending side is \
-                   closed as well";
-    lab.judge("input-close-is-risky", input, numbers.to_owned());
-    let numbers = "10,000 of 10,000 bytes and no RST, with an eleventh request, too".to_owned();
-    lab.judge("graceful-close", graceful, numbers);
-    lab.judge("full-close-without-more", full, "10,000 of 10,000 bytes".to_owned());
+    let all = RESPONSES * RESPONSE;
+    lab.judge("reset-destroys", &format!("bytes of {all} that the client gets"), &destroyed);
+    lab.judge("half-close-is-safe", &format!("bytes of {all} that the client gets"), &half);
+    lab.judge("input-close-is-risky", &format!("of {all} bytes the client gets"), &input);
+    lab.judge("graceful-close", &format!("of {all} bytes the client gets"), &graceful);
+    lab.judge("full-close-without-more", &format!("bytes of {all} that the client gets"), &full);
     Ok(())
 }
 
@@ -115,7 +121,7 @@ fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str
     if let Some(real) = &mut arm.real {
         real.keep_in_stack();
     }
-    let (near, far) = arm.ends(WEB.port())?;
+    let (near, far) = arm.ends(HTTP)?;
     arm.write(near, 10 * 100)?;
     arm.read(far, 10 * 100)?;
     for _ in 0..RESPONSES {
@@ -123,18 +129,22 @@ fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str
     }
     // The responses are there; the server has their acknowledgments.
     arm.pass(Duration::from_millis(100));
+    let mut told = false;
+    if server == "unread" && client == "eleventh" {
+        told = arm.write(near, 1).is_err();
+        arm.pass(Duration::from_millis(100));
+    }
     match server {
-        "full" => arm.close(far),
+        "full" | "unread" => arm.close(far),
         "half" | "graceful" => arm.half_close(far)?,
         "input" => arm.close_input(far)?,
-        "abort" => arm.abort(far)?,
-        other => {
-            return Err(LabError(format!("server {other:?} is none of full, half, graceful, input, abort")));
-        }
+        _ => arm.abort(far)?,
     }
     arm.pass(Duration::from_millis(100));
     // A socket that has told of the reset once ends after that.
-    let told = client == "eleventh" && arm.write(near, 1).is_err();
+    if server != "unread" && client == "eleventh" {
+        told = arm.write(near, 1).is_err();
+    }
     arm.pass(Duration::from_millis(100));
     let (data, end) = arm.read_available(near)?;
     if server == "graceful" {

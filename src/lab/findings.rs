@@ -14,8 +14,17 @@ pub struct Row {
     pub from: Duration,
     /// The measurements: the same names in every row.
     pub cells: Vec<Cell>,
-    /// The capture's name within the experiment's directory; empty if none was written.
-    pub capture: String,
+    /// What was written of it, if that was asked for.
+    pub captures: Vec<Capture>,
+}
+
+/// A capture of one arm.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Capture {
+    /// Who saw it: `client`, `server`.
+    pub host: &'static str,
+    /// The file's name within the experiment's directory.
+    pub file: String,
 }
 
 impl Row {
@@ -63,7 +72,9 @@ pub struct Conclusion {
     pub held: usize,
     /// Cases that were tried.
     pub of: usize,
-    /// What came out, in numbers.
+    /// Cases that say nothing, since the machine was late; in real time only.
+    pub late: usize,
+    /// What came out, in numbers; empty if nothing was tried.
     pub numbers: String,
 }
 
@@ -119,7 +130,9 @@ impl Findings {
                 Some(known) => {
                     known.held += conclusion.held;
                     known.of += conclusion.of;
-                    known.numbers = format!("{}; {}", known.numbers, conclusion.numbers);
+                    known.late += conclusion.late;
+                    let both = [&known.numbers, &conclusion.numbers].map(String::as_str);
+                    known.numbers = both.into_iter().filter(|n| !n.is_empty()).collect::<Vec<_>>().join("; ");
                 }
             }
         }

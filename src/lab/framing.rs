@@ -1,10 +1,11 @@
 //! How does a client know that a response is complete, and what does it do with one that is not?
 
-use super::arm::{Arm, SERVER, WEB};
+use super::addrs::HTTP;
+use super::arm::Arm;
 use super::notebook::Notebook;
+use super::web::attempt;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
-use crate::service::{ClientOptions, Fetched, HttpClient, RequestPlan};
-use crate::stack::Owner;
+use crate::service::Fetched;
 use crate::tcp::Shutdown;
 use crate::time::Duration;
 use std::io::{self, Read, Write};
@@ -32,13 +33,12 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     axes: &[Axis { name: "size", values: "100,10000" }],
     tun: &[],
     turns: &["http.keepalive", "http.parallel", "http.pipeline", "tcp.init_cwnd", "tcp.nagle", "link.rtt"],
+    holds: &[],
     plot: Plot::bars("bytes"),
     run,
 };
 
 const RTT: Duration = Duration::from_millis(20);
-/// Longer than two requests take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Two requests for the same page; a response that is cut short ends after half of its body. The second request needs a
 /// connection of its own unless the first response is whole and ends by itself.
@@ -58,7 +58,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 let varied = [("ends by", framing), ("response", ends), ("size", text.as_str())];
                 let mut arm = lab.arm(&varied, &knobs)?;
                 let fetched = fetch(&mut arm, framing, ends == "cut short", size)?;
-                let first = fetched.first().ok_or_else(|| LabError("nothing came back".into()))?;
+                let first = fetched.first().ok_or_else(|| LabError::new("nothing came back"))?;
                 let cut = ends == "cut short";
                 let word = if first.error.is_some() { "incomplete" } else { "complete" };
                 let expected = if cut && framing != "close" { "incomplete" } else { "complete" };
@@ -68,27 +68,29 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 let connections = arm.ways().0.syns;
                 let reusable = framing != "close" && !cut;
                 arm.count("connections", connections, if reusable { 1 } else { 2 });
+                let found = format!("{word} with {} of {size} bytes", first.body_len);
                 match (framing, cut) {
-                    ("close", true) => hidden.push(word == "complete"),
-                    (_, true) => told.push(word == "incomplete"),
-                    (_, false) => kept.push((connections == 1) == (framing != "close")),
+                    ("close", true) => hidden.push(arm.case(word == "complete", found, framing)),
+                    (_, true) => told.push(arm.case(word == "incomplete", found, framing)),
+                    (_, false) => {
+                        let held = (connections == 1) == (framing != "close");
+                        kept.push(arm.case(held, Quantity::Count(connections), framing));
+                    }
                 }
                 lab.record(arm)?;
             }
         }
     }
-    lab.judge("length-tells", told, "half of the body, and reported as incomplete".to_owned());
-    lab.judge("close-hides", hidden, "half of the body, and taken for all of it".to_owned());
-    let numbers =
-        "one connection for two requests with a length or chunks, two where the close ends a response";
-    lab.judge("length-keeps", kept, numbers.to_owned());
+    lab.judge("length-tells", "a response cut short is taken for", &told);
+    lab.judge("close-hides", "a response cut short is taken for", &hidden);
+    lab.judge("length-keeps", "connections for two requests", &kept);
     Ok(())
 }
 
 fn fetch(arm: &mut Arm, framing: &'static str, cut: bool, size: usize) -> Result<Vec<Fetched>, LabError> {
     let server = arm.server;
     arm.world.spawn(server, move |net| -> io::Result<()> {
-        let listener = net.listen(WEB.port())?;
+        let listener = net.listen(HTTP)?;
         loop {
             let (mut stream, _) = listener.accept()?;
             let mut request = [0; 4096];
@@ -101,16 +103,7 @@ fn fetch(arm: &mut Arm, framing: &'static str, cut: bool, size: usize) -> Result
             }
         }
     });
-    let plan = RequestPlan::get(&format!("http://{SERVER}/")).map_err(|e| LabError(e.to_string()))?;
-    let options = ClientOptions { http: arm.settings.http.clone(), ..ClientOptions::default() };
-    let client = HttpClient::new(Owner(2), vec![plan.clone(), plan], options);
-    let results = client.results();
-    arm.world.add_service(arm.client, Box::new(client));
-    let mut fetched: Vec<Fetched> = Vec::new();
-    arm.world.run_until(PATIENCE, |_| {
-        fetched.extend(results.try_iter());
-        fetched.len() >= 2
-    });
+    let fetched = attempt(arm, &["GET /".into(), "GET /".into()])?;
     arm.pass(RTT);
     Ok(fetched)
 }

@@ -1,6 +1,7 @@
 //! How is an experiment run in real time, with Linux' own TCP at one end? In a private network, our stack behind a TUN device.
 
-use super::arm::{CLIENT, End, SERVER, WEB};
+use super::addrs::Addrs;
+use super::arm::End;
 use super::{LabError, plain_http};
 use crate::net::clock::Clock;
 use crate::net::{self, Handle, Runtime};
@@ -44,6 +45,11 @@ impl Peer {
             Peer::LinuxServer => "kernel server",
             Peer::LinuxClient => "kernel client",
         }
+    }
+
+    /// Which side our stack's clock and counts are on; both, without a kernel.
+    pub fn our_side(self) -> &'static str {
+        if self == Peer::LinuxClient { "server" } else { "client" }
     }
 }
 
@@ -128,6 +134,7 @@ enum Door {
 /// Our stack and Linux' sockets, with our link between them.
 pub(super) struct Real {
     pub peer: Peer,
+    addrs: &'static Addrs,
     pub clock: Clock,
     /// Until the stack is started.
     waiting: Option<(net::Builder, Tun)>,
@@ -146,7 +153,7 @@ pub(super) struct Real {
 impl Real {
     /// Moves this thread to a network of its own, in which Linux does what these settings say, as far as it can be told.
     pub fn enter(settings: &Settings) -> Result<(), LabError> {
-        enter_private_namespace(&[]).map_err(|e| LabError(e.to_string()))?;
+        enter_private_namespace(&[]).map_err(|e| LabError::new(e.to_string()))?;
         let tcp = &settings.tcp;
         let switch = |on: bool| if on { "1" } else { "0" }.to_owned();
         for (name, value) in [
@@ -162,7 +169,8 @@ impl Real {
             if fs::read_to_string(&path).is_ok_and(|known| known.trim() == value) {
                 continue;
             }
-            fs::write(&path, &value).map_err(|e| LabError(format!("cannot write {value} to {path}: {e}")))?;
+            fs::write(&path, &value)
+                .map_err(|e| LabError::new(format!("cannot write {value} to {path}: {e}")))?;
         }
         Ok(())
     }
@@ -173,15 +181,19 @@ impl Real {
         peer: Peer,
         settings: &Settings,
         seed: u64,
+        addrs: &'static Addrs,
         sinks: Vec<Box<dyn Sink>>,
     ) -> Result<Real, LabError> {
-        let (ours, linux) = if peer == Peer::LinuxServer { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
-        let mtu = settings.tcp.mss.map_or(1500, |mss| mss + 40);
-        let options = TunOptions { mtu, host_addrs: vec![(linux, 24)], ..TunOptions::default() };
-        let tun = Tun::open(&options).map_err(|e| LabError(e.to_string()))?;
+        let (client, server) = (addrs.client, addrs.server);
+        let (ours, linux) = if peer == Peer::LinuxServer { (client, server) } else { (server, client) };
+        // IPv6 knows no smaller MTU; what is announced is the smaller one all the same.
+        let least = if ours.is_ipv6() { 1280 } else { 68 };
+        let mtu = settings.tcp.mss.map_or(1500, |mss| (mss + addrs.headers).max(least));
+        let options = TunOptions { mtu, host_addrs: vec![(linux, addrs.prefix)], ..TunOptions::default() };
+        let tun = Tun::open(&options).map_err(|e| LabError::new(e.to_string()))?;
         let config = stack::Config {
             tcp: settings.tcp.clone(),
-            addrs: vec![(ours, 24)],
+            addrs: vec![(ours, addrs.prefix)],
             gateways: vec![linux],
             mtu,
             seed,
@@ -190,6 +202,7 @@ impl Real {
         let builder = Runtime::builder(config).tracer(Tracer::new(sinks)).link(settings.link.clone());
         Ok(Real {
             peer,
+            addrs,
             clock: Clock::start(),
             waiting: Some((builder, tun)),
             runtime: None,
@@ -210,7 +223,7 @@ impl Real {
             }
             self.runtime = Some(builder.start(tun)?);
         }
-        let gone = || LabError("the stack has ended".into());
+        let gone = || LabError::new("the stack has ended");
         Ok(self.runtime.as_ref().ok_or_else(gone)?.handle())
     }
 
@@ -221,7 +234,7 @@ impl Real {
 
     /// The server listens. Returns the door's number.
     pub fn listen(&mut self, port: u16) -> Result<usize, LabError> {
-        let at = SocketAddr::new(SERVER, port);
+        let at = SocketAddr::new(self.addrs.server, port);
         let door = match self.peer {
             Peer::LinuxServer => Door::Linux(linux_listen(at)?),
             _ => Door::Ours(net::TcpListener::bind(&self.start(vec![])?, at)?),
@@ -232,7 +245,7 @@ impl Real {
 
     /// The client connects.
     pub fn connect(&mut self, port: u16) -> io::Result<usize> {
-        let at = SocketAddr::new(WEB.ip(), port);
+        let at = SocketAddr::new(self.addrs.server, port);
         let handle = self.start(vec![]).map_err(|e| io::Error::other(e.to_string()))?;
         let stream = match self.peer {
             Peer::LinuxServer if self.bare => Stream::Bare(Bare::connect(handle, at)?),
@@ -262,7 +275,7 @@ impl Real {
 
     /// An end that is still open.
     pub fn stream(&self, end: usize) -> Result<&Stream, LabError> {
-        self.streams[end].as_ref().ok_or_else(|| LabError("that end is closed".into()))
+        self.streams[end].as_ref().ok_or_else(|| LabError::new("that end is closed"))
     }
 
     /// Takes an end out of here.
@@ -284,7 +297,7 @@ impl Real {
         thread::scope(|scope| {
             let writer = scope.spawn(move || (&mut &*source).write_all(&vec![b'x'; len]));
             self.read_from(sink, len)?;
-            Ok(writer.join().map_err(|_| LabError("a thread that wrote has panicked".into()))??)
+            Ok(writer.join().map_err(|_| LabError::new("a thread that wrote has panicked"))??)
         })
     }
 
@@ -301,7 +314,7 @@ impl Real {
         while left > 0 {
             let room = left.min(buf.len());
             match stream.read(&mut buf[..room])? {
-                0 => return Err(LabError("the peer closed before everything was there".into())),
+                0 => return Err(LabError::new("the peer closed before everything was there")),
                 n => left -= n,
             }
             self.hurry(stream)?;
@@ -365,7 +378,7 @@ impl Real {
         Ok(match self.stream(end)? {
             Stream::Ours(stream) => stream.shutdown(Shutdown::Write)?,
             Stream::Linux(stream) => stream.shutdown(Shutdown::Write)?,
-            Stream::Bare(_) => return Err(LabError("a bare connection is only read and written".into())),
+            Stream::Bare(_) => return Err(LabError::new("a bare connection is only read and written")),
         })
     }
 
@@ -373,7 +386,7 @@ impl Real {
         Ok(match self.stream(end)? {
             Stream::Ours(stream) => stream.shutdown(Shutdown::Read)?,
             Stream::Linux(stream) => stream.shutdown(Shutdown::Read)?,
-            Stream::Bare(_) => return Err(LabError("a bare connection is only read and written".into())),
+            Stream::Bare(_) => return Err(LabError::new("a bare connection is only read and written")),
         })
     }
 
@@ -460,15 +473,16 @@ impl Stream {
 
 /// A socket of Linux' with the one congestion control that every kernel has and everybody may use: what the host's own
 /// default does, BBR perhaps, is nothing that is asked here.
-fn linux_socket() -> io::Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+fn linux_socket(at: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_tcp_congestion(&socket, "reno")?;
     Ok(socket)
 }
 
 /// A listener on Linux.
 pub(super) fn linux_listen(at: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = linux_socket()?;
+    let socket = linux_socket(at)?;
     rustix::net::bind(&socket, &at)?;
     rustix::net::listen(&socket, 128)?;
     Ok(socket.into())
@@ -476,7 +490,7 @@ pub(super) fn linux_listen(at: SocketAddr) -> io::Result<std::net::TcpListener> 
 
 /// A connection of Linux'.
 pub(super) fn linux_connect(to: SocketAddr) -> io::Result<std::net::TcpStream> {
-    let socket = linux_socket()?;
+    let socket = linux_socket(to)?;
     // connect(2) waits no longer than a write would.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
     rustix::net::connect(&socket, &to)?;

@@ -1,15 +1,21 @@
 //! What does a loss cost, and what finds it?
 
 use super::arm::Arm;
+use super::case::many;
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
 use crate::sim::rule::{Action, Passing};
-use crate::time::Duration;
+use crate::time::{Duration, Spoken};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "loss",
     question: "How much later is a response complete when some of its segments are lost or damaged?",
     claims: &[
+        Claim {
+            name: "timer-alone",
+            says: "without fast retransmit each loss waits for the retransmission timer, much longer than a round trip",
+            source: "RFC 5681 §3.2, RFC 6298",
+        },
         Claim {
             name: "fast-retransmit",
             says: "a single loss is found by what arrives after it and costs one round trip, without a time-out",
@@ -32,9 +38,10 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "RFC 9293 §3.1, RFC 1071",
         },
     ],
-    axes: &[Axis { name: "recovery", values: "newreno,sack,rack-tlp" }],
+    axes: &[Axis { name: "recovery", values: WAYS }],
     tun: &[],
     turns: &[
+        "tcp.fast_retransmit",
         "tcp.sack",
         "tcp.rack",
         "tcp.tail_loss_probe",
@@ -51,6 +58,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.prr",
         "link.rtt",
     ],
+    holds: &[],
     plot: Plot::bars("time"),
     run,
 };
@@ -60,6 +68,16 @@ const MSS: usize = 1000;
 const SEGMENTS: u64 = 40;
 
 /// Which segments of the flight are lost, counted from 1.
+/// What made the sender repeat something, and the words for it in the captures.
+const CAUSES: [(&str, &[&str]); 3] = [
+    ("by timer", &["rto"]),
+    ("by ACKs", &["fast-retransmit", "sack-retransmit", "rack"]),
+    ("probes", &["tail-loss-probe"]),
+];
+/// What finds a loss.
+const WAYS: &str = "timer,newreno,sack,rack-tlp";
+/// The shortest time-out: the round trip and the floor of its variation.
+const TIME_OUT: Duration = Duration::from_millis(300);
 const PATTERNS: [(&str, &[u64]); 5] = [
     ("none", &[]),
     ("one", &[10]),
@@ -74,15 +92,18 @@ const PATTERNS: [(&str, &[u64]); 5] = [
 /// probe is sent two round trips after the flight's end, and what its acknowledgment tells takes one more.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut fast, mut burst, mut tail, mut caught) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for recovery in lab.values("recovery") {
+    let mut slow = Vec::new();
+    let one = RTT / 2 + RTT;
+    for recovery in lab.words("recovery", WAYS)? {
         let (sack, rack) = match recovery.as_str() {
-            "newreno" => ("off", "off"),
+            "timer" | "newreno" => ("off", "off"),
             "sack" => ("on", "off"),
-            "rack-tlp" => ("on", "on"),
-            other => return Err(LabError(format!("recovery {other:?} is none of newreno, sack, rack-tlp"))),
+            _ => ("on", "on"),
         };
+        let timer = recovery == "timer";
         for (pattern, lost) in PATTERNS {
             let knobs = [
+                ("tcp.fast_retransmit", if timer { "off" } else { "on" }),
                 ("tcp.sack", sack),
                 ("tcp.dsack", sack),
                 ("tcp.rack", rack),
@@ -101,9 +122,15 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             ];
             let mut arm = lab.arm(&[("recovery", &recovery), ("lost", pattern)], &knobs)?;
             let (time, repeated, timeouts) = response(&mut arm, lost, pattern == "one damaged")?;
-            let one = RTT / 2 + RTT;
             let (low, high) = match (pattern, recovery.as_str()) {
                 ("none", _) => (RTT / 2, RTT / 2),
+                // The timer runs from the last acknowledgment that came before the gap, a round trip after the beginning,
+                // and once it has expired one loss is repeated in each round trip.
+                (_, "timer") => {
+                    let more = RTT * (lost.len().max(1) as u32 - 1);
+                    let least = RTT + TIME_OUT + RTT / 2;
+                    (least, least + more + RTT + TIMER_SLACK)
+                }
                 ("one" | "one damaged", _) => (one, one),
                 ("five", "newreno") => (one + 4 * RTT, one + 4 * RTT),
                 ("five", _) => (one, one),
@@ -119,32 +146,42 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 arm.between("time", Quantity::Time(time), Quantity::Time(low), Quantity::Time(high));
             }
             arm.note("repeated", Quantity::Count(repeated));
-            let expects = pattern == "last three" && rack == "off";
+            let (server, mut known) = (arm.server, 0);
+            for (name, words) in CAUSES {
+                let n = words.iter().map(|word| arm.sent(server, word)).sum();
+                known += n;
+                arm.note(name, Quantity::Count(n));
+            }
+            arm.count("unexplained", repeated.saturating_sub(known), 0);
+            let expects = (timer && pattern != "none") || (pattern == "last three" && rack == "off");
             arm.count("time-outs", timeouts, u64::from(expects));
             let bad = arm.received(arm.client, "drop-checksum");
             arm.count("bad checksums", bad, u64::from(pattern == "one damaged"));
+            let (took, at) = (Quantity::Time(time), recovery.as_str());
+            let expired = || format!("{took}, {}", many(timeouts, "time-out"));
             match pattern {
-                "one" => fast.push(time == one && timeouts == 0),
-                "five" => burst.push((time, sack == "on")),
-                "last three" => tail.push((recovery.clone(), time, timeouts > 0)),
-                "one damaged" => caught.push(bad == 1),
+                "none" => {}
+                _ if timer => {
+                    let held = timeouts > 0 && time >= RTT + TIME_OUT;
+                    slow.push(arm.case(held, expired(), pattern));
+                }
+                "one" => fast.push(arm.case(time == one && timeouts == 0, expired(), at)),
+                "five" => burst.push(arm.case((time == one) == (sack == "on"), took, at)),
+                "last three" => tail.push(arm.case(timeouts > 0, expired(), at)),
                 _ => {}
+            }
+            if pattern == "one damaged" {
+                caught.push(arm.case(bad == 1, Quantity::Count(bad), at));
             }
             lab.record(arm)?;
         }
     }
-    let held = fast.iter().filter(|f| **f).count();
-    lab.judge("fast-retransmit", fast, format!("one round trip in {held} ways of recovery"));
-    let told: Vec<_> = burst.iter().map(|(time, _)| format!("{} ms", time.as_millis())).collect();
-    let numbers = format!("five losses in one flight: {}", told.join(", "));
-    let one = RTT / 2 + RTT;
-    lab.judge("sack-burst", burst.iter().map(|&(t, sack)| (t == one) == sack), numbers);
-    let told: Vec<_> = tail.iter().map(|(how, t, _)| format!("{how} {} ms", t.as_millis())).collect();
-    let numbers = format!("{}: a probe needs no time-out", told.join(", "));
-    lab.judge("tail-waits", tail.iter().map(|t| t.2), numbers);
-    let numbers =
-        "no damaged byte reached an application, and a damaged segment costs what a lost one does".to_owned();
-    lab.judge("checksum", caught, numbers);
+    let measure = format!("time, {} without a loss", Spoken(RTT / 2));
+    lab.judge("timer-alone", &measure, &slow);
+    lab.judge("fast-retransmit", &measure, &fast);
+    lab.judge("sack-burst", &format!("time with five losses, {} with one", Spoken(one)), &burst);
+    lab.judge("tail-waits", &measure, &tail);
+    lab.judge("checksum", "damaged segments found of the one sent", &caught);
     Ok(())
 }
 

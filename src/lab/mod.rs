@@ -4,7 +4,10 @@
 //! if the reasoning in the plan is right. Its expectations are computed from first principles, so a run can contradict
 //! them; from the measurements follows what is left of each claim.
 
+mod addrs;
 mod arm;
+mod brief;
+mod case;
 mod figure;
 mod findings;
 mod kernel;
@@ -36,7 +39,7 @@ mod transaction;
 mod web;
 
 pub use figure::{Figure, Kind};
-pub use findings::{Conclusion, Findings, Row, Verdict};
+pub use findings::{Capture, Conclusion, Findings, Row, Verdict};
 pub use quantity::{Cell, Expected, Quantity, TOLERANCE};
 
 use crate::settings::Settings;
@@ -78,8 +81,10 @@ pub struct Experiment {
     pub axes: &'static [Axis],
     /// The same with a kernel as the peer, in real time; empty if it needs virtual time.
     pub tun: &'static [Axis],
-    /// The knobs that it turns itself, whatever the settings say.
-    pub turns: &'static [&'static str],
+    /// The knobs that it turns itself from arm to arm.
+    turns: &'static [&'static str],
+    /// The knobs that it holds at one value, since its plan knows no other, beside those that all experiments hold.
+    holds: &'static [(&'static str, &'static str)],
     plot: Plot,
     run: fn(&mut Notebook) -> Result<(), LabError>,
 }
@@ -142,14 +147,54 @@ pub struct Setup {
     /// Whether Linux' own TCP is to be at one end, in a private network and in real time. The thread that runs the
     /// experiment is moved there: the process must be root, or have this one thread.
     pub tun: bool,
-    /// A directory in which each experiment makes one of its name, with a capture of each arm as its client saw it.
+    /// Whether the hosts speak IPv6.
+    pub ipv6: bool,
+    /// A directory in which each experiment makes one of its name, with captures of each arm as its hosts saw it.
     pub captures: Option<PathBuf>,
 }
+
+/// What all plans stand on, since none of them knows what else would come out.
+const HELD: &[(&str, &str)] = &[
+    // Buffers have their limits from the beginning: how they grow is nothing that is asked here.
+    ("tcp.recv_buffer_initial", "1GiB"),
+    ("tcp.send_buffer_initial", "1GiB"),
+    // They are no limit unless a plan makes them one.
+    ("tcp.recv_buffer", "6MiB"),
+    ("tcp.send_buffer", "4MiB"),
+    ("tcp.memory", "off"),
+    ("tcp.window_scale", "auto"),
+    ("tcp.window_clamp", "off"),
+    ("http.max_connections", "65536"),
+    // Nothing but the windows, Nagle's algorithm and the link makes data wait.
+    ("tcp.cork", "off"),
+    ("tcp.pacing", "off"),
+    ("tcp.max_pacing_rate", "off"),
+    ("tcp.mtu_probing", "off"),
+    // Options that are agreed on stay so.
+    ("tcp.syn_cookies", "full"),
+    // Nobody gives up before the plan says so.
+    ("tcp.rto_initial", "1s"),
+    ("tcp.retries", "15"),
+    ("tcp.user_timeout", "off"),
+    ("tcp.linger", "off"),
+    ("http.body_timeout", "60s"),
+];
 
 /// The most rounds that sweeping knobs may lead to.
 const ROUNDS_MAX: usize = 1000;
 
 impl Experiment {
+    /// The knobs that it sets itself, whatever the settings say.
+    pub fn turned(&self) -> impl Iterator<Item = &'static str> {
+        let held = HELD.iter().chain(self.holds).map(|held| held.0).filter(|name| !self.turns.contains(name));
+        self.turns.iter().copied().chain(held)
+    }
+
+    /// Whether it sets that knob.
+    pub fn sets(&self, knob: &str) -> bool {
+        self.turned().any(|name| name == knob)
+    }
+
     /// Whether it can be swept over `name`: an axis of its own, or a knob that it does not turn itself.
     ///
     /// # Errors
@@ -158,12 +203,12 @@ impl Experiment {
         if self.axes.iter().any(|axis| axis.name == name) {
             return Ok(());
         }
-        if self.turns.contains(&name) {
-            return Err(LabError(format!("{} turns {name} itself", self.name)));
+        if self.sets(name) {
+            return Err(LabError::usage(format!("{} turns {name} itself", self.name)));
         }
         crate::settings::find(name).map(|_| ()).map_err(|e| {
             let axes = self.axes.iter().map(|axis| axis.name).collect::<Vec<_>>().join(", ");
-            LabError(format!("{} varies {axes} and any knob that it does not turn: {e}", self.name))
+            LabError::usage(format!("{} varies {axes} and any knob that it does not turn: {e}", self.name))
         })
     }
 
@@ -173,7 +218,7 @@ impl Experiment {
     /// The settings make it impossible, for instance because no packet arrives; a capture cannot be written.
     pub fn run(&self, setup: &Setup) -> Result<Findings, LabError> {
         if setup.tun && self.tun.is_empty() {
-            return Err(LabError(format!("{} needs virtual time, and no kernel has that", self.name)));
+            return Err(LabError::usage(format!("{} needs virtual time, and no kernel has that", self.name)));
         }
         let mut rounds: Vec<Vec<(String, String)>> = vec![Vec::new()];
         for (name, values) in &setup.sweep {
@@ -188,7 +233,9 @@ impl Experiment {
             };
             rounds = rounds.iter().flat_map(|r| values.iter().map(move |v| with(r, v))).collect();
             if rounds.len() > ROUNDS_MAX {
-                return Err(LabError(format!("more than {ROUNDS_MAX} combinations of knobs: sweep fewer")));
+                return Err(LabError::usage(format!(
+                    "more than {ROUNDS_MAX} combinations of knobs: sweep fewer"
+                )));
             }
         }
         let mut findings = Findings::default();
@@ -204,11 +251,30 @@ impl Experiment {
 
 /// Why an experiment could not be finished.
 #[derive(Debug)]
-pub struct LabError(String);
+pub struct LabError {
+    text: String,
+    asked_wrongly: bool,
+}
+
+impl LabError {
+    fn new(text: impl Into<String>) -> LabError {
+        LabError { text: text.into(), asked_wrongly: false }
+    }
+
+    /// What was asked for makes no sense.
+    fn usage(text: impl Into<String>) -> LabError {
+        LabError { text: text.into(), asked_wrongly: true }
+    }
+
+    /// Whether another command line is the remedy: there is no such value, axis or arm.
+    pub fn is_usage(&self) -> bool {
+        self.asked_wrongly
+    }
+}
 
 impl fmt::Display for LabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -218,7 +284,7 @@ macro_rules! from_error {
     ($($error:ty)*) => {$(
         impl From<$error> for LabError {
             fn from(error: $error) -> LabError {
-                LabError(error.to_string())
+                LabError::new(error.to_string())
             }
         }
     )*};

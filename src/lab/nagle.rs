@@ -1,10 +1,11 @@
 //! What do small writes cost, and what does Nagle's algorithm do about it?
 
 use super::arm::{Arm, End};
+use super::case::Case;
 use super::kernel::{EARLY, Peer};
 use super::notebook::Notebook;
-use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
-use crate::time::{Duration, Instant};
+use super::{Axis, Claim, Expected, Experiment, LabError, Plot, Quantity};
+use crate::time::{Duration, Instant, Spoken};
 use std::collections::VecDeque;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -13,7 +14,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     claims: &[
         Claim {
             name: "forty-for-one",
-            says: "a segment carries 40 bytes of header, even for one byte of data",
+            says: "a segment carries 40 bytes of header (60 with IPv6), even for one byte of data",
             source: "the chapter on connections in the HTTP literature, RFC 896",
         },
         Claim {
@@ -55,6 +56,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.mss",
         "link.rtt",
     ],
+    holds: &[("tcp.congestion", "newreno")],
     plot: Plot::over("write", "efficiency", (true, false)),
     run,
 };
@@ -63,15 +65,15 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 const GAP: Duration = Duration::from_millis(10);
 const WRITES: usize = 50;
 const RTT: Duration = Duration::from_millis(97);
-const MSS: usize = 1460;
-/// IPv4 and TCP, without options.
-const HEADER: u64 = 40;
 
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut headers, mut bundled, mut delayed, mut same) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut planned, mut small) = (Vec::new(), Vec::new());
-    let mut worst = 1.0_f64;
-    let (writes, peers) = (lab.numbers("write", 1, 1460)?, lab.peers());
+    let header = u64::from(lab.addrs().headers);
+    // The path's packets hold no more.
+    let mss = usize::from(1500 - lab.addrs().headers);
+    let mss_text = mss.to_string();
+    let (writes, peers) = (lab.numbers("write", 1, mss)?, lab.peers());
     for (&peer, (write, text)) in writes.iter().flat_map(|write| peers.iter().map(move |p| (p, write))) {
         let (mut seen, write) = (Vec::new(), *write);
         // What Linux calls Nagle's algorithm is Minshall's variant.
@@ -86,7 +88,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 ("tcp.timestamps", "off"),
                 ("tcp.tail_loss_probe", "off"),
                 ("tcp.init_cwnd", "1000"),
-                ("tcp.mss", "1460"),
+                ("tcp.mss", &mss_text),
                 ("link.rtt", "97ms"),
             ];
             let mut arm = lab.arm_with(peer, &[("nagle", nagle), ("write", text)], &knobs)?;
@@ -95,7 +97,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let latency = write_all(&mut arm, near, far, write)?;
             let sent = arm.ways().0.since(before);
             // In real time acknowledgments may be late.
-            let (on_time, late) = (plan(nagle, write, RTT), plan(nagle, write, RTT + arm.late()));
+            let (on_time, late) = (plan(nagle, write, mss, RTT), plan(nagle, write, mss, RTT + arm.late()));
             let least = on_time.segments.min(late.segments);
             let most = on_time.segments.max(late.segments);
             let data = (write * WRITES) as u64;
@@ -105,55 +107,54 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 Quantity::Count(least),
                 Quantity::Count(most),
             );
-            let (low, high) = (Quantity::Bytes(least * HEADER), Quantity::Bytes(most * HEADER));
+            let (low, high) = (Quantity::Bytes(least * header), Quantity::Bytes(most * header));
             arm.between("header bytes", Quantity::Bytes(sent.bytes - sent.payload), low, high);
             let efficiency = sent.payload as f64 / sent.bytes as f64;
-            let expected = |segments: u64| Quantity::Share(data as f64 / (data + segments * HEADER) as f64);
+            let expected = |segments: u64| Quantity::Share(data as f64 / (data + segments * header) as f64);
             arm.between("efficiency", Quantity::Share(efficiency), expected(most), expected(least));
             let early = if lab.is_real() { EARLY } else { Duration::ZERO };
             let low = on_time.latency.min(late.latency).saturating_sub(early);
             let high = on_time.latency.max(late.latency) + arm.late();
             arm.between("mean latency", Quantity::Time(latency), Quantity::Time(low), Quantity::Time(high));
+            let share = Quantity::Share(efficiency);
             if nagle != "off" {
-                planned.push((least..=most).contains(&sent.data));
+                let found = format!("{} where {} were computed", sent.data, Expected::band(least, most));
+                let at = format!("{nagle}, writes of {write}");
+                planned.push(arm.case((least..=most).contains(&sent.data), found, at));
             } else {
-                small.push((write, sent.data == WRITES as u64, efficiency));
+                let found = format!("{} with {share} data", sent.data);
+                let held = sent.data == WRITES as u64 && write < mss;
+                small.push(arm.case(held, found, format!("writes of {write}")));
             }
-            worst = worst.min(efficiency);
-            headers.push(sent.bytes - sent.payload == HEADER * sent.data);
-            seen.push((sent.data, latency));
+            let each = (sent.bytes - sent.payload) as f64 / sent.data.max(1) as f64;
+            headers.push(arm.case(
+                sent.bytes - sent.payload == header * sent.data,
+                format!("{each:.0}"),
+                format!("{nagle}, writes of {write}"),
+            ));
+            seen.push((sent.data, latency, arm.is_late()));
             lab.record(arm)?;
         }
-        bundled.push((text.clone(), seen[0].0, seen[1].0));
-        delayed.push(seen[1].1 > seen[0].1);
+        let (off, with, at) = (seen[0], seen[1], format!("writes of {text}"));
+        let late = off.2 || with.2;
+        let found = format!("{} instead of {}", with.0, off.0);
+        bundled.push(Case::new(with.0 < off.0, found, &*at).unless(late));
+        let found = format!("{} instead of {}", Spoken(with.1), Spoken(off.1));
+        delayed.push(Case::new(with.1 > off.1, found, &*at).unless(late));
         if let [_, on, minshall] = seen[..] {
-            same.push(
-                on.0 == minshall.0
-                    && on.1.abs_diff(minshall.1) <= if lab.is_real() { RTT / 10 } else { Duration::ZERO },
-            );
+            let close = if lab.is_real() { RTT / 10 } else { Duration::ZERO };
+            let held = on.0 == minshall.0 && on.1.abs_diff(minshall.1) <= close;
+            let told = |one: (u64, Duration, bool)| format!("{} after {}", one.0, Spoken(one.1));
+            let found = format!("{} and {}", told(minshall), told(on));
+            same.push(Case::new(held, found, at).unless(on.2 || minshall.2));
         }
     }
-    let numbers = format!("at the least {:.1} % of the bytes sent are data", 100.0 * worst);
-    lab.judge("forty-for-one", headers, numbers);
-    let told: Vec<_> = bundled.iter().map(|(w, off, on)| format!("{off} → {on} of {w} bytes")).collect();
-    let numbers = format!("segments: {}", told.join(", "));
-    lab.judge("bundles", bundled.iter().map(|(_, off, on)| on < off), numbers);
-    let held = planned.iter().filter(|p| **p).count();
-    let numbers =
-        format!("by that rule alone the segments of {held} of {} transfers were computed", planned.len());
-    lab.judge("full-or-acknowledged", planned, numbers);
-    let told: Vec<_> = small.iter().map(|s| format!("{} bytes: {:.1} %", s.0, 100.0 * s.2)).collect();
-    let numbers = format!("a segment for each write; data among the bytes sent: {}", told.join(", "));
-    lab.judge("off-wants-large-writes", small.iter().map(|s| s.1), numbers);
-    let numbers =
-        "a write waits for the acknowledgment of the one before, or until a segment is full".to_owned();
-    lab.judge("delays", delayed, numbers);
-    let held = same.iter().filter(|s| **s).count();
-    let numbers = format!(
-        "same segments at the same times in {held} of {} sizes; full segments hold back no small one",
-        same.len()
-    );
-    lab.judge("minshall-like-rfc896", same, numbers);
+    lab.judge("forty-for-one", "bytes of header for each segment", &headers);
+    lab.judge("bundles", &format!("segments for {WRITES} writes"), &bundled);
+    lab.judge("full-or-acknowledged", &format!("segments for {WRITES} writes"), &planned);
+    lab.judge("off-wants-large-writes", &format!("segments for {WRITES} writes"), &small);
+    lab.judge("delays", "mean time until a write has arrived", &delayed);
+    lab.judge("minshall-like-rfc896", "segments, Minshall's and RFC 896's", &same);
     Ok(())
 }
 
@@ -178,7 +179,7 @@ fn write_all(arm: &mut Arm, near: End, far: End, write: usize) -> Result<Duratio
     for n in 0..WRITES {
         let whole = ((n + 1) * write) as u64;
         let Some((at, _)) = log.iter().find(|(_, read)| *read >= whole) else {
-            return Err(LabError(format!("only {total} bytes arrived")));
+            return Err(LabError::new(format!("only {total} bytes arrived")));
         };
         sum += at.since(start + GAP * n as u32);
     }
@@ -193,7 +194,7 @@ struct Plan {
 
 /// The rules on paper. A full segment leaves at once; a small one leaves if Nagle's algorithm is off, if nothing is
 /// unacknowledged (RFC 896), or if no small one is (Minshall). An acknowledgment comes one round trip after its segment.
-fn plan(nagle: &str, write: usize, rtt: Duration) -> Plan {
+fn plan(nagle: &str, write: usize, mss: usize, rtt: Duration) -> Plan {
     let mut unacked: VecDeque<(Duration, bool)> = VecDeque::new();
     let (mut waiting, mut left, mut written) = (0, 0, 0);
     let mut arrived: Vec<(Duration, usize)> = Vec::new();
@@ -217,14 +218,14 @@ fn plan(nagle: &str, write: usize, rtt: Duration) -> Plan {
                 "on" => !unacked.is_empty(),
                 _ => unacked.iter().any(|u| u.1),
             };
-            let size = waiting.min(MSS);
-            if size == 0 || (size < MSS && held) {
+            let size = waiting.min(mss);
+            if size == 0 || (size < mss && held) {
                 break;
             }
             waiting -= size;
             left += size;
             segments += 1;
-            unacked.push_back((now + rtt, size < MSS));
+            unacked.push_back((now + rtt, size < mss));
             arrived.push((now + rtt / 2, left));
         }
     }

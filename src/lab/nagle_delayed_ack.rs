@@ -1,11 +1,12 @@
 //! What do Nagle's algorithm and delayed acknowledgments cost together? The stall after write-write-read.
 
 use super::arm::{Arm, End};
+use super::case::Case;
 use super::kernel::{Peer, Stream};
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
 use crate::tcp::Nagle;
-use crate::time::Duration;
+use crate::time::{Duration, Spoken};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "nagle-delayed-ack",
@@ -34,6 +35,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.init_cwnd",
         "link.rtt",
     ],
+    holds: &[("tcp.rto_min", "200ms"), ("tcp.rto_floor", "variation")],
     plot: Plot::bars("time"),
     run,
 };
@@ -57,28 +59,19 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                     if remedy != "none" && nagle != "on" || !possible(peer, nagle, &text) {
                         continue;
                     }
-                    let (stalled, at_once) = one(lab, peer, nagle, (delay, &text), remedy, rtt)?;
+                    let (stalled, cure) = one(lab, peer, nagle, (delay, &text), remedy, rtt)?;
                     match remedy {
                         "none" if nagle != "off" => stalls.push(stalled),
                         "none" => {}
-                        _ => cured.push((remedy, at_once)),
+                        _ => cured.push(cure),
                     }
                 }
             }
         }
     }
-    let held = stalls.iter().filter(|s| **s).count();
-    let numbers = format!(
-        "two round trips and the whole delay instead of one round trip, in {held} of {} pairs",
-        stalls.len()
-    );
-    lab.judge("stall", stalls, numbers);
-    let helped: Vec<&str> = REMEDIES.into_iter().filter(|r| cured.contains(&(r, true))).collect();
-    let numbers = format!(
-        "back to one round trip with {}; quick acknowledgments save the delay, the second round trip stays",
-        helped.join(", ")
-    );
-    lab.judge("remedies", cured.iter().map(|c| c.1), numbers);
+    let measure = format!("time from write to answer over a round trip of {}", Spoken(rtt));
+    lab.judge("stall", &measure, &stalls);
+    lab.judge("remedies", &measure, &cured);
     Ok(())
 }
 
@@ -101,7 +94,7 @@ fn one(
     delay: (Duration, &str),
     remedy: &str,
     rtt: Duration,
-) -> Result<(bool, bool), LabError> {
+) -> Result<(Case, Case), LabError> {
     let link = format!("{}ms", rtt.as_millis());
     let knobs = [
         ("tcp.nagle", nagle),
@@ -130,7 +123,8 @@ fn one(
         (_, "quick ack") => (true, false),
         _ => (true, true),
     };
-    let found = (arm.agrees(time, 2 * rtt + delay.0), arm.agrees(time, rtt));
+    let (stalled, at_once) = (arm.agrees(time, 2 * rtt + delay.0), arm.agrees(time, rtt));
+    let text = delay.1;
     let delay = if delays { delay.0 } else { Duration::ZERO };
     arm.time("time", time, if waits { 2 * rtt + delay } else { rtt });
     let new = |n: usize| Some(after[n]? - before[n]?);
@@ -142,8 +136,13 @@ fn one(
         (n, ..) => arm.count_if_known("nagle-release", n, u64::from(waits || remedy == "cork")),
     }
     arm.count_if_known("ack-delayed", new(1), u64::from(!delay.is_zero()));
+    let found = Quantity::Time(time);
+    let cases = (
+        arm.case(stalled, found, format!("{nagle}, delay {text}")),
+        arm.case(at_once, found, format!("{remedy}, delay {text}")),
+    );
     lab.record(arm)?;
-    Ok(found)
+    Ok(cases)
 }
 
 fn words(arm: &mut Arm) -> [Option<u64>; 2] {

@@ -1,13 +1,16 @@
 //! What does an experiment write into while it runs? Arms are taken from here and come back as rows.
 
-use super::arm::{Arm, CLIENT, SERVER};
+use super::addrs::{Addrs, V4, V6};
+use super::arm::{Arm, Plan, Written};
+use super::brief::{Brief, PACKETS};
+use super::case::{Case, counts, told};
 use super::figure::Figure;
 use super::findings::{Conclusion, Findings};
 use super::kernel::{Peer, Real};
-use super::{Experiment, LabError, Setup};
+use super::{Capture, Experiment, HELD, LabError, Setup};
 use crate::knob;
 use crate::settings::Settings;
-use crate::time::Duration;
+use crate::time::{Duration, Spoken};
 use crate::trace::{Format, Sink, TraceOptions, to_writer};
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -16,9 +19,6 @@ use std::str::FromStr;
 
 /// What of each packet is kept in captures: headers and the beginning of the data.
 const SNAPLEN: u32 = 512;
-
-/// A capture's name and what writes it.
-type Capture = (String, Box<dyn Sink>);
 
 /// One round of one experiment.
 pub(super) struct Notebook<'a> {
@@ -38,17 +38,16 @@ impl<'a> Notebook<'a> {
         round: Vec<(String, String)>,
     ) -> Result<Notebook<'a>, LabError> {
         let mut settings = setup.settings.clone();
-        // Buffers have their limits from the beginning: how they grow is nothing that is asked here.
-        for name in ["tcp.recv_buffer_initial", "tcp.send_buffer_initial"] {
-            settings.set_value(name, "1GiB")?;
+        for (name, value) in HELD.iter().chain(experiment.holds) {
+            settings.set_value(name, value)?;
         }
         for (name, value) in &round {
-            settings.set_value(name, value)?;
+            settings.set_value(name, value).map_err(|e| LabError::usage(e.to_string()))?;
         }
         let directory = setup.captures.as_ref().map(|directory| directory.join(experiment.name));
         if let Some(directory) = &directory {
             fs::create_dir_all(directory)
-                .map_err(|e| LabError(format!("cannot make {}: {e}", directory.display())))?;
+                .map_err(|e| LabError::new(format!("cannot make {}: {e}", directory.display())))?;
         }
         Ok(Notebook { experiment, setup, settings, round, directory, findings: Findings::default() })
     }
@@ -69,9 +68,31 @@ impl<'a> Notebook<'a> {
         }
     }
 
+    /// The values of an axis that is one of some words, which are separated by commas as the axis has them.
+    pub fn words(&self, axis: &str, known: &str) -> Result<Vec<String>, LabError> {
+        let values = self.values(axis);
+        match values.iter().find(|value| known.split(',').all(|word| word != *value)) {
+            None => Ok(values),
+            Some(other) => {
+                Err(LabError::usage(format!("{axis} {other:?} is none of {}", known.replace(',', ", "))))
+            }
+        }
+    }
+
     /// The values of an axis that is a time, with how they are written.
     pub fn durations(&self, axis: &str) -> Result<Vec<(Duration, String)>, LabError> {
         self.parsed(axis, |text| Ok(knob::duration(text)?))
+    }
+
+    /// The same, where nothing below `least` makes sense.
+    pub fn durations_from(&self, axis: &str, least: Duration) -> Result<Vec<(Duration, String)>, LabError> {
+        let values = self.durations(axis)?;
+        match values.iter().find(|value| value.0 < least) {
+            Some((_, text)) => {
+                Err(LabError::usage(format!("{axis} {text} is too short here: at least {}", Spoken(least))))
+            }
+            None => Ok(values),
+        }
     }
 
     /// The values of an axis in bytes, at most 1 GiB.
@@ -79,7 +100,7 @@ impl<'a> Notebook<'a> {
         self.parsed(axis, |text| {
             let n = knob::size(text)?;
             if n == 0 || n > 1 << 30 {
-                return Err(LabError(format!("{axis} {text} is out of range: 1 to 1GiB")));
+                return Err(LabError::new(format!("{axis} {text} is out of range: 1 to 1GiB")));
             }
             Ok(n as usize)
         })
@@ -97,7 +118,7 @@ impl<'a> Notebook<'a> {
     pub fn rates(&self, axis: &str) -> Result<Vec<(u64, String)>, LabError> {
         self.parsed(axis, |text| {
             let rate = knob::rate(text)?;
-            rate.ok_or_else(|| LabError(format!("{axis} has to be a rate here, such as 10mbit")))
+            rate.ok_or_else(|| LabError::new(format!("{axis} has to be a rate here, such as 10mbit")))
         })
     }
 
@@ -107,7 +128,9 @@ impl<'a> Notebook<'a> {
         parse: impl Fn(&str) -> Result<T, LabError>,
     ) -> Result<Vec<(T, String)>, LabError> {
         let values = self.values(axis).into_iter();
-        values.map(|text| Ok((parse(&text).map_err(|e| LabError(format!("{axis}: {e}")))?, text))).collect()
+        values
+            .map(|text| Ok((parse(&text).map_err(|e| LabError::usage(format!("{axis}: {e}")))?, text)))
+            .collect()
     }
 
     /// With whom each arm is run: with our own stack in virtual time, or with a kernel as the server and as the client.
@@ -143,8 +166,17 @@ impl<'a> Notebook<'a> {
             all.push(("peer".into(), peer.name().into()));
         }
         all.extend(varied.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
-        let capture = self.capture(&all, &settings)?;
-        Arm::new(&settings, self.setup.seed, all, capture, peer)
+        let captures = match peer {
+            Peer::Ours => self.captures(&["client", "server"], &all, &settings)?,
+            _ => self.captures(&[peer.our_side()], &all, &settings)?,
+        };
+        let (seed, addrs) = (self.setup.seed, self.addrs());
+        Arm::new(Plan { settings: &settings, seed, addrs, varied: all, captures, peer })
+    }
+
+    /// Where the hosts are.
+    pub fn addrs(&self) -> &'static Addrs {
+        if self.setup.ipv6 { &V6 } else { &V4 }
     }
 
     /// Hosts for something that has no place in an arm's capture.
@@ -153,29 +185,41 @@ impl<'a> Notebook<'a> {
         for (name, value) in knobs {
             settings.set_value(name, value)?;
         }
-        Arm::new(&settings, self.setup.seed, Vec::new(), None, Peer::Ours)
+        let (seed, addrs) = (self.setup.seed, self.addrs());
+        let (varied, captures) = (Vec::new(), Vec::new());
+        Arm::new(Plan { settings: &settings, seed, addrs, varied, captures, peer: Peer::Ours })
     }
 
-    fn capture(&self, varied: &[(String, String)], settings: &Settings) -> Result<Option<Capture>, LabError> {
-        let Some(directory) = &self.directory else { return Ok(None) };
-        let name = format!("{}.pcapng", file_name(varied));
-        let path = directory.join(&name);
-        let file = File::create(&path)
-            .map_err(|e| LabError(format!("cannot write the capture {}: {e}", path.display())))?;
-        let options = TraceOptions {
-            snaplen: SNAPLEN,
-            names: vec![(CLIENT, "client".into()), (SERVER, "server".into())],
-            interface: "client".into(),
-            description: format!(
-                "tcpglass lab {}: {}; {}",
-                self.experiment.name,
-                spoken(varied),
-                settings.changed()
-            ),
-            portable: true,
-            ..TraceOptions::default()
+    fn captures(
+        &self,
+        hosts: &[&'static str],
+        varied: &[(String, String)],
+        settings: &Settings,
+    ) -> Result<Vec<Written>, LabError> {
+        let Some(directory) = &self.directory else { return Ok(Vec::new()) };
+        let (name, addrs) = (file_name(varied), self.addrs());
+        let one = |&host: &&'static str| {
+            let capture = Capture { host, file: format!("{name}.{host}.pcapng") };
+            let path = directory.join(&capture.file);
+            let file = File::create(&path)
+                .map_err(|e| LabError::new(format!("cannot write the capture {}: {e}", path.display())))?;
+            let options = TraceOptions {
+                snaplen: SNAPLEN,
+                names: vec![(addrs.client, "client".into()), (addrs.server, "server".into())],
+                interface: host.into(),
+                description: format!(
+                    "tcpglass lab {}: {}; as the {host} saw it, the first {PACKETS} packets at most; {}",
+                    self.experiment.name,
+                    spoken(varied),
+                    settings.changed()
+                ),
+                portable: true,
+                ..TraceOptions::default()
+            };
+            let sink = to_writer(BufWriter::new(file), Format::Pcapng, &options);
+            Ok((capture, Box::new(Brief::new(sink)) as Box<dyn Sink>))
         };
-        Ok(Some((name, to_writer(BufWriter::new(file), Format::Pcapng, &options))))
+        hosts.iter().map(one).collect()
     }
 
     /// An arm is done.
@@ -184,14 +228,10 @@ impl<'a> Notebook<'a> {
         Ok(())
     }
 
-    /// What is left of a claim: whether it was true in each of the cases, and the numbers.
-    pub fn judge(&mut self, claim: &'static str, cases: impl IntoIterator<Item = bool>, numbers: String) {
-        let (mut held, mut of) = (0, 0);
-        for case in cases {
-            held += usize::from(case);
-            of += 1;
-        }
-        self.findings.conclusions.push(Conclusion { claim, held, of, numbers });
+    /// What is left of a claim after its cases; `measure` says what their values are.
+    pub fn judge(&mut self, claim: &'static str, measure: &str, cases: &[Case]) {
+        let ((held, of, late), numbers) = (counts(cases), told(measure, cases));
+        self.findings.conclusions.push(Conclusion { claim, held, of, late, numbers });
     }
 
     /// A drawing of its own instead of the one that follows from the table.

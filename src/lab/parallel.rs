@@ -1,6 +1,7 @@
 //! When are several connections faster than one?
 
 use super::arm::Arm;
+use super::case::{Case, Found};
 use super::notebook::Notebook;
 use super::web::{fetch, serve};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
@@ -39,6 +40,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "the chapter on connections in the HTTP literature, RFC 2616 §8.1.4",
         },
         Claim {
+            name: "kept-and-parallel",
+            says: "few connections that are both parallel and persistent are faster than either alone",
+            source: "the chapter on connections in the HTTP literature",
+        },
+        Claim {
             name: "use-memory",
             says: "many connections take memory, of the server above all",
             source: "the chapter on connections in the HTTP literature",
@@ -68,11 +74,14 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.bandwidth",
         "link.queue",
     ],
+    holds: &[("tcp.mss", "auto"), ("http.keepalive_timeout", "120s")],
     plot: Plot::over("connections", "time", (false, true)),
     run,
 };
 
 const OBJECTS: u32 = 16;
+/// As many as browsers open.
+const FEW: u32 = 4;
 const SIZE: u64 = 10_000;
 /// Segments of an object, its head included.
 const SEGMENTS: u64 = 8;
@@ -92,15 +101,19 @@ const TABLES: u64 = 64 << 10;
 /// headers, acknowledgments and requests), as long as nothing is sent in vain. On a link where the first object of each
 /// connection alone takes longer than a time-out, which nobody has measured yet, each segment can go out once more.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
-    let (mut times, mut begins, mut memories) = (Vec::new(), Vec::new(), Vec::new());
+    let mut loads: Vec<Load> = Vec::new();
     let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
     for (rate, rate_text) in lab.rates("bandwidth")? {
-        for (connections, text) in lab.numbers("connections", 1_u32, 64)? {
+        let all = lab.numbers("connections", 1_u32, 64)?;
+        // A connection for each request, one by one and four at a time, is for the comparison.
+        let new = all.iter().filter(|c| c.0 == 1 || c.0 == FEW).map(|c| (c, "new"));
+        for ((connections, text), use_) in all.iter().map(|c| (c, "kept")).chain(new) {
+            let (connections, kept) = (*connections, use_ == "kept");
             let knobs = [
-                ("http.keepalive", "on"),
+                ("http.keepalive", if kept { "on" } else { "off" }),
                 ("http.keepalive_max", "0"),
                 ("http.pipeline", "1"),
-                ("http.parallel", &text),
+                ("http.parallel", text),
                 ("tcp.init_cwnd", "10"),
                 ("tcp.ack_adaptive", "off"),
                 ("tcp.nagle", "off"),
@@ -110,14 +123,15 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 ("link.bandwidth", &rate_text),
                 ("link.queue", "1000"),
             ];
-            let varied = [("bandwidth", rate_text.as_str()), ("connections", &text)];
+            let varied = [("bandwidth", rate_text.as_str()), ("used", use_), ("connections", text)];
             let mut arm = lab.arm(&varied, &knobs)?;
             serve(&mut arm)?;
             let paths = vec![format!("GET /bytes/{SIZE}"); OBJECTS as usize];
             let visit = fetch(&mut arm, &paths)?;
             let time = visit.time;
             let used = connections.min(OBJECTS);
-            let trips = RTT * (1 + OBJECTS.div_ceil(used));
+            let turns = OBJECTS.div_ceil(used);
+            let trips = RTT * if kept { 1 + turns } else { 2 * turns };
             let bits = Duration::from_secs_f64(8.0 * (u64::from(OBJECTS) * SIZE) as f64 / rate as f64);
             let object = bits / OBJECTS;
             let slow = object * used > TIME_OUT;
@@ -127,7 +141,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let again = arm.received(arm.client, "duplicate") + arm.received(arm.client, "old");
             let most = if slow { u64::from(OBJECTS) * SEGMENTS } else { 0 };
             arm.between("in vain", Quantity::Count(again), Quantity::Count(0), Quantity::Count(most));
-            arm.count("opened", arm.ways().0.syns, used.into());
+            arm.count("opened", arm.ways().0.syns, if kept { used } else { OBJECTS }.into());
             // Nothing begins before the handshake and a round trip, nor after all is there.
             let begun = Quantity::Time(visit.begun);
             arm.between("all begun", begun, Quantity::Time(RTT * 2), Quantity::Time(time));
@@ -136,9 +150,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 (u64::from(used) * LEAST_MEMORY, u64::from(used) * (2 * SIZE + MOST_RECORD) + TABLES);
             let memory = Quantity::Bytes(visit.memory);
             arm.between("server memory", memory, Quantity::Bytes(least), Quantity::Bytes(most));
-            times.push((rate, connections, time));
-            begins.push((rate, connections, visit.begun));
-            memories.push((rate, connections, visit.memory));
+            loads.push(Load { rate, connections, kept, time, begun: visit.begun, memory: visit.memory });
             let share = match shares.get(&connections) {
                 Some(share) => *share,
                 None => share(&mut lab.beside(&knobs)?, connections)?,
@@ -153,86 +165,102 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             lab.record(arm)?;
         }
     }
-    let gains = |fast: bool| {
-        let rates: Vec<u64> = times.iter().map(|t| t.0).collect();
-        let bound = if fast { rates.iter().max() } else { rates.iter().min() }.copied().unwrap_or(0);
-        let of = times.iter().filter(|t| t.0 == bound).collect::<Vec<_>>();
-        let one = of.first().map_or(1.0, |t| t.2.as_secs_f64());
-        of.iter().skip(1).map(|t| one / t.2.as_secs_f64()).collect::<Vec<f64>>()
-    };
-    let told = |gains: &[f64]| gains.iter().map(|g| format!("{g:.1}")).collect::<Vec<_>>().join(", ");
-    let fast = gains(true);
-    lab.judge(
-        "faster",
-        fast.iter().map(|g| *g > 1.2),
-        format!("on the fast link {} times as fast", told(&fast)),
-    );
-    let slow = gains(false);
-    let numbers = format!("on the slow link {} times as fast", told(&slow));
-    lab.judge("not-always-faster", slow.iter().map(|g| *g < 1.5), numbers);
-    // On each link: whether some number of connections was slower than a smaller one, by more than rounding.
-    let rates = || {
-        let mut rates: Vec<u64> = times.iter().map(|t| t.0).collect();
-        rates.dedup();
-        rates.into_iter()
-    };
-    let of = |rate: u64| times.iter().filter(move |t| t.0 == rate).map(|t| (t.1, t.2));
-    let worse = |rate: u64| {
-        let pairs =
-            of(rate).flat_map(|few| of(rate).filter(move |many| many.0 > few.0).map(move |many| (few, many)));
-        pairs.filter(|(few, many)| many.1 > few.1 * 102 / 100).max_by_key(|(few, many)| many.1 - few.1)
-    };
-    let told: Vec<String> = rates()
-        .map(|rate| match worse(rate) {
-            Some((few, many)) => format!(
-                "{}: {} take {}, {} took {}: the first windows of all wait in one queue for longer than a time-out, and are \
-                 sent again in vain",
-                show_rate(Some(rate)), many.0, Spoken(many.1), few.0, Spoken(few.1)
-            ),
-            None => format!("{}: never", show_rate(Some(rate))),
-        })
-        .collect();
-    let several = times.iter().any(|t| t.1 != times[0].1);
-    let cases: Vec<bool> = rates().filter(|_| several).map(|rate| worse(rate).is_some()).collect();
-    lab.judge("can-be-slower", cases, told.join("; "));
-    let single =
-        |all: &[(u64, u32, Duration)], rate: u64| all.iter().find(|b| b.0 == rate && b.1 == 1).map(|b| b.2);
-    let sooner: Vec<(u64, f64)> = begins
-        .iter()
-        .filter(|b| b.1 > 1)
-        .filter_map(|b| Some((b.0, single(&begins, b.0)?.as_secs_f64() / b.2.as_secs_f64())))
-        .collect();
-    let told = sooner.iter().map(|s| format!("{:.1}", s.1)).collect::<Vec<_>>().join(", ");
-    let numbers = format!("the last object begins {told} times as early as on one connection");
-    lab.judge("feels-faster", sooner.iter().map(|s| s.1 > 1.1).collect::<Vec<_>>(), numbers);
-    let enough: Vec<(u64, f64)> = rates()
-        .filter_map(|rate| {
-            let four = of(rate).find(|t| t.0 == 4)?.1;
-            let best = of(rate).map(|t| t.1).min()?;
-            Some((rate, best.as_secs_f64() / four.as_secs_f64()))
-        })
-        .collect();
-    let told: Vec<_> = enough
-        .iter()
-        .map(|(rate, part)| format!("{} {:.0} %", show_rate(Some(*rate)), 100.0 * part))
-        .collect();
-    let numbers = format!("four connections reach of the best speed: {}", told.join(", "));
-    lab.judge("four-are-enough", enough.iter().map(|e| e.1 > 0.9).collect::<Vec<_>>(), numbers);
-    let first = memories.iter().map(|m| m.2).next().unwrap_or(0);
-    let more: Vec<bool> = memories.windows(2).filter(|m| m[0].0 == m[1].0).map(|m| m[1].2 > m[0].2).collect();
-    let most = memories.iter().max_by_key(|m| m.2).map_or((0, 0), |m| (m.1, m.2));
-    let numbers = format!("{} KiB for {} connections, {} KiB for one", most.1 >> 10, most.0, first >> 10);
-    lab.judge("use-memory", more, numbers);
-    let numbers: Vec<_> = shares.iter().map(|(n, s)| format!("{n}: {:.0} %", 100.0 * s)).collect();
+    judge(lab, &loads);
     // Nearer to what as many users would get than to the half of one.
     let unfair = |n: u32| (0.5 + f64::from(n) / f64::from(n + 1)) / 2.0;
-    let cases: Vec<bool> = shares.iter().filter(|s| *s.0 > 1).map(|s| *s.1 > unfair(*s.0)).collect();
-    lab.judge(
-        "unfair",
-        cases,
-        format!("of the bandwidth beside one other connection: {}", numbers.join(", ")),
-    );
+    let cases = shares.iter().filter(|s| *s.0 > 1);
+    let cases =
+        cases.map(|(&n, &s)| Case::new(s > unfair(n), Quantity::Share(s), format!("{n} connections")));
+    lab.judge("unfair", "of the bandwidth beside one other connection", &cases.collect::<Vec<_>>());
     Ok(())
+}
+
+/// One page, loaded in one way.
+struct Load {
+    rate: u64,
+    connections: u32,
+    kept: bool,
+    time: Duration,
+    begun: Duration,
+    memory: u64,
+}
+
+impl Load {
+    /// How many times as fast as another one.
+    fn faster_than(&self, other: &Load) -> f64 {
+        other.time.as_secs_f64() / self.time.as_secs_f64()
+    }
+
+    fn case(&self, held: bool, found: impl Into<Found>) -> Case {
+        Case::new(held, found, format!("{} at {}", self.connections, show_rate(Some(self.rate))))
+    }
+}
+
+fn judge(lab: &mut Notebook, loads: &[Load]) {
+    let kept = || loads.iter().filter(|load| load.kept);
+    let mut rates: Vec<u64> = loads.iter().map(|load| load.rate).collect();
+    rates.sort_unstable();
+    rates.dedup();
+    let (slowest, fastest) = (rates.first().copied(), rates.last().copied());
+    let single = |load: &Load| kept().find(|one| one.rate == load.rate && one.connections == 1);
+    // On that link, against one connection.
+    let gains = |rate: Option<u64>, held: fn(f64) -> bool| -> Vec<Case> {
+        let several = kept().filter(|load| Some(load.rate) == rate && load.connections > 1);
+        let case = |load: &Load| {
+            let gain = load.faster_than(single(load)?);
+            Some(load.case(held(gain), Quantity::Factor(gain)))
+        };
+        several.filter_map(case).collect()
+    };
+    let measure = "times as fast as one connection";
+    lab.judge("faster", measure, &gains(fastest, |gain| gain > 1.2));
+    lab.judge("not-always-faster", measure, &gains(slowest, |gain| gain < 1.5));
+    // On each link, whether some number of connections is slower than the fastest smaller one, by more than rounding.
+    let slower = rates.iter().filter_map(|&rate| {
+        let pairs = kept().filter(|load| load.rate == rate).filter_map(|load| {
+            let fewer = kept().filter(|few| few.rate == rate && few.connections < load.connections);
+            let best = fewer.min_by_key(|few| few.time)?;
+            Some((load, best, best.faster_than(load)))
+        });
+        let (load, best, factor) = pairs.max_by(|a, b| a.2.total_cmp(&b.2))?;
+        let found = format!("{} where {} took {}", Spoken(load.time), best.connections, Spoken(best.time));
+        Some(load.case(factor > 1.02, found))
+    });
+    lab.judge("can-be-slower", "time for the page at the worst", &slower.collect::<Vec<_>>());
+    let sooner = kept().filter(|load| load.connections > 1).filter_map(|load| {
+        let factor = single(load)?.begun.as_secs_f64() / load.begun.as_secs_f64();
+        Some(load.case(factor > 1.1, Quantity::Factor(factor)))
+    });
+    lab.judge(
+        "feels-faster",
+        "the last object begins so many times as early as on one connection",
+        &sooner.collect::<Vec<_>>(),
+    );
+    let enough = kept().filter(|load| load.connections == FEW).filter_map(|load| {
+        let best = kept().filter(|other| other.rate == load.rate).min_by_key(|other| other.time)?;
+        let part = load.faster_than(best);
+        Some(load.case(part > 0.9, Quantity::Share(part)))
+    });
+    lab.judge("four-are-enough", "speed of the best", &enough.collect::<Vec<_>>());
+    let both = kept().filter(|load| load.connections == FEW).filter_map(|load| {
+        let other = |connections, kept| {
+            let mut same = loads.iter().filter(|other| other.rate == load.rate);
+            same.find(|other| (other.connections, other.kept) == (connections, kept))
+        };
+        let (serial, parallel, persistent) = (other(1, false)?, other(FEW, false)?, other(1, true)?);
+        let [both, neither, one, two] =
+            [load, serial, parallel, persistent].map(|load| Spoken(load.time).to_string());
+        let held = load.time < parallel.time.min(persistent.time) * 98 / 100;
+        let found = format!("{both} with both, {one} with parallel, {two} with kept, {neither} with neither");
+        Some(load.case(held, found))
+    });
+    lab.judge("kept-and-parallel", "time for the page", &both.collect::<Vec<_>>());
+    let pairs = kept().zip(kept().skip(1)).filter(|(few, many)| few.rate == many.rate);
+    let memory = pairs.map(|(few, many)| {
+        let found = format!("{} KiB where {} took {}", many.memory >> 10, few.connections, few.memory >> 10);
+        many.case(many.memory > few.memory, found)
+    });
+    lab.judge("use-memory", "of the server's memory", &memory.collect::<Vec<_>>());
 }
 
 /// Which part of a shared link so many transfers get beside a single one, in half a minute.
@@ -246,7 +274,7 @@ fn share(arm: &mut Arm, connections: u32) -> Result<f64, LabError> {
     arm.world.set_link(arm.client, arm.server, &link);
     let mut pairs: Vec<(Socket, Socket)> = Vec::new();
     for n in 0..=connections {
-        let address = std::net::SocketAddr::new(super::arm::SERVER, 8000 + n as u16);
+        let address = std::net::SocketAddr::new(arm.addrs.server, 8000 + n as u16);
         pairs.push(arm.world.pair(arm.client, arm.server, address)?);
     }
     let (mut got, mut buf, data) = (vec![0_u64; pairs.len()], vec![0; 64 << 10], vec![b'x'; 64 << 10]);

@@ -1,14 +1,19 @@
 //! What do persistent connections save, and when do they fail?
 
-use super::arm::{Arm, WEB};
+use super::addrs::HTTP;
+use super::arm::Arm;
+use super::case::many;
 use super::dumb_proxy::head;
 use super::kernel::{EARLY, Peer, Stream, pause};
 use super::notebook::Notebook;
-use super::web::{fetch, serve};
+use super::web::{attempt, fetch, serve};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::service::Fetched;
 use crate::sim::Net;
+use crate::tcp::Shutdown;
 use crate::time::{Duration, Instant, Spoken};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "persistent",
@@ -40,6 +45,12 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             source: "the chapter on connections in the HTTP literature, RFC 2068 §19.7.1",
         },
         Claim {
+            name: "only-idempotent-again",
+            says: "a client repeats a request that was lost with its connection only if it is idempotent: nobody can tell \
+                   whether the server has seen it",
+            source: "RFC 9110 §9.2.2, the chapter on connections in the HTTP literature",
+        },
+        Claim {
             name: "close-race",
             says: "a server may close at any time, and a request that is under way then is lost",
             source: "RFC 9112 §9.3.1, the chapter on connections in the HTTP literature",
@@ -60,6 +71,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.ports",
         "link.rtt",
     ],
+    holds: &[],
     plot: Plot::bars("time"),
     run,
 };
@@ -71,7 +83,7 @@ const MAX: u32 = 5;
 
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut saves, mut limits, mut races) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut sums, mut asked, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sums, mut asked, mut lengths, mut again) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let requests = if lab.is_real() { FEWER } else { REQUESTS };
     // When the server gives up an idle connection, and rests that are well shorter and well longer.
     let (close, shorter, longer) =
@@ -79,7 +91,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let [close, shorter, longer] = [close, shorter, longer].map(Duration::from_millis);
     let (rtts, peers) = (lab.durations("rtt")?, lab.peers());
     for (&peer, (rtt, text)) in rtts.iter().flat_map(|rtt| peers.iter().map(move |peer| (peer, rtt))) {
-        let rtt = *rtt;
+        let (rtt, at) = (*rtt, text.as_str());
         // Two round trips on a new connection, one on a kept one.
         for (way, connections) in [("new", requests), ("kept", 1), ("max=5", requests.div_ceil(MAX))] {
             let mut arm = arm(lab, peer, way, text)?;
@@ -89,17 +101,15 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let expected = rtt * (requests + connections);
             // What each round trip may be late adds up.
             let late = arm.late() * (requests + connections) / 4;
+            let held = arm.agrees(time, expected) || (expected..=expected + late).contains(&time);
+            finish(&mut arm, (time, expected, late), (syns, connections), ("answered", "answered"));
+            let trips = format!("{:.1} round trips", time.as_secs_f64() / rtt.as_secs_f64());
             match way {
-                "new" => {
-                    sums.push(arm.agrees(time, expected) || (expected..=expected + late).contains(&time))
-                }
-                "kept" => {
-                    saves.push((expected..=expected + late).contains(&time) || arm.agrees(time, expected))
-                }
-                "max=5" => limits.push(syns == u64::from(connections)),
-                _ => {}
+                "new" => sums.push(arm.case(held, trips, at)),
+                "kept" => saves.push(arm.case(held, trips, at)),
+                _ => limits.push(arm.case(syns == u64::from(connections), many(syns, "connection"), way)),
             }
-            finish(lab, arm, (time, expected, late), (syns, connections), ("answered", "answered"))?;
+            lab.record(arm)?;
         }
         // HTTP/1.0: a round trip for the connection, one for each request that it carries.
         let old: &[_] = match peer {
@@ -113,14 +123,36 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
         for &(way, path, asks, (trips, outcome)) in old {
             let mut arm = arm(lab, peer, way, text)?;
             serve(&mut arm)?;
-            let client = arm.client;
-            let task = arm.world.spawn(client, move |net| ask_as_of_old(net, path, asks));
+            let (client, web) = (arm.client, arm.addrs.web());
+            let task = arm.world.spawn(client, move |net| ask_as_of_old(net, web, path, asks));
             let (time, found) = arm.world.join(task)??;
+            finish(&mut arm, (time, rtt * trips, Duration::ZERO), (1, 1), (found, outcome));
+            let kept = if found == "answered" { "kept" } else { "closed" };
             match way {
-                "1.0 no length" => lengths.push(found == outcome),
-                _ => asked.push(found == outcome),
+                "1.0 no length" => lengths.push(arm.case(found == outcome, kept.to_owned(), at)),
+                _ => asked.push(arm.case(found == outcome, kept.to_owned(), way)),
             }
-            finish(lab, arm, (time, rtt * trips, Duration::ZERO), (1, 1), (found, outcome))?;
+            lab.record(arm)?;
+        }
+        // The second request is under way when the server closes, which the client learns a quarter of a round trip after
+        // it was sent. Again, it takes two round trips on a connection of its own.
+        let methods: &[&str] = if peer == Peer::Ours { &["GET", "POST"] } else { &[] };
+        for &method in methods {
+            let mut arm = arm(lab, peer, &format!("lost {method}"), text)?;
+            let start = arm.now();
+            let fetched = lose_the_second(&mut arm, method)?;
+            let last =
+                fetched.iter().find(|f| f.plan == 1).ok_or_else(|| LabError::new("no second request"))?;
+            let answered = last.status().is_some();
+            let (syns, ended) = (arm.ways().0.syns, arm.now().since(start));
+            let (outcome, trips, connections) =
+                if method == "GET" { ("answered", 4, 2) } else { ("lost", 2, 1) };
+            let found = if answered { "answered" } else { "lost" };
+            let expected = rtt * trips + rtt / 4;
+            finish(&mut arm, (ended, expected, Duration::ZERO), (syns, connections), (found, outcome));
+            let held = found == outcome && syns == u64::from(connections);
+            again.push(arm.case(held, format!("{found} over {}", many(syns, "connection")), method));
+            lab.record(arm)?;
         }
         for (rest, known) in [(shorter, false), (longer, true)] {
             let way = format!("idle {}", Spoken(rest));
@@ -128,9 +160,11 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let (time, outcome) = idle_for(&mut arm, close, rest)?;
             let expected =
                 (if known { Duration::ZERO } else { rtt }, if known { "known" } else { "answered" });
-            limits.push(outcome == expected.1);
             let late = arm.late();
-            finish(lab, arm, (time, expected.0, late), (1, 1), (outcome, expected.1))?;
+            finish(&mut arm, (time, expected.0, late), (1, 1), (outcome, expected.1));
+            let found = if outcome == "answered" { "still open" } else { "closed" };
+            limits.push(arm.case(outcome == expected.1, found.to_owned(), way));
+            lab.record(arm)?;
         }
         // Sent so long before or after the server closes. What is sent less than half a round trip before arrives too
         // late; what is sent less than half a round trip after cannot know. Both learn it from the FIN.
@@ -143,33 +177,25 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let mut arm = arm(lab, peer, way, text)?;
             // The server begins to count half a round trip before its response is there.
             let found = idle_for(&mut arm, close, offset - rtt / 2)?;
-            races.push(found.1 == outcome);
             let late = arm.late();
-            finish(lab, arm, (found.0, time, late), (1, 1), (found.1, outcome))?;
+            finish(&mut arm, (found.0, time, late), (1, 1), (found.1, outcome));
+            races.push(arm.case(found.1 == outcome, Quantity::Word(found.1), way));
+            lab.record(arm)?;
         }
     }
-    let numbers = format!("{requests} requests take {} round trips, two each", 2 * requests);
-    lab.judge("delays-add-up", sums, numbers);
-    let numbers =
-        format!("{requests} requests take {} round trips instead of {}", requests + 1, 2 * requests);
-    lab.judge("saves-handshakes", saves, numbers);
-    let numbers =
-        "kept with Connection: keep-alive in request and response, else closed after the response".to_owned();
-    lab.judge("asks-to-be-kept", asked, numbers);
-    let numbers =
-        "closed behind a response whose length HTTP/1.0 cannot say, although the client had asked".to_owned();
-    lab.judge("needs-a-length", lengths, numbers);
-    let numbers = format!(
-        "{} connections for {requests} requests; with a limit of {} open after {}, closed after {}",
-        requests / MAX,
-        Spoken(close),
-        Spoken(shorter),
-        Spoken(longer)
+    let measure = format!("time for {requests} requests");
+    lab.judge("delays-add-up", &measure, &sums);
+    lab.judge("saves-handshakes", &measure, &saves);
+    lab.judge("asks-to-be-kept", "connection after the first response", &asked);
+    lab.judge("needs-a-length", "connection after a response without a length", &lengths);
+    let limit = Spoken(close);
+    lab.judge(
+        "max-and-timeout",
+        &format!("for {requests} requests, and after a rest with a limit of {limit}"),
+        &limits,
     );
-    lab.judge("max-and-timeout", limits, numbers);
-    let numbers = "lost when sent within half a round trip before or after the close: a window of exactly one round trip; \
-                   earlier it is answered, later the client knows";
-    lab.judge("close-race", races, numbers.to_owned());
+    lab.judge("only-idempotent-again", "the lost request", &again);
+    lab.judge("close-race", "a request sent before or after the close", &races);
     Ok(())
 }
 
@@ -191,13 +217,12 @@ fn arm(lab: &Notebook, peer: Peer, way: &str, rtt: &str) -> Result<Arm, LabError
 }
 
 fn finish(
-    lab: &mut Notebook,
-    mut arm: Arm,
+    arm: &mut Arm,
     (time, expected, late): (Duration, Duration, Duration),
     connections: (u64, u32),
     outcome: (&'static str, &'static str),
-) -> Result<(), LabError> {
-    if lab.is_real() {
+) {
+    if arm.real.is_some() {
         // A program that is late itself hears of the close sooner.
         let early = if outcome.1 == "lost" { EARLY + late } else { EARLY };
         let (low, high) = (expected.saturating_sub(early), expected + late);
@@ -207,41 +232,40 @@ fn finish(
     }
     arm.count("connections", connections.0, connections.1.into());
     arm.exactly("last request", Quantity::Word(outcome.0), Quantity::Word(outcome.1));
-    lab.record(arm)
 }
 
 /// A request, a rest of `idle`, another one, on a connection that the server closes after `limit` without a request: how
 /// long the second one took to be answered or given up, and which.
 fn idle_for(arm: &mut Arm, limit: Duration, idle: Duration) -> Result<(Duration, &'static str), LabError> {
     if arm.real.is_some() {
-        let (near, far) = arm.ends(WEB.port())?;
-        let Some(real) = &mut arm.real else { return Err(LabError("no kernel".into())) };
+        let (near, far) = arm.ends(HTTP)?;
+        let Some(real) = &mut arm.real else { return Err(LabError::new("no kernel")) };
         let clock = real.clock;
         let [Some(near), Some(far)] = [near, far].map(|end| real.take_end(end)) else {
-            return Err(LabError("an end is closed".into()));
+            return Err(LabError::new("an end is closed"));
         };
         return std::thread::scope(|scope| {
             let server = scope.spawn(move || answer(far, limit));
             let found = ask_twice(near, idle, || clock.now(), pause)?;
-            server.join().map_err(|_| LabError("a server has panicked".into()))??;
+            server.join().map_err(|_| LabError::new("a server has panicked"))??;
             Ok(found)
         });
     }
-    let (server, client) = (arm.server, arm.client);
-    arm.world.spawn(server, move |net| answer(net.listen(WEB.port())?.accept()?.0, limit));
+    let (server, client, web) = (arm.server, arm.client, arm.addrs.web());
+    arm.world.spawn(server, move |net| answer(net.listen(HTTP)?.accept()?.0, limit));
     let task = arm
         .world
-        .spawn(client, move |net| ask_twice(net.connect(WEB)?, idle, || net.now(), |time| net.sleep(time)));
+        .spawn(client, move |net| ask_twice(net.connect(web)?, idle, || net.now(), |time| net.sleep(time)));
     Ok(arm.world.join(task)??)
 }
 
 /// An HTTP/1.0 client with two requests: until the second was answered, or until it knew that there is no connection for
 /// it.
-fn ask_as_of_old(net: &Net, path: &str, asks: bool) -> io::Result<(Duration, &'static str)> {
+fn ask_as_of_old(net: &Net, web: SocketAddr, path: &str, asks: bool) -> io::Result<(Duration, &'static str)> {
     let field = if asks { "Connection: keep-alive\r\n" } else { "" };
     let request = format!("GET {path} HTTP/1.0\r\nHost: lab\r\n{field}\r\n");
     let start = net.now();
-    let mut stream = net.connect(WEB)?;
+    let mut stream = net.connect(web)?;
     stream.write_all(request.as_bytes())?;
     if !head(&mut stream)?.to_ascii_lowercase().contains("connection: keep-alive") {
         stream.read_to_end(&mut Vec::new())?;
@@ -251,6 +275,29 @@ fn ask_as_of_old(net: &Net, path: &str, asks: bool) -> io::Result<(Duration, &'s
     stream.write_all(request.as_bytes())?;
     let answered = head(&mut stream).is_ok_and(|head| head.starts_with("HTTP/1."));
     Ok((net.now().since(start), if answered { "answered" } else { "lost" }))
+}
+
+/// Two requests to a server that closes, unannounced, a quarter of a round trip after its first response, when the second
+/// request is under way.
+fn lose_the_second(arm: &mut Arm, method: &str) -> Result<Vec<Fetched>, LabError> {
+    let (server, soon) = (arm.server, arm.settings.link.rtt / 4);
+    arm.world.spawn(server, move |net| -> io::Result<()> {
+        let listener = net.listen(HTTP)?;
+        for first in [true, false] {
+            let mut stream = listener.accept()?.0;
+            head(&mut stream)?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+            if first {
+                net.sleep(soon);
+                stream.shutdown(Shutdown::Write)?;
+            }
+            // What the client has sent ahead must not turn into a RST.
+            io::copy(&mut stream, &mut io::sink())?;
+        }
+        Ok(())
+    });
+    arm.world.run_for(Duration::ZERO);
+    attempt(arm, &["GET /".to_owned(), format!("{method} /")])
 }
 
 /// A stream in blocking style, of whatever kind.

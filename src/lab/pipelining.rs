@@ -1,10 +1,11 @@
 //! What does it bring to send requests ahead of their responses, and what does it risk?
 
+use super::case::many;
 use super::kernel::{EARLY, Peer};
 use super::notebook::Notebook;
 use super::web::{fetch, serve, serve_silently};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
-use crate::time::Duration;
+use crate::time::{Duration, Spoken};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "pipelining",
@@ -47,6 +48,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.nagle",
         "link.rtt",
     ],
+    holds: &[("http.keepalive_timeout", "120s")],
     plot: Plot::over("depth", "time", (false, false)),
     run,
 };
@@ -99,6 +101,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let start = arm.now();
             let visit = fetch(&mut arm, &requests)?;
             let time = visit.time;
+            let at = || format!("depth {depth}");
             let batches = (REQUESTS - 1).div_ceil(depth);
             let plain = RTT * (2 + batches);
             let connections = match case {
@@ -137,7 +140,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 // Its answer comes with nobody's else.
                 let second =
                     visit.answered.iter().find(|a| a.0 == 1).map_or(Duration::ZERO, |a| a.1.since(start));
-                alone.push(arm.agrees(second, RTT * 3));
+                alone.push(arm.case(arm.agrees(second, RTT * 3), Quantity::Time(second), at()));
             }
             // The quick one behind the slow one.
             let third = visit.answered.iter().find(|a| a.0 == 2).map_or(Duration::ZERO, |a| a.1.since(start));
@@ -146,33 +149,40 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let third_due = RTT * alone + if case == "slow second" { SLOW } else { Duration::ZERO };
             arm.time("third after", third, third_due);
             match case {
-                "plain" if depth > 1 => saves.push(arm.agrees(time, plain) && time < RTT * (1 + REQUESTS)),
+                "plain" if depth > 1 => {
+                    let saved = arm.agrees(time, plain) && time < RTT * (1 + REQUESTS);
+                    saves.push(arm.case(saved, Quantity::Time(time), at()));
+                }
                 "plain" => {}
-                "slow second" => blocked.push(third >= SLOW + 2 * RTT),
-                "sudden close" => resent.push(answered == REQUESTS),
-                "POST" => posts.push(arm.agrees(time, RTT * (1 + REQUESTS))),
+                "slow second" => {
+                    let waits = third >= SLOW + 2 * RTT;
+                    blocked.push(arm.case(waits, Quantity::Time(third), at()));
+                }
+                "sudden close" => {
+                    let syns = arm.ways().0.syns;
+                    let found = format!("{answered} answered over {}", many(syns, "connection"));
+                    resent.push(arm.case(answered == REQUESTS, found, at()));
+                }
+                "POST" => {
+                    let alone = arm.agrees(time, RTT * (1 + REQUESTS));
+                    posts.push(arm.case(alone, Quantity::Time(time), at()));
+                }
                 _ => {}
             }
             lab.record(arm)?;
         }
     }
+    let serial = Spoken(RTT * (1 + REQUESTS));
+    lab.judge("saves-round-trips", &format!("time for {REQUESTS} requests, {serial} one by one"), &saves);
+    lab.judge("kept-first", "until the first request that may go ahead is answered", &alone);
+    let quick = Spoken(RTT * 3);
     lab.judge(
-        "saves-round-trips",
-        saves,
-        "sixteen at once take one round trip instead of sixteen".to_owned(),
+        "head-of-line",
+        &format!("until the request behind the slow one is answered, else {quick}"),
+        &blocked,
     );
-    let numbers =
-        "the first request goes alone, and the second with what is ahead a round trip later".to_owned();
-    lab.judge("kept-first", alone, numbers);
-    let numbers =
-        format!("the quick request behind the slow one waits {} ms more, at any depth", SLOW.as_millis());
-    lab.judge("head-of-line", blocked, numbers);
-    let held = resent.iter().filter(|r| **r).count();
-    let numbers = format!(
-        "all {REQUESTS} answered, over two connections, in {held} cases; what is sent again is not sent ahead"
-    );
-    lab.judge("close-in-the-middle", resent, numbers);
-    lab.judge("post-is-not-pipelined", posts, "a round trip for each POST, at any depth".to_owned());
+    lab.judge("close-in-the-middle", &format!("of {REQUESTS} requests"), &resent);
+    lab.judge("post-is-not-pipelined", &format!("time for {REQUESTS} POSTs, {serial} one by one"), &posts);
     Ok(())
 }
 

@@ -86,6 +86,14 @@ pub enum Expected {
     Between(Quantity, Quantity),
 }
 
+impl Expected {
+    /// So many, or from so many to so many.
+    pub(super) fn band(low: u64, high: u64) -> Expected {
+        let (low, high) = (Quantity::Count(low), Quantity::Count(high));
+        if low == high { Expected::Exactly(low) } else { Expected::Between(low, high) }
+    }
+}
+
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -108,6 +116,15 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether it is a time later than expected.
+    pub(super) fn is_late(&self) -> bool {
+        let most = match self.expected {
+            Expected::Anything => return false,
+            Expected::Exactly(expected) | Expected::Between(_, expected) => expected,
+        };
+        matches!(self.value, Quantity::Time(_)) && !self.holds() && self.value.number() > most.number()
+    }
+
     /// Whether the measurement is as expected.
     pub fn holds(&self) -> bool {
         match self.expected {

@@ -1,10 +1,11 @@
 //! How fast does a connection get up to speed? Slow start counted in round trips.
 
 use super::arm::Arm;
+use super::case::Case;
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
 use crate::settings::{Profile, Settings};
-use crate::time::Duration;
+use crate::time::{Duration, Spoken};
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "slow-start",
@@ -34,6 +35,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     axes: &[Axis { name: "iw", values: "1,2,4,10" }, Axis { name: "size", values: "1KiB,10KiB,100KiB,1MiB" }],
     tun: &[],
     turns: EVERY_ACK,
+    holds: &[("tcp.rto_min", "200ms"), ("tcp.rto_floor", "variation")],
     plot: Plot::over("size", "time", (true, false)).only("state", "cold"),
     run,
 };
@@ -110,11 +112,16 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 times.push(time);
                 lab.record(arm)?;
             }
-            doubles.push(times[0].abs_diff(cold) <= super::TOLERANCE);
+            let at = format!("{size_text} from {window_text}");
+            let trips = |time: Duration| format!("{:.1}", time.as_secs_f64() / RTT.as_secs_f64());
+            let found = format!("{} of {}", trips(times[0]), trips(cold));
+            doubles.push(Case::new(times[0].abs_diff(cold) <= super::TOLERANCE, found, &*at));
             if segments > window {
-                faster.push((times[0], times[1]));
+                let factor = times[0].as_secs_f64() / times[1].as_secs_f64();
+                faster.push(Case::new(times[1] < times[0], Quantity::Factor(factor), &*at));
+                let found = format!("{} instead of {}", Spoken(times[2]), Spoken(times[1]));
+                forgotten.push(Case::new(times[2] == times[0], found, at));
             }
-            forgotten.push(times[2] == times[0]);
         }
     }
     let mut first = Vec::new();
@@ -127,22 +134,13 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
         // The first flight is there, and the second one cannot be.
         arm.pass(RTT);
         arm.read(client, 1)?;
-        first.push((profile.name(), arm.ways().1.data - before));
+        let sent = arm.ways().1.data - before;
+        first.push(Case::new(sent == 1, Quantity::Count(sent), format!("profile {}", profile.name())));
     }
-    let told: Vec<_> = first.iter().map(|(name, n)| format!("{n} in profile {name}")).collect();
-    let numbers = format!("segments before the first acknowledgment: {} (RFC 6928)", told.join(", "));
-    lab.judge("begins-with-one", first.iter().map(|f| f.1 == 1).collect::<Vec<_>>(), numbers);
-    let held = doubles.iter().filter(|d| **d).count();
-    let numbers =
-        format!("{held} of {} cold transfers took as many flights as doubling needs", doubles.len());
-    lab.judge("doubling", doubles, numbers);
-    let most = faster.iter().map(|t| t.0.as_secs_f64() / t.1.as_secs_f64()).fold(1.0, f64::max);
-    let numbers = format!("up to {most:.0} times, wherever the response is larger than the initial window");
-    lab.judge("tuned-is-faster", faster.iter().map(|t| t.1 < t.0), numbers);
-    let held = forgotten.iter().filter(|f| **f).count();
-    let numbers =
-        format!("after ten minutes {held} of {} transfers took as long as cold ones", forgotten.len());
-    lab.judge("idle-forgets", forgotten, numbers);
+    lab.judge("begins-with-one", "segments before the first acknowledgment", &first);
+    lab.judge("doubling", "round trips of those that doubling takes", &doubles);
+    lab.judge("tuned-is-faster", "a warm connection is faster", &faster);
+    lab.judge("idle-forgets", "time after ten minutes and on a warm connection", &forgotten);
     Ok(())
 }
 

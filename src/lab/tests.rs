@@ -109,13 +109,115 @@ fn axes_and_knobs_can_be_swept_and_nothing_else() {
     assert_eq!(findings.rows[21].varied[0], ("tcp.sack".into(), "off".into()));
     for (name, value, told) in [
         ("link.rtt", "1ms", "turns link.rtt itself"),
+        ("tcp.pacing", "on", "turns tcp.pacing itself"),
         ("ack_dela", "1ms", "varies ack_delay"),
         ("ack_delay", "1", "not a duration"),
         ("tcp.sack", "maybe", "tcp.sack"),
     ] {
-        let error = sweep(name, &[value]).unwrap_err().to_string();
-        assert!(error.contains(told), "{name}={value}: {error}");
+        let error = sweep(name, &[value]).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains(told), "{name}={value}: {error}");
     }
+}
+
+/// An experiment whose plan stands on something that is not so, with axes of one value each: what it finds of its claims.
+fn broken(
+    experiment: Experiment,
+    sets: &[&str],
+    sweep: &[(&str, &str)],
+) -> (Findings, impl Fn(&str) -> (Verdict, String) + use<>) {
+    let mut setup = setup(&experiment, Profile::Linux, 1);
+    for set in sets {
+        setup.settings.set(set).unwrap();
+    }
+    for (name, values) in sweep {
+        setup.sweep.retain(|known| known.0 != *name);
+        setup.sweep.push(((*name).to_owned(), values.split(',').map(str::to_owned).collect()));
+    }
+    let findings = experiment.run(&setup).unwrap();
+    let conclusions = findings.conclusions.clone();
+    let tell = move |claim: &str| {
+        let found = conclusions.iter().find(|c| c.claim == claim).unwrap();
+        (found.verdict(), found.numbers.clone())
+    };
+    (findings, tell)
+}
+
+#[test]
+fn words_follow_the_table_where_a_claim_does_not_hold() {
+    use Verdict::{Confirmed, Refined, Refuted, Untried};
+    // A window of a few hundred bytes: the responses do not fit into it, whoever closes.
+    let small = Experiment { holds: &[("tcp.recv_buffer", "4096")], ..closing::EXPERIMENT };
+    let (findings, tell) = broken(small, &[], &[("server", "half,graceful,full")]);
+    let most = findings.rows.iter().map(|row| row.cells[0].value.number()).fold(0.0, f64::max);
+    assert!((1.0..10_000.0).contains(&most));
+    for claim in ["half-close-is-safe", "graceful-close", "full-close-without-more"] {
+        let (verdict, told) = tell(claim);
+        let values = told.split_once(": ").unwrap().1;
+        assert!(verdict == Refuted && !values.contains("10000"), "{claim}: {told}");
+        assert!(values.contains(&most.to_string()), "{claim}: {told}");
+    }
+    // Partial segments wait for 200 ms, whatever is acknowledged when.
+    let corked = Experiment { holds: &[("tcp.cork", "on")], ..delayed_ack::EXPERIMENT };
+    let (findings, tell) = broken(corked, &[], &[("ack_delay", "200ms")]);
+    let added = findings.rows[0].cells.iter().find(|c| c.name == "added").unwrap().value.to_string();
+    let (verdict, told) = tell("significant-delay");
+    assert!(verdict == Refined && told.contains(&format!("{added} (request-response 200ms)")), "{told}");
+    // Less than a segment for each acknowledgment: they do not halve.
+    let narrow = Experiment { holds: &[("tcp.recv_buffer", "6000")], ..delayed_ack::EXPERIMENT };
+    let (findings, tell) = broken(narrow, &[], &[("ack_delay", "200ms")]);
+    let pure = findings.rows[2].cells[0].value.to_string();
+    let (verdict, told) = tell("bulk-halves");
+    assert!(verdict == Refuted && told.ends_with(&format!(": {pure} (200ms)")) && pure != "50", "{told}");
+    // Full segments are no small ones.
+    let (_, tell) = broken(nagle::EXPERIMENT, &[], &[("write", "1460")]);
+    assert_eq!(
+        tell("bundles"),
+        (Refuted, "segments for 50 writes: 50 instead of 50 (writes of 1460)".into())
+    );
+    assert_eq!(tell("off-wants-large-writes").0, Refuted);
+    // What is lost is neither fast nor quiet.
+    let (findings, tell) = broken(duplicates::EXPERIMENT, &["link.drop_nth=7"], &[("every", "2")]);
+    let time = findings.rows[0].cells.iter().find(|c| c.name == "time").unwrap().value.to_string();
+    let (verdict, told) = tell("no-delay");
+    assert!(verdict == Refuted && told.contains(&time), "{told}");
+    let (_, tell) = broken(loss::EXPERIMENT, &["link.drop_nth=13"], &[("recovery", "newreno")]);
+    assert!(tell("fast-retransmit").0 == Refuted && !tell("fast-retransmit").1.contains(": 150 ms"));
+    // One proxy that is slow to hear makes the hang longer, not shorter; a short idle time leaves no hang at all.
+    let (_, tell) = broken(pipelining::EXPERIMENT, &["link.drop_nth=4"], &[("depth", "4")]);
+    assert!(tell("saves-round-trips").1 != "time for 17 requests, 1.8 s one by one: 600 ms (depth 4)");
+    // Nothing to compare.
+    for (experiment, axis, value, claims) in [
+        (parallel::EXPERIMENT, "connections", "1", &["faster", "feels-faster", "unfair"][..]),
+        (pipelining::EXPERIMENT, "depth", "1", &["saves-round-trips"]),
+        (time_wait::EXPERIMENT, "ports", "1", &[]),
+    ] {
+        let (findings, tell) = broken(experiment, &[], &[(axis, value)]);
+        for claim in claims {
+            assert_eq!(tell(claim), (Untried, String::new()));
+        }
+        let odd = |c: &Conclusion| ["NaN", "inf", "  "].iter().any(|odd| c.numbers.contains(odd));
+        assert!(!findings.conclusions.iter().any(odd), "{:#?}", findings.conclusions);
+    }
+    // And as a check of the check: undisturbed it holds.
+    let (_, tell) = broken(closing::EXPERIMENT, &[], &[("server", "half")]);
+    assert_eq!(tell("half-close-is-safe").0, Confirmed);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for (name, axis, value, told) in [
+        ("closing", "server", "foo", "none of full, half"),
+        ("loss", "recovery", "rto", "none of timer, newreno"),
+        ("time-wait", "time_wait", "0", "at least 1 s"),
+        ("handshake", "rtt", "0", "at least 1 µs"),
+        ("parallel", "connections", "0", "1"),
+    ] {
+        let sweep = vec![(axis.to_owned(), vec![value.to_owned()])];
+        let error = find(name).run(&Setup { sweep, ..Setup::default() }).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains(told), "{name}: {error}");
+    }
+    let error = find("bufferbloat").run(&Setup { tun: true, ..Setup::default() }).unwrap_err();
+    assert!(error.is_usage());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! How many connections a second can one client make to one server?
 
-use super::arm::{Arm, CLIENT, CLIENT_TOO, End, WEB};
+use super::addrs::HTTP;
+use super::arm::{Arm, End};
+use super::case::{Case, Found as Told};
 use super::kernel::{EARLY, Peer};
 use super::notebook::Notebook;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
@@ -62,6 +64,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.init_cwnd",
         "link.rtt",
     ],
+    holds: &[("tcp.time_wait_limit", "262144")],
     plot: Plot::over("ports", "rate", (true, true)),
     run,
 };
@@ -97,15 +100,15 @@ const LATE: Duration = Duration::from_millis(1500);
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let mut cases = Vec::new();
     for (ports, ports_text) in lab.numbers("ports", 1_u64, 60_000)? {
-        for (wait, wait_text) in lab.durations("time_wait")? {
+        for (wait, wait_text) in lab.durations_from("time_wait", Duration::from_secs(1))? {
             for &peer in lab.peers() {
                 for way in WAYS {
                     // Linux' own wait is a minute, and it has one address here.
                     if way == "two addresses" && lab.is_real() {
                         continue;
                     }
-                    let found = one(lab, peer, way, (ports, &ports_text), (wait, &wait_text))?;
-                    cases.push(Case { way, ports, wait, found });
+                    let (found, late) = one(lab, peer, way, (ports, &ports_text), (wait, &wait_text))?;
+                    cases.push(Arrangement { way, ports, wait, found, late });
                 }
             }
         }
@@ -114,14 +117,21 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     Ok(())
 }
 
-struct Case {
+/// One arm, and what came of it.
+struct Arrangement {
     way: &'static str,
     ports: u64,
     wait: Duration,
     found: Found,
+    late: bool,
 }
 
-impl Case {
+impl Arrangement {
+    fn tells(&self, held: bool, found: impl Into<Told>) -> Case {
+        let at = format!("{} ports, {}", self.ports, Spoken(self.wait));
+        Case::new(held, found, at).unless(self.late)
+    }
+
     /// Connections a second that can go on for ever; `None` if nothing limits them.
     fn rate(&self) -> Option<f64> {
         self.found
@@ -131,72 +141,60 @@ impl Case {
     }
 }
 
-fn judge(lab: &mut Notebook, cases: &[Case]) {
+fn judge(lab: &mut Notebook, cases: &[Arrangement]) {
     let of = |way: &'static str| cases.iter().filter(move |case| case.way == way);
-    let rated = |case: &Case| Some((case.ports, case.wait, case.rate()?));
+    let rated = |case: &Arrangement| Some((case.ports, case.wait, case.rate()?));
     let ceilings: Vec<_> = of("client closes").filter_map(rated).collect();
-    let told: Vec<_> =
-        ceilings.iter().map(|(p, w, rate)| format!("{p} ports / {} s: {rate:.1}", w.as_secs())).collect();
-    let below = ceilings.iter().map(|(p, w, rate)| *rate <= *p as f64 / w.as_secs_f64());
-    lab.judge("ceiling", below, format!("connections a second: {}", told.join(", ")));
-    let waits: Vec<Duration> = of("client closes").map(|case| case.found.waited).collect();
-    let longest = waits.iter().max().copied().unwrap_or_default();
-    lab.judge(
-        "exhausted-waits",
-        of("client closes").map(|case| case.found.at_once == case.ports),
-        format!("the first connection without a port fails, or waits for one: up to {}", Spoken(longest)),
-    );
-    let doubled: Vec<f64> = of("two addresses")
-        .filter_map(rated)
-        .filter_map(|(ports, wait, rate)| {
-            let one = ceilings.iter().find(|c| (c.0, c.1) == (ports, wait))?;
-            Some(rate / one.2)
-        })
-        .collect();
+    let ceiling = of("client closes").filter_map(|case| {
+        let (ports, wait, rate) = rated(case)?;
+        let held = rate <= ports as f64 / wait.as_secs_f64();
+        Some(case.tells(held, Quantity::PerSecond(rate)))
+    });
+    lab.judge("ceiling", "connections a second", &ceiling.collect::<Vec<_>>());
+    let waits = of("client closes").map(|case| {
+        let (at_once, waited) = (case.found.at_once, Spoken(case.found.waited));
+        let then = if case.found.known { format!("a wait of {waited}") } else { "a wait".into() };
+        case.tells(at_once == case.ports, format!("{at_once}, then {then}"))
+    });
+    lab.judge("exhausted-waits", "connections at once", &waits.collect::<Vec<_>>());
+    let doubled = of("two addresses").filter_map(|case| {
+        let (ports, wait, rate) = rated(case)?;
+        let one = ceilings.iter().find(|c| (c.0, c.1) == (ports, wait))?;
+        let factor = Quantity::Factor(rate / one.2);
+        Some(Case::new(rate > 1.9 * one.2, factor, "two addresses").unless(case.late))
+    });
     // Beyond it the range was raised to the next one, with the same wait.
-    let larger = |&(ports, wait, rate): &(u64, Duration, f64)| {
-        let fewer = ceilings.iter().filter(|c| c.1 == wait && c.0 < ports);
-        fewer.map(|c| c.2 < rate).collect::<Vec<_>>()
+    let larger = of("client closes").filter_map(|case| {
+        let (ports, wait, rate) = rated(case)?;
+        let fewer = ceilings.iter().filter(|c| c.1 == wait && c.0 < ports).max_by_key(|c| c.0)?;
+        let factor = Quantity::Factor(rate / fewer.2);
+        let at = format!("{} times the range", ports / fewer.0);
+        Some(Case::new(rate > fewer.2, factor, at).unless(case.late))
+    });
+    lab.judge("more-combinations", "the ceiling rises", &doubled.chain(larger).collect::<Vec<_>>());
+    let shorter = of("reuse").filter(|case| case.found.known).map(|case| {
+        let held = case.found.waited <= REUSE_AFTER + LATE;
+        match case.rate() {
+            Some(rate) => case.tells(held, Quantity::PerSecond(rate)),
+            None => case.tells(held, "no limit".to_owned()),
+        }
+    });
+    lab.judge("time-stamps-help", "connections a second", &shorter.collect::<Vec<_>>());
+    let unlimited = |case: &Arrangement| {
+        let at_once = case.found.at_once;
+        case.tells(at_once > case.ports, format!("{at_once} with {} ports", case.ports))
     };
-    let held: Vec<bool> = doubled.iter().map(|d| *d > 1.9).chain(ceilings.iter().flat_map(larger)).collect();
-    let least = doubled.iter().copied().reduce(f64::min);
-    let numbers = match least {
-        Some(least) => format!("{least:.2} times as many with a second address; in proportion to the range"),
-        None => "one address and one range only".to_owned(),
-    };
-    lab.judge("more-combinations", held, numbers);
-    let shorter: Vec<_> = of("reuse").filter(|case| case.found.known).collect();
-    let told: Vec<_> = shorter
-        .iter()
-        .map(|case| match case.rate() {
-            Some(rate) => format!("{} ports: {rate:.0} a second", case.ports),
-            None => format!("{} ports: no limit", case.ports),
-        })
-        .collect();
-    let held = shorter.iter().map(|case| case.found.waited <= REUSE_AFTER + LATE);
-    lab.judge("time-stamps-help", held, told.join(", "));
-    let servers: Vec<bool> = of("server closes").map(|case| case.found.at_once > case.ports).collect();
-    let numbers = format!(
-        "no limit for the client in {} of {} cases: the server has the entries",
-        servers.iter().filter(|s| **s).count(),
-        servers.len()
-    );
-    lab.judge("first-closer-pays", servers, numbers);
-    let kept: Vec<bool> = of("persistent").map(|case| case.found.at_once > case.ports).collect();
-    let numbers = format!("one port for all requests in {} cases", kept.iter().filter(|k| **k).count());
-    lab.judge("persistent-spares", kept, numbers);
+    let measure = "without waiting";
+    lab.judge("first-closer-pays", measure, &of("server closes").map(unlimited).collect::<Vec<_>>());
+    lab.judge("persistent-spares", measure, &of("persistent").map(unlimited).collect::<Vec<_>>());
     // The more of them, the less the tables' beginnings matter.
     let largest = cases.iter().map(|case| case.ports).max().unwrap_or(0);
-    let each = |case: &Case| Some(case.found.memory? as f64 / case.found.time_waits? as f64);
-    let memory: Vec<f64> =
-        of("client closes").filter(|case| case.ports == largest).filter_map(each).collect();
-    let most = of("client closes").filter_map(|case| case.found.memory).max().unwrap_or(0);
-    let numbers = format!(
-        "{} KiB for the most; {} bytes each: no more than many applications have, but it grows with every connection",
-        most >> 10,
-        memory.iter().copied().fold(0.0, f64::max).round()
-    );
-    lab.judge("entries-take-memory", memory.iter().map(|each| *each >= LEAST_ENTRY as f64), numbers);
+    let memory = of("client closes").filter(|case| case.ports == largest).filter_map(|case| {
+        let (bytes, n) = (case.found.memory?, case.found.time_waits?);
+        let each = bytes.checked_div(n)?;
+        Some(case.tells(each >= LEAST_ENTRY, format!("{each} bytes each, {} KiB in all", bytes >> 10)))
+    });
+    lab.judge("entries-take-memory", "entries take", &memory.collect::<Vec<_>>());
 }
 
 fn one(
@@ -205,7 +203,7 @@ fn one(
     way: &'static str,
     (ports, ports_text): (u64, &str),
     (wait, wait_text): (Duration, &str),
-) -> Result<Found, LabError> {
+) -> Result<(Found, bool), LabError> {
     let rtt = if lab.is_real() { REAL_RTT } else { RTT };
     let (range, link) = (format!("5000-{}", 5000 + ports - 1), format!("{}us", rtt.as_micros()));
     let knobs = [
@@ -220,7 +218,8 @@ fn one(
     ];
     let varied = [("way", way), ("ports", ports_text), ("time_wait", wait_text)];
     let mut arm = lab.arm_with(peer, &varied, &knobs)?;
-    let addresses: &[IpAddr] = if way == "two addresses" { &[CLIENT, CLIENT_TOO] } else { &[CLIENT] };
+    let both = [arm.addrs.client, arm.addrs.client_too];
+    let addresses: &[IpAddr] = if way == "two addresses" { &both } else { &both[..1] };
     let places = ports * addresses.len() as u64;
     // A minute is longer than anybody waits for a table.
     let patient = peer != Peer::LinuxClient || way == "reuse";
@@ -278,8 +277,9 @@ fn one(
         }
         None => arm.note("memory", Quantity::Word("unknown")),
     }
+    let late = arm.is_late();
     lab.record(arm)?;
-    Ok(Found { places: limited.then_some(places), ..found })
+    Ok((Found { places: limited.then_some(places), ..found }, late))
 }
 
 struct Found {
@@ -307,7 +307,7 @@ fn separate(
     server_first: bool,
     patient: bool,
 ) -> Result<Found, LabError> {
-    let door = arm.listen(WEB.port())?;
+    let door = arm.listen(HTTP)?;
     let rtt = arm.settings.link.rtt;
     let mut found = Found {
         places: None,
@@ -366,14 +366,14 @@ fn separate(
 /// Begins a connection, if any of the addresses has a port for it.
 fn connect(arm: &mut Arm, addresses: &[IpAddr]) -> Result<Option<End>, LabError> {
     if let Some(real) = &mut arm.real {
-        return match real.connect(WEB.port()) {
+        return match real.connect(HTTP) {
             Ok(end) => Ok(Some(End::Real(end))),
             Err(e) if e.kind() == ErrorKind::AddrNotAvailable => Ok(None),
             Err(e) => Err(e.into()),
         };
     }
     for &address in addresses {
-        match arm.world.start_connect_from(arm.client, address, WEB) {
+        match arm.world.start_connect_from(arm.client, address, arm.addrs.web()) {
             Ok(socket) => return Ok(Some(socket.into())),
             Err(SimError::Address(StackError::AddrNotAvailable { .. })) => {}
             Err(error) => return Err(error.into()),
@@ -384,7 +384,7 @@ fn connect(arm: &mut Arm, addresses: &[IpAddr]) -> Result<Option<End>, LabError>
 
 /// All requests on one connection.
 fn persistent(arm: &mut Arm, requests: u64) -> Result<Found, LabError> {
-    let (near, far) = arm.ends(WEB.port())?;
+    let (near, far) = arm.ends(HTTP)?;
     for _ in 0..requests + MORE {
         arm.write(near, 100)?;
         arm.read(far, 100)?;

@@ -1,6 +1,7 @@
 //! Where does the time of one exchange go, from the name to the close?
 
-use super::arm::{Arm, CLIENT, NAMES, SERVER, WEB};
+use super::addrs::{Addrs, HTTP};
+use super::arm::Arm;
 use super::notebook::Notebook;
 use super::slow_start::{MSS, clean, flights};
 use super::web::fetch_from;
@@ -8,7 +9,7 @@ use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
 use crate::explain::{self, Options, Part};
 use crate::segment::Flags;
 use crate::sim::{NameServer, Net, Recording, TcpStream};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Spoken};
 use crate::trace::{Direction, Format, TraceOptions, to_writer};
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +48,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     tun: &[],
     turns: TURNS,
+    holds: &[],
     plot: Plot::over("rtt", "whole", (false, false)),
     run,
 };
@@ -82,7 +84,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     for (rtt, rtt_text) in lab.durations("rtt")? {
         for (size, size_text) in lab.sizes("size")? {
             if size < HEAD_MAX {
-                return Err(LabError(format!("size {size_text} leaves no room for a response's head")));
+                return Err(LabError::new(format!("size {size_text} leaves no room for a response's head")));
             }
             for (thinks, thinks_text) in lab.durations("thinks")? {
                 for (lookup, lookup_text) in lab.durations("lookup")? {
@@ -99,7 +101,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                         ("lookup", &lookup_text),
                     ];
                     let mut arm = lab.arm(&varied, &[&clean("10")[..], &own].concat())?;
-                    let capture = Capture::of(&mut arm);
+                    let capture = Capture::of(&mut arm, lab.addrs());
                     let found = exchange(&mut arm, size, thinks, lookup)?;
                     arm.end()?;
                     let more = rtt * (flights(size.div_ceil(MSS), 10) - 1);
@@ -116,15 +118,20 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                     arm.count("asked", found.asked, 2);
                     arm.count("told", found.told, 2);
                     let parts = found.name + found.connection + found.request + found.server + found.response;
-                    sums.push(parts.abs_diff(found.whole) <= super::TOLERANCE);
+                    let at = format!("{rtt_text}, {size_text}, {thinks_text}");
+                    let missing = Quantity::Time(parts.abs_diff(found.whole));
+                    sums.push(arm.case(parts.abs_diff(found.whole) <= super::TOLERANCE, missing, &*at));
                     let server = found.server.as_secs_f64() / found.whole.as_secs_f64();
-                    network.push((thinks_text.clone(), server));
-                    kept.push(found.second + found.name == found.whole);
+                    let thinking = format!("thinks {thinks_text}");
+                    network.push(arm.case(server < 0.5, Quantity::Share(server), thinking));
+                    let saved = Quantity::Time(found.whole.saturating_sub(found.second));
+                    let looked_up = format!("look-up of {}", Spoken(found.name));
+                    kept.push(arm.case(found.second + found.name == found.whole, saved, looked_up));
                     let mut agree = |column, infer| {
                         let agrees = capture.tells(infer, [rtt, rtt, thinks, more])?;
                         let word = |agrees| Quantity::Word(if agrees { "agrees" } else { "differs" });
                         arm.exactly(column, word(agrees), word(true));
-                        told.push(agrees);
+                        told.push(arm.case(agrees, word(agrees), column));
                         Ok::<(), LabError>(())
                     };
                     agree("stated", false)?;
@@ -134,23 +141,10 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             }
         }
     }
-    let held = sums.iter().filter(|s| **s).count();
-    let numbers =
-        format!("five parts, which make up the whole time in {held} of {} cases, and the close", sums.len());
-    lab.judge("parts", sums, numbers);
-    let most = network.iter().map(|n| n.1).fold(0.0, f64::max);
-    let mut busy: Vec<&str> = network.iter().filter(|n| n.1 >= 0.5).map(|n| n.0.as_str()).collect();
-    busy.dedup();
-    let busy = if busy.is_empty() { "never".into() } else { format!("only if it takes {}", busy.join(", ")) };
-    let numbers = format!("the server has half of the time or more {busy}; up to {:.0} %", 100.0 * most);
-    lab.judge("mostly-network", network.iter().map(|n| n.1 < 0.5), numbers);
-    let held = kept.iter().filter(|k| **k).count();
-    let numbers =
-        format!("the second exchange is shorter by the whole look-up in {held} of {} cases", kept.len());
-    lab.judge("names-are-kept", kept, numbers);
-    let held = told.iter().filter(|t| **t).count();
-    let numbers = format!("to the microsecond in {held} of {} readings", told.len());
-    lab.judge("capture-tells", told, numbers);
+    lab.judge("parts", "time of the whole that is in none of the five parts", &sums);
+    lab.judge("mostly-network", "the server's share", &network);
+    lab.judge("names-are-kept", "the second exchange is shorter by", &kept);
+    lab.judge("capture-tells", "what the capture tells", &told);
     Ok(())
 }
 
@@ -172,7 +166,8 @@ struct Found {
 
 /// Two exchanges one after the other, each with a connection of its own.
 fn exchange(arm: &mut Arm, size: usize, thinks: Duration, lookup: Duration) -> Result<Found, LabError> {
-    arm.world.add_name_server(NameServer::new(NAMES).name(NAME, SERVER).takes(lookup));
+    let addrs = arm.addrs;
+    arm.world.add_name_server(NameServer::new(addrs.names).name(NAME, addrs.server).takes(lookup));
     let packets = arm.world.record(arm.client);
     let server = arm.server;
     let served = arm.world.spawn(server, move |net| serve(net, size, thinks));
@@ -180,7 +175,7 @@ fn exchange(arm: &mut Arm, size: usize, thinks: Duration, lookup: Duration) -> R
     let (fetched, _) = fetch_from(arm, &format!("http://{NAME}"), &["GET /".into(), "GET /".into()])?;
     arm.quiet();
     let served = arm.world.join(served)??;
-    let missing = || LabError("a request has no times".into());
+    let missing = || LabError::new("a request has no times");
     let (timings, &(asked, answered)) = (fetched[0].timings, served.first().ok_or_else(missing)?);
     let marks = (timings.start, timings.name, timings.established, timings.last_byte);
     let (Some(start), Some(name), Some(established), Some(last)) = marks else { return Err(missing()) };
@@ -216,7 +211,7 @@ const HEAD_MAX: usize = 100;
 /// Two connections with a request each: when it was there, and when the answer was written. Head and body are `size`
 /// bytes together.
 fn serve(net: &Net, size: usize, thinks: Duration) -> io::Result<Vec<(Instant, Instant)>> {
-    let listener = net.listen(WEB.port())?;
+    let listener = net.listen(HTTP)?;
     let mut times = Vec::new();
     for _ in 0..2 {
         let (mut stream, _) = listener.accept()?;
@@ -249,10 +244,10 @@ fn read_head(stream: &mut TcpStream) -> io::Result<()> {
 struct Capture(Arc<Mutex<Vec<u8>>>);
 
 impl Capture {
-    fn of(arm: &mut Arm) -> Capture {
+    fn of(arm: &mut Arm, addrs: &Addrs) -> Capture {
         let capture = Capture::default();
         let options = TraceOptions {
-            names: vec![(CLIENT, "client".into()), (SERVER, "server".into())],
+            names: vec![(addrs.client, "client".into()), (addrs.server, "server".into())],
             portable: true,
             ..TraceOptions::default()
         };
@@ -265,9 +260,10 @@ impl Capture {
     fn tells(&self, infer: bool, expected: [Duration; 4]) -> Result<bool, LabError> {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let options = Options { infer, ..Options::default() };
-        let summary = explain::explain(bytes.as_slice(), options).map_err(|e| LabError(e.to_string()))?;
+        let summary =
+            explain::explain(bytes.as_slice(), options).map_err(|e| LabError::new(e.to_string()))?;
         let first = summary.connections.first().and_then(|c| c.exchanges.first());
-        let first = first.ok_or_else(|| LabError("the capture has no exchange".into()))?;
+        let first = first.ok_or_else(|| LabError::new("the capture has no exchange"))?;
         let named = [Part::Handshake, Part::Link, Part::Server].map(|part| first.parts.of(part));
         let rest = first.parts.total().saturating_sub(named.iter().sum());
         let [handshake, way, server] = named;

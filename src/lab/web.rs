@@ -1,6 +1,7 @@
 //! How do experiments speak HTTP? The server and the client of this crate on simulated hosts.
 
-use super::arm::{Arm, SERVER, WEB};
+use super::addrs::HTTP;
+use super::arm::Arm;
 use super::kernel::Peer;
 use super::{LabError, plain_http};
 use crate::http::Config;
@@ -20,20 +21,20 @@ const SHORTLY: Duration = Duration::from_secs(5);
 
 /// Starts the server with the arm's settings.
 pub(super) fn serve(arm: &mut Arm) -> Result<(), LabError> {
-    let http = arm.settings.http.clone();
+    let (http, web) = (arm.settings.http.clone(), arm.addrs.web());
     let peer = arm.peer();
-    let server = || HttpServer::new(Owner(1), vec![WEB], Site { root: None }, http.clone());
+    let server = || HttpServer::new(Owner(1), vec![web], Site { root: None }, http.clone());
     match (&mut arm.real, peer) {
         (None, _) => {
             arm.world.add_service(arm.server, Box::new(server()));
             arm.world.run_for(Duration::ZERO);
         }
-        (Some(real), Peer::LinuxServer) => real.web = Some(plain_http::Server::start(WEB, &http, true)?),
+        (Some(real), Peer::LinuxServer) => real.web = Some(plain_http::Server::start(web, &http, true)?),
         (Some(real), _) => {
             let server = server();
             let listening = server.listening();
             real.start(vec![Box::new(server)])?;
-            let failed = || LabError("the server does not listen".into());
+            let failed = || LabError::new("the server does not listen");
             listening.recv_timeout(SHORTLY).map_err(|_| failed())?;
         }
     }
@@ -42,13 +43,13 @@ pub(super) fn serve(arm: &mut Arm) -> Result<(), LabError> {
 
 /// Starts a server that ends its first connection without having said so, in virtual time or on Linux.
 pub(super) fn serve_silently(arm: &mut Arm) -> Result<(), LabError> {
-    let http = arm.settings.http.clone();
+    let (http, web) = (arm.settings.http.clone(), arm.addrs.web());
     match &mut arm.real {
-        Some(real) => real.web = Some(plain_http::Server::start(WEB, &http, false)?),
+        Some(real) => real.web = Some(plain_http::Server::start(web, &http, false)?),
         None => {
             let server = arm.server;
             arm.world.spawn(server, move |net| -> io::Result<()> {
-                let (listener, mut http) = (net.listen(WEB.port())?, http.clone());
+                let (listener, mut http) = (net.listen(HTTP)?, http.clone());
                 // One connection after the other.
                 loop {
                     let mut reader = BufReader::new(listener.accept()?.0);
@@ -82,26 +83,26 @@ pub(super) struct Visit {
 /// Fetches pages (`GET /bytes/100`) with the arm's settings.
 pub(super) fn fetch(arm: &mut Arm, requests: &[String]) -> Result<Visit, LabError> {
     let start = arm.now();
-    let (http, peer) = (arm.settings.http.clone(), arm.peer());
+    let (http, peer, origin) = (arm.settings.http.clone(), arm.peer(), arm.addrs.origin());
     let (mut begun, mut memory) = (Duration::ZERO, 0);
     let mut answered: Vec<(usize, Instant)> = match (&mut arm.real, peer) {
         (Some(real), Peer::LinuxServer) => {
-            let client =
-                HttpClient::new(Owner(2), plans(&format!("http://{SERVER}"), requests)?, options(&http));
+            let client = HttpClient::new(Owner(2), plans(&origin, requests)?, options(&http));
             let results = client.results();
             real.start(vec![Box::new(client)])?;
-            let missing = |_| LabError("requests came to no end".into());
+            let missing = |_| LabError::new("requests came to no end");
             let fetched: Result<Vec<Fetched>, _> =
                 requests.iter().map(|_| results.recv_timeout(LONG).map_err(missing)).collect();
             complete(&fetched?)?
         }
         (Some(real), _) => {
             let depth = usize::from(http.pipeline);
-            let answered = plain_http::fetch(WEB, requests, http.keepalive, depth, || real.clock.now())?;
+            let answered =
+                plain_http::fetch(arm.addrs.web(), requests, http.keepalive, depth, || real.clock.now())?;
             answered.into_iter().enumerate().collect()
         }
         (None, _) => {
-            let fetched = fetch_from(arm, &format!("http://{SERVER}"), requests)?;
+            let fetched = fetch_from(arm, &origin, requests)?;
             memory = fetched.1;
             let first = fetched.0.iter().filter_map(|f| f.timings.first_byte).max();
             begun = first.map_or(Duration::ZERO, |at| at.since(start));
@@ -116,7 +117,7 @@ pub(super) fn fetch(arm: &mut Arm, requests: &[String]) -> Result<Visit, LabErro
 /// Which of them were answered, and when.
 fn complete(fetched: &[Fetched]) -> Result<Vec<(usize, Instant)>, LabError> {
     if let Some(error) = fetched.iter().find_map(|f| f.error.as_ref()) {
-        return Err(LabError(format!("a request failed: {error}")));
+        return Err(LabError::new(format!("a request failed: {error}")));
     }
     let answered = fetched.iter().filter(|f| f.status().is_some());
     Ok(answered.filter_map(|f| Some((f.plan, f.timings.last_byte?))).collect())
@@ -126,7 +127,7 @@ fn plans(origin: &str, requests: &[String]) -> Result<Vec<RequestPlan>, LabError
     let plan = |request: &String| {
         let (method, path) = request.split_once(' ').unwrap_or(("GET", request));
         let plan = RequestPlan::get(&format!("{origin}{path}"));
-        plan.and_then(|plan| plan.method(method)).map_err(|e| LabError(e.to_string()))
+        plan.and_then(|plan| plan.method(method)).map_err(|e| LabError::new(e.to_string()))
     };
     requests.iter().map(plan).collect()
 }
@@ -142,6 +143,20 @@ pub(super) fn fetch_from(
     origin: &str,
     requests: &[String],
 ) -> Result<(Vec<Fetched>, u64), LabError> {
+    let found = run(arm, origin, requests)?;
+    match found.0.iter().find_map(|f| f.error.as_ref()) {
+        Some(error) => Err(LabError::new(format!("a request failed: {error}"))),
+        None => Ok(found),
+    }
+}
+
+/// The same, where a request may fail.
+pub(super) fn attempt(arm: &mut Arm, requests: &[String]) -> Result<Vec<Fetched>, LabError> {
+    let origin = arm.addrs.origin();
+    Ok(run(arm, &origin, requests)?.0)
+}
+
+fn run(arm: &mut Arm, origin: &str, requests: &[String]) -> Result<(Vec<Fetched>, u64), LabError> {
     let client = HttpClient::new(Owner(2), plans(origin, requests)?, options(&arm.settings.http));
     let results = client.results();
     arm.world.add_service(arm.client, Box::new(client));
@@ -154,14 +169,8 @@ pub(super) fn fetch_from(
         fetched.len() >= requests.len()
     });
     if fetched.len() < requests.len() {
-        return Err(LabError(format!(
-            "only {} of {} requests came to an end",
-            fetched.len(),
-            requests.len()
-        )));
-    }
-    if let Some(error) = fetched.iter().find_map(|f| f.error.as_ref()) {
-        return Err(LabError(format!("a request failed: {error}")));
+        let (n, of) = (fetched.len(), requests.len());
+        return Err(LabError::new(format!("only {n} of {of} requests came to an end")));
     }
     Ok((fetched, memory))
 }

@@ -24,7 +24,9 @@ pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> S
         };
         let _ = write!(out, "\n  {} {word}: {}\n", style.bold(claim.name), held(found));
         out += &wrapped(&format!("claim: {} ({})", claim.says, claim.source), "    ");
-        out += &wrapped(&format!("found: {}", found.numbers), "    ");
+        if !found.numbers.is_empty() {
+            out += &wrapped(&format!("found: {}", found.numbers), "    ");
+        }
     }
     let text = verdict(findings);
     let text = if findings.hold() { style.good(&text) } else { style.bad(&text) };
@@ -34,14 +36,23 @@ pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> S
 
 /// In how many cases a claim was true, as one says it.
 fn held(found: &Conclusion) -> String {
-    match (found.held, found.of) {
-        (_, 0) => "what was varied left no case for it".into(),
+    let held = match (found.held, found.of) {
+        (_, 0) if found.late == 0 => return "what was varied left no case for it".into(),
+        (_, 0) => return format!("the machine was too late to tell in {}", cases(found.late)),
         (1, 1) => "true in the one case".into(),
         (0, 1) => "not true in the one case".into(),
         (0, of) => format!("true in none of {of} cases"),
         (held, of) if held == of => format!("true in all {of} cases"),
         (held, of) => format!("true in {held} of {of} cases"),
+    };
+    match found.late {
+        0 => held,
+        late => format!("{held}; the machine was too late to tell in {}", cases(late)),
     }
+}
+
+fn cases(n: usize) -> String {
+    if n == 1 { "one case".into() } else { format!("{n} cases") }
 }
 
 /// `54 of 54 expectations held`.
@@ -102,9 +113,10 @@ mod tests {
             varied: vec![("tcp.nagle".into(), "on".into())],
             from: Duration::ZERO,
             cells: vec![Cell { name: "time", value: time(ms), expected: Expected::Exactly(time(240)) }],
-            capture: String::new(),
+            captures: Vec::new(),
         };
-        let conclusion = |held| Conclusion { claim: "x", held, of: 2, numbers: "n".repeat(200) };
+        let conclusion =
+            |held| Conclusion { claim: "x", held, of: 2, late: held - 1, numbers: "n".repeat(200) };
         let found = Findings {
             rows: vec![row(240), row(40)],
             conclusions: vec![conclusion(1), conclusion(2)],
@@ -113,7 +125,10 @@ mod tests {
         let text = findings(&EXPERIMENTS[0], &found, Style::PLAIN);
         assert!(text.contains("       on   40 ms  expected time: 240 ms\n"), "{text}");
         assert!(
-            text.contains("refined: true in 1 of 2 cases") && text.contains("confirmed: true in all 2 cases"),
+            text.contains("refined: true in 1 of 2 cases\n")
+                && text.contains(
+                    "confirmed: true in all 2 cases; the machine was too late to tell in one case\n"
+                ),
             "{text}"
         );
         assert!(text.ends_with("\n  1 of 2 expectations held\n"), "{text}");

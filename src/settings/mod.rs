@@ -169,6 +169,15 @@ impl Settings {
         if changed.is_empty() { format!("profile {}", Profile::default().name()) } else { changed.join(" ") }
     }
 
+    /// The knobs that are not at the default of the nearest profile, in the order of the table: those that somebody turned.
+    pub fn turned(&self) -> Vec<&'static str> {
+        let from = |profile: &Profile| -> Vec<&'static str> {
+            let usual = Settings::new(*profile);
+            table().filter(|row| row.get(self) != row.get(&usual)).map(Row::name).collect()
+        };
+        Profile::ALL.iter().map(from).min_by_key(Vec::len).unwrap_or_default()
+    }
+
     /// Whether the settings fit together.
     ///
     /// # Errors

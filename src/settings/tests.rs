@@ -42,7 +42,7 @@ fn wrong_assignments_say_what_would_be_right() {
         ("frobnicate=1", "tcpglass knobs lists them"),
         ("tcp.nagle", "write tcp.nagle=VALUE, where VALUE is off|on|minshall"),
         ("tcp.nagle=maybe", "none of off, on, minshall"),
-        ("tcp.ack_delay=500ms", "0 to 499ms"),
+        ("tcp.ack_delay=501ms", "0 to 500ms"),
         ("tcp.ack_delay=40", "write 40ms"),
         ("=", "unknown knob"),
         ("", "unknown knob"),

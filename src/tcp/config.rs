@@ -164,6 +164,8 @@ pub struct Config {
     pub halve_flight: bool,
     /// Spread what recovery sends over the acknowledgments (RFC 6937, proportional rate reduction).
     pub prr: bool,
+    /// Find losses by what arrives after them (RFC 5681 §3.2); else only the retransmission timer does.
+    pub fast_retransmit: bool,
     /// Take a window reduction back when nothing had been lost (RFC 3522, RFC 4015, RFC 3708).
     pub undo: bool,
     /// Explicit congestion notification (RFC 3168).
@@ -328,6 +330,7 @@ impl Config {
             tail_loss_probe: true,
             halve_flight: false,
             prr: true,
+            fast_retransmit: true,
             undo: true,
             frto: true,
             ecn: EcnMode::Passive,

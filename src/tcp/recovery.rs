@@ -198,7 +198,7 @@ impl Conn {
 
     /// Whether losses are found by time: only with SACK (RFC 8985 §4).
     pub(super) fn uses_rack(&self, cx: &Cx) -> bool {
-        self.sack && cx.cfg.rack
+        self.sack && cx.cfg.rack && cx.cfg.fast_retransmit
     }
 
     /// `seg` acknowledges `seg.ack`, which lies in SND.UNA..=SND.NXT, and offers another window if `window`. Returns bytes
@@ -523,7 +523,7 @@ impl Conn {
 
     /// Finds what is lost; true if what had been sent again is.
     fn detect_loss(&mut self, cx: &mut Cx, heard: &mut Heard) -> bool {
-        if self.board.is_empty() {
+        if self.board.is_empty() || !cx.cfg.fast_retransmit {
             return false;
         }
         let resent = self.board.tally().resent;

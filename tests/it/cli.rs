@@ -58,7 +58,7 @@ fn bad_input_is_refused_with_one_line_and_nothing_is_created() {
     let before = (scratch.names(), interfaces());
     for (args, told) in [
         ("run --set tcp.nagel=off -- true", "did you mean tcp.nagle?"),
-        ("run --set tcp.ack_delay=1s -- true", "0 to 499ms"),
+        ("run --set tcp.ack_delay=1s -- true", "0 to 500ms"),
         ("run --set tcp.nagle -- true", "write tcp.nagle=VALUE"),
         ("run --profile fast -- true", "take linux, rfc or classic"),
         ("run --config none.toml -- true", "cannot read config file none.toml"),

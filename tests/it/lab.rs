@@ -23,14 +23,16 @@ fn run(name: &str, sweep: &[(&str, &str)]) -> (Findings, PathBuf) {
     (findings, directory.join(name))
 }
 
-/// How many packets of the measured part tshark finds.
-fn count(directory: &Path, row: &Row, filter: &str) -> u64 {
-    shown(directory, row, filter, "frame.number").len() as u64
+/// How many packets of the measured part tshark finds in what that host saw.
+fn count(directory: &Path, row: &Row, host: &str, filter: &str) -> u64 {
+    shown(directory, row, host, filter, "frame.number").len() as u64
 }
 
-fn shown(directory: &Path, row: &Row, filter: &str, field: &str) -> Vec<String> {
-    let filter = format!("({filter}) && frame.time_relative >= {:.6}", row.from.as_secs_f64());
-    fields(&directory.join(&row.capture), &filter, &[field])
+fn shown(directory: &Path, row: &Row, host: &str, filter: &str, field: &str) -> Vec<String> {
+    // Virtual time begins with the epoch.
+    let filter = format!("({filter}) && frame.time_epoch >= {:.6}", row.from.as_secs_f64());
+    let capture = row.captures.iter().find(|capture| capture.host == host).unwrap();
+    fields(&directory.join(&capture.file), &filter, &[field])
 }
 
 fn measured(row: &Row, name: &str) -> u64 {
@@ -38,10 +40,14 @@ fn measured(row: &Row, name: &str) -> u64 {
 }
 
 fn agree(name: &str, sweep: &[(&str, &str)], columns: &[(&str, &str)]) {
+    agree_at("client", name, sweep, columns);
+}
+
+fn agree_at(host: &str, name: &str, sweep: &[(&str, &str)], columns: &[(&str, &str)]) {
     let (findings, directory) = run(name, sweep);
     for row in &findings.rows {
         for (column, filter) in columns {
-            let found = count(&directory, row, filter);
+            let found = count(&directory, row, host, filter);
             assert_eq!(found, measured(row, column), "{name} {}: {column}", row.label());
         }
     }
@@ -72,6 +78,57 @@ fn tables_say_what_their_captures_show() {
     agree("loss", &[("recovery", "sack")], &[("bad checksums", caught)]);
 }
 
+fn because(words: &[&str]) -> String {
+    let one = |word: &&str| format!("frame.comment contains \"why={word}:\"");
+    words.iter().map(one).collect::<Vec<_>>().join(" || ")
+}
+
+#[test]
+fn why_a_server_repeated_something_is_seen_in_its_own_capture() {
+    if !have("tshark", "why_a_server_repeated_something_is_seen_in_its_own_capture") {
+        return;
+    }
+    let causes = ["rto", "fast-retransmit", "sack-retransmit", "rack", "tail-loss-probe"];
+    let (all, acks) = (because(&causes), because(&causes[1..4]));
+    let columns = [
+        ("repeated", all.as_str()),
+        ("by timer", &because(&causes[..1])),
+        ("by ACKs", &acks),
+        ("probes", &because(&causes[4..])),
+    ];
+    agree_at("server", "loss", &[], &columns);
+    agree_at("server", "reordering", &[("overtaken_by", "4")], &[("sent in vain", &all)]);
+    // What was lost is sent at one end and does not come to the other.
+    let (findings, directory) = run("loss", &[("recovery", "sack")]);
+    for row in &findings.rows {
+        let [sent, received] =
+            ["server", "client"].map(|host| count(&directory, row, host, "tcp.len > 0 && tcp.srcport == 80"));
+        let lost = match row.varied.iter().find(|v| v.0 == "lost").unwrap().1.as_str() {
+            "one" => 1,
+            "five" => 5,
+            "last three" => 3,
+            _ => 0,
+        };
+        assert_eq!(sent - received, lost, "{}", row.label());
+        assert_eq!(sent, 40 + measured(row, "repeated"), "{}", row.label());
+    }
+    std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_servers_window_is_that_of_its_own_capture() {
+    if !have("tshark", "a_servers_window_is_that_of_its_own_capture") {
+        return;
+    }
+    let (findings, directory) = run("slow-start", &[("iw", "1,4"), ("size", "10KiB")]);
+    for row in findings.rows.iter().filter(|row| row.varied.contains(&("state".into(), "cold".into()))) {
+        let window: u64 = row.varied[0].1.parse().unwrap();
+        let first = shown(&directory, row, "server", &because(&["data"]), "frame.comment");
+        assert!(first[0].contains(&format!(" cwnd={} ", window * 1024)), "{}: {}", row.label(), first[0]);
+    }
+    std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
+
 #[test]
 fn bytes_of_headers_and_data_are_those_of_the_capture() {
     if !have("tshark", "bytes_of_headers_and_data_are_those_of_the_capture") {
@@ -80,7 +137,7 @@ fn bytes_of_headers_and_data_are_those_of_the_capture() {
     let (findings, directory) = run("nagle", &[("write", "10")]);
     for row in &findings.rows {
         let sum = |field: &str| -> u64 {
-            shown(&directory, row, CLIENT, field).iter().map(|n| n.parse::<u64>().unwrap()).sum()
+            shown(&directory, row, "client", CLIENT, field).iter().map(|n| n.parse::<u64>().unwrap()).sum()
         };
         let (all, data) = (sum("ip.len"), sum("tcp.len"));
         assert_eq!((all - data, data), (measured(row, "header bytes"), 500), "{}", row.label());

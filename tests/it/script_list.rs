@@ -337,6 +337,7 @@ scripts! {
         tail_loss_probe_without_rtt
         thin_stream
         timeout_in_recovery
+        timer_alone
         two_windows_shrink_twice
         undo_by_duplicate_report
         undo_by_time_stamps

@@ -40,6 +40,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.tail_loss_probe = switch(v)?),
     },
     Knob {
+        name: "tcp.fast_retransmit",
+        values: "on|off",
+        meaning: "find losses by what arrives after them; off: by the retransmission timer alone",
+        linux: "always on",
+        rfc: "RFC 5681 §3.2",
+        get: |c| show_switch(c.fast_retransmit),
+        set: |c, v| Ok(c.fast_retransmit = switch(v)?),
+    },
+    Knob {
         name: "tcp.prr",
         values: "on|off",
         meaning: "spread what a recovery sends over the acknowledgments",
