@@ -300,7 +300,11 @@ impl Arm {
     /// Reads until `end` and returns when how many bytes in all had been read. A connection that ends is an end, too.
     pub fn read_log(&mut self, from: End, end: Instant) -> Result<Vec<(Instant, u64)>, LabError> {
         let socket = match (&mut self.real, from) {
-            (Some(real), End::Real(n)) => return real.read_log(n, end),
+            (Some(real), End::Real(n)) => {
+                let log = real.read_log(n, end);
+                self.overslept = self.overslept.max(real.clock.now().since(end));
+                return log;
+            }
             (_, End::Simulated(socket)) => socket,
             _ => return Err(elsewhere()),
         };
@@ -420,15 +424,20 @@ impl Arm {
         }
     }
 
-    /// What a claim finds here, after the measurements it rests on. A machine that is late itself tells nothing: where a
-    /// rest took too long, or something came later than computed, which a busy machine explains as well.
+    /// What a claim finds here, after the measurements it rests on. Where a machine is late, that tells nothing: if
+    /// something came later than computed, and if a claim does not hold where a rest took too long.
     pub fn case(&self, held: bool, found: impl Into<Found>, at: impl Into<String>) -> Case {
-        Case::new(held, found, at).unless(self.is_late())
+        Case::new(held, found, at).unless(self.is_late() || (!held && self.overslept()))
     }
 
-    /// Whether the machine was late, as far as can be seen.
+    /// Whether something came later than computed, which a busy machine explains.
     pub fn is_late(&self) -> bool {
-        self.real.is_some() && (self.overslept > self.late() || self.cells.iter().any(Cell::is_late))
+        self.real.is_some() && self.cells.iter().any(Cell::is_late)
+    }
+
+    /// Whether a rest took too long.
+    pub fn overslept(&self) -> bool {
+        self.real.is_some() && self.overslept > self.late()
     }
 
     /// A measurement for which nothing is expected.

@@ -24,7 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "queue", values: "5,20,100,500" }, Axis { name: "lasts", values: "30s" }],
     tun: &[],
-    turns: &[
+    turns: &[&[
         "tcp.congestion",
         "tcp.hystart",
         "tcp.recv_buffer",
@@ -33,7 +33,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.rtt",
         "link.bandwidth",
         "link.queue",
-    ],
+    ]],
     holds: &[("tcp.mss", "auto")],
     plot: Plot::over("queue", "longest RTT", (true, true)),
     run,

@@ -24,7 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Axis { name: "rtt", values: "10ms,50ms,200ms" },
     ],
     tun: &[],
-    turns: super::slow_start::EVERY_ACK,
+    turns: &[super::slow_start::EVERY_ACK],
     holds: &[],
     plot: Plot::over("rtt", "throughput", (true, true)),
     run,

@@ -56,6 +56,12 @@ impl Case {
         Case { late, ..self }
     }
 
+    /// The same, which counts only against the claim: a machine that rests too long makes nothing true.
+    pub fn unless_held(self, overslept: bool) -> Case {
+        let late = self.late || (overslept && !self.held);
+        Case { late, ..self }
+    }
+
     pub fn holds(&self) -> bool {
         self.held && !self.late
     }

@@ -40,7 +40,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "server", values: SERVERS }],
     tun: &[Axis { name: "server", values: SERVERS }],
-    turns: &["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.nagle", "tcp.linger", "link.rtt"],
+    turns: &[&["tcp.keep_data_on_reset", "tcp.init_cwnd", "tcp.mss", "tcp.nagle", "tcp.linger", "link.rtt"]],
     holds: &[],
     plot: Plot::bars("bytes"),
     run,

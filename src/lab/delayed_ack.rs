@@ -47,7 +47,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "ack_delay", values: "0,40ms,100ms,200ms,500ms" }],
     tun: &[Axis { name: "ack_delay", values: "0,40ms,100ms" }],
-    turns: &[
+    turns: &[&[
         "tcp.ack_delay",
         "tcp.ack_every",
         "tcp.quickack",
@@ -61,7 +61,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.rto_min",
         "tcp.rto_floor",
         "link.rtt",
-    ],
+    ]],
     holds: &[],
     plot: Plot::over("ack_delay", "pure ACKs", (false, false)),
     run,
@@ -147,11 +147,12 @@ struct Found {
     share: f64,
     added: Duration,
     late: bool,
+    overslept: bool,
 }
 
 impl Found {
     fn case(&self, held: bool, found: Quantity, at: &str) -> Case {
-        Case::new(held, found, at).unless(self.late)
+        Case::new(held, found, at).unless(self.late).unless_held(self.overslept)
     }
 }
 
@@ -227,9 +228,9 @@ fn one(
     arm.between("piggybacked", share(pure), share(plan.pure.1), share(plan.pure.0));
     let (low, high) = (Quantity::Time(plan.added.0), Quantity::Time(plan.added.1));
     arm.between("added", Quantity::Time(added), low, high);
-    let late = arm.is_late();
+    let (late, overslept) = (arm.is_late(), arm.overslept());
     lab.record(arm)?;
-    Ok(Found { pure, share: rode(pure), added, late })
+    Ok(Found { pure, share: rode(pure), added, late, overslept })
 }
 
 fn knobs<'a>(delay: &'a str, congestion: &'a str) -> [(&'static str, &'a str); 13] {

@@ -42,14 +42,14 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "timeout", values: "5s,15s,75s" }],
     tun: &[],
-    turns: &[
+    turns: &[&[
         "http.keepalive",
         "http.keepalive_max",
         "http.keepalive_timeout",
         "tcp.init_cwnd",
         "tcp.nagle",
         "link.rtt",
-    ],
+    ]],
     holds: &[],
     plot: Plot::bars("second request"),
     run,

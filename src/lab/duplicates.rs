@@ -19,7 +19,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "every", values: "1,2,10" }],
     tun: &[],
-    turns: &[
+    turns: &[&[
         "tcp.init_cwnd",
         "tcp.mss",
         "tcp.timestamps",
@@ -27,7 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.rtt",
         "tcp.sack",
         "tcp.dsack",
-    ],
+    ]],
     holds: &[],
     plot: Plot::bars("duplicates"),
     run,

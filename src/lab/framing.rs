@@ -32,7 +32,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "size", values: "100,10000" }],
     tun: &[],
-    turns: &["http.keepalive", "http.parallel", "http.pipeline", "tcp.init_cwnd", "tcp.nagle", "link.rtt"],
+    turns: &[&["http.keepalive", "http.parallel", "http.pipeline", "tcp.init_cwnd", "tcp.nagle", "link.rtt"]],
     holds: &[],
     plot: Plot::bars("bytes"),
     run,

@@ -40,7 +40,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "recovery", values: WAYS }],
     tun: &[],
-    turns: &[
+    turns: &[&[
         "tcp.fast_retransmit",
         "tcp.sack",
         "tcp.rack",
@@ -57,7 +57,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.rto_floor",
         "tcp.prr",
         "link.rtt",
-    ],
+    ]],
     holds: &[],
     plot: Plot::bars("time"),
     run,

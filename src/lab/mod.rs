@@ -81,8 +81,8 @@ pub struct Experiment {
     pub axes: &'static [Axis],
     /// The same with a kernel as the peer, in real time; empty if it needs virtual time.
     pub tun: &'static [Axis],
-    /// The knobs that it turns itself from arm to arm.
-    turns: &'static [&'static str],
+    /// The knobs that it turns itself from arm to arm, in lists that plans share.
+    turns: &'static [&'static [&'static str]],
     /// The knobs that it holds at one value, since its plan knows no other, beside those that all experiments hold.
     holds: &'static [(&'static str, &'static str)],
     plot: Plot,
@@ -186,8 +186,9 @@ const ROUNDS_MAX: usize = 1000;
 impl Experiment {
     /// The knobs that it sets itself, whatever the settings say.
     pub fn turned(&self) -> impl Iterator<Item = &'static str> {
-        let held = HELD.iter().chain(self.holds).map(|held| held.0).filter(|name| !self.turns.contains(name));
-        self.turns.iter().copied().chain(held)
+        let turned = || self.turns.iter().copied().flatten().copied();
+        let held = HELD.iter().chain(self.holds).map(|held| held.0);
+        turned().chain(held.filter(move |name| turned().all(|known| known != *name)))
     }
 
     /// Whether it sets that knob.

@@ -25,7 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "ack_delay", values: "0,40ms,200ms" }],
     tun: &[Axis { name: "ack_delay", values: "0,40ms,100ms" }],
-    turns: &[
+    turns: &[&[
         "tcp.nagle",
         "tcp.ack_delay",
         "tcp.ack_every",
@@ -34,7 +34,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.cork",
         "tcp.init_cwnd",
         "link.rtt",
-    ],
+    ]],
     holds: &[("tcp.rto_min", "200ms"), ("tcp.rto_floor", "variation")],
     plot: Plot::bars("time"),
     run,

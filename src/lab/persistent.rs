@@ -58,7 +58,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "rtt", values: "20ms,100ms" }],
     tun: &[Axis { name: "rtt", values: "200ms" }],
-    turns: &[
+    turns: &[&[
         "http.keepalive",
         "http.keepalive_max",
         "http.keepalive_timeout",
@@ -70,7 +70,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.nagle",
         "tcp.ports",
         "link.rtt",
-    ],
+    ]],
     holds: &[],
     plot: Plot::bars("time"),
     run,

@@ -39,7 +39,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "depth", values: "1,2,4,8,16" }],
     tun: &[Axis { name: "depth", values: "1,4,16" }],
-    turns: &[
+    turns: &[&[
         "http.keepalive",
         "http.keepalive_max",
         "http.pipeline",
@@ -47,7 +47,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.init_cwnd",
         "tcp.nagle",
         "link.rtt",
-    ],
+    ]],
     holds: &[("http.keepalive_timeout", "120s")],
     plot: Plot::over("depth", "time", (false, false)),
     run,

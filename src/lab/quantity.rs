@@ -62,6 +62,7 @@ impl Quantity {
 impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            Quantity::Time(Duration::ZERO) => f.write_str("0"),
             Quantity::Time(d) => Spoken(d).fmt(f),
             Quantity::Count(n) | Quantity::Bytes(n) => n.fmt(f),
             Quantity::Share(x) => write!(f, "{:.1} %", 100.0 * x),

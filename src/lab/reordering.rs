@@ -27,7 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "overtaken_by", values: "1,2,4,8" }],
     tun: &[],
-    turns: &[
+    turns: &[&[
         "tcp.sack",
         "tcp.rack",
         "tcp.dsack",
@@ -41,7 +41,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.ack_every",
         "link.rtt",
         "link.bandwidth",
-    ],
+    ]],
     holds: &[("tcp.undo", "on")],
     plot: Plot::over("overtaken_by", "sent in vain", (false, false)),
     run,

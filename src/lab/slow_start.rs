@@ -34,7 +34,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "iw", values: "1,2,4,10" }, Axis { name: "size", values: "1KiB,10KiB,100KiB,1MiB" }],
     tun: &[],
-    turns: EVERY_ACK,
+    turns: &[EVERY_ACK],
     holds: &[("tcp.rto_min", "200ms"), ("tcp.rto_floor", "variation")],
     plot: Plot::over("size", "time", (true, false)).only("state", "cold"),
     run,

@@ -55,7 +55,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     axes: &[Axis { name: "ports", values: "100,1000,60000" }, Axis { name: "time_wait", values: "30s,120s" }],
     tun: &[Axis { name: "ports", values: "20" }, Axis { name: "time_wait", values: "3s" }],
-    turns: &[
+    turns: &[&[
         "tcp.ports",
         "tcp.time_wait",
         "tcp.time_wait_reuse",
@@ -63,7 +63,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "tcp.backlog",
         "tcp.init_cwnd",
         "link.rtt",
-    ],
+    ]],
     holds: &[("tcp.time_wait_limit", "262144")],
     plot: Plot::over("ports", "rate", (true, true)),
     run,
@@ -239,7 +239,7 @@ fn one(
         let waited = if limited { wait.saturating_sub(trips) } else { Duration::ZERO };
         let period = if limited { wait.max(trips) } else { Duration::ZERO };
         let rate = |period: Duration| match places as f64 / period.as_secs_f64() {
-            rate if limited => Quantity::PerSecond(rate),
+            rate if limited && !period.is_zero() => Quantity::PerSecond(rate),
             _ => Quantity::Word("no limit"),
         };
         if arm.real.is_some() && limited {

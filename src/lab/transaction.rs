@@ -3,7 +3,7 @@
 use super::addrs::{Addrs, HTTP};
 use super::arm::Arm;
 use super::notebook::Notebook;
-use super::slow_start::{MSS, clean, flights};
+use super::slow_start::{EVERY_ACK, MSS, clean, flights};
 use super::web::fetch_from;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
 use crate::explain::{self, Options, Part};
@@ -47,30 +47,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Axis { name: "lookup", values: "30ms" },
     ],
     tun: &[],
-    turns: TURNS,
+    turns: &[EVERY_ACK, &["tcp.nagle", "http.keepalive", "http.parallel"]],
     holds: &[],
     plot: Plot::over("rtt", "whole", (false, false)),
     run,
 };
-
-const TURNS: &[&str] = &[
-    "tcp.init_cwnd",
-    "tcp.mss",
-    "tcp.timestamps",
-    "tcp.ack_every",
-    "tcp.ack_delay",
-    "tcp.congestion",
-    "tcp.hystart",
-    "tcp.slow_start_limit",
-    "tcp.slow_start_after_idle",
-    "tcp.recv_buffer",
-    "tcp.send_buffer",
-    "tcp.window_scale",
-    "tcp.nagle",
-    "http.keepalive",
-    "http.parallel",
-    "link.rtt",
-];
 
 /// The server's name.
 const NAME: &str = "glass.test";

@@ -272,8 +272,13 @@ fn failures_of_the_network_have_their_exit_codes() {
         ("get --sim rtt=1ms http://elsewhere/", 1, "--dns"),
         ("get --sim rtt=1ms http://glass/status/500", 0, ""),
         ("lab handshake --rtt 20ms --size 1KiB --set link.drop_nth=1", 6, "1 of 1 experiments did not"),
-        ("lab handshake --rtt 20ms,x", 1, "not a duration"),
+        ("lab handshake --rtt 20ms,x", 2, "not a duration"),
         ("lab nagle --rtt 20ms", 2, "varies write"),
+        ("lab nagle --set tcp.pacing=on", 2, "tcp.pacing has no effect here: nagle turns it"),
+        ("lab closing --sweep server=foo", 2, "none of full"),
+        ("lab bufferbloat --tun", 2, "needs virtual time"),
+        ("lab all nosuch", 2, "unknown experiment"),
+        ("lab list nosuch", 2, "unknown experiment"),
         ("lab nagle --sweep write=", 2, "a value is empty"),
     ] {
         let output = run(&scratch, &args.split(' ').collect::<Vec<_>>());
@@ -287,10 +292,10 @@ fn failures_of_the_network_have_their_exit_codes() {
 fn experiments_are_listed_and_hold() {
     let scratch = Scratch::new("lab");
     assert!(text(&run(&scratch, &["lab", "list"]).stdout).contains("nagle-delayed-ack"));
-    let args = ["lab", "nagle-delayed-ack", "closing", "--json", "--out", "found"];
+    let args = ["lab", "nagle-delayed-ack", "closing", "--json", "--ipv6", "--out", "found"];
     let output = run(&scratch, &args);
     assert_eq!(output.status.code(), Some(0));
-    for file in ["findings.json", "figure.svg", "server=full_client=eleventh_keeps-data=off.pcapng"] {
+    for file in ["findings.json", "figure.svg", "server=full_client=eleventh_keeps-data=off.server.pcapng"] {
         assert!(scratch.0.join("found/closing").join(file).is_file(), "{file}");
     }
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -73,7 +73,7 @@ fn tables_say_what_their_captures_show() {
         &[("rtt", "20ms"), ("size", "1KiB,100KiB")],
         &[("SYNs", &format!("{syns} && tcp.stream == 0"))],
     );
-    agree("parallel", &[("bandwidth", "1gbit"), ("connections", "1,4")], &[("opened", &syns)]);
+    agree("parallel", &[("bandwidth", "1gbit"), ("connections", "1,4")], &[("SYNs", &syns)]);
     let caught = "frame.comment contains \"drop-checksum\"";
     agree("loss", &[("recovery", "sack")], &[("bad checksums", caught)]);
 }
