@@ -61,14 +61,16 @@ const RTT: Duration = Duration::from_millis(20);
 const PORT: u16 = 8080;
 /// How often a proxy of old looks at each of its connections.
 const LOOK: Duration = Duration::from_millis(1);
+/// A client that says nothing, since HTTP/1.1 keeps connections.
+const NEWER: &str = "none, HTTP/1.1";
 /// A dumb proxy whose next hop is a smart one.
 const CHAIN: &str = "dumb, smart";
 
 /// The first request takes a round trip for the connection to the proxy, one for the request and the response, and the
 /// same between proxy and server. The dumb proxy does not look at the second request; it notices the server's close when
 /// that one's idle time is over, and then closes, too. The idle time begins with the first response, which the client has
-/// a round trip later than the server sent it; its end is told within as much. The smart one has kept both connections: a
-/// round trip on each. A server that is not told Connection: keep-alive closes, and whoever
+/// a round trip later than the server sent it; its end is told within as much. The smart one keeps both connections for
+/// an HTTP/1.1 client: a round trip on each. A server that is not told Connection: keep-alive closes, and whoever
 /// passes that on opens new ones. In the chain the smart proxy takes Proxy-Connection, which the dumb one has passed on, for
 /// a wish of the dumb one's, and asks the server for a kept connection itself.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
@@ -79,6 +81,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             ("dumb", "Proxy-Connection"),
             ("smart", "Connection"),
             ("smart", "Proxy-Connection"),
+            ("smart", NEWER),
             (CHAIN, "Proxy-Connection"),
         ] {
             let knobs = [
@@ -110,8 +113,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let hung = matches!((proxy, field), ("dumb", "Connection") | (CHAIN, _));
             let (low, high) = match (proxy, field) {
                 _ if hung => (timeout.saturating_sub(hops * RTT), timeout + hops * RTT),
-                (_, "Connection") => (2 * RTT, 2 * RTT),
-                // Both connections are new: the smart one's own to the server, too, which ends with the client's.
+                (_, NEWER) => (2 * RTT, 2 * RTT),
+                // Both connections are new: the smart one keeps none with an HTTP/1.0 client (RFC 9112 §9.3), and its own
+                // to the server ends with the client's.
                 _ => (4 * RTT, 4 * RTT),
             };
             arm.between("second request", Quantity::Time(second), Quantity::Time(low), Quantity::Time(high));
@@ -123,8 +127,10 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 ("dumb", "Connection") => hangs.push(arm.case(second >= low && !answered, found, at)),
                 ("dumb", _) => spared.push(arm.case(answered && second <= high, found, at)),
                 (CHAIN, _) => chained.push(arm.case(second >= low && !answered, found, at)),
-                (_, "Proxy-Connection") => {}
-                _ => smart.push(arm.case(answered && second == 2 * RTT, found, at)),
+                _ => {
+                    let held = answered && second <= 4 * RTT;
+                    smart.push(arm.case(held, found, format!("{field}, idle time {text}")));
+                }
             }
             lab.record(arm)?;
         }
@@ -140,10 +146,11 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
 /// Two requests, the second on the same connection if the response says that it is kept: how long each took, and
 /// whether the second was answered.
 fn visit(net: &Net, addrs: &Addrs, field: &str) -> io::Result<(Duration, Duration, bool)> {
-    let request = format!(
-        "GET http://{0}/bytes/100 HTTP/1.0\r\nHost: {0}\r\n{field}: keep-alive\r\n\r\n",
-        addrs.host()
-    );
+    let (version, line) = match field {
+        NEWER => ("1.1", String::new()),
+        _ => ("1.0", format!("{field}: keep-alive\r\n")),
+    };
+    let request = format!("GET http://{0}/bytes/100 HTTP/{version}\r\nHost: {0}\r\n{line}\r\n", addrs.host());
     let proxy = SocketAddr::new(addrs.proxies[0], PORT);
     let start = net.now();
     let mut stream = net.connect(proxy)?;
@@ -151,7 +158,7 @@ fn visit(net: &Net, addrs: &Addrs, field: &str) -> io::Result<(Duration, Duratio
     let head = head(&mut stream)?.to_ascii_lowercase();
     stream.read_exact(&mut [0; 100])?;
     let (first, start) = (net.now().since(start), net.now());
-    if !head.contains("connection: keep-alive") {
+    if head.contains("connection: close") || (version == "1.0" && !head.contains("connection: keep-alive")) {
         stream = net.connect(proxy)?;
     }
     stream.write_all(request.as_bytes())?;
