@@ -227,6 +227,9 @@ pub struct Get {
     /// Give up on an exchange after so long
     #[arg(long, value_name = "DURATION", default_value = "2min")]
     pub timeout: String,
+    /// Write one page for a browser about the run: what cost time, a bar for each exchange, graphs of the segments
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub settings: SettingArgs,
     #[command(flatten)]
@@ -290,6 +293,9 @@ pub struct Load {
     /// Give up on a request after so long, a wait for a free port included
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub timeout: String,
+    /// Write one page for a browser about the run: what cost time, a bar for each exchange, graphs of the segments
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub settings: SettingArgs,
     #[command(flatten)]
@@ -509,6 +515,9 @@ pub struct Lab {
     /// Write captures of each arm, as its client and its server saw it, a drawing (SVG) and the findings (JSON) of each experiment into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
+    /// Write one page for a browser about the experiment: verdicts, drawing, arms; of several each its own, FILE-NAME
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub settings: SettingArgs,
     #[command(flatten)]

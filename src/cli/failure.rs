@@ -70,6 +70,16 @@ impl Failure {
     }
 }
 
+/// What [`report`](Failure::report) would say.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Some(why) => write!(f, "{why:#}"),
+            None => f.write_str("nobody reads it any more"),
+        }
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
         Failure { exit: Exit::Failed.into(), why: Some(error) }

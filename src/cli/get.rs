@@ -27,6 +27,7 @@ pub fn run(args: Get) -> Outcome {
         data: args.data.as_deref(),
     })?;
     let mut stage = stage(&args.settings, &args.trace, &args.net, args.sim.as_deref(), &args.dns)?;
+    stage.recording.page = options::page(args.html.as_deref(), format!("get {}", args.urls.join(" ")))?;
     connections(&args, &mut stage.settings);
     let max_time = tcpglass::knob::duration(&args.timeout)
         .map_err(|e| Failure::usage(format_args!("--timeout {}: {e}", args.timeout)))?;

@@ -2,11 +2,11 @@
 
 use super::args::Lab;
 use super::failure::{Exit, Failure, say};
-use super::{Outcome, options, output};
+use super::{Outcome, options, output, whole_file};
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpglass::knob::nearest;
 use tcpglass::lab::{Cell, EXPERIMENTS, Expected, Experiment, Findings, Quantity, Row, Setup};
@@ -43,6 +43,7 @@ pub fn run(args: Lab) -> Outcome {
     if let Some(directory) = &args.out {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     }
+    let pages = pages(&args, &experiments)?;
     let (seed, style) = (options::simulator_seed(&args.settings), output::stdout_style(&args.output));
     let (mut objects, mut surprising) = (Vec::new(), 0);
     for (i, experiment) in experiments.iter().enumerate() {
@@ -61,6 +62,10 @@ pub fn run(args: Lab) -> Outcome {
         if let Some(directory) = &args.out {
             keep(&directory.join(experiment.name), experiment, &findings, seed, &object)?;
         }
+        if let Some(path) = pages.get(i) {
+            let page = report::lab_page(experiment, &findings);
+            whole_file::write(whole_file::PAGE, path, page.as_bytes())?;
+        }
         if args.output.json {
             objects.push(object);
         } else {
@@ -78,6 +83,24 @@ pub fn run(args: Lab) -> Outcome {
             format_args!("{n} of {} experiments did not come out as expected", experiments.len()),
         )),
     }
+}
+
+/// Where the page of each experiment goes: to the file that was named, with its name in front of the end if there are several.
+fn pages(args: &Lab, experiments: &[&Experiment]) -> Result<Vec<PathBuf>, Failure> {
+    let Some(path) = &args.html else { return Ok(Vec::new()) };
+    if options::is_stdout(path) {
+        return Err(Failure::usage("--html -: results are on standard output; name a file"));
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let end = path.extension().map_or_else(|| "html".into(), |end| end.to_string_lossy().into_owned());
+    let pages: Vec<PathBuf> = match experiments {
+        [_] => vec![path.clone()],
+        several => several.iter().map(|e| path.with_file_name(format!("{stem}-{}.{end}", e.name))).collect(),
+    };
+    for page in &pages {
+        whole_file::writable(whole_file::PAGE, page)?;
+    }
+    Ok(pages)
 }
 
 /// `--sweep`, `--rtt` and `--size` as names and values.

@@ -4,7 +4,7 @@ use super::args::Load;
 use super::failure::{Failure, say};
 use super::plan::{Asked, plan};
 use super::stage::{SERVICE, Stage};
-use super::{Outcome, fetch, get, output};
+use super::{Outcome, fetch, get, options, output};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use tcpglass::report;
@@ -31,6 +31,7 @@ pub fn run(args: Load) -> Outcome {
         return Err(Failure::usage("--rate takes requests per second, 0.001 to 10000000"));
     }
     let mut stage = get::stage(&args.settings, &args.trace, &args.net, args.sim.as_deref(), &args.dns)?;
+    stage.recording.page = options::page(args.html.as_deref(), format!("load {}", args.urls.join(" ")))?;
     let http = &mut stage.settings.http;
     http.parallel = args.connections;
     http.idle_connections = http.idle_connections.max(u32::from(args.connections));

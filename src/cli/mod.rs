@@ -6,6 +6,7 @@ mod body;
 mod child;
 mod completions;
 mod doctor;
+mod drawn;
 mod explain;
 mod extcap;
 mod failure;

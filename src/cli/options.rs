@@ -1,7 +1,9 @@
 //! What do the typed arguments mean? Checked in full before anything is created.
 
 use super::args::{NetArgs, Overflow, SettingArgs, TraceArgs};
+use super::drawn::{self, Page};
 use super::failure::Failure;
+use super::whole_file;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -161,6 +163,8 @@ pub struct Recording {
     pub overflow: Overflow,
     /// Bytes kept of each packet; `None` keeps all.
     pub snaplen: Option<u32>,
+    /// The page that is made of it.
+    pub page: Option<Page>,
 }
 
 /// Checks that the files can be written, without making them.
@@ -186,7 +190,18 @@ pub fn recording(args: &TraceArgs) -> Result<Recording, Failure> {
         events: args.events.clone(),
         overflow: args.trace_overflow,
         snaplen: args.snaplen,
+        page: None,
     })
+}
+
+/// The page of a run, checked: it is written when the run has ended, to a file.
+pub fn page(path: Option<&Path>, title: String) -> Result<Option<Page>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    if is_stdout(path) {
+        return Err(Failure::usage("--html -: results are on standard output; name a file"));
+    }
+    whole_file::writable(whole_file::PAGE, path)?;
+    Ok(Some(Page { path: path.to_owned(), title }))
 }
 
 /// `-` is standard output.
@@ -223,7 +238,8 @@ impl Recording {
         let options = self.options(names, interface, settings);
         let trace = self.trace.as_deref().map(|path| trace::open(path, &options));
         let events = self.events.as_deref().map(|path| trace::open_as(path, Format::Jsonl, &options));
-        trace.into_iter().chain(events).collect::<Result<_, _>>().map_err(Failure::usage)
+        let page = self.page.clone().map(|page| drawn::sink(page, &options));
+        trace.into_iter().chain(events).chain(page).collect::<Result<_, _>>().map_err(Failure::usage)
     }
 
     /// How records are written.

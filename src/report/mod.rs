@@ -28,7 +28,7 @@ pub use exchange::exchange;
 pub use fetched::fetched;
 pub use lab::{findings, verdict};
 pub use load::{PERCENTILES, load};
-pub use page::{PAGE_START, page};
+pub use page::{PAGE_START, lab_page, page};
 pub use plot::plot;
 pub use sockets::{SocketForm, SocketList};
 pub use spans::{Span, Spans, spans};

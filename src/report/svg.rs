@@ -15,7 +15,7 @@ const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f"];
 
 /// Where the reader's surroundings are dark, so is the paper; black lines become white ones.
-const DARK: &str = "@media (prefers-color-scheme: dark) { svg { fill: #ddd } .paper { fill: #1b1b1f } .grid { stroke: #444 } \
+pub(super) const STYLE: &str = "@media (prefers-color-scheme: dark) { svg { fill: #ddd } .paper { fill: #1b1b1f } .grid { stroke: #444 } \
                     .c6 { stroke: #fff } circle.c6 { fill: #fff } .c0 { stroke: #4aa8ff } circle.c0 { fill: #4aa8ff } }";
 
 /// A picture of its own, with a title and a line of text above it.
@@ -28,7 +28,7 @@ pub fn svg(title: &str, question: &str, figure: &Figure) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n\
-         <title>{title}</title>\n<style>{DARK}</style>\n\
+         <title>{title}</title>\n<style>{STYLE}</style>\n\
          <rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
          <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n\
          <text x=\"16\" y=\"46\" font-size=\"12\">{question}</text>\n{body}</svg>\n"

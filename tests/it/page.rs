@@ -356,3 +356,79 @@ fn findings_lead_to_their_frames_and_every_segment_can_be_read_by_keyboard() {
     assert_eq!(browser.text(span), "1", "the table follows");
     assert_eq!(browser.complaints(), [""; 0]);
 }
+
+/// Runs the program in a test's directory.
+fn glass(place: &Place, args: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_tcpglass"));
+    let output = program.args(args.split(' ')).current_dir(&place.0).output().unwrap();
+    assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[test]
+fn the_page_of_a_run_is_that_of_its_capture() {
+    let place = Place::new("run");
+    for args in [
+        "get --json --sim rtt=20ms,drop_nth=3 http://glass/bytes/60000 http://glass/delay/5",
+        "load --json --sim rtt=5ms -n 30 -c 3 http://glass/bytes/2000",
+    ] {
+        // Bytes that are cut off in the file are on the page.
+        glass(&place, &format!("{args} --trace run.pcapng --html run.html"));
+        let (explained, _) = place.page("run.pcapng");
+        let page = std::fs::read_to_string(place.0.join("run.html")).unwrap();
+        assert_eq!(data(&page), data(&explained), "{args}");
+        let findings = |page: &str| between(page, "<main>", "<footer>").to_owned();
+        assert_eq!(findings(&page), findings(&explained), "{args}");
+        let command = args.split(' ').next().unwrap();
+        assert!(page.contains(&format!("<title>{command} http://glass/bytes/")), "{args}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_tcpglass"))
+        .args(["get", "--sim", "rtt=1ms", "--html", "-", "http://glass/"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "a page and a body do not mix");
+}
+
+#[test]
+fn an_experiment_has_a_page_with_its_verdicts_drawing_and_arms() {
+    const NAME: &str = "an_experiment_has_a_page_with_its_verdicts_drawing_and_arms";
+    let place = Place::new("lab");
+    let told = glass(&place, "lab nagle handshake --json --html lab.html");
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let mut browser = Browser::start(NAME);
+    for experiment in told["experiments"].as_array().unwrap() {
+        let name = experiment["name"].as_str().unwrap();
+        let path = place.0.join(format!("lab-{name}.html"));
+        let page = std::fs::read_to_string(&path).unwrap();
+        for claim in experiment["claims"].as_array().unwrap() {
+            assert!(page.contains(&format!("<th scope=\"row\">{}</th>", claim["name"].as_str().unwrap())));
+            assert!(page.contains(&format!(
+                "{}, {} of {}",
+                claim["verdict"].as_str().unwrap(),
+                claim["held"],
+                claim["of"]
+            )));
+        }
+        let Some(browser) = &mut browser else { continue };
+        browser.open(&path);
+        let rows = browser.value("document.querySelectorAll('section:last-of-type tbody tr').length");
+        assert_eq!(rows, experiment["arms"].as_array().unwrap().len(), "{name}");
+        assert_eq!(
+            browser.value("getComputedStyle(document.querySelector('th')).textAlign"),
+            "left",
+            "styled"
+        );
+        for (width, dark) in [(1200, false), (1200, true), (360, false)] {
+            let scheme = if dark { "dark" } else { "light" };
+            let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            browser.call("Emulation.setEmulatedMedia", media);
+            let size = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+            browser.call("Emulation.setDeviceMetricsOverride", size);
+            browser.settle();
+            let wide = browser.value("document.documentElement.scrollWidth");
+            assert!(wide.as_u64().unwrap() <= width, "{name} at {width}: {wide}");
+            browser.picture(&format!("lab-{name}-{width}-{scheme}"));
+        }
+        assert_eq!(browser.complaints(), [""; 0], "{name}");
+    }
+}

@@ -7,6 +7,7 @@
 mod body;
 mod data;
 mod digest;
+mod lab;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,8 @@ const SCRIPT: &str = concat!(
 /// How every page begins: a file that begins so may be replaced by another page.
 pub const PAGE_START: &str = "<!doctype html>\n<!-- tcpglass page -->\n";
 
+pub use lab::lab_page;
+
 /// The page of a capture that is called `name`.
 pub fn page(name: &str, summary: &Summary, trail: &Trail) -> String {
     let title = format!("{} · tcpglass", super::printable(name));
@@ -36,12 +39,18 @@ pub fn page(name: &str, summary: &Summary, trail: &Trail) -> String {
 
 /// A whole document around `main`; with data there is also what draws it.
 fn document(title: &str, main: &str, data: Option<&str>) -> String {
+    document_with(title, main, data, &[])
+}
+
+/// The same, where `main` has style sheets of its own with these hashes.
+fn document_with(title: &str, main: &str, data: Option<&str>, styles: &[String]) -> String {
     let (style, script) = (digest::source(STYLE), digest::source(SCRIPT));
+    let more: String = styles.iter().map(|source| format!(" '{source}'")).collect();
     let mut out = PAGE_START.to_owned();
     let _ = write!(
         out,
         "<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{style}'; \
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{style}'{more}; \
          script-src '{script}'; base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
