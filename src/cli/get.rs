@@ -67,6 +67,7 @@ pub fn run(args: Get) -> Outcome {
             hosts,
             max_time: Some(max_time),
             sink: Some(sink),
+            tcp_info: args.show.json,
             ..ClientOptions::default()
         };
         HttpClient::new(SERVICE, plan.requests.clone(), options)
@@ -254,6 +255,7 @@ fn object(fetched: &Fetched, begin: Instant) -> Value {
         "fate": fetched.fate(),
         "total_us": fetched.ledger.total().as_micros() as u64,
         "ledger_us": output::ledger(&fetched.ledger),
+        "tcp_info": fetched.tcp_info.as_deref().map(tcpglass::trace::tcp_info),
         "error": fetched.error.as_ref().map(ToString::to_string),
     })
 }

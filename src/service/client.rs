@@ -70,6 +70,8 @@ pub struct ClientOptions {
     pub keep_body: usize,
     /// Where bodies go instead.
     pub sink: Option<Box<dyn BodySink>>,
+    /// Whether each result tells how its connection was doing.
+    pub tcp_info: bool,
     /// Who is told of each result at once, in the stack's thread, instead of [`HttpClient::results`].
     pub observer: Option<Observer>,
 }
@@ -93,6 +95,7 @@ impl Default for ClientOptions {
             port_wait: Duration::ZERO,
             keep_body: 16 << 20,
             sink: None,
+            tcp_info: false,
             observer: None,
         }
     }
@@ -278,6 +281,7 @@ impl HttpClient {
         let jobs = std::mem::take(&mut connection.jobs);
         let (number, remote, timings) = (connection.number, connection.remote, connection.timings);
         let tab = connection.tab;
+        let info = connection.id.filter(|_| self.options.tcp_info).and_then(|id| stack.info(now, id));
         let open = matches!(connection.state, State::Open);
         let kept = member.http.answered() > 0;
         let had_last = member.http.had_last();
@@ -310,6 +314,7 @@ impl HttpClient {
                 job.fetched.timings.established = timings.established;
             }
             job.fetched.ledger = tab.charge(now, &job, ledger, n > 0);
+            job.fetched.tcp_info = info.map(Box::new);
             job.fetched.conn = number;
             job.fetched.remote = remote;
             job.fetched.error.get_or_insert_with(|| error.clone());
@@ -446,6 +451,7 @@ impl Job {
                 trailers: Fields::new(),
                 timings: Timings { ready: Some(ready), start: Some(now), ..Timings::default() },
                 ledger: Parts::default(),
+                tcp_info: None,
                 error: None,
                 conn: 0,
                 remote: None,

@@ -6,6 +6,7 @@ use crate::http::{
 use crate::ledger::Parts;
 use crate::stack::{ResolveError, StackError};
 use crate::stream::StreamError;
+use crate::tcp::Info;
 use crate::time::{Duration, Instant};
 use std::fmt;
 use std::net::SocketAddr;
@@ -333,6 +334,8 @@ pub struct Fetched {
     /// Where the time went: the parts sum up to the time from its turn to the last byte, or to its failure, in whole
     /// microseconds.
     pub ledger: Parts,
+    /// What Linux would tell of its connection when it was done with, if [`super::ClientOptions::tcp_info`] asks for it.
+    pub tcp_info: Option<Box<Info>>,
     /// Why it is not complete.
     pub error: Option<FetchError>,
     /// The connection's number in the trace, from 1; 0 if there was none.

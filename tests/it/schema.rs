@@ -27,6 +27,7 @@ fn check(schema: &Value, value: &Value, root: &Value, place: &str) {
                     "array" => value.is_array(),
                     "string" => value.is_string(),
                     "integer" => value.is_u64() || value.is_i64(),
+                    "number" => value.is_number(),
                     "boolean" => value.is_boolean(),
                     "null" => value.is_null(),
                     other => panic!("{other}"),
@@ -106,6 +107,8 @@ fn what_is_printed_is_what_the_schemas_say() {
             "get --json --sim rtt=10ms,loss=2% http://glass/bytes/50000 http://glass/delay/3 http://glass:81/",
         ),
         ("load-2", "load --json --sim rtt=1ms -n 20 -c 2 http://glass/bytes/100"),
+        ("lab-1", "lab nagle handshake --json"),
+        ("what-if-1", "what-if --json captures/nagle_delayed_ack.pcapng --set tcp.nagle=off"),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{file}.json"));
         let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -158,4 +161,48 @@ fn exchanges_as_lines_and_graphs_for_xplot_hold_what_the_capture_holds() {
         assert!(graph.contains("green") && graph.contains("yellow"), "{way}");
     }
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn every_line_of_the_events_is_what_the_schema_says() {
+    let path = std::env::temp_dir().join(format!("tcpglass-events-{}.jsonl", std::process::id()));
+    let args = "get --json --sim rtt=10ms,drop_nth=3+9 http://glass/bytes/90000 http://glass:81/ --events";
+    printed(&format!("{args} {}", path.display()));
+    let lines = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        is("event-1", line["kind"].as_str().unwrap(), line);
+    }
+    let count = |kind| lines.iter().filter(|line| line["kind"] == kind).count();
+    assert!(count("packet") > 100 && count("event") > 20 && count("end") == 1);
+}
+
+#[test]
+fn a_fetch_tells_what_linux_would_tell_of_its_connection() {
+    let told = printed("get --json --sim rtt=10ms http://glass/bytes/50000 http://glass:81/");
+    let info = &told["exchanges"][0]["tcp_info"];
+    assert_eq!((&info["state"], &info["rtt"]), (&1.into(), &10_000.into()), "{info}");
+    assert!(info["bytes_received"].as_u64().unwrap() > 50_000);
+    assert_eq!(tcpglass::tcp::Info::NAMES.len(), info.as_object().unwrap().len());
+    assert!(told["exchanges"][1]["error"].is_string());
+}
+
+#[test]
+fn what_run_prints_is_what_its_schema_says() {
+    const NAME: &str = "what_run_prints_is_what_its_schema_says";
+    if let Some(check) = tcpglass::tun::doctor().into_iter().find(|check| !check.ok && !check.optional) {
+        println!("skipped: {NAME} needs {} ({})", check.name, check.found);
+        return;
+    }
+    if !crate::judge::have("curl", NAME) {
+        return;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_tcpglass"))
+        .args(["run", "--json", "--", "curl", "-s", "http://10.77.0.2/bytes/10", "-o", "/dev/null"])
+        .output()
+        .unwrap();
+    let value: Value = serde_json::from_slice(&output.stderr).unwrap();
+    holds("run-2", &value);
+    assert_eq!(value["http"]["first"][0]["bytes"], 10);
 }

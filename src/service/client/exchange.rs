@@ -197,8 +197,11 @@ impl HttpClient {
             ClientEvent::End(trailers) => {
                 job.fetched.trailers = trailers;
                 job.fetched.timings.last_byte = Some(now);
-                let Some(job) = connection.jobs.pop_front() else { return Ok(()) };
+                let Some(mut job) = connection.jobs.pop_front() else { return Ok(()) };
                 let ledger = connection.ledger(now, stack);
+                if self.options.tcp_info {
+                    job.fetched.tcp_info = connection.id.and_then(|id| stack.info(now, id)).map(Box::new);
+                }
                 self.finish_job(now, key, job, ledger);
             }
             ClientEvent::Failed(e) => {
