@@ -20,6 +20,8 @@ pub struct Progress {
     done: usize,
     /// What it has received.
     pub received: Vec<u8>,
+    /// It waits for room in the send buffer.
+    waits: bool,
     /// When it gives up waiting.
     pub until: Option<Instant>,
     /// Whether it has begun.
@@ -273,7 +275,7 @@ impl Kernel<'_> {
                 Some(match progress.done {
                     taken if blocking => {
                         // The rest stands ready for the SYN-ACK, and goes with its acknowledgment.
-                        let rest = self.sockets.write(self.stack, self.now, fd, data.after(taken));
+                        let rest = self.sockets.write(self.stack, self.now, fd, data.after(taken), false);
                         progress.done += rest.unwrap_or(0);
                         Step::Block(None)
                     }
@@ -411,30 +413,17 @@ impl Kernel<'_> {
             }
         }
         let more = flags & MSG_MORE != 0;
+        // Who waits for room is woken once there is much.
+        let live = self.sockets.conn(fd).and_then(|conn| self.stack.conn(conn.id));
+        if progress.waits && live.is_some_and(|live| live.error().is_none() && live.writable_soon()) {
+            return Ok(Step::Block(None));
+        }
         // The engine would queue it; Linux' sockets wait for the connection first.
         let opening = self.sockets.conn(fd).and_then(|conn| self.stack.conn(conn.id));
         if opening.is_some_and(|conn| conn.state().is_opening() && !conn.is_early()) {
             return Ok(if blocking { Step::Block(None) } else { Step::Errno("EAGAIN") });
         }
-        // MSG_MORE is a cork for one call: the next one without it lets everything go.
-        if let Some(socket) = self.sockets.table.get_mut(&fd)
-            && let SocketKind::Conn(conn) = &mut socket.kind
-            && more
-            && !conn.more
-        {
-            conn.more = true;
-            self.stack.set_opts(self.now, conn.id, |opts| opts.cork = true);
-        }
-        let result = self.sockets.write(self.stack, self.now, fd, data.after(progress.done));
-        if let Some(socket) = self.sockets.table.get_mut(&fd)
-            && let SocketKind::Conn(conn) = &mut socket.kind
-            && !more
-            && conn.more
-        {
-            conn.more = false;
-            let cork = socket.opts.cork;
-            self.stack.set_opts(self.now, conn.id, |opts| opts.cork = cork);
-        }
+        let result = self.sockets.write(self.stack, self.now, fd, data.after(progress.done), more);
         let step = match result {
             Err(_) if progress.done > 0 => Step::Done(progress.done as i64),
             Err(name) => Step::Errno(name),
@@ -448,7 +437,10 @@ impl Kernel<'_> {
                 }
                 match (progress.done == len, blocking) {
                     (true, _) => Step::Done(len as i64),
-                    (false, true) => Step::Block(None),
+                    (false, true) => {
+                        progress.waits = true;
+                        Step::Block(None)
+                    }
                     (false, false) if progress.done == 0 => Step::Errno("EAGAIN"),
                     (false, false) => Step::Done(progress.done as i64),
                 }

@@ -210,8 +210,6 @@ pub struct Connection {
     pub connected: bool,
     pub shut_read: bool,
     pub shut_write: bool,
-    /// Whether the last send said MSG_MORE.
-    pub more: bool,
     /// The error queue.
     pub notices: Notices,
 }
@@ -506,9 +504,7 @@ impl Sockets {
         if live.has_urgent() {
             bits |= PRI;
         }
-        let free = live.writable();
-        let used = live.unacked();
-        if conn.shut_write || closed || (free > 0 && free >= used / 2) {
+        if conn.shut_write || closed || live.has_much_room() {
             bits |= OUT;
         }
         let unsent = live.snapshot().unsent;
@@ -583,6 +579,7 @@ impl Sockets {
         now: Instant,
         fd: i64,
         data: Data<'_>,
+        more: bool,
     ) -> Result<usize, &'static str> {
         let Some(socket) = self.table.get_mut(&fd) else { return Err("EBADF") };
         let SocketKind::Conn(conn) = &mut socket.kind else {
@@ -599,13 +596,17 @@ impl Sockets {
         let (len, mut done) = (data.len(), 0);
         let mut stream = stack.stream(now, conn.id);
         loop {
-            let chunk = (len - done).min(64 << 10);
-            let result = match data {
-                Data::These(bytes) => stream.write(&bytes[done..done + chunk]),
+            let chunk = (len - done).min(1 << 20);
+            let bytes: Cow<'_, [u8]> = match data {
+                Data::These(bytes) => Cow::Borrowed(&bytes[done..done + chunk]),
                 Data::Pattern(_) => {
                     let byte = |n| if self.patterned { pattern(conn.written.wrapping_add(n)) } else { 0 };
-                    stream.write(&(0..chunk as u32).map(byte).collect::<Vec<u8>>())
+                    (0..chunk as u32).map(byte).collect()
                 }
+            };
+            let result = match more || done + chunk < len {
+                true => stream.write_part(&bytes),
+                false => stream.write(&bytes),
             };
             match result {
                 Ok(n) => {
@@ -686,7 +687,6 @@ impl Connection {
             connected,
             shut_read: false,
             shut_write: false,
-            more: false,
             notices: Notices::default(),
         }
     }

@@ -198,8 +198,11 @@ impl Stack {
                     self.reply(flow, seg, cause, Some((number, state)));
                 }
             }
-            Step::Ends(received) => {
+            Step::Ends(received, answer) => {
                 self.trace_in(now, frame, about, Why::Received(received));
+                if let Some((seg, cause)) = answer {
+                    self.reply(flow, seg, cause, Some((number, state)));
+                }
                 self.forget_opening(now, index);
                 return;
             }

@@ -21,6 +21,14 @@ impl Stream<'_> {
         self.with(|conn, _| conn.peek(buf))
     }
 
+    /// Like [`ByteStream::write`] of a part of a message: the rest follows (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// As [`ByteStream::write`].
+    pub fn write_part(&mut self, data: &[u8]) -> Result<usize, StreamError> {
+        self.with(|conn, _| conn.write_part(data, true))
+    }
+
     fn with<R>(
         &mut self,
         f: impl FnOnce(&mut Conn, &mut Cx) -> Result<R, StreamError>,

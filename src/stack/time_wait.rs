@@ -138,11 +138,6 @@ impl Waiting {
         if is_older {
             return dropped(DropReason::Paws, self.challenge(now, cfg));
         }
-        if let (Some(_), Some(stamp)) = (age, seg.options.timestamps)
-            && seg.seq.le(self.rcv_nxt)
-        {
-            self.recent = stamp.value;
-        }
         if seg.has(Flags::SYN) {
             return dropped(DropReason::Control, self.challenge(now, cfg));
         }
@@ -152,9 +147,17 @@ impl Waiting {
             return taken(Verdict::Old, Some(self.ack(now, AckNowWhy::Duplicate)), Then::StartsAgain);
         }
         if seg.seq_len() == 0 && seg.seq == self.rcv_nxt {
+            if let (Some(_), Some(stamp)) = (age, seg.options.timestamps) {
+                self.recent = stamp.value;
+            }
             return taken(Verdict::InOrder, None, Then::GoesOn);
         }
-        dropped(DropReason::Window, self.challenge(now, cfg))
+        // Data is no answer to an answer.
+        let reply = match seg.seq_len() {
+            0 => self.challenge(now, cfg),
+            _ => Some(self.ack(now, AckNowWhy::Duplicate)),
+        };
+        dropped(DropReason::Window, reply)
     }
 
     /// Where we are, for a segment that does not fit; not too often, lest two such ends answer each other for ever.

@@ -10,8 +10,8 @@ use crate::time::Duration;
 /// A burst has room for so many segments at least.
 const LEAST_SEGMENTS: u64 = 2;
 
-/// The largest burst in bytes: what one packet can be.
-const MOST_BYTES: u64 = 65_535;
+/// The largest burst in bytes: what one packet can be, and what Linux leaves of that for data.
+const MOST_BYTES: u64 = 65_279;
 
 /// A round trip this short leaves room for the largest burst; each time as long again halves that room.
 const SHORT_ROUND_TRIP: Duration = Duration::from_micros(512);
@@ -27,16 +27,18 @@ const WINDOW_DIVISOR: u32 = 3;
 pub(super) struct Burst {
     /// Behind its last byte.
     end: Seq,
+    /// What each segment carries that leaves at the same time, bytes; 0 before the first.
+    pub(super) unit: u16,
 }
 
 impl Burst {
     pub(super) fn new(iss: Seq) -> Burst {
-        Burst { end: iss }
+        Burst { end: iss, unit: 0 }
     }
 
-    /// What is left of the burst at `nxt`.
+    /// What is left of the burst at `nxt`; nothing once all had its chance to leave.
     pub(super) fn left(&self, nxt: Seq) -> Option<u32> {
-        self.end.gt(nxt).then(|| self.end.since(nxt))
+        (self.unit > 0 && self.end.gt(nxt)).then(|| self.end.since(nxt))
     }
 
     /// A burst reaches to `end`.
@@ -55,8 +57,7 @@ impl Conn {
             return;
         }
         let alone = self.intents.resend || self.intents.probe_tail;
-        let room =
-            (self.cc.cwnd().saturating_sub(self.pipe()) / full).min(self.largest_burst(cx, full) / full);
+        let room = (self.cc.cwnd().saturating_sub(self.pipe()) / full).min(self.largest_burst(full) / full);
         let until = self.board.together(start, if alone { 1 } else { room });
         // A segment on its own is pushed only if it was when it first left.
         self.board.part(until.max(end));
@@ -66,15 +67,21 @@ impl Conn {
     /// For what new data waits although there is room for some: soon there will be room for a whole burst of `together` bytes,
     /// which is less work for everybody. Only between segments that leave at about the same time, and only if the next
     /// acknowledgment is about to come. As on Linux.
-    pub(super) fn defers(&self, cx: &Cx, usable: u32, together: u32, full: u32) -> Option<Blocked> {
+    /// The first piece has `head_len` bytes.
+    pub(super) fn defers(
+        &self,
+        cx: &Cx,
+        usable: u32,
+        together: u32,
+        (head_len, full): (u32, u32),
+    ) -> Option<Blocked> {
         let head = self.board.head().filter(|_| cx.cfg.bursts && !self.recovery.repairs())?;
         let cwnd = self.cc.cwnd() / full * full;
         let congestion = cwnd.saturating_sub(self.pipe());
         let limit = usable.min(congestion);
         let unsent = self.snd.unsent();
-        // What is written is kept in pieces of this size; only the last one may get longer.
-        let piece = (MOST_BYTES as u32).min(self.snd.max_wnd / 2);
-        let whole = unsent > piece && limit >= piece;
+        // Only the last piece may get longer.
+        let whole = unsent > head_len && limit >= head_len;
         let srtt = self.rtt.srtt().unwrap_or_default();
         let expected = head.last_sent + srtt;
         let soon = (srtt / 2).min(SAME_TIME);
@@ -87,20 +94,33 @@ impl Conn {
             return None;
         }
         let by_peer = congestion >= usable;
-        let waits = limit <= unsent || self.snd.fin != Fin::Queued;
+        let waits = limit <= head_len || self.snd.fin != Fin::Queued || unsent > head_len;
         waits.then_some(if by_peer { Blocked::PeerWindow } else { Blocked::Cwnd })
     }
 
+    /// How large a piece of what is written gets, and how much may leave together now.
+    pub(super) fn piece_goal(&self) -> (u32, u32) {
+        let full = self.full_payload(&self.usual_options());
+        (self.snd.bounded(MOST_BYTES as u32, full) / full * full, self.quota(full))
+    }
+
+    /// What the congestion window and the rate let go together, in segments of `full` bytes.
+    pub(super) fn quota(&self, full: u32) -> u32 {
+        let mss = self.mss();
+        let window = (self.cc.cwnd() / mss).saturating_sub(self.pipe() / mss).saturating_mul(full);
+        window.min(self.burst_limit(full).max(full))
+    }
+
     /// How many bytes of new data may leave together, in segments of `full` bytes: half of the window at the most.
-    pub(super) fn burst_limit(&self, cx: &Cx, full: u32) -> u32 {
+    pub(super) fn burst_limit(&self, full: u32) -> u32 {
         let half = (self.cc.cwnd() / full / 2).max(1).saturating_mul(full);
-        let most = self.largest_burst(cx, full);
-        if cx.cfg.bursts { most.min(half) } else { most }
+        let most = self.largest_burst(full);
+        if self.snd.is_pieced() { most.min(half) } else { most }
     }
 
     /// The same, whatever the window.
-    fn largest_burst(&self, cx: &Cx, full: u32) -> u32 {
-        if !cx.cfg.bursts {
+    fn largest_burst(&self, full: u32) -> u32 {
+        if !self.snd.is_pieced() {
             return MOST_BYTES as u32;
         }
         let (window, size) = (u64::from(self.cc.cwnd()), u64::from(full));

@@ -157,6 +157,8 @@ pub enum RstWhy {
     NoSocket,
     /// The acknowledgment is for something never sent (RFC 9293 §3.10.7.3).
     BadAck,
+    /// A SYN came that does not belong to the handshake under way (RFC 9293 §3.10.7.4).
+    BadSyn,
     /// Retransmission, keep-alive or the user timeout gave up.
     GaveUp,
 }

@@ -149,8 +149,9 @@ pub struct Config {
     /// Beyond three duplicates in a row gather up to so many acknowledgments of data beyond a gap for a twentieth of the round
     /// trip, 1 ms at most; 0 sends each.
     pub compressed_acks: u8,
-    /// Send in bursts that grow with the rate of the flow, the last segment of each pushed: what Linux does with
-    /// segmentation offload.
+    /// Send in bursts that grow with the rate of the flow, the last segment of each pushed, and cut from pieces that what is
+    /// written is kept in: what Linux does with segmentation offload. Segments are no larger than half of the largest window
+    /// that the peer ever offered then.
     pub bursts: bool,
     /// Offer and use selective acknowledgments (RFC 2018).
     pub sack: bool,
@@ -218,7 +219,8 @@ pub struct Config {
     pub retries: u8,
     /// The same for a connection without an owner, if that is less.
     pub orphan_retries: u8,
-    /// Fail when data stays unacknowledged this long (RFC 5482); `None` leaves it to `retries`.
+    /// Fail when data stays unacknowledged this long (RFC 5482), from its first repetition or the first window probe on as
+    /// with Linux; `None` leaves it to `retries`.
     pub user_timeout: Option<Duration>,
     /// By how many segments one ACK may open the window in slow start, at the most; `None` by all that it
     /// acknowledged (RFC 5681 §3.1 asks for 1, RFC 3465 allows 2).
@@ -234,7 +236,8 @@ pub struct Config {
     /// Unanswered probes before the connection fails.
     pub keepalive_count: u8,
     /// A RST also counts one number below RCV.NXT behind a FIN, and right behind the last SACK block, and in
-    /// SYN-RECEIVED it resets who opened actively instead of refusing it, as with Linux.
+    /// SYN-RECEIVED it resets who opened actively instead of refusing it, as with Linux; and as there, data that crosses the
+    /// peer's FIN and another SYN in SYN-RECEIVED are answered by one.
     pub rst_lenient: bool,
     /// What is signed (RFC 2385) is dropped, there being no keys; else the signature is an option like any that nobody knows.
     pub drop_signed: bool,

@@ -178,6 +178,10 @@ pub(super) struct Intents {
     pub(super) probe_tail: bool,
     /// A partial segment may leave although Nagle, the cork or the window would hold it.
     pub(super) override_hold: bool,
+    /// All that is written may leave now although Nagle or the cork would hold its end: there is no room for more of it.
+    pub(super) rush: bool,
+    /// The rest of a message follows: for now its end waits (`MSG_MORE`).
+    pub(super) more: bool,
 }
 
 /// Events that wait for `poll_event`.
@@ -277,7 +281,7 @@ impl Conn {
             released: false,
             error: None,
             soft_error: None,
-            snd: Send::new(iss, opts.send_buffer_initial, opts.send_buffer),
+            snd: Send::new(iss, opts.send_buffer_initial, opts.send_buffer, cx.cfg.bursts),
             rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning), cx.cfg.dsack),
             board: Spare::default(),
             recovery: Recovery::new(iss),
@@ -416,7 +420,8 @@ impl Conn {
         }
         self.counters.on_recovered(cx.now);
         self.counters.bytes_acked = self.active.into();
-        self.retries = 0;
+        (self.retries, self.stalled_since) = (0, None);
+        self.timers.clear(Timer::User);
         self.set_state(cx, State::Established);
         self.events.established = true;
         self.arm_keepalive(cx.now);
@@ -470,6 +475,7 @@ impl Conn {
             self.suspect_gap();
         }
         self.timers.clear_all();
+        self.probe_backoff = 0;
         self.board.reset();
         self.snd.clear();
         self.rcv.forget_beyond();
@@ -513,7 +519,22 @@ impl Conn {
 
     /// The payload of a full segment, bytes, with the options that each segment carries.
     pub fn mss(&self) -> u32 {
-        self.base_mss() - if self.ts.on { 12 } else { 0 }
+        let stamps = self.stamps();
+        self.snd.bounded(self.base_mss() - stamps, LEAST_MSS as u32 - stamps)
+    }
+
+    /// The bytes of the options that each segment carries.
+    pub(super) fn stamps(&self) -> u32 {
+        if self.ts.on { 12 } else { 0 }
+    }
+
+    /// Segments may have become larger or smaller than `before`: the window holds as many as it did.
+    pub(super) fn remeasure(&mut self, before: u32) {
+        let mss = self.mss();
+        if mss != before && self.snd.is_pieced() {
+            self.cc.on_mss(before, mss);
+            self.usage.on_mss(before, mss);
+        }
     }
 
     /// The payload of the peer's full segments, as far as that follows from what we announced.
@@ -536,8 +557,14 @@ impl Conn {
     }
 
     /// R2 of RFC 9293 §3.8.3, set by the application (MUST-21).
+    ///
+    /// It counts from the SYN, or from the first repetition by the timer, as on Linux.
     pub(super) fn arm_user_timeout(&mut self) {
-        match (self.opts.user_timeout, self.stalled_since) {
+        let since = match self.state.is_opening() {
+            true => self.stalled_since,
+            false => Some(self.recovery.since).filter(|&at| self.retries > 0 && at != Instant::FAR),
+        };
+        match (self.opts.user_timeout, since) {
             (Some(limit), Some(since)) => self.timers.set(Timer::User, since + limit),
             _ => self.timers.clear(Timer::User),
         }

@@ -79,17 +79,24 @@ impl Ecn {
 }
 
 impl Conn {
+    /// The peer says, by whatever acknowledges something, that it has reduced its window (RFC 3168 §6.1.3). As on Linux a bare
+    /// acknowledgment may say so, and an old one may not.
+    pub(super) fn accept_reduction(&mut self, seg: &Segment) {
+        if self.ecn.on && seg.has(Flags::CWR) {
+            self.ecn.echo = false;
+            if seg.seq_len() > 0 {
+                // Its window may be down to one segment: do not let it wait.
+                self.ack.at_once(AckNowWhy::Ecn);
+            }
+        }
+    }
+
     /// Data or a FIN came within the window, in `seg`; `field` is what its IP header says, `news` that some of the data
     /// had not come before (RFC 3168 §6.1.3).
     pub(super) fn take_marks(&mut self, seg: &Segment, field: Field, news: bool) {
         let ecn = &mut self.ecn;
         if !ecn.on {
             return;
-        }
-        if seg.has(Flags::CWR) {
-            ecn.echo = false;
-            // Its window may be down to one segment: do not let it wait.
-            self.ack.at_once(AckNowWhy::Ecn);
         }
         if !news || seg.len == 0 {
             return;

@@ -153,7 +153,7 @@ impl Conn {
     pub fn offer_fast_open(&mut self, offer: &Offer, data: &[u8]) -> usize {
         let most =
             offer.mss.unwrap_or(u16::MAX).max(LEAST_MSS).min(self.own_mss()).saturating_sub(SPARE_OPTIONS);
-        let most = if offer.data { usize::from(most).min(self.snd.room()) } else { 0 };
+        let most = if offer.data { usize::from(most).min(self.snd.room(0)) } else { 0 };
         let carried = data.len().min(most);
         self.snd.append(&data[..carried]);
         let option = offer.cookie;
@@ -203,7 +203,7 @@ impl Conn {
             return;
         }
         self.rcv.place(arrival.seg.seq + 1, &arrival.payload[..fits], false);
-        self.rcv.buffer.charge(arrival.seg.seq + 1, fits as u32, arrival.segments);
+        self.rcv.buffer.queue(arrival.seg.seq + 1, fits as u32, arrival.segments);
         self.rcv.start_behind_data();
         self.ts.last_ack_sent = self.rcv.nxt;
         self.counters.bytes_received += fits as u64;

@@ -66,8 +66,8 @@ pub enum Step {
     Stays(Received),
     /// Nothing changes, and this is sent back.
     Answers(Received, Segment, Cause),
-    /// The peer has taken its SYN back.
-    Ends(Received),
+    /// It is over: the peer has taken its SYN back, or has sent another one, which is answered by this.
+    Ends(Received, Option<(Segment, Cause)>),
     /// The handshake is done: [`HalfOpen::complete`] makes the connection, which takes the segment.
     Completes,
 }
@@ -225,6 +225,15 @@ impl HalfOpen {
             return Step::Stays(Received::new(Verdict::Duplicate));
         }
         let nxt = self.irs + 1;
+        let refusal = || {
+            let reset = Segment { seq: seg.ack, flags: Flags::RST, ..Segment::default() };
+            Step::Answers(dropped(DropReason::BadAck), reset, Cause::Rst(RstWhy::BadAck))
+        };
+        // Linux asks first what is acknowledged, then where it lies.
+        let lenient = cx.cfg.rst_lenient;
+        if lenient && ack && seg.ack != self.iss + 1 {
+            return if rst { Step::Stays(dropped(DropReason::BadAck)) } else { refusal() };
+        }
         if let (Some(recent), Some(t)) = (self.ts_recent, seg.options.timestamps)
             && !rst
             && (t.value.wrapping_sub(recent) as i32) < 0
@@ -251,14 +260,24 @@ impl HalfOpen {
             (true, ..) => {
                 cx.log.push(Note::State { from: State::SynReceived, to: State::Closed });
                 cx.log.push(Note::Closed { reason: CloseReason::Reset });
-                Step::Ends(Received::new(Verdict::InOrder))
+                Step::Ends(Received::new(Verdict::InOrder), None)
+            }
+            // Another SYN of the same flow: Linux refuses it, and the first one with it.
+            (_, true, _) if lenient => {
+                cx.log.push(Note::State { from: State::SynReceived, to: State::Closed });
+                cx.log.push(Note::Closed { reason: CloseReason::Aborted });
+                let reset = match ack {
+                    true => Segment { seq: seg.ack, flags: Flags::RST, ..Segment::default() },
+                    false => {
+                        let flags = Flags::RST | Flags::ACK;
+                        Segment { seq: Seq(0), ack: seg.end(), flags, ..Segment::default() }
+                    }
+                };
+                Step::Ends(dropped(DropReason::Control), Some((reset, Cause::Rst(RstWhy::BadSyn))))
             }
             (_, true, _) => self.challenge(cx, dropped(DropReason::Control), AckNowWhy::Challenge),
             (_, _, false) => Step::Stays(dropped(DropReason::Control)),
-            _ if seg.ack != self.iss + 1 => {
-                let reset = Segment { seq: seg.ack, flags: Flags::RST, ..Segment::default() };
-                Step::Answers(dropped(DropReason::BadAck), reset, Cause::Rst(RstWhy::BadAck))
-            }
+            _ if seg.ack != self.iss + 1 => refusal(),
             _ if self.retries < self.deferred(cx) && seg.seq_len() == 0 && seg.seq == nxt => {
                 self.acked = true;
                 Step::Stays(dropped(DropReason::Deferred))
@@ -314,10 +333,10 @@ impl HalfOpen {
 
     /// ICMP: the path carries packets of `mtu` bytes only.
     pub fn on_path_mtu(&mut self, cfg: &Config, mtu: u16) {
-        if !cfg.pmtud {
-            return;
+        let least = least_mtu(self.ip_header);
+        if cfg.pmtud && (self.ip_header == 20 || mtu >= least) {
+            self.mtu = self.mtu.min(mtu.max(least));
         }
-        self.mtu = self.mtu.min(mtu.max(least_mtu(self.ip_header)));
     }
 
     /// The numbers for the trace.

@@ -221,11 +221,12 @@ impl Conn {
         let [busy_time, rwnd_limited, sndbuf_limited] = counters.busy_times(now);
         let min_rtt = self.rack.min_rtt();
         Info {
-            state: self.state.number(),
+            // On Linux TIME-WAIT is nothing that a socket is in.
+            state: if self.state == State::TimeWait { State::Closed } else { self.state }.number(),
             ca_state,
             retransmits: self.retries,
             probes: self.probes.max(self.keepalives),
-            backoff: self.rtt.backoff().max(self.probe_backoff),
+            backoff: if self.state.is_over() { 0 } else { self.rtt.backoff().max(self.probe_backoff) },
             options: if open || self.is_early() { agreed } else { 0 },
             snd_wscale: if open { self.snd.shift } else { 0 },
             rcv_wscale: if open { self.rcv.shift } else { 0 },

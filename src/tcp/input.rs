@@ -20,6 +20,9 @@ const PAWS_AGE: Duration = Duration::from_secs(24 * 24 * 3600);
 /// After a RST that clears the way the SYN is repeated so soon.
 const SYN_BEHIND_RST: Duration = Duration::from_millis(2);
 
+/// No timer is shorter: half a tick of Linux' clock.
+const TICK: Duration = Duration::from_millis(2);
+
 /// Acknowledgments of data beyond a gap are gathered no longer.
 const LONGEST_GATHERING: Duration = Duration::from_millis(1);
 
@@ -215,11 +218,20 @@ impl Conn {
             self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
             return dropped(DropReason::BadAck);
         }
-        self.take_timestamp(cx.now, &seg);
+        if seg.ack.ge(self.snd.una) || self.is_predicted(cx, &seg) {
+            self.take_timestamp(cx.now, &seg);
+        }
         if seg.ack.ge(self.snd.una) {
-            let wnd = self.snd.wnd;
+            self.accept_reduction(&seg);
+            let (wnd, mss) = (self.snd.wnd, self.mss());
             let window = self.snd.update_window(&seg, seg.ack != self.snd.una);
+            self.remeasure(mss);
+            self.intents.more = false;
+            let idle = self.board.is_empty();
             let (acked, duplicates) = self.on_ack(cx, &seg, window);
+            if idle {
+                self.on_window(cx);
+            }
             self.after_ack(cx, acked);
             received.window = (received.acked + acked == 0 && self.snd.wnd != wnd).then_some(self.snd.wnd);
             received.acked += acked;
@@ -298,8 +310,8 @@ impl Conn {
             return;
         }
         let wait = cx.cfg.challenge_interval;
-        // A probe waits for its answer; one that acknowledges what was never sent is none.
-        let probe = why == AckNowWhy::Probe && seg.ack.le(self.snd.nxt);
+        // A probe waits for its answer; one that acknowledges what was never sent is none. Linux makes no difference.
+        let probe = !cx.cfg.ack_adaptive && why == AckNowWhy::Probe && seg.ack.le(self.snd.nxt);
         if !probe && self.last_challenge.is_some_and(|at| cx.now.since(at) < wait) {
             return;
         }
@@ -350,6 +362,14 @@ impl Conn {
             && Duration::from_millis(age) <= self.rtt.rto()
     }
 
+    /// Whether what it acknowledges is old and its time stamp counts all the same: on Linux only that of a bare acknowledgment, where
+    /// nothing else is new either.
+    fn is_predicted(&self, cx: &Cx, seg: &Segment) -> bool {
+        let bare = seg.flags == Flags::ACK && seg.options.sack.is_empty() && seg.len == 0;
+        let steady = !self.rcv.has_gap() && u32::from(seg.window) << self.snd.shift == self.snd.wnd;
+        !cx.cfg.ack_adaptive || bare && steady && seg.seq == self.rcv.nxt
+    }
+
     /// RFC 7323 §4.3 (2), §5.3 R3.
     fn take_timestamp(&mut self, now: Instant, seg: &Segment) {
         if let Some(t) = seg.options.timestamps
@@ -368,24 +388,16 @@ impl Conn {
             // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37), §3.8.6 (SHLD-17).
             self.retries = self.retries.min(1);
         }
-        if self.timers.is_set(Timer::Persist) && self.snd.usable() < self.snd.unsent().min(self.mss()) {
-            // The answer to a probe; the next one waits its full time from here.
-            self.timers.set(Timer::Persist, cx.now + self.persist_delay(cx));
-        }
-        if self.snd.usable() > 0 && self.snd.wnd > 0 {
-            self.timers.clear(Timer::Persist);
-            self.probe_backoff = 0;
-            if self.snd.flight() == 0 {
-                self.stalled_since = None;
-                self.arm_user_timeout();
-            }
-        }
         if acked == 0 {
             return;
         }
         self.stir(cx.now);
         // The window has room, and nothing is there to fill it.
-        if self.wants_room && (self.snd.queued() as u32) < self.cc.cwnd() {
+        let room = match self.snd.is_pieced() {
+            true => self.pipe() < self.cc.cwnd(),
+            false => (self.snd.queued() as u32) < self.cc.cwnd(),
+        };
+        if self.wants_room && room {
             self.snd.grow(self.cc.cwnd() / self.mss(), self.base_mss());
         }
         self.offer_room();
@@ -411,6 +423,11 @@ impl Conn {
         if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
             // The peer has said FIN already; nothing can follow it: RFC 9293 §3.10.7.4, seventh and eighth.
             if seg.seq.lt(self.rcv.nxt) {
+                if cx.cfg.rst_lenient && (seg.seq + seg.len).gt(self.rcv.nxt) {
+                    self.close_by_reset(cx, CloseReason::Reset);
+                    self.intents.rst = Some(Box::new((seg.ack, None, RstWhy::UnreadData)));
+                    return Received::new(Verdict::Old);
+                }
                 self.on_repetition(cx);
                 self.rcv.came_twice(seg.seq, self.rcv.nxt.min(seg.end()));
                 self.ack.at_once(AckNowWhy::Duplicate);
@@ -475,10 +492,13 @@ impl Conn {
                     );
                     self.rcv.on_segment_size(self.ack.full());
                 }
-                self.rcv.buffer.charge(seg.seq, fits, arrival.segments);
+                self.rcv.buffer.queue(seg.seq, fits, arrival.segments);
                 let each = fits / u32::from(arrival.segments.max(1));
                 if each >= NO_TINYGRAM && self.rcv.buffer.grow(each) {
                     self.ack.on_growth();
+                }
+                if gap_before {
+                    self.rcv.buffer.join(self.rcv.nxt);
                 }
                 self.events.readable = true;
                 if finished {
@@ -500,7 +520,7 @@ impl Conn {
                 if self.sack && self.rcv.buffer.grow(each) {
                     self.ack.on_growth();
                 }
-                self.rcv.buffer.charge(seg.seq, fits, arrival.segments);
+                self.rcv.buffer.keep(seg.seq, fits, arrival.segments);
                 self.acknowledge_beyond(cx, AckNowWhy::OutOfOrder);
                 Received::new(Verdict::OutOfOrder)
             }
@@ -550,9 +570,9 @@ impl Conn {
         match self.ack.verdict(&self.around(cx)) {
             ack::Verdict::Now(why) => self.ack.at_once(why),
             ack::Verdict::Every => self.ack.every = true,
-            // Nothing was ever received that the wait could be learned from: only a FIN came.
-            ack::Verdict::Wait(Duration::ZERO) => self.ack.at_once(AckNowWhy::Fin),
             ack::Verdict::Wait(delay) => {
+                // Nothing was ever received that the wait could be learned from: only a FIN came.
+                let delay = delay.max(TICK);
                 let due = self.timers.at(Timer::Ack);
                 if cx.cfg.ack_adaptive && due <= cx.now + delay / 4 {
                     // So little is left that waiting brings nothing.
@@ -601,6 +621,8 @@ impl Conn {
     /// RCV.NXT has passed the peer's FIN.
     fn on_fin(&mut self, cx: &mut Cx) {
         if cx.cfg.ack_adaptive && self.state == State::Established {
+            // Who has said all needs no reports any more; Linux makes none.
+            self.rcv.reported();
             self.ack.on_fin(cx.now);
         } else {
             self.ack.at_once(AckNowWhy::Fin);

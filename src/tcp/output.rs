@@ -1,10 +1,11 @@
 //! What is sent now, and why? The only place that makes segments.
 
-use super::cause::{Blocked, Cause, DataWhy, Release, Snapshot};
-use super::config::{IdleRestart, Nagle, WindowScale};
+use super::cause::{Blocked, Cause, Snapshot};
+use super::config::{IdleRestart, WindowScale};
 use super::conn::{Conn, Cx};
 use super::counters::Busy;
 use super::ecn::Ecn as EcnState;
+use super::fresh::Portion;
 use super::log::{CwndWhy, Note};
 use super::recovery::Phase;
 use super::scoreboard::Departed;
@@ -52,28 +53,28 @@ pub struct Transmit<'a> {
 
 /// What to send: no plan without a cause.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
-    kind: Kind,
-    cause: Cause,
+pub(super) struct Plan {
+    pub(super) kind: Kind,
+    pub(super) cause: Cause,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     /// A RST with this number, and the acknowledgment if it needs one.
     Reset(Seq, Option<Seq>),
     /// Our SYN, with an ACK in SYN-RECEIVED.
     Syn,
     /// `start..end` again.
     Again { start: Seq, end: Seq },
-    /// `len` bytes of new data, and the FIN if `fin`; the burst that they are part of has `burst` bytes.
-    New { len: u32, fin: bool, small: bool, burst: u32 },
+    /// New data, the FIN, or both.
+    New(Portion),
     /// No data, one number below SND.NXT: the peer has to answer.
     Probe,
     /// An acknowledgment alone.
     Ack,
 }
 
-enum Decision {
+pub(super) enum Decision {
     Send(Plan),
     Wait(Blocked),
 }
@@ -115,8 +116,8 @@ impl Conn {
             Kind::Reset(..) => {}
             Kind::Syn => self.ledger.on_syn(now, self.syns > 0),
             Kind::Again { .. } => self.ledger.on_again(now),
-            Kind::New { .. } if plan.cause == Cause::TailLossProbe => self.ledger.on_again(now),
-            Kind::New { len, fin, .. } => self.ledger.on_new(now, path, fin || len == 0),
+            Kind::New(_) if plan.cause == Cause::TailLossProbe => self.ledger.on_again(now),
+            Kind::New(Portion { len, fin, .. }) => self.ledger.on_new(now, path, fin || len == 0),
             Kind::Probe if self.intents.window_probe => self.ledger.on_window_probe(now),
             Kind::Probe => {}
             Kind::Ack => {
@@ -145,8 +146,16 @@ impl Conn {
     }
 
     /// What a segment with `options` can carry.
-    fn full_payload(&self, options: &Options) -> u32 {
-        self.base_mss().saturating_sub(options.encoded_len()).max(1)
+    pub(super) fn full_payload(&self, options: &Options) -> u32 {
+        (self.mss() + self.stamps()).saturating_sub(options.encoded_len()).max(1)
+    }
+
+    /// The options of a segment that leaves now, but for the time.
+    pub(super) fn usual_options(&self) -> Options {
+        let timestamps = self.ts.on.then_some(Timestamps { value: 0, echo: self.ts.recent });
+        let sack =
+            if self.sack { self.rcv.sack_blocks(if self.ts.on { 3 } else { 4 }) } else { SackBlocks::NONE };
+        Options { timestamps, sack, ..Options::default() }
     }
 
     fn decide(&self, cx: &Cx, room: Room, options: &Options) -> Decision {
@@ -250,127 +259,6 @@ impl Conn {
         Some(Plan { kind: Kind::Again { start: lost.start, end }, cause })
     }
 
-    /// New data and the FIN: the lesser of both windows (RFC 5681 §3.1, RFC 6675 §4) and segments as large as
-    /// possible, whatever the writes were (RFC 9293 §3.9.1.2, SHLD-27, SHLD-28).
-    fn decide_new(&self, cx: &Cx, room: Room, options: &Options) -> Decision {
-        let unsent = self.snd.unsent();
-        let fin = self.snd.fin == Fin::Queued && self.state != State::SynReceived;
-        if unsent == 0 && !fin {
-            return Decision::Wait(Blocked::Idle);
-        }
-        let usable = self.snd.usable();
-        // The rest of what is leaving together was judged with its beginning.
-        let going = self.burst.left(self.snd.nxt).filter(|&left| left > 0 && left <= usable);
-        let piggyback = self.ack.piggyback(cx.now);
-        if unsent == 0 {
-            return if usable == 0 {
-                Decision::Wait(Blocked::PeerWindow)
-            } else if self.pipe() + self.mss() > self.cc.cwnd() && !self.intents.probe {
-                Decision::Wait(Blocked::Cwnd)
-            } else {
-                let kind = Kind::New { len: 0, fin: true, small: false, burst: 0 };
-                Decision::Send(Plan { kind, cause: Cause::Fin { piggyback } })
-            };
-        }
-        // A record is sent as if nothing were behind it, but waits for nothing if something is.
-        let end = self.snd.record_end(self.snd.nxt).unwrap_or(self.snd.data_end());
-        let (behind, unsent) = (end.lt(self.snd.data_end()), end.since(self.snd.nxt));
-        if let Some((len, mtu)) = self.mtu_probe(cx, options.encoded_len()) {
-            let kind = Kind::New { len, fin: false, small: false, burst: 0 };
-            return Decision::Send(Plan { kind, cause: Cause::MtuProbe { mtu } });
-        }
-        let full = self.full_payload(options);
-        let least = unsent.min(full);
-        // RFC 9293 §3.8.6.2.1 (MUST-38): a full segment, or all there is, or half of the largest window ever seen.
-        let half = usable > 0 && usable >= self.snd.max_wnd / 2;
-        if usable < least && !half && !(self.intents.override_hold && usable > 0) {
-            return Decision::Wait(Blocked::PeerWindow);
-        }
-        let least = least.min(usable);
-        let pipe = self.pipe();
-        let cwnd_left = (self.cc.cwnd() / self.mss()).saturating_mul(self.mss()).saturating_sub(pipe);
-        if cwnd_left == 0 && !self.intents.probe {
-            return Decision::Wait(Blocked::Cwnd);
-        }
-        let paced = match self.paced(cx) {
-            Ok(most) => most.div_ceil(full).saturating_mul(full),
-            Err(_) if self.intents.probe => u32::MAX,
-            Err(_) => return Decision::Wait(Blocked::Pacing),
-        };
-        let headers = u32::from(self.ip_header) + 20 + options.encoded_len();
-        // The pointer counts from each segment's own beginning.
-        let offload = room.max_packet > u32::from(room.mtu) && !self.snd.is_urgent();
-        let most = if offload { room.max_packet.min(65_535).saturating_sub(headers).max(full) } else { full };
-        let together = going.unwrap_or_else(|| self.burst_limit(cx, full));
-        let mut len = unsent.min(usable).min(cwnd_left.max(least)).min(together.max(least)).min(paced);
-        if self.intents.probe {
-            len = len.min(full);
-        }
-        if unsent > full
-            && going.is_none()
-            && !self.intents.probe
-            && let Some(blocked) = self.defers(cx, usable, together / full * full, full)
-        {
-            return Decision::Wait(blocked);
-        }
-        // A super-segment is a number of full segments and perhaps a tail, which is judged on its own.
-        let tail = len % full;
-        let mut why = DataWhy::Full;
-        if tail > 0 {
-            let verdict = match len == unsent {
-                _ if going == Some(len) => Ok(DataWhy::HalfWindow),
-                true if behind => Ok(DataWhy::Record),
-                true => self.may_send_small(len > full),
-                false => Ok(DataWhy::HalfWindow),
-            };
-            match verdict {
-                Ok(reason) if len < full => why = reason,
-                Ok(_) if len == unsent => {}
-                // Cut in the middle of a segment: the full ones go, the rest waits.
-                Ok(_) => len -= tail,
-                Err(_) if len > full => len -= tail,
-                Err(blocked) => return Decision::Wait(blocked),
-            }
-        }
-        let burst = len;
-        if len > most {
-            (len, why) = (most - most % full, DataWhy::Full);
-        }
-        let fin = fin && len == unsent && len < usable && !behind;
-        let small = !len.is_multiple_of(full);
-        let cause = match self.held_since {
-            _ if self.intents.probe => Cause::TailLossProbe,
-            Some(since) => Cause::NagleRelease { held: cx.now.since(since), by: release(why), piggyback },
-            None => Cause::Data { why, piggyback },
-        };
-        Decision::Send(Plan { kind: Kind::New { len, fin, small, burst }, cause })
-    }
-
-    /// Nagle's algorithm (RFC 9293 §3.7.4, SHLD-7) and the cork (§3.9.1.2, MAY-16), for a segment that is not full and would empty the buffer; `behind` says that
-    /// full segments go out right before it.
-    fn may_send_small(&self, behind: bool) -> Result<DataWhy, Blocked> {
-        if self.snd.fin == Fin::Queued {
-            return Ok(DataWhy::Last);
-        }
-        if self.intents.override_hold || self.intents.probe || self.recovery.new_first {
-            return Ok(DataWhy::Override);
-        }
-        if self.snd.is_urgent() {
-            return Ok(DataWhy::Urgent);
-        }
-        if self.opts.cork {
-            return Err(Blocked::Cork);
-        }
-        let in_flight = behind || self.snd.flight() > 0;
-        match self.opts.nagle {
-            Nagle::Off => Ok(DataWhy::NoDelay),
-            _ if !in_flight => Ok(DataWhy::Idle),
-            Nagle::On => Err(Blocked::Nagle),
-            Nagle::Minshall if self.snd.small_in_flight() => Err(Blocked::Nagle),
-            Nagle::Minshall => Ok(DataWhy::OnlySmall),
-        }
-    }
-
     fn ack_cause(&self, cx: &Cx) -> Option<Cause> {
         if let Some(why) = self.ack.now {
             Some(Cause::AckNow(why))
@@ -390,16 +278,14 @@ impl Conn {
     /// §3.2, MUST-65).
     fn data_options(&self, cx: &Cx) -> Options {
         let timestamps = self.ts.on.then(|| Timestamps { value: self.ts_now(cx.now), echo: self.ts.recent });
-        let sack =
-            if self.sack { self.rcv.sack_blocks(if self.ts.on { 3 } else { 4 }) } else { SackBlocks::NONE };
-        Options { timestamps, sack, ..Options::default() }
+        Options { timestamps, ..self.usual_options() }
     }
 
     /// Makes the segment and changes the state accordingly.
     fn commit(&mut self, cx: &mut Cx, plan: &Plan, options: Options) -> (Segment, Ecn) {
         let now = cx.now;
         let mut seg = Segment { seq: self.snd.nxt, ..Segment::default() };
-        let new = matches!(plan.kind, Kind::New { len, .. } if len > 0);
+        let new = matches!(plan.kind, Kind::New(Portion { len, .. }) if len > 0);
         match plan.kind {
             Kind::Reset(seq, ack) => {
                 self.intents.rst = None;
@@ -433,6 +319,7 @@ impl Conn {
                 } else {
                     self.recovery.give_up_new();
                     self.recovery.on_sent(now, 1, true);
+                    self.arm_user_timeout();
                     // RFC 6298 §5.6, RFC 6675 §6. The timer that waits for what is late goes on.
                     let late = self.timers.is_set(Timer::Reorder);
                     if !late && (start == self.snd.una || !self.timers.is_set(Timer::Rto)) {
@@ -441,37 +328,51 @@ impl Conn {
                     (self.intents.resend, self.intents.rto) = (false, false);
                 }
             }
-            Kind::New { len, fin, small, burst } => {
+            Kind::New(portion) => {
+                let Portion { len, fin, small, burst, head } = portion;
                 seg.len = len;
                 let end = seg.seq + len + u32::from(fin);
-                let unit = self.full_payload(&options);
+                let unit = self.fresh_payload(&options);
                 let goes_on = self.burst.left(seg.seq).is_some();
+                self.burst.unit = unit as u16;
                 if !goes_on && burst > unit && cx.cfg.bursts && !self.snd.is_urgent() {
                     self.burst.begin(seg.seq + burst);
                 }
                 let burst_ends = self.burst.left(seg.seq) == Some(len);
                 // RFC 9293 §3.9.1.2 (MUST-61): the last buffered byte is pushed, and is when it is sent again.
-                let stop = self.snd.record_end(seg.seq).unwrap_or(self.snd.data_end());
-                let last = len > 0 && (seg.seq + len) == stop;
+                let last = match head {
+                    Some(head) => len == head.len && head.push,
+                    None => {
+                        let stop = self.snd.record_end(seg.seq).unwrap_or(self.snd.data_end());
+                        len > 0 && (seg.seq + len) == stop
+                    }
+                };
+                if let Some(head) = head {
+                    self.snd.leave(seg.seq, head, seg.seq + len);
+                }
                 // What is forced into a small window is pushed, too, as Linux does.
-                if last || burst_ends || self.intents.override_hold {
+                let forced = self.intents.override_hold;
+                if last || burst_ends || forced {
                     seg.flags |= Flags::PSH;
                 }
                 if fin {
                     seg.flags |= Flags::FIN;
                     self.snd.fin = Fin::Sent;
                 }
-                if small {
+                // What a probe takes along does not count for Minshall, as on Linux.
+                if small && !(self.intents.override_hold && head.is_some()) {
                     self.snd.small_end = seg.seq + len;
-                }
-                if self.snd.flight() == 0 {
-                    self.stalled_since = Some(now);
-                    self.arm_user_timeout();
                 }
                 let idle = self.board.is_empty();
                 let departure = self.rate.depart(now, idle);
-                let sent =
-                    Departed { start: seg.seq, end, unit: unit as u16, push: last, fin, joined: goes_on };
+                let sent = Departed {
+                    start: seg.seq,
+                    end,
+                    unit: unit as u16,
+                    push: last || forced,
+                    fin,
+                    joined: goes_on,
+                };
                 self.board.push(&sent, now, departure);
                 self.cc.on_sent(now, len);
                 self.usage.on_sent();
@@ -482,7 +383,9 @@ impl Conn {
                 self.snd.nxt = end;
                 self.last_data_sent = now;
                 self.held_since = None;
-                self.intents.override_hold = false;
+                if std::mem::take(&mut self.intents.override_hold) {
+                    (self.probes, self.probe_backoff, self.stalled_since) = (0, 0, None);
+                }
                 self.timers.clear(Timer::Cork);
                 self.timers.clear(Timer::Persist);
                 // RFC 6298 §5.1.
@@ -508,7 +411,7 @@ impl Conn {
                     self.probes = self.probes.saturating_add(1);
                     self.probe_backoff = self.probe_backoff.saturating_add(1);
                     self.intents.window_probe = false;
-                    self.arm_persist(cx);
+                    self.timers.set(Timer::Persist, now + self.persist_delay(cx));
                 } else {
                     self.intents.keepalive = false;
                 }
@@ -531,7 +434,10 @@ impl Conn {
             self.ack.leave_quick();
         }
         self.ts.last_ack_sent = self.rcv.nxt;
-        self.rcv.reported();
+        // What leaves together says the same.
+        if self.burst.left(self.snd.nxt).is_none() {
+            self.rcv.reported();
+        }
         self.ack.on_sent(now, self.opts.ack_delay, seg.len > 0);
         self.timers.clear(Timer::Ack);
         self.timers.clear(Timer::Gathered);
@@ -599,10 +505,8 @@ impl Conn {
             self.timers.set(Timer::Rto, cx.now + rto);
             cx.log.push(Note::RtoTimer { rto });
         }
-        if self.stalled_since.is_none() {
-            self.stalled_since = Some(cx.now);
-            self.arm_user_timeout();
-        }
+        self.stalled_since.get_or_insert(cx.now);
+        self.arm_user_timeout();
         seg
     }
 
@@ -610,6 +514,11 @@ impl Conn {
     /// MUST-60).
     fn wait(&mut self, cx: &mut Cx, blocked: Blocked) {
         self.blocked = blocked;
+        (self.intents.rush, self.burst.unit) = (false, 0);
+        if self.snd.is_pieced() {
+            self.snd.settle();
+            self.grow_head(blocked);
+        }
         let held = match blocked {
             Blocked::Nagle | Blocked::Cork => Some(Part::Nagle),
             Blocked::Cwnd => Some(Part::Cwnd),
@@ -645,7 +554,10 @@ impl Conn {
                     self.held_since = Some(cx.now);
                     cx.log.push(Note::Hold { bytes: self.snd.unsent(), cork });
                 }
-                if cork && !self.timers.is_set(Timer::Cork) {
+                // On Linux the timer of a closed window ends a cork, too.
+                if self.snd.is_pieced() {
+                    self.arm_persist(cx);
+                } else if cork && !self.timers.is_set(Timer::Cork) {
                     self.timers.set(Timer::Cork, cx.now + self.rtt.rto().max(LEAST_CORK));
                 }
             }
@@ -658,6 +570,10 @@ impl Conn {
     fn restart_after_idle(&mut self, cx: &mut Cx) {
         let (idle, rto) = (cx.now.since(self.last_data_sent), self.rtt.rto());
         if self.snd.flight() > 0 || self.snd.unsent() == 0 || self.state.is_opening() || idle <= rto {
+            return;
+        }
+        // On Linux only who may send looks.
+        if self.snd.is_pieced() && self.snd.usable() == 0 {
             return;
         }
         let from = self.cc.cwnd();
@@ -695,17 +611,5 @@ impl Conn {
             self.cc.on_idle((cwnd / mss + used / mss) / 2 * mss);
             self.note_cwnd(cx, cwnd, CwndWhy::Idle);
         }
-    }
-}
-
-/// What set held data free, seen from why it may go now.
-fn release(why: DataWhy) -> Release {
-    match why {
-        DataWhy::Full | DataWhy::HalfWindow | DataWhy::Record => Release::Filled,
-        DataWhy::Idle | DataWhy::OnlySmall => Release::Ack,
-        DataWhy::NoDelay => Release::Option,
-        DataWhy::Last => Release::Close,
-        DataWhy::Override => Release::Timer,
-        DataWhy::Urgent => Release::Filled,
     }
 }

@@ -47,22 +47,43 @@ impl Conn {
     /// # Errors
     /// `WouldBlock` without room, `BrokenPipe` after closing, else what ended the connection.
     pub fn write(&mut self, data: &[u8]) -> Result<usize, StreamError> {
+        self.write_part(data, false)
+    }
+
+    /// The same; with `more` the rest of a message follows, so that its end need not be pushed (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// Those of [`write`](Conn::write).
+    pub fn write_part(&mut self, data: &[u8], more: bool) -> Result<usize, StreamError> {
         if let Some(e) = self.error {
             return Err(e);
         }
         if self.snd.fin != Fin::Open || self.state.is_over() {
             return Err(StreamError::BrokenPipe);
         }
-        let n = data.len().min(self.room());
+        let (mss, unsent) = (self.mss(), self.snd.unsent());
+        let n = match self.snd.is_pieced() {
+            true => {
+                let most = data.len().min(self.held_room());
+                let sizes = self.piece_goal();
+                let n = self.snd.write(&data[..most], sizes, self.board.bursts(), more && most == data.len());
+                self.intents.rush |= n > 0 && n < data.len();
+                n
+            }
+            false => {
+                let n = data.len().min(self.room());
+                self.snd.append(&data[..n]);
+                n
+            }
+        };
         self.wants_room = n < data.len();
+        self.intents.more = more && !self.wants_room;
         if n == 0 && !data.is_empty() {
             return Err(StreamError::WouldBlock);
         }
-        let mss = self.mss();
-        if self.snd.unsent() < mss && self.pipe() < self.cc.cwnd() && self.board.first_lost().is_none() {
+        if unsent < mss && self.pipe() < self.cc.cwnd() && self.board.first_lost().is_none() {
             self.rate.too_little(self.pipe().div_ceil(mss));
         }
-        self.snd.append(&data[..n]);
         Ok(n)
     }
 
@@ -76,23 +97,27 @@ impl Conn {
 
     /// Room for written bytes: without memory no more than what is held has, or the least that an empty buffer takes.
     fn room(&self) -> usize {
-        let held = self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued();
-        let room = match self.opts.notsent_lowat {
-            Some(most) => self.snd.room().min(most.saturating_sub(self.snd.unsent()) as usize),
-            None => self.snd.room(),
-        };
-        match self.surroundings.pressure {
-            Pressure::Spent => room.min(held),
-            _ => room,
-        }
+        self.snd.room(self.board.bursts()).min(self.held_room())
     }
 
     /// Who found too little room hears of it once a third of the buffer is free, and half of what may be unsent.
     pub(super) fn offer_room(&mut self) {
         let unsent = self.opts.notsent_lowat.is_none_or(|most| self.snd.unsent() <= most / 2);
-        if self.wants_room && unsent && self.snd.room() >= (self.snd.buffer / 3) as usize {
+        if self.wants_room && unsent && self.snd.has_much_room(self.board.bursts()) {
             self.wants_room = false;
             self.events.writable = true;
+        }
+    }
+
+    /// What memory and the limit of unsent bytes leave room for.
+    fn held_room(&self) -> usize {
+        let unsent = match self.opts.notsent_lowat {
+            Some(most) => most.saturating_sub(self.snd.unsent()) as usize,
+            None => usize::MAX,
+        };
+        match self.surroundings.pressure {
+            Pressure::Spent => unsent.min(self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued()),
+            _ => unsent,
         }
     }
 
@@ -222,12 +247,14 @@ impl Conn {
     pub fn set_opts(&mut self, cx: &mut Cx, opts: Opts) {
         let keepalive_changed =
             (opts.keepalive, opts.keepalive_idle) != (self.opts.keepalive, self.opts.keepalive_idle);
+        let was_kept_alive = self.opts.keepalive;
         // Uncorking, and switching Nagle's algorithm off (RFC 9293 §3.7.4, MUST-17), push out what is held, as TCP_CORK
         // and TCP_NODELAY do.
         if (self.opts.cork && !opts.cork) || (self.opts.nagle != opts.nagle && opts.nagle == Nagle::Off) {
             self.timers.clear(Timer::Cork);
+            self.intents.more = false;
             // TCP_NODELAY does so even to what a cork holds.
-            self.intents.override_hold |= opts.cork && self.snd.unsent() > 0;
+            self.intents.rush |= opts.cork && self.snd.unsent() > 0;
         }
         let clamp_changed = opts.window_clamp != self.opts.window_clamp;
         let algorithm_changed = opts.congestion != self.opts.congestion;
@@ -242,7 +269,9 @@ impl Conn {
         }
         if keepalive_changed {
             self.keepalives = 0;
-            self.arm_keepalive(self.last_received.max(cx.now - opts.keepalive_idle));
+            // Switched on, it waits anew; told to wait longer or shorter, it counts from what was received last.
+            let since = self.last_received.max(cx.now - opts.keepalive_idle);
+            self.arm_keepalive(if was_kept_alive { since } else { cx.now });
         }
         self.arm_user_timeout();
     }
@@ -358,7 +387,17 @@ impl Conn {
         if self.snd.fin == Fin::Open && !self.state.is_over() { self.room() } else { 0 }
     }
 
-    /// Bytes written and not acknowledged (`SIOCOUTQ`).
+    /// Whether whoever waits for room has to go on waiting.
+    pub fn writable_soon(&self) -> bool {
+        self.snd.fin == Fin::Open && !self.state.is_over() && !self.has_much_room()
+    }
+
+    /// Whether so much of the send buffer is free that whoever waits for room is told (`POLLOUT`).
+    pub fn has_much_room(&self) -> bool {
+        self.writable() > 0 && self.snd.has_much_room(self.board.bursts())
+    }
+
+    /// Bytes written and not acknowledged.
     pub fn unacked(&self) -> usize {
         self.snd.queued()
     }

@@ -48,7 +48,11 @@ impl Conn {
         if self.board.is_empty() {
             return;
         }
-        if self.recovery.probe.is_none() {
+        // What lies beyond a window that has shrunk is not repeated, if it is not the first.
+        let edge = self.snd.una + self.snd.wnd;
+        let beyond =
+            self.board.tail(self.mss()).is_some_and(|(start, _)| edge.le(start) && start != self.snd.una);
+        if self.recovery.probe.is_none() && !beyond {
             let new = self.snd.unsent() > 0 && self.snd.usable() >= self.snd.unsent().min(self.mss());
             (self.intents.probe, self.intents.probe_tail) = (true, !new);
             self.set_only(Timer::Rto, cx.now + self.rtt.rto());

@@ -239,6 +239,7 @@ impl Receive {
             self.edge = self.edge.max(self.nxt);
             self.finished = true;
             self.beyond.reset();
+            self.buffer.forget_beyond();
         }
         match self.nxt.since(before) {
             0 => Placed::Known,
@@ -269,12 +270,12 @@ impl Receive {
 
     pub(super) fn consume(&mut self, now: Instant, n: usize) {
         let beyond = self.beyond.end().map_or(0, |end| end.since(self.nxt));
-        self.buffer.on_read(n as u32, self.ring.len() as u32 + beyond);
         let end = self.nxt - u32::from(self.finished);
         // Judged after its first segment, as Linux does: what is left then tells how far the application lags behind.
         let first = (n as u32).min(self.buffer.segment());
         self.buffer.on_taken(now, end - self.ring.len() as u32 + first, end, beyond);
         self.ring.consume(n);
+        self.buffer.on_read(self.copied());
     }
 
     /// Gives back memory that holds nothing; true if there is none left to give.
@@ -282,12 +283,14 @@ impl Receive {
         if self.beyond.is_empty() {
             self.beyond.reset();
         }
+        self.buffer.rest();
         self.ring.rest()
     }
 
     /// Gives back all memory that holds no readable data.
     pub(super) fn forget_beyond(&mut self) {
         self.beyond.reset();
+        self.buffer.forget_beyond();
         if self.ring.len() == 0 {
             self.ring.clear();
         }

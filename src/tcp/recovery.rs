@@ -210,7 +210,7 @@ impl Conn {
         heard.fresh = acked > 0 || seg.seq_len() > 0 || window;
         if acked > 0 {
             self.recovery.dup_acks = 0;
-            self.on_progress(cx, seg, acked);
+            self.on_progress(seg, acked);
         }
         if self.board.is_empty() && acked == 0 {
             // All is there: only reports of what came twice can say something still.
@@ -295,14 +295,13 @@ impl Conn {
         }
     }
 
-    fn on_progress(&mut self, cx: &mut Cx, seg: &Segment, acked: u32) {
+    fn on_progress(&mut self, seg: &Segment, acked: u32) {
         // What a timer wanted to be sent again may have been this.
         (self.intents.resend, self.intents.rto) = (false, false);
         (self.intents.probe, self.intents.probe_tail) = (false, false);
         self.snd.release(seg.ack);
         self.counters.bytes_acked += u64::from(acked);
         (self.retries, self.probes, self.soft_error) = (0, 0, None);
-        self.stalled_since = (self.snd.flight() > 0).then_some(cx.now);
         self.arm_user_timeout();
     }
 

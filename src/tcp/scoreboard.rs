@@ -97,6 +97,8 @@ pub(super) struct Scoreboard {
     /// How many transmissions there were.
     transmissions: u64,
     tally: Tally,
+    /// How many bursts are in it, each of which is one buffer on Linux.
+    bursts: u32,
     /// How many segments were ever taken for lost.
     losses: u32,
     /// How many records are to be sent again.
@@ -126,6 +128,7 @@ impl Scoreboard {
             by_time: VecDeque::new(),
             transmissions: 0,
             tally: Tally { out: 0, sacked: 0, lost: 0, resent: 0 },
+            bursts: 0,
             losses: 0,
             waiting: 0,
             highest_sacked: None,
@@ -168,6 +171,8 @@ impl Scoreboard {
     /// New data left. Its time is noted, here and in [`resent`](Scoreboard::resent) (RFC 8985 §6.1).
     pub(super) fn push(&mut self, sent: &Departed, now: Instant, departure: Departure) {
         let &Departed { start, end, unit, push, fin, joined } = sent;
+        let joined = joined && !self.records.is_empty();
+        self.bursts += u32::from(!joined);
         self.transmissions += 1;
         let (order, marks) = (self.transmissions, Marks::default());
         let last_sent = now;
@@ -275,6 +280,11 @@ impl Scoreboard {
             if part.end == record.end {
                 self.waiting -= u32::from(record.marks.waits());
                 self.records.pop_front();
+                // What is left of a burst stands for it.
+                match self.records.front_mut() {
+                    Some(next) if next.joined => next.joined = false,
+                    _ => self.bursts -= 1,
+                }
             } else {
                 self.records[0].start = una;
                 break;
@@ -605,8 +615,9 @@ impl Scoreboard {
     /// What lies at `at` leaves apart from what is before it from now on.
     pub(super) fn part(&mut self, at: Seq) {
         let i = self.records.partition_point(|r| r.start.lt(at));
-        if let Some(record) = self.records.get_mut(i).filter(|r| r.start == at) {
+        if let Some(record) = self.records.get_mut(i).filter(|r| r.start == at && r.joined) {
             record.joined = false;
+            self.bursts += 1;
         }
     }
 
@@ -630,6 +641,7 @@ impl Scoreboard {
         {
             self.mark(i + 1, Marks::default());
             self.tally.remove(next.segments(), Marks::default());
+            self.bursts -= u32::from(!next.joined);
             self.records.remove(i + 1);
             let record = &mut self.records[i];
             (record.end, record.fin) = (next.end, next.fin);
@@ -648,6 +660,11 @@ impl Scoreboard {
         push
     }
 
+    /// How many bursts there are.
+    pub(super) fn bursts(&self) -> u32 {
+        self.bursts
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.records.len()
@@ -658,6 +675,7 @@ impl Scoreboard {
         let mut tally = Tally::default();
         self.records.iter().for_each(|r| tally.add(r.segments(), r.marks));
         assert_eq!(self.tally, tally);
+        assert_eq!(self.bursts as usize, self.records.iter().filter(|r| !r.joined).count());
         let waiting = self.records.iter().filter(|r| r.marks.waits());
         assert_eq!(self.waiting as usize, waiting.clone().count());
         assert!(self.records.iter().zip(self.records.iter().skip(1)).all(|(a, b)| a.end == b.start));

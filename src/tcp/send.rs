@@ -1,5 +1,6 @@
 //! What is there to send, and how far may it go? The send sequence space of RFC 9293 §3.3.1.
 
+use super::pieces::{Bounds, Head, OVERHEAD, Pieces};
 use super::ring::Ring;
 use crate::segment::Segment;
 use crate::seq::Seq;
@@ -18,9 +19,13 @@ pub(super) enum Fin {
     Acked,
 }
 
-/// Where records end, in order. Few connections have any.
+/// Where what is in the buffer falls apart.
 #[derive(Default)]
-struct Records(VecDeque<Seq>);
+struct Layout {
+    /// Where records end, each behind its last byte, in order and above SND.UNA: no segment reaches across.
+    records: VecDeque<Seq>,
+    pieces: Pieces,
+}
 
 /// The sending half of a connection.
 ///
@@ -46,8 +51,9 @@ pub(super) struct Send {
     pub(super) up: Option<Seq>,
     /// Offset 0 is SND.UNA (or the byte behind the SYN).
     ring: Ring,
-    /// Where records end, each behind its last byte, in order and above SND.UNA: no segment reaches across.
-    records: Option<Box<Records>>,
+    /// What is written is kept in pieces, whose number counts as well as their bytes.
+    pieced: bool,
+    layout: Option<Box<Layout>>,
     /// The size of the buffer now; it grows with the congestion window up to `limit`.
     pub(super) buffer: u32,
     limit: u32,
@@ -55,7 +61,7 @@ pub(super) struct Send {
 
 /// What a segment with `mss` bytes of payload occupies in Linux' send buffer, which grows by such pieces.
 fn footprint(mss: u32) -> u32 {
-    (mss + 640).next_power_of_two() + 256
+    (mss + 576).next_power_of_two() + 256
 }
 
 /// The buffer holds so many segments at least, once the connection is there: two initial windows (RFC 6928).
@@ -65,7 +71,7 @@ const LEAST_SEGMENTS: u32 = 10;
 const MOST_RECORDS: usize = 1024;
 
 impl Send {
-    pub(super) fn new(iss: Seq, initial: u32, limit: u32) -> Send {
+    pub(super) fn new(iss: Seq, initial: u32, limit: u32, pieced: bool) -> Send {
         Send {
             iss,
             open: false,
@@ -79,7 +85,8 @@ impl Send {
             small_end: iss,
             up: None,
             ring: Ring::default(),
-            records: None,
+            pieced,
+            layout: None,
             buffer: initial.min(limit),
             limit,
         }
@@ -102,6 +109,8 @@ impl Send {
     pub(super) fn unsent(&self) -> u32 {
         match self.fin {
             Fin::Sent | Fin::Acked => 0,
+            // Of a connection that is over nothing is left.
+            _ if self.data_end().lt(self.nxt) => 0,
             _ => self.data_end().since(self.nxt),
         }
     }
@@ -123,17 +132,111 @@ impl Send {
         self.ring.len()
     }
 
-    pub(super) fn room(&self) -> usize {
-        if self.records.as_ref().is_some_and(|records| records.0.len() >= MOST_RECORDS) {
+    /// Room for more, bytes, with so many bursts in flight. In pieces it is all or nothing: the last one is
+    /// filled, however full the buffer.
+    pub(super) fn room(&self, bursts: u32) -> usize {
+        if self.layout.as_ref().is_some_and(|layout| layout.records.len() >= MOST_RECORDS) {
             return 0;
         }
-        (self.buffer as usize).saturating_sub(self.ring.len())
+        (self.buffer as usize).saturating_sub(self.taken(bursts) as usize)
+    }
+
+    /// What of the buffer is taken.
+    pub(super) fn taken(&self, bursts: u32) -> u32 {
+        let bytes = self.ring.len() as u32;
+        match self.pieced {
+            true => bytes + OVERHEAD.saturating_mul(bursts + self.pieces().map_or(0, Pieces::count)),
+            false => bytes,
+        }
+    }
+
+    /// Whether what is free is worth telling the owner: a third of the buffer, as on Linux.
+    pub(super) fn has_much_room(&self, bursts: u32) -> bool {
+        let taken = self.taken(bursts);
+        match self.pieced {
+            true => self.buffer > taken && self.buffer - taken >= taken / 2,
+            false => self.room(bursts) >= (self.buffer / 3) as usize,
+        }
+    }
+
+    fn pieces(&self) -> Option<&Pieces> {
+        self.layout.as_ref().map(|layout| &layout.pieces)
+    }
+
+    /// Whether what is written is kept in pieces.
+    pub(super) fn is_pieced(&self) -> bool {
+        self.pieced
+    }
+
+    /// `mss`, or what Linux sends to a peer with a small window: half of the largest at the most, so that two segments can be
+    /// under way.
+    pub(super) fn bounded(&self, mss: u32, least: u32) -> u32 {
+        match self.max_wnd {
+            0 => mss,
+            _ if !self.pieced => mss,
+            most @ ..=536 => mss.min(most.max(least)),
+            most => mss.min((most / 2).max(least)),
+        }
+    }
+
+    /// Appends as much of `data` as finds room, in pieces of `goal` bytes, of which `quota` may leave together.
+    pub(super) fn write(&mut self, data: &[u8], (goal, quota): (u32, u32), bursts: u32, more: bool) -> usize {
+        let (nxt, at, taken, usable) = (self.nxt, self.data_end(), self.taken(bursts), self.usable());
+        let (buffer, half) = (self.buffer, self.max_wnd / 2);
+        let Layout { records, pieces } = &mut **self.layout.get_or_insert_default();
+        if records.len() >= MOST_RECORDS {
+            return 0;
+        }
+        let fresh = records.back() == Some(&at);
+        let bounds = Bounds { goal, half, buffer, taken, more, fresh, usable, quota };
+        let n = pieces.write(nxt, at, data.len() as u32, &bounds) as usize;
+        self.ring.append(&data[..n]);
+        n
+    }
+
+    /// What of the pieces may leave first, `most` bytes of them together.
+    pub(super) fn head(&self, most: u32) -> Head {
+        let fence = self.record_end(self.nxt).unwrap_or(self.data_end());
+        // What a SYN was to carry is in no piece.
+        let whole = Head { len: self.unsent(), last: true, push: true };
+        self.pieces().and_then(|pieces| pieces.head(self.nxt, most, fence)).unwrap_or(whole)
+    }
+
+    /// Whether the window has room for all of the first piece, and a FIN if that is behind it.
+    pub(super) fn head_fits(&self) -> bool {
+        let head = match self.pieced {
+            true => self.head(0),
+            false => Head { len: self.unsent().min(1), last: true, push: false },
+        };
+        let fin = head.last && self.fin == Fin::Queued && (self.pieced || head.len == 0);
+        head.len + u32::from(fin) <= self.usable()
+    }
+
+    /// All below `nxt` has left, of pieces that were as `head` says.
+    pub(super) fn leave(&mut self, at: Seq, head: Head, nxt: Seq) {
+        if let Some(layout) = &mut self.layout {
+            layout.pieces.leave(at, head, nxt);
+        }
+    }
+
+    /// What was written has had its chance to leave.
+    pub(super) fn settle(&mut self) {
+        if let Some(layout) = &mut self.layout {
+            layout.pieces.settle();
+        }
+    }
+
+    /// A probe is about to take some of it along.
+    pub(super) fn forced(&mut self) {
+        if let Some(layout) = &mut self.layout {
+            layout.pieces.forced();
+        }
     }
 
     /// What was written so far is a record of its own (`MSG_EOR`).
     pub(super) fn end_record(&mut self) {
         let end = self.data_end();
-        let records = &mut self.records.get_or_insert_default().0;
+        let records = &mut self.layout.get_or_insert_default().records;
         if records.back() != Some(&end) {
             records.push_back(end);
         }
@@ -141,7 +244,7 @@ impl Send {
 
     /// Where the record ends that holds the byte `at`, if that is marked.
     pub(super) fn record_end(&self, at: Seq) -> Option<Seq> {
-        let records = &self.records.as_ref()?.0;
+        let records = &self.layout.as_ref()?.records;
         records.get(records.partition_point(|end| end.le(at))).copied()
     }
 
@@ -162,6 +265,9 @@ impl Send {
 
     /// Gives the ring back if nothing is in it; true if so.
     pub(super) fn rest(&mut self) -> bool {
+        if self.layout.as_ref().is_some_and(|layout| layout.records.is_empty() && layout.pieces.is_empty()) {
+            self.layout = None;
+        }
         self.ring.rest()
     }
 
@@ -201,11 +307,8 @@ impl Send {
         self.ring.consume((ack.since(self.base()) - u32::from(fin)) as usize);
         self.una = ack;
         self.up = self.up.filter(|up| up.gt(ack));
-        if let Some(records) = &mut self.records {
-            while records.0.pop_front_if(|end| end.le(ack)).is_some() {}
-            if records.0.is_empty() {
-                self.records = None;
-            }
+        if let Some(layout) = &mut self.layout {
+            while layout.records.pop_front_if(|end| end.le(ack)).is_some() {}
         }
         if fin {
             self.fin = Fin::Acked;
@@ -245,6 +348,7 @@ impl Send {
 
     pub(super) fn clear(&mut self) {
         self.ring.clear();
+        self.layout = None;
     }
 
     pub(super) fn capacity(&self) -> usize {

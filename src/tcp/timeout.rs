@@ -17,6 +17,12 @@ pub(super) fn least_mtu(ip_header: u16) -> u16 {
     LEAST_MTU[usize::from(ip_header > 20)]
 }
 
+/// What is unsendable waits no less for a probe, as on Linux.
+const LEAST_PERSIST: Duration = Duration::from_millis(200);
+
+/// No timer is set to less, as on Linux.
+const LEAST_WAIT: Duration = Duration::from_millis(2);
+
 /// How long buffers without data are kept for more.
 const REST: Duration = Duration::from_secs(1);
 
@@ -141,13 +147,21 @@ impl Conn {
     /// answers. But without an owner nobody could end it, and whoever holds windows closed would fill the memory
     /// (RFC 6429 §3): like on Linux, it is over when the probes are as rare as they can get.
     fn on_persist(&mut self, cx: &mut Cx) {
+        if !self.board.is_empty() || !self.has_more() {
+            (self.probes, self.stalled_since) = (0, None);
+            return;
+        }
         let longest = self.rtt.rto().saturating_mul(1 << self.probe_backoff.min(16)) >= cx.cfg.rto_max;
-        if self.probes >= self.patience(cx) || self.released && longest {
+        let since = *self.stalled_since.get_or_insert(cx.now);
+        // RFC 5482: a peer that answers does not help if the user will not wait.
+        let bored = self.opts.user_timeout.is_some_and(|limit| since < cx.now && since + limit <= cx.now);
+        if bored || self.probes >= self.patience(cx) || self.released && longest {
             return self.close_as(cx, CloseReason::TimedOut);
         }
         if self.snd.usable() > 0 {
-            // There is a little room: RFC 9293 §3.8.6.2.1's override.
+            // There is a little room, or a cork: RFC 9293 §3.8.6.2.1's override.
             self.intents.override_hold = true;
+            self.snd.forced();
         } else {
             self.intents.window_probe = true;
             // RFC 9293 §3.8.5: the peer learns of urgent data even if it has no room for it.
@@ -182,13 +196,19 @@ impl Conn {
     ///
     /// Believed only if that number is in flight (RFC 5927 §4.1), and down to a floor.
     pub fn on_path_mtu(&mut self, cx: &mut Cx, mtu: u16, seq: Seq) {
-        let mtu = mtu.max(least_mtu(self.ip_header));
+        let least = least_mtu(self.ip_header);
+        if self.ip_header > 20 && mtu < least {
+            // No IPv6 link carries less, whatever is said: RFC 8201 §4.
+            return;
+        }
+        let mtu = mtu.max(least);
         if !cx.cfg.pmtud || mtu >= self.mtu || !self.in_flight(seq) {
             return;
         }
-        let from = self.cc.cwnd();
+        let (from, before) = (self.cc.cwnd(), self.mss());
         self.mtu = mtu;
         if !self.state.is_opening() {
+            self.remeasure(before);
             let mss = self.mss();
             self.board.lose_longer_than(mss);
             if self.board.first_lost().is_some() {
@@ -227,23 +247,44 @@ impl Conn {
     /// Arms the timer that an unsendable rest needs; called when nothing can be sent. RFC 9293 §3.8.6.1: after an RTO
     /// (SHLD-29), then after twice as long each time (SHLD-30).
     pub(super) fn arm_persist(&mut self, cx: &mut Cx) {
-        let waiting = self.snd.unsent() > 0 || self.snd.fin == Fin::Queued;
-        if !waiting || self.snd.flight() > 0 || self.timers.is_set(Timer::Persist) {
+        if !self.has_more() || !self.board.is_empty() || self.timers.is_set(Timer::Persist) {
             return;
         }
-        let delay = self.persist_delay(cx);
+        let delay = self.rtt.rto().max(LEAST_PERSIST).min(cx.cfg.rto_max);
         self.timers.set(Timer::Persist, cx.now + delay);
         if self.probe_backoff == 0 {
             cx.log.push(super::log::Note::PersistTimer { delay });
         }
-        if self.stalled_since.is_none() {
-            self.stalled_since = Some(cx.now);
-            self.arm_user_timeout();
+    }
+
+    /// Whether data or a FIN has not left yet.
+    fn has_more(&self) -> bool {
+        self.snd.unsent() > 0 || self.snd.fin == Fin::Queued
+    }
+
+    /// A window came while nothing was in flight: what waits fits now, or the next probe waits its full time from here.
+    pub(super) fn on_window(&mut self, cx: &Cx) {
+        if !self.has_more() || self.state.is_opening() {
+            return;
+        }
+        if self.snd.head_fits() {
+            (self.probe_backoff, self.stalled_since) = (0, None);
+            self.timers.clear(Timer::Persist);
+        } else {
+            self.timers.set(Timer::Persist, cx.now + self.persist_delay(cx));
         }
     }
 
-    /// How long the next window probe waits.
+    /// How long the next window probe waits; no longer than the user does.
     pub(super) fn persist_delay(&self, cx: &Cx) -> Duration {
-        self.rtt.rto().saturating_mul(1 << self.probe_backoff.min(16)).min(cx.cfg.rto_max)
+        let base = self.rtt.rto().max(LEAST_PERSIST);
+        let delay = base.saturating_mul(1 << self.probe_backoff.min(16)).min(cx.cfg.rto_max);
+        match (self.opts.user_timeout, self.stalled_since) {
+            (Some(limit), Some(since)) => {
+                let left = (since + limit).since(cx.now);
+                delay.min(left.max(LEAST_WAIT))
+            }
+            _ => delay,
+        }
     }
 }

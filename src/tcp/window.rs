@@ -1,25 +1,9 @@
 //! How large a window may be offered? Linux' arithmetic: memory, what of it is payload, and how fast the application reads.
 
 use super::conn::Opts;
+use super::kept::{Buffers, footprint};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant, Span};
-
-/// What a segment of `len` bytes occupies in Linux: its buffer, and 256 bytes beside it. Only the proportion matters here, and
-/// that peers see the same windows.
-fn footprint(len: u32) -> u32 {
-    room_for(len) + 256
-}
-
-/// The buffer: of one size for small segments, else a power of two.
-fn room_for(len: u32) -> u32 {
-    let needed = (HEADERS + len).next_multiple_of(64) + BOOKKEEPING;
-    if needed <= SMALL { SMALL } else { needed.next_power_of_two() }
-}
-
-/// What stands before the data in its buffer, and behind it, and how large the small ones are.
-const HEADERS: u32 = 64 + 40;
-const BOOKKEEPING: u32 = 320;
-const SMALL: u32 = 576;
 
 /// The largest buffer that connections get without asking (the last number of `net.ipv4.tcp_rmem`).
 const LARGEST_BUFFER: u32 = 6 << 20;
@@ -42,9 +26,7 @@ pub(super) struct Window {
     threshold: u32,
     /// What the data that waits to be read occupies.
     charge: u32,
-    /// What the buffer of the last segment still has room for, and where that ends: the next one may find its place there.
-    tail: u32,
-    tail_end: Seq,
+    buffers: Option<Box<Buffers>>,
     /// The size of the peer's segments.
     segment: u32,
     /// Our MSS without options.
@@ -72,8 +54,7 @@ impl Window {
             clamp: opts.window_clamp.map_or(u32::MAX, |most| most.max(LEAST_BUFFER / 2)),
             threshold: 0,
             charge: 0,
-            tail: 0,
-            tail_end: Seq(0),
+            buffers: None,
             segment: 0,
             own_mss: 0,
             taken: 0,
@@ -179,17 +160,40 @@ impl Window {
         self.segment = segment.min(self.own_mss);
     }
 
-    /// `len` bytes from `seq` on came in `segments` segments and wait to be read.
-    pub(super) fn charge(&mut self, seq: Seq, len: u32, segments: u16) {
-        let count = u32::from(segments.max(1));
-        let each = len / count;
-        if seq == self.tail_end && len <= self.tail {
-            self.tail -= len;
-        } else {
-            self.charge = self.charge.saturating_add(count.saturating_mul(footprint(each)));
-            self.tail = room_for(each) - HEADERS - BOOKKEEPING - each;
+    /// `len` bytes from `seq` on came in order, in `segments` segments, and wait to be read.
+    pub(super) fn queue(&mut self, seq: Seq, len: u32, segments: u16) {
+        let size = self.buffers.get_or_insert_default().queue(seq, len, segments);
+        self.charge(size);
+    }
+
+    /// The same beyond a gap.
+    pub(super) fn keep(&mut self, seq: Seq, len: u32, segments: u16) {
+        let (size, freed) = self.buffers.get_or_insert_default().keep(seq, len, segments);
+        self.charge(size);
+        self.charge = self.charge.saturating_sub(freed);
+    }
+
+    /// RCV.NXT is `nxt`: gaps may be filled.
+    pub(super) fn join(&mut self, nxt: Seq) {
+        let freed = self.buffers.as_mut().map_or(0, |buffers| buffers.join(nxt));
+        self.charge = self.charge.saturating_sub(freed);
+    }
+
+    /// Nothing is kept beyond a gap any more.
+    pub(super) fn forget_beyond(&mut self) {
+        let freed = self.buffers.as_mut().map_or(0, |buffers| buffers.forget_beyond());
+        self.charge = self.charge.saturating_sub(freed);
+    }
+
+    /// Gives memory back that keeps count of nothing.
+    pub(super) fn rest(&mut self) {
+        if self.buffers.as_ref().is_some_and(|buffers| buffers.is_empty()) {
+            self.buffers = None;
         }
-        self.tail_end = seq + len;
+    }
+
+    fn charge(&mut self, size: u32) {
+        self.charge = self.charge.saturating_add(size);
         // The window was promised: the buffer follows.
         if self.charge > self.buffer {
             self.buffer = self.charge.min(self.limit);
@@ -234,14 +238,10 @@ impl Window {
         step > 0 && room > 0
     }
 
-    /// `n` of `waiting` bytes were read.
-    pub(super) fn on_read(&mut self, n: u32, waiting: u32) {
-        self.charge = if n >= waiting {
-            self.tail = 0;
-            0
-        } else {
-            self.charge - (u64::from(self.charge) * u64::from(n) / u64::from(waiting)) as u32
-        };
+    /// All below `read` was read.
+    pub(super) fn on_read(&mut self, read: Seq) {
+        let freed = self.buffers.as_mut().map_or(0, |buffers| buffers.read(read));
+        self.charge = self.charge.saturating_sub(freed);
     }
 
     /// Data that arrives was sent when the last window was offered, a round trip ago at the most.

@@ -246,6 +246,7 @@ fn sent(
             RstWhy::UnreadData => "the application closed, but there is data that it did not read",
             RstWhy::NoSocket => "no connection and no listener for what came",
             RstWhy::BadAck => "what came acknowledges something never sent",
+            RstWhy::BadSyn => "another SYN came in the middle of a handshake",
             RstWhy::GaveUp => "gave up, the peer does not answer",
         }),
         Cause::AckEvery { segments } => {

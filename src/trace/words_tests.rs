@@ -219,6 +219,7 @@ fn every_cause_has_its_sentence() {
         ),
         (Cause::Rst(RstWhy::NoSocket), ack, "why=rst: no connection and no listener for what came"),
         (Cause::Rst(RstWhy::BadAck), ack, "why=rst: what came acknowledges something never sent"),
+        (Cause::Rst(RstWhy::BadSyn), ack, "why=rst: another SYN came in the middle of a handshake"),
         (Cause::Rst(RstWhy::GaveUp), ack, "why=rst: gave up, the peer does not answer"),
         (Cause::AckEvery { segments: 2 }, ack, "why=ack-every: acknowledges 2921, 2 full segments came"),
         (Cause::AckEvery { segments: 1 }, ack, "why=ack-every: acknowledges 2921, 1 full segment came"),

@@ -36,6 +36,7 @@ scripts! {
         epoll_after_a_reset
         epoll_at_an_edge
         epoll_edge
+        error_before_epipe
         errors
         full_send_buffer
         halves_that_are_shut
@@ -51,6 +52,7 @@ scripts! {
         poll
         read_and_recv
         recv_waits_for_all
+        send_buffer_counts_pieces
         sendfile
         set_up_by_a_shell
         settings_of_open_connections
@@ -67,6 +69,7 @@ scripts! {
         active
         before_accept
         both_in_one_segment
+        data_across_the_fin_resets
         data_after_close_resets
         data_behind_the_fin
         each_fin_is_acknowledged
@@ -100,6 +103,7 @@ scripts! {
         shut_read
         simultaneous
         simultaneous_then_last_ack
+        time_wait_answers
         time_wait_data
         time_wait_ends
         time_wait_old_syn
@@ -126,6 +130,7 @@ scripts! {
         window_of_the_peer_limits;
     ecn:
         active_and_reduction
+        bare_acknowledgment_says_reduced
         passive_does_not_ask
         passive_echoes_until_cwr
         repetitions_are_not_capable
@@ -254,10 +259,12 @@ scripts! {
         time_outs;
     keepalive:
         answered
+        begins_when_switched_on
         default_two_hours
         gives_up
         not_while_data_is_under_way
         of_the_peer
+        of_the_peer_is_limited
         off_by_default
         probe_limit_with_traffic
         user_timeout
@@ -270,10 +277,13 @@ scripts! {
         cork_ends_by_itself
         filled
         minshall
+        more_ends_with_an_acknowledgment
         more_then_send
+        more_waits_for_the_window_timer
         msg_more
         nodelay_releases
         off
+        push_by_half_a_window
         push_of_each_write;
     options:
         accurate_ecn_is_skipped
@@ -373,11 +383,13 @@ scripts! {
         gap_then_fin
         partial_fill
         three_beside_time_stamps
-        twice_beyond_the_gap;
+        twice_beyond_the_gap
+        twice_on_all_of_a_burst;
     timestamps:
         bare_syn_ack_without
         echo_of_the_earliest
         missing
+        old_acknowledgment_does_not_count
         options_only_on_a_syn
         paws
         paws_allows_a_tick
@@ -422,6 +434,8 @@ scripts! {
         half_of_the_largest
         middling_segments_waste_memory
         old_segments_do_not_change_it
+        overlaps_cost_memory
+        probe_interval_stays_while_it_is_too_small
         probes_give_up
         reset_when_closed
         scale_zero_shift
@@ -430,6 +444,7 @@ scripts! {
         small_segments_cost_more
         small_window_forces
         unanswered_probes_back_off
+        up_to_536_bytes_is_not_halved
         update_steps
         zero_then_probe
         zero_window_probe;

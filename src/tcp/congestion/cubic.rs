@@ -6,7 +6,7 @@
 mod tests;
 
 use super::slow_start::SlowStart;
-use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start};
+use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start, resized};
 use crate::time::{Duration, Instant, Span};
 
 /// 1 / C = 5/2 s³ per segment (RFC 9438 §5: C is 0.4), in µs³: `C = C_NUM / C_DEN`.
@@ -200,6 +200,16 @@ impl CongestionControl for Cubic {
 
     fn set_cwnd(&mut self, cwnd: u32) {
         self.state.cwnd = cwnd.min(MAX_CWND);
+    }
+
+    fn on_mss(&mut self, from: u32, to: u32) {
+        let s = &mut self.state;
+        for bytes in [&mut s.cwnd, &mut s.ssthresh, &mut s.w_max, &mut s.prior] {
+            *bytes = resized(*bytes, from, to);
+        }
+        if let Some(epoch) = &mut s.epoch {
+            epoch.w_est = resized(epoch.w_est, from, to);
+        }
     }
 
     fn on_spurious(&mut self) {

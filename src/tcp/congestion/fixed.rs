@@ -15,6 +15,9 @@ impl Fixed {
 impl CongestionControl for Fixed {
     fn on_ack(&mut self, _: &AckSample) {}
     fn on_congestion(&mut self, _: Instant, _: CongestionEvent, _: u32, _: u32) {}
+    fn on_mss(&mut self, from: u32, to: u32) {
+        self.0 = super::resized(self.0, from, to);
+    }
     fn on_spurious(&mut self) {}
     fn on_idle(&mut self, _: u32) {}
     fn cwnd(&self) -> u32 {

@@ -87,6 +87,12 @@ pub trait CongestionControl: Send {
         let _ = cwnd;
     }
 
+    /// Full segments are of `to` bytes from now on, and were of `from`: whoever counts in segments, as Linux does, has as many as
+    /// before.
+    fn on_mss(&mut self, from: u32, to: u32) {
+        let _ = (from, to);
+    }
+
     /// The last event was a mistake: nothing had been lost.
     fn on_spurious(&mut self);
 
@@ -131,6 +137,12 @@ impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// As many segments of `to` bytes as `bytes` are of `from`.
+pub(super) fn resized(bytes: u32, from: u32, to: u32) -> u32 {
+    let sized = u64::from(bytes) * u64::from(to) / u64::from(from.max(1));
+    if bytes == u32::MAX { bytes } else { sized.min(MAX_CWND.into()) as u32 }
 }
 
 /// An instance of `algorithm`.

@@ -1,7 +1,7 @@
 //! Slow start and congestion avoidance as RFC 5681 has them.
 
 use super::slow_start::SlowStart;
-use super::{AckSample, Config, CongestionControl, CongestionEvent, MAX_CWND, Start};
+use super::{AckSample, Config, CongestionControl, CongestionEvent, MAX_CWND, Start, resized};
 use crate::time::{Duration, Instant};
 
 /// RFC 5681 §3.1 (RFC 9293 §3.8.2, MUST-19), with byte counting in congestion avoidance (RFC 3465 §2.1).
@@ -72,6 +72,12 @@ impl CongestionControl for NewReno {
 
     fn set_cwnd(&mut self, cwnd: u32) {
         self.cwnd = cwnd.min(MAX_CWND);
+    }
+
+    fn on_mss(&mut self, from: u32, to: u32) {
+        for bytes in [&mut self.cwnd, &mut self.ssthresh, &mut self.counted] {
+            *bytes = resized(*bytes, from, to);
+        }
     }
 
     fn on_spurious(&mut self) {

@@ -30,6 +30,11 @@ impl Usage {
         Usage { until: iss, full: false, most: 0, sent: false, used: 0, since: Instant::ZERO }
     }
 
+    /// See [`CongestionControl::on_mss`](super::CongestionControl::on_mss).
+    pub(in crate::tcp) fn on_mss(&mut self, from: u32, to: u32) {
+        (self.most, self.used) = (super::resized(self.most, from, to), super::resized(self.used, from, to));
+    }
+
     /// New data leaves.
     pub(in crate::tcp) fn on_sent(&mut self) {
         self.sent = true;

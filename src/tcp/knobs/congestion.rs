@@ -123,7 +123,8 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         name: "tcp.bursts",
         values: "on|off",
         meaning: "send in bursts of about a millisecond of the flow's rate, two segments at least, and push the last \
-                  of each; off: only what a write ends with is pushed",
+                  of each; keep what is written in pieces, whose number counts in the send buffer, and make segments no \
+                  larger than half of the peer's largest window; off: a stream, of which only a write's end is pushed",
         linux: "on (segmentation offload), net.ipv4.tcp_min_tso_segs, tcp_tso_rtt_log",
         rfc: "",
         get: |c| show_switch(c.bursts),

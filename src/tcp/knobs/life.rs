@@ -197,8 +197,8 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
     Knob {
         name: "tcp.rst_lenient",
         values: "on|off",
-        meaning: "a RST counts at RCV.NXT, behind a FIN also one below, and right behind the last SACK block; \
-                  off: at RCV.NXT only",
+        meaning: "a RST counts at RCV.NXT, behind a FIN also one below, and right behind the last SACK block, and \
+                  data across the peer's FIN and another SYN in SYN-RECEIVED reset; off: at RCV.NXT only",
         linux: "on",
         rfc: "RFC 5961 §3.2",
         get: |c| show_switch(c.rst_lenient),
