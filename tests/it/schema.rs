@@ -107,7 +107,7 @@ fn what_is_printed_is_what_the_schemas_say() {
             "get --json --sim rtt=10ms,loss=2% http://glass/bytes/50000 http://glass/delay/3 http://glass:81/",
         ),
         ("load-2", "load --json --sim rtt=1ms -n 20 -c 2 http://glass/bytes/100"),
-        ("lab-1", "lab nagle handshake --json"),
+        ("lab-2", "lab nagle handshake --json"),
         ("what-if-1", "what-if --json captures/nagle_delayed_ack.pcapng --set tcp.nagle=off"),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{file}.json"));
