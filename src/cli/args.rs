@@ -564,7 +564,7 @@ pub struct WhatIf {
     /// Any pcap or pcapng file; - reads standard input
     #[arg(value_name = "CAPTURE", value_hint = ValueHint::FilePath)]
     pub capture: PathBuf,
-    /// Change one setting of both ends; may be repeated (tcpglass knobs lists them)
+    /// Change one setting of both ends, or of one: client:K=V, server:K=V; may be repeated (tcpglass knobs lists them)
     #[arg(long, value_name = "K=V")]
     pub set: Vec<String>,
     /// Another link: rtt=20ms,bandwidth=10mbit,loss=1%

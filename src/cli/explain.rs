@@ -82,7 +82,7 @@ pub fn run(args: Explain) -> Outcome {
     match &summary.damage {
         None => Ok(ExitCode::SUCCESS),
         Some(damage) => {
-            say(&format!("{shown} is damaged: {damage}; what precedes it was read"));
+            say(&format!("{shown} is damaged: {damage}"));
             Ok(super::failure::Exit::Failed.into())
         }
     }

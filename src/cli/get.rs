@@ -121,7 +121,9 @@ pub fn stage(
         Some(_) => options::simulator_seed(settings),
         None => options::network_seed(settings),
     };
-    Ok(Stage { settings: resolved, recording: options::recording(trace)?, seed, dns, network })
+    let recording = options::recording(trace)?;
+    let recording = if sim.is_some() { recording.simulated(seed) } else { recording };
+    Ok(Stage { settings: resolved, recording, seed, dns, network })
 }
 
 fn drive(

@@ -165,6 +165,8 @@ pub struct Recording {
     pub snaplen: Option<u32>,
     /// The page that is made of it.
     pub page: Option<Page>,
+    /// From which number the simulator draws, if it is one.
+    pub simulated: Option<u64>,
 }
 
 /// Checks that the files can be written, without making them.
@@ -186,6 +188,7 @@ pub fn recording(args: &TraceArgs) -> Result<Recording, Failure> {
         return Err(Failure::usage("--trace and --events name the same file: give each its own"));
     }
     Ok(Recording {
+        simulated: None,
         trace: args.trace.clone(),
         events: args.events.clone(),
         overflow: args.trace_overflow,
@@ -213,6 +216,12 @@ impl Recording {
     /// Whether a record goes to standard output, where results would be in its way.
     pub fn uses_stdout(&self) -> bool {
         [&self.trace, &self.events].into_iter().flatten().any(|p| is_stdout(p))
+    }
+
+    /// Says in the records from which number the simulator draws. A real network's number nobody may know.
+    pub fn simulated(mut self, seed: u64) -> Recording {
+        self.simulated = Some(seed);
+        self
     }
 
     /// Makes the files and starts their writers.
@@ -257,15 +266,16 @@ impl Recording {
             snaplen: self.snaplen.unwrap_or(0),
             names,
             interface: interface.to_owned(),
-            description: description(settings),
+            description: description(settings, self.simulated),
             portable: false,
         }
     }
 }
 
 /// What the capture says about itself: the version, and the settings that are not the default profile's.
-fn description(settings: &Settings) -> String {
-    format!("tcpglass {}: {}", env!("CARGO_PKG_VERSION"), settings.changed())
+fn description(settings: &Settings, seed: Option<u64>) -> String {
+    let seed = seed.map_or_else(String::new, |seed| format!(" seed={seed}"));
+    format!("tcpglass {}: {}{seed}", env!("CARGO_PKG_VERSION"), settings.changed())
 }
 
 /// Whether a file could be made or overwritten at `path`.

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use tcpglass::explain::{Parts, ReadError, Summary};
 use tcpglass::report;
 use tcpglass::settings::Settings;
-use tcpglass::whatif::{Comparison, Scenario, ScenarioError, what_if};
+use tcpglass::whatif::{Comparison, End, Scenario, ScenarioError, what_if};
 
 /// Replays the capture before and after; exit 6 if the replay does not come out as the capture.
 pub fn run(args: WhatIf) -> Outcome {
@@ -28,7 +28,7 @@ pub fn run(args: WhatIf) -> Outcome {
     // Refused before anything is read.
     let mut tried = Settings::default();
     for change in &changes {
-        tried.set(change)?;
+        tried.set(whose(change)?.1)?;
     }
     if let Some(path) = &args.trace {
         whole_file::writable(whole_file::CAPTURE, path)?;
@@ -50,15 +50,17 @@ pub fn run(args: WhatIf) -> Outcome {
         ScenarioError::Read(e) => Failure::usage(format_args!("{shown} is no capture: {e}")),
         e => Failure::failed(format_args!("{shown}: {e}")),
     })?;
-    let changed = |settings: &mut Settings| {
-        for change in &changes {
+    let changed = |end: End, settings: &mut Settings| {
+        for (whose, change) in changes.iter().filter_map(|change| whose(change).ok()) {
             // Each was taken before; whether they fit together is checked below.
-            let _ = settings.set(change);
+            if whose.is_none_or(|whose| whose == end) {
+                let _ = settings.set(change);
+            }
         }
     };
-    for settings in &scenario.settings {
+    for (end, settings) in [End::Client, End::Server].into_iter().zip(&scenario.settings) {
         let mut settings = settings.clone();
-        changed(&mut settings);
+        changed(end, &mut settings);
         settings.check()?;
     }
     let comparison = what_if(&scenario, changed).map_err(|e| Failure::new(Exit::Claim, e))?;
@@ -77,6 +79,21 @@ pub fn run(args: WhatIf) -> Outcome {
     }
 }
 
+/// Of which end `client:tcp.nagle=off` speaks, and of what; without a name it is of both. There is one link.
+fn whose(change: &str) -> Result<(Option<End>, &str), Failure> {
+    let (end, rest) = match change.split_once(':') {
+        Some(("client", rest)) => (Some(End::Client), rest),
+        Some(("server", rest)) => (Some(End::Server), rest),
+        _ => return Ok((None, change)),
+    };
+    if rest.starts_with("link.") {
+        return Err(Failure::usage(format_args!(
+            "{change}: both ends have the same link: leave out whose it is"
+        )));
+    }
+    Ok((end, rest))
+}
+
 fn object(scenario: &Scenario, c: &Comparison, changes: &[String]) -> Value {
     let us = |t: tcpglass::time::Duration| t.as_micros() as u64;
     let holds = c.holds();
@@ -89,6 +106,7 @@ fn object(scenario: &Scenario, c: &Comparison, changes: &[String]) -> Value {
         "losses": scenario.talks.iter().map(|t| t.losses.len()).sum::<usize>(),
         "settings_known": scenario.known,
         "assumptions": scenario.assumptions,
+        "pauses": c.pauses,
         "observed_us": us(c.observed),
         "error": c.error,
         "exact": c.exact,

@@ -14,6 +14,7 @@ mod fragments;
 mod half;
 mod hold;
 mod judge;
+mod pcapng;
 mod rate;
 mod read;
 mod settle;
@@ -22,6 +23,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod unpack;
 
 pub use crate::ledger::{Part, Parts};
 use crate::time::Duration;
@@ -170,7 +172,12 @@ pub enum Seen<'a> {
     /// A TCP packet.
     Packet(Caused<'a>),
     /// A row between the packets, as a stack of ours writes it: `link: dropped, 1448 bytes …`.
-    Event(&'a str),
+    Event {
+        /// Since the capture's first packet.
+        at: Duration,
+        /// The row.
+        text: &'a str,
+    },
     /// What the file says of itself, before all packets.
     About(&'a str),
 }
@@ -199,11 +206,12 @@ pub fn follow(
     let mut sorter = Sorter::default();
     let mut frame = 0;
     let end = read::packets(input, &mut |item| match item {
-        read::Item::Event(text) => {
+        read::Item::Event { at, text } => {
             sorter.flush(&mut |packet, frame| look.packet(&packet, frame, each));
             look.summary.events += 1;
             frame += 1;
-            each(Seen::Event(text));
+            let at = at.saturating_sub(look.first.unwrap_or(at));
+            each(Seen::Event { at, text });
         }
         read::Item::About(text) => each(Seen::About(text)),
         read::Item::Dropped(n) => look.summary.dropped = n,

@@ -1,19 +1,16 @@
-//! Which packets does a capture file hold? pcap and pcapng, compressed or not, up to the first damage.
+//! Which packets does a capture file hold? pcap and pcapng, compressed or not, up to what cannot be read.
 
+use super::pcapng;
+use super::unpack::Frames;
 use crate::time::Duration;
 use flate2::read::MultiGzDecoder;
-use pcap_file::DataLink;
-use pcap_file::pcap::PcapReader;
-use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
-use pcap_file::pcapng::blocks::interface_statistics::InterfaceStatisticsOption;
-use pcap_file::pcapng::blocks::opt_common::CommonOption;
-use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
-use pcap_file::pcapng::{Block, PcapNgReadError, PcapNgReader};
-use ruzstd::decoding::StreamingDecoder;
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::io::{ErrorKind, Read};
+use std::io::{self, BufReader, ErrorKind, Read};
+
+/// A packet that says it is longer is none.
+const PACKET: u32 = 16 << 20;
+pub(super) const CUT: &str = "the file was cut short within a block";
 
 /// Why nothing could be read.
 #[derive(Debug)]
@@ -39,7 +36,10 @@ impl Error for ReadError {}
 pub(super) enum Item<'a> {
     Packet(Packet<'a>),
     /// A row between the packets, and what it says if a stack of ours wrote it.
-    Event(&'a str),
+    Event {
+        at: Duration,
+        text: &'a str,
+    },
     /// What the section says of itself.
     About(&'a str),
     /// So many packets are missing, says the recorder.
@@ -79,6 +79,105 @@ pub(super) struct End {
     pub damage: Option<String>,
 }
 
+/// What cannot be read of a file.
+#[derive(Default)]
+pub(super) struct Damage {
+    /// Blocks that make no sense: how many, what is wrong with the first one, and where it begins.
+    senseless: Option<(u64, &'static str, u64)>,
+    /// Why nothing was read beyond a byte.
+    stopped: Option<(String, u64)>,
+}
+
+impl Damage {
+    /// One block that begins there makes no sense; the others can be read.
+    pub fn note(&mut self, why: &'static str, at: u64) {
+        self.senseless.get_or_insert((0, why, at)).0 += 1;
+    }
+
+    /// Nothing is read from there on.
+    pub fn stop(&mut self, why: String, at: u64) {
+        self.stopped = Some((why, at));
+    }
+
+    fn said(&self) -> Option<String> {
+        let left_out = self.senseless.map(|(n, why, at)| match n {
+            1 => format!("{why} (at byte {at}), all others were read"),
+            n => format!("{why} (at byte {at}) and {} more are like it, all others were read", n - 1),
+        });
+        let stopped =
+            self.stopped.as_ref().map(|(why, at)| format!("{why} (at byte {at}), what precedes it was read"));
+        match (stopped, left_out) {
+            (Some(stopped), Some(left_out)) => Some(format!("{stopped}; {left_out}")),
+            (stopped, left_out) => stopped.or(left_out),
+        }
+    }
+}
+
+/// What is read from, and how far.
+pub(super) struct Source<R> {
+    input: BufReader<R>,
+    /// Bytes that were read.
+    pub at: u64,
+}
+
+impl<R: Read> Source<R> {
+    fn new(input: R) -> Source<R> {
+        Source { input: BufReader::with_capacity(64 << 10, input), at: 0 }
+    }
+
+    /// Reads so many bytes; false if there are no more at all.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn fill(&mut self, out: &mut [u8]) -> Result<bool, String> {
+        let mut got = 0;
+        while got < out.len() {
+            match self.input.read(&mut out[got..]) {
+                Ok(0) if got == 0 => return Ok(false),
+                Ok(0) => return Err(CUT.into()),
+                Ok(n) => (got, self.at) = (got + n, self.at + n as u64),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(spoken(&e)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Appends so many bytes: memory grows with what is there, not with what is promised.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn more(&mut self, out: &mut Vec<u8>, bytes: u64) -> Result<(), String> {
+        let got = (&mut self.input).take(bytes).read_to_end(out).map_err(|e| spoken(&e))? as u64;
+        self.at += got;
+        if got < bytes { Err(CUT.into()) } else { Ok(()) }
+    }
+
+    /// Passes over so many bytes.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn skip(&mut self, bytes: u64) -> Result<(), String> {
+        let got = io::copy(&mut (&mut self.input).take(bytes), &mut io::sink()).map_err(|e| spoken(&e))?;
+        self.at += got;
+        if got < bytes { Err(CUT.into()) } else { Ok(()) }
+    }
+}
+
+/// An error with all its causes on one line.
+fn spoken(error: &io::Error) -> String {
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return CUT.into();
+    }
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
+}
+
 /// Hands each item to `take`.
 pub(super) fn packets(mut input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {
     let mut magic = [0; 4];
@@ -89,168 +188,77 @@ pub(super) fn packets(mut input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> R
         Err(e) => return Err(ReadError::Io(e)),
         Ok(()) => {}
     }
-    let input = magic.as_slice().chain(input);
+    let input = BufReader::with_capacity(64 << 10, magic.as_slice().chain(input));
     let mut unpacked: Box<dyn Read + '_> = match magic {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(input)),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            let decoder = StreamingDecoder::new(input);
-            Box::new(decoder.map_err(|e| ReadError::NotACapture(format!("it cannot be unpacked: {e}")))?)
-        }
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Box::new(Frames::new(input)),
         _ => return plain(magic, input, take),
     };
     let mut inner = [0; 4];
     match unpacked.read_exact(&mut inner) {
         Ok(()) => plain(inner, inner.as_slice().chain(unpacked), take),
-        Err(e) => Err(ReadError::NotACapture(format!("it cannot be unpacked: {e}"))),
+        Err(e) => Err(ReadError::NotACapture(format!("it cannot be unpacked: {}", spoken(&e)))),
     }
 }
 
 /// What is not compressed, or no longer; it begins with `magic`.
 fn plain(magic: [u8; 4], input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {
-    match magic {
-        [0x0a, 0x0d, 0x0d, 0x0a] => pcapng(input, take),
-        [0xa1, 0xb2, 0xc3, 0xd4]
-        | [0xd4, 0xc3, 0xb2, 0xa1]
-        | [0xa1, 0xb2, 0x3c, 0x4d]
-        | [0x4d, 0x3c, 0xb2, 0xa1] => pcap(input, take),
-        _ => Err(ReadError::NotACapture("it is neither pcap nor pcapng".into())),
-    }
-}
-
-/// An error with all its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
-    }
-    text
-}
-
-fn cut_short(error: &std::io::Error) -> Option<String> {
-    (error.kind() == ErrorKind::UnexpectedEof).then(|| "the file was cut short within a block".to_owned())
-}
-
-fn pcapng(input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {
-    let mut reader = PcapNgReader::new(input).map_err(|e| match e {
-        PcapNgReadError::Io(e) if cut_short(&e).is_none() => ReadError::Io(e),
-        e => ReadError::NotACapture(format!("its section header cannot be read: {}", chain(&e))),
-    })?;
-    let mut dropped = BTreeMap::new();
-    about(reader.section(), take);
-    let damage = loop {
-        match reader.next_block() {
-            None => break None,
-            Some(Ok((block, state))) => {
-                let links =
-                    |n: u32| state.interfaces().get(n as usize).map_or(u32::MAX, |i| i.linktype.into());
-                pcapng_block(&block, &links, take);
-                if let Block::InterfaceStatistics(statistics) = &block {
-                    let n = statistics.options.iter().find_map(|o| match o {
-                        InterfaceStatisticsOption::IsbIfDrop(n) => Some(*n),
-                        _ => None,
-                    });
-                    // Counts since the start: the last one of an interface holds the others.
-                    dropped.insert(statistics.interface_id, n.unwrap_or(0));
-                }
-            }
-            Some(Err(PcapNgReadError::Io(e))) => break Some(cut_short(&e).unwrap_or_else(|| e.to_string())),
-            Some(Err(error @ PcapNgReadError::BlockConversion(_))) => {
-                // One block that makes no sense: its length does, so the rest can be read.
-                if !matches!(reader.next_raw_block(), Some(Ok(_))) {
-                    break Some(chain(&error));
-                }
-            }
-            Some(Err(error)) => break Some(chain(&error)),
-        }
+    let mut source = Source::new(input);
+    let (format, damage) = match magic {
+        [0x0a, 0x0d, 0x0d, 0x0a] => ("pcapng", pcapng::read(&mut source, take)?),
+        [0xa1, 0xb2, 0xc3, 0xd4] => ("pcap", pcap(&mut source, u32::from_be_bytes, 1000, take)?),
+        [0xd4, 0xc3, 0xb2, 0xa1] => ("pcap", pcap(&mut source, u32::from_le_bytes, 1000, take)?),
+        [0xa1, 0xb2, 0x3c, 0x4d] => ("pcap", pcap(&mut source, u32::from_be_bytes, 1, take)?),
+        [0x4d, 0x3c, 0xb2, 0xa1] => ("pcap", pcap(&mut source, u32::from_le_bytes, 1, take)?),
+        _ => return Err(ReadError::NotACapture("it is neither pcap nor pcapng".into())),
     };
-    take(Item::Dropped(dropped.values().fold(0, |all, n| all.saturating_add(*n))));
-    let damage = damage.map(|d| format!("{d} (at byte {})", reader.bytes_parsed()));
-    Ok(End { format: "pcapng", damage })
+    Ok(End { format, damage: damage.said() })
 }
 
-fn pcapng_block(block: &Block<'_>, link: &dyn Fn(u32) -> u32, take: &mut dyn FnMut(Item<'_>)) {
-    match block {
-        Block::EnhancedPacket(packet) => take(Item::Packet(Packet {
-            at: packet.timestamp,
-            link: link(packet.interface_id),
-            data: &packet.data,
-            length: packet.original_len,
-            stated: stated(packet),
-        })),
-        Block::Packet(packet) => take(Item::Packet(Packet {
-            at: packet.timestamp,
-            link: link(u32::from(packet.interface_id)),
-            data: &packet.data,
-            length: packet.original_len,
-            stated: None,
-        })),
-        Block::SimplePacket(packet) => take(Item::Packet(Packet {
-            at: Duration::ZERO,
-            link: link(0),
-            data: &packet.data,
-            length: packet.original_len,
-            stated: None,
-        })),
-        Block::SystemdJournalExport(entry) => {
-            let text = std::str::from_utf8(&entry.journal_entry).unwrap_or_default();
-            take(Item::Event(
-                text.lines().find_map(|line| line.strip_prefix("MESSAGE=")).unwrap_or_default(),
-            ));
-        }
-        Block::SectionHeader(section) => about(section, take),
-        _ => {}
-    }
-}
-
-fn about(section: &SectionHeaderBlock<'_>, take: &mut dyn FnMut(Item<'_>)) {
-    for option in &section.options {
-        if let SectionHeaderOption::Common(CommonOption::Comment(text)) = option {
-            take(Item::About(text));
-        }
-    }
-}
-
-/// The word of `why=rto: retransmission 2 of …` in the first comment that has one, and that of `limit=` in the next.
-fn stated<'a>(packet: &'a EnhancedPacketBlock<'_>) -> Option<Stated<'a>> {
-    let mut comments = packet.options.iter().filter_map(|option| match option {
-        EnhancedPacketOption::Common(CommonOption::Comment(text)) => Some(text.as_ref()),
-        _ => None,
-    });
-    let why = comments.find_map(|text| text.strip_prefix("why="))?;
-    let (why, sentence) = why.split_once([':', ' ']).unwrap_or((why, ""));
-    let (why, sentence) = (Some(why).filter(|w| !w.is_empty() && w.len() <= 40)?, sentence.trim_start());
-    let numbers = comments.find(|text| text.starts_with("conn="));
-    let limit = numbers.and_then(|text| text.split(' ').find_map(|pair| pair.strip_prefix("limit=")));
-    // Bits 0 and 1 of the flags: 1 inbound, 2 outbound.
-    let sent =
-        packet.options.iter().any(|o| matches!(o, EnhancedPacketOption::Flags(flags) if flags & 3 == 2));
-    Some(Stated { why, sentence, sent, limit, numbers })
-}
-
-fn pcap(input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Result<End, ReadError> {
-    let mut reader = PcapReader::new(input)
-        .map_err(|e| ReadError::NotACapture(format!("its header cannot be read: {}", chain(&e))))?;
-    let link: u32 = <DataLink as Into<u32>>::into(reader.header().datalink);
-    let mut damage = None;
-    while let Some(next) = reader.next_packet() {
-        match next {
-            Ok(packet) => take(Item::Packet(Packet {
-                at: packet.timestamp(),
-                link,
-                data: packet.data(),
-                length: packet.orig_len(),
-                stated: None,
-            })),
-            Err(error) => {
-                damage = Some(match &error {
-                    pcap_file::pcap::PcapReadError::Io(e) => cut_short(e).unwrap_or_else(|| e.to_string()),
-                    other => chain(other),
-                });
+/// Reads a pcap file; a unit of its times is so many nanoseconds. What its header says of the longest packet is not
+/// asked: some say 0, and some are wrong.
+fn pcap(
+    source: &mut Source<impl Read>,
+    number: fn([u8; 4]) -> u32,
+    unit: u64,
+    take: &mut dyn FnMut(Item<'_>),
+) -> Result<Damage, ReadError> {
+    let word =
+        |bytes: &[u8], n: usize| number([bytes[4 * n], bytes[4 * n + 1], bytes[4 * n + 2], bytes[4 * n + 3]]);
+    let mut header = [0; 24];
+    source
+        .fill(&mut header)
+        .map_err(|why| ReadError::NotACapture(format!("its header cannot be read: {why}")))?;
+    // Its upper bits tell of a frame check sequence behind each packet: IP's own length leaves that out.
+    let link = word(&header, 5) & 0xffff;
+    let (mut damage, mut data) = (Damage::default(), Vec::new());
+    loop {
+        let (start, mut record) = (source.at, [0; 16]);
+        let read = source.fill(&mut record).and_then(|more| {
+            let kept = word(&record, 2);
+            data.clear();
+            if kept > PACKET {
+                return Err(format!("a packet says that {kept} bytes of it were kept"));
+            }
+            source.more(&mut data, if more { kept.into() } else { 0 })?;
+            Ok(more)
+        });
+        match read {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(why) => {
+                damage.stop(why, start);
                 break;
             }
         }
+        let fraction = Duration::from_nanos(u64::from(word(&record, 1)) * unit);
+        let length = word(&record, 3);
+        let at = Duration::from_secs(word(&record, 0).into()) + fraction;
+        take(Item::Packet(Packet { at, link, data: &data, length, stated: None }));
     }
-    Ok(End { format: "pcap", damage })
+    Ok(damage)
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

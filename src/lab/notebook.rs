@@ -208,10 +208,11 @@ impl<'a> Notebook<'a> {
                 names: vec![(addrs.client, "client".into()), (addrs.server, "server".into())],
                 interface: host.into(),
                 description: format!(
-                    "tcpglass lab {}: {}; as the {host} saw it, the first {PACKETS} packets at most; {}",
+                    "tcpglass lab {}: {}; as the {host} saw it, the first {PACKETS} packets at most; {} seed={}",
                     self.experiment.name,
                     spoken(varied),
-                    settings.changed()
+                    settings.changed(),
+                    self.setup.seed
                 ),
                 portable: true,
                 ..TraceOptions::default()

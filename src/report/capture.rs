@@ -178,7 +178,7 @@ fn whole(summary: &Summary, style: Style) -> String {
         let _ = writeln!(out, "  {} between the packets", plural(summary.events, "event"));
     }
     if let Some(damage) = &summary.damage {
-        let _ = writeln!(out, "{}", style.bad(&format!("damaged: {damage}; what precedes it was read")));
+        let _ = writeln!(out, "{}", style.bad(&format!("damaged: {damage}")));
     }
     if !summary.connections.is_empty() {
         let mut table = Table::new(&[

@@ -58,13 +58,19 @@ pub fn what_if(scenario: &Scenario, comparison: &Comparison, changes: &[String],
             1 => "1 loss".to_owned(),
             n => format!("{n} losses"),
         },
-        trust(c)
+        // What is wrong with it is an error, and said there.
+        if c.holds() { trust(c) } else { "nothing is concluded".into() }
     );
     for (number, why) in scenario.left_out.iter().take(5) {
         let _ = writeln!(out, "  connection {number} is left out: {why}");
     }
     for assumption in &scenario.assumptions {
         let _ = writeln!(out, "  assumed: {assumption}");
+    }
+    if c.pauses > 0 {
+        let pauses = plural(c.pauses as u64, "pause");
+        let _ =
+            writeln!(out, "  assumed: {pauses} that does not show is as long as makes the replay come out");
     }
     if !c.holds() {
         return out;

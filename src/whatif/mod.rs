@@ -5,14 +5,19 @@
 //! do the same talk over simulated hosts, under any settings. Played with the settings it was captured with, it must
 //! come out as it was: that is the measure of how far it can be believed.
 
+mod fit;
+mod habits;
+mod line;
 mod listen;
 mod player;
 mod replay;
+mod rows;
 mod scenario;
+mod way;
 mod wire_model;
 
 pub use replay::{Played, ReplayError};
-pub use scenario::{Act, Deed, Loss, Scenario, ScenarioError, Talk};
+pub use scenario::{Act, Deed, End, Loss, Scenario, ScenarioError, Talk};
 
 use crate::settings::Settings;
 use crate::time::Duration;
@@ -33,6 +38,8 @@ pub struct Comparison {
     pub error: f64,
     /// Every write passed at the same microsecond as in the capture.
     pub exact: bool,
+    /// Pauses of the applications that do not show in the capture, and are as long as makes it come out.
+    pub pauses: usize,
 }
 
 impl Comparison {
@@ -42,14 +49,14 @@ impl Comparison {
     }
 }
 
-/// Plays the scenario as it was and with what `change` does to the settings of the client, of the server and of the
-/// link.
+/// Plays the scenario as it was and with what `change` does to the settings of each end. The link's settings are
+/// taken from the client's.
 ///
 /// # Errors
 /// A replay comes to no end.
-pub fn what_if(scenario: &Scenario, change: impl Fn(&mut Settings)) -> Result<Comparison, ReplayError> {
-    let before = scenario.play(|_| {})?;
-    let after = scenario.play(change)?;
-    let (error, exact) = scenario.distance(&before);
-    Ok(Comparison { observed: scenario.lasted(), before, after, error, exact })
+pub fn what_if(scenario: &Scenario, change: impl Fn(End, &mut Settings)) -> Result<Comparison, ReplayError> {
+    let (fitted, before, pauses) = fit::pauses(scenario)?;
+    let after = fitted.play(change)?;
+    let (error, exact) = fitted.distance(&before);
+    Ok(Comparison { observed: scenario.lasted(), before, after, error, exact, pauses })
 }

@@ -1,7 +1,7 @@
 //! How does the same conversation go under other settings? It is held in the simulator and captured where it was.
 
 use super::player::{Connects, Player, Role};
-use super::scenario::{Deed, Loss, Scenario};
+use super::scenario::{Deed, End, Loss, Scenario};
 use crate::explain::{Options, Summary, explain};
 use crate::segment::Flags;
 use crate::seq::Seq;
@@ -89,11 +89,12 @@ struct Addresses(BTreeMap<IpAddr, IpAddr>);
 
 impl Addresses {
     fn of(&mut self, original: SocketAddr) -> SocketAddr {
-        let n = self.0.len() as u16 + 1;
-        let [high, low] = n.to_be_bytes();
+        let n = self.0.len() as u16;
+        // No host has a network's first or last number.
+        let [high, low] = [(n / 254) as u8, (n % 254) as u8 + 1];
         let new = match original.ip() {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(10, 77, high, low.max(1))),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 1, n)),
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(10, 77, high, low)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 1, n + 1)),
         };
         SocketAddr::new(*self.0.entry(original.ip()).or_insert(new), original.port())
     }
@@ -104,12 +105,12 @@ impl Scenario {
     ///
     /// # Errors
     /// It comes to no end.
-    pub fn play(&self, change: impl Fn(&mut Settings)) -> Result<Played, ReplayError> {
-        let settings = self.settings.clone().map(|mut settings| {
-            change(&mut settings);
-            settings
-        });
-        let (mut world, memory) = (World::new(1, LinkConfig::default()), Memory::default());
+    pub fn play(&self, change: impl Fn(End, &mut Settings)) -> Result<Played, ReplayError> {
+        let mut settings = self.settings.clone();
+        change(End::Client, &mut settings[0]);
+        change(End::Server, &mut settings[1]);
+        let seed = self.seed.unwrap_or(1);
+        let (mut world, memory) = (World::new(seed, LinkConfig::default()), Memory::default());
         world.check_invariants(false);
         let mut addresses = Addresses::default();
         let ends: Vec<[SocketAddr; 2]> =
@@ -157,7 +158,7 @@ impl Scenario {
                     config.mtu = talk.offers[e].mss.unwrap_or(1460).saturating_add(headers).max(576);
                     let tracer = if end.ip() == watched {
                         let options = TraceOptions {
-                            description: description(&settings[e]),
+                            description: description(&settings[e], world.seed()),
                             ..TraceOptions::default()
                         };
                         Tracer::new(vec![to_writer(memory.clone(), Format::Pcapng, &options)])
@@ -269,7 +270,7 @@ impl Scenario {
 
 impl super::Talk {
     /// When the first so many bytes of the end `e` had passed.
-    fn passed(&self, e: usize, until: u64) -> Option<Duration> {
+    pub(super) fn passed(&self, e: usize, until: u64) -> Option<Duration> {
         let reached = &self.reached[e];
         reached.get(reached.partition_point(|r| r.1 < until)).map(|r| r.0)
     }
@@ -303,6 +304,6 @@ fn again(
     }
 }
 
-fn description(settings: &Settings) -> String {
-    format!("tcpglass {}: {}", env!("CARGO_PKG_VERSION"), settings.changed())
+fn description(settings: &Settings, seed: u64) -> String {
+    format!("tcpglass {}: {} seed={seed}", env!("CARGO_PKG_VERSION"), settings.changed())
 }

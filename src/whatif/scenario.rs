@@ -31,6 +31,8 @@ pub struct Act {
     pub deed: Deed,
     /// In one go with the act before: nothing is sent in between.
     pub at_once: bool,
+    /// What it continues ended with a full segment: it may belong to it, and only have been held back.
+    pub goes_on: bool,
     /// When the last of it passed where the capture was made, since the capture's first packet.
     pub passed: Duration,
 }
@@ -44,6 +46,15 @@ pub struct Loss {
     pub offset: i64,
     /// Which of the packets that held this byte, from 1.
     pub nth: u32,
+}
+
+/// One of the two ends of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Who opened it.
+    Client,
+    /// Who was called.
+    Server,
 }
 
 /// When a connection is opened.
@@ -106,12 +117,38 @@ pub struct Scenario {
     pub talks: Vec<Talk>,
     /// The settings that it was captured with, of the client and of the server: known, or inferred.
     pub settings: [Settings; 2],
+    /// From which number the simulator that it was captured in drew its faults: they are drawn again.
+    pub seed: Option<u64>,
     /// A stack of ours made the capture and says with which settings.
     pub known: bool,
     /// Connections that were left out, and why.
     pub left_out: Vec<(usize, &'static str)>,
     /// What the model takes for granted, in sentences.
     pub assumptions: Vec<String>,
+}
+
+impl Scenario {
+    /// The same with what may have been written at once written at once; `None` if that is no other.
+    pub(super) fn lumped(&self) -> Option<Scenario> {
+        let mut other = self.clone();
+        for acts in other.talks.iter_mut().flat_map(|t| &mut t.acts) {
+            let mut lumped: Vec<Act> = Vec::with_capacity(acts.len());
+            for act in acts.drain(..) {
+                match lumped.last_mut() {
+                    Some(last) if act.goes_on && matches!(last.deed, Deed::Write(_)) => {
+                        (last.deed, last.passed) = (act.deed, act.passed);
+                    }
+                    _ => lumped.push(act),
+                }
+            }
+            *acts = lumped;
+        }
+        let fewer = self.talks.iter().zip(&other.talks).any(|(a, b)| a.acts != b.acts);
+        other
+            .assumptions
+            .push("what came in full segments was written at once, though it came in pieces".into());
+        fewer.then_some(other)
+    }
 }
 
 impl Talk {
@@ -161,3 +198,30 @@ impl fmt::Display for ScenarioError {
 }
 
 impl Error for ScenarioError {}
+
+/// Says of each connection what its client had waited for.
+pub(super) fn order(talks: &mut [Talk]) {
+    for n in 0..talks.len() {
+        let (syn, client) = (talks[n].start.at, talks[n].client.ip());
+        let mut best: Option<(Duration, usize, u64)> = None;
+        for (other, talk) in talks.iter().enumerate().filter(|(o, t)| *o != n && t.client.ip() == client) {
+            // The client has all that was answered so far, and has asked for nothing since.
+            let had = talk.acts[1].iter().rfind(|a| matches!(a.deed, Deed::Write(_)) && a.passed <= syn);
+            let asked = talk.acts[0].iter().any(|a| {
+                matches!(a.deed, Deed::Write(_))
+                    && a.passed <= syn
+                    && had.is_none_or(|had| a.passed > had.passed)
+            });
+            let goes_on = talk.acts[1].iter().any(|a| a.passed > syn && matches!(a.deed, Deed::Write(_)));
+            if let (Some(Act { passed, deed: Deed::Write(until), .. }), false) = (had, asked || goes_on)
+                && best.is_none_or(|(when, ..)| *passed > when)
+            {
+                best = Some((*passed, other, *until));
+            }
+        }
+        if let Some((when, other, until)) = best {
+            talks[n].start.after = Some((other, until));
+            talks[n].start.think = syn.saturating_sub(when);
+        }
+    }
+}

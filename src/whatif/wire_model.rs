@@ -11,6 +11,8 @@ pub(super) struct WireModel {
     rest: u64,
     /// Since when packets follow each other without a gap.
     busy: Duration,
+    /// Before the last packet: until when the wire was taken.
+    before: (Duration, u64),
 }
 
 /// What a packet found on the wire.
@@ -34,6 +36,7 @@ impl WireModel {
         let Some(rate) = self.bandwidth else {
             return Sending { takes: Duration::ZERO, begun: at, busy: at };
         };
+        self.before = (self.free, self.rest);
         if self.free < at {
             (self.free, self.rest) = (at, 0);
         }
@@ -42,6 +45,11 @@ impl WireModel {
         self.free += Duration::from_nanos((time / u128::from(rate)).try_into().unwrap_or(u64::MAX));
         self.rest = (time % u128::from(rate)) as u64;
         Sending { takes: self.free - at, begun: at, busy: at }
+    }
+
+    /// The last packet that was sent found no room.
+    pub fn undo(&mut self) {
+        (self.free, self.rest) = self.before;
     }
 
     /// A packet of so many bytes has come here.
