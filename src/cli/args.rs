@@ -559,10 +559,12 @@ pub struct Explain {
 /// take as long as in the capture, then with the changes. Exit 6 if the first replay is off by more than 10 %.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  tcpglass what-if slow.pcapng --set tcp.nagle=off\n  \
-                        tcpglass what-if slow.pcapng --link rtt=20ms,bandwidth=50mbit --set tcp.init_cwnd=20")]
+                        tcpglass what-if slow.pcapng --link rtt=20ms,bandwidth=50mbit --set tcp.init_cwnd=20\n  \
+                        tcpglass what-if 'get --sim rtt=80ms http://glass/bytes/100000' --set server:tcp.init_cwnd=40")]
 pub struct WhatIf {
-    /// Any pcap or pcapng file; - reads standard input
-    #[arg(value_name = "CAPTURE", value_hint = ValueHint::FilePath)]
+    /// Any pcap or pcapng file; - reads standard input; or a run in one word: 'get --sim rtt=20ms http://glass/',
+    /// 'load --sim …', 'lab EXPERIMENT nagle=on'
+    #[arg(value_name = "CAPTURE|RUN", value_hint = ValueHint::FilePath)]
     pub capture: PathBuf,
     /// Change one setting of both ends, or of one: client:K=V, server:K=V; may be repeated (tcpglass knobs lists them)
     #[arg(long, value_name = "K=V")]

@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod progress;
 mod proxy;
+mod rehearsal;
 mod run;
 mod script;
 mod serve;

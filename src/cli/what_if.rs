@@ -2,7 +2,7 @@
 
 use super::args::WhatIf;
 use super::failure::{Exit, Failure};
-use super::{Outcome, options, output, whole_file};
+use super::{Outcome, options, output, rehearsal, whole_file};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
@@ -36,8 +36,11 @@ pub fn run(args: WhatIf) -> Outcome {
             return Err(Failure::usage("--trace - would be mixed with the result: name a file"));
         }
     }
+    let described = args.capture.to_str().filter(|text| rehearsal::is_one(text) && !args.capture.exists());
     let input: Box<dyn Read> = if args.capture == Path::new("-") {
         Box::new(std::io::stdin().lock())
+    } else if let Some(text) = described {
+        Box::new(rehearsal::capture(text)?)
     } else {
         let file = File::open(&args.capture);
         Box::new(file.map_err(|e| Failure::usage(format_args!("cannot open capture {shown}: {e}")))?)
@@ -104,8 +107,9 @@ fn object(scenario: &Scenario, c: &Comparison, changes: &[String]) -> Value {
         "connections": scenario.talks.len(),
         "left_out": scenario.left_out.iter().map(|(n, why)| json!({ "connection": n, "why": why })).collect::<Vec<_>>(),
         "losses": scenario.talks.iter().map(|t| t.losses.len()).sum::<usize>(),
+        "seed": scenario.seed,
         "settings_known": scenario.known,
-        "assumptions": scenario.assumptions,
+        "assumptions": c.assumptions,
         "pauses": c.pauses,
         "observed_us": us(c.observed),
         "error": c.error,

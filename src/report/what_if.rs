@@ -64,7 +64,7 @@ pub fn what_if(scenario: &Scenario, comparison: &Comparison, changes: &[String],
     for (number, why) in scenario.left_out.iter().take(5) {
         let _ = writeln!(out, "  connection {number} is left out: {why}");
     }
-    for assumption in &scenario.assumptions {
+    for assumption in &c.assumptions {
         let _ = writeln!(out, "  assumed: {assumption}");
     }
     if c.pauses > 0 {

@@ -40,6 +40,8 @@ pub struct Comparison {
     pub exact: bool,
     /// Pauses of the applications that do not show in the capture, and are as long as makes it come out.
     pub pauses: usize,
+    /// What the model takes for granted, in sentences.
+    pub assumptions: Vec<String>,
 }
 
 impl Comparison {
@@ -58,5 +60,6 @@ pub fn what_if(scenario: &Scenario, change: impl Fn(End, &mut Settings)) -> Resu
     let (fitted, before, pauses) = fit::pauses(scenario)?;
     let after = fitted.play(change)?;
     let (error, exact) = fitted.distance(&before);
-    Ok(Comparison { observed: scenario.lasted(), before, after, error, exact, pauses })
+    let observed = scenario.lasted();
+    Ok(Comparison { observed, before, after, error, exact, pauses, assumptions: fitted.assumptions })
 }

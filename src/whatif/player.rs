@@ -44,6 +44,8 @@ pub(super) struct Player {
     dependent: Vec<usize>,
     buffer: Vec<u8>,
     begun: bool,
+    /// How often it was asked what is to be done.
+    polls: u64,
     /// Acts that nobody has done yet, of all hosts.
     left: Arc<AtomicUsize>,
 }
@@ -57,12 +59,23 @@ struct State {
     written: u64,
     /// Since when nothing stands in the way of the next act but thinking.
     ready: Option<Instant>,
+    /// When it was asked last time to any effect: what was written leaves before the next thing is done.
+    acted: u64,
 }
 
 impl Player {
     pub fn new(owner: Owner, roles: Vec<Role>, left: Arc<AtomicUsize>) -> Player {
         left.fetch_add(roles.iter().map(|r| r.acts.len()).sum(), Ordering::Relaxed);
-        let state = |role| State { role, id: None, read: 0, ended: false, next: 0, written: 0, ready: None };
+        let state = |role| State {
+            role,
+            id: None,
+            read: 0,
+            ended: false,
+            next: 0,
+            written: 0,
+            ready: None,
+            acted: 0,
+        };
         let roles: Vec<State> = roles.into_iter().map(state).collect();
         let servers = || roles.iter().enumerate().filter(|(_, s)| s.role.connects.is_none());
         Player {
@@ -75,6 +88,7 @@ impl Player {
             dependent: Vec::new(),
             buffer: vec![0; 64 << 10],
             begun: false,
+            polls: 0,
             left,
             roles,
         }
@@ -128,6 +142,10 @@ impl Player {
             .conn(id)
             .is_some_and(|conn| !matches!(conn.state(), tcp::State::SynSent | tcp::State::SynReceived));
         let state = &mut self.roles[n];
+        if state.acted == self.polls {
+            self.due.insert((now, n));
+            return;
+        }
         while let Some(act) = state.role.acts.get(state.next).copied().filter(|_| established) {
             if state.read + u64::from(state.ended) < act.saw {
                 return;
@@ -150,10 +168,10 @@ impl Player {
             }
             state.next += 1;
             state.ready = None;
+            state.acted = self.polls;
             self.left.fetch_sub(1, Ordering::Relaxed);
             let together = state.role.acts.get(state.next).is_some_and(|next| next.at_once);
             if !together {
-                // What was written leaves before anything else is done, in the same moment.
                 self.due.insert((now, n));
                 return;
             }
@@ -211,6 +229,7 @@ impl Service for Player {
     }
 
     fn poll(&mut self, now: Instant, stack: &mut Stack) {
+        self.polls += 1;
         if !std::mem::replace(&mut self.begun, true) {
             self.begin(now, stack);
         }

@@ -163,6 +163,8 @@ impl Way {
     pub fn arrived_by(&self, at: Duration, path: Duration) -> u64 {
         /// Packets of one flight that are looked at.
         const FLIGHT: usize = 64;
+        // Rows have whole microseconds.
+        let at = at + Duration::from_micros(1);
         let there = self.passed.iter().rev().filter(|p| !p.lost && p.at + p.sending.takes + path <= at);
         there.take(FLIGHT).map(|p| p.end).max().unwrap_or(0)
     }

@@ -108,7 +108,8 @@ fn what_is_printed_is_what_the_schemas_say() {
         ),
         ("load-2", "load --json --sim rtt=1ms -n 20 -c 2 http://glass/bytes/100"),
         ("lab-2", "lab nagle handshake --json"),
-        ("what-if-1", "what-if --json captures/nagle_delayed_ack.pcapng --set tcp.nagle=off"),
+        ("what-if-1", "what-if captures/nagle_delayed_ack.pcapng --set tcp.nagle=off --json"),
+        ("what-if-1", "what-if captures/loss_recovery.pcapng --infer --set client:tcp.nagle=off --json"),
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schema/{file}.json"));
         let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -266,6 +266,44 @@ fn one_end_alone_may_have_other_settings() {
 }
 
 #[test]
+fn a_run_that_is_described_needs_no_capture() {
+    let place = Place::new("described");
+    let run = |what: &str, set: &str| {
+        let output = place.run(&["what-if", what, "--json", "--set", set]);
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, text, error) = run("get --sim rtt=50ms http://glass/bytes/100000", "tcp.init_cwnd=40");
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["exact"], &json["seed"]), (&true.into(), &1.into()));
+    assert!(json["after"]["total_us"].as_u64() < json["before"]["total_us"].as_u64());
+    let (code, text, error) =
+        run("load --sim rtt=20ms -n 6 -c 3 http://glass/bytes/20000", "tcp.init_cwnd=2");
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["exact"], &json["connections"]), (&true.into(), &3.into()));
+    let (code, text, _) = run("lab nagle-delayed-ack nagle=on ack_delay=40ms remedy=none", "tcp.nagle=off");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &json["exact"]), (Some(0), &true.into()));
+    assert!(json["after"]["total_us"].as_u64() < json["before"]["total_us"].as_u64());
+    for (what, told) in [
+        ("get http://glass/", "add --sim"),
+        ("get --sim rtt=fast http://glass/", "not a duration"),
+        ("lab nagle-delayed-ack nagle=on", "say which, of nagle=on_"),
+        ("lab nagle-delayed-ack nagle=perhaps", "no arm of nagle-delayed-ack"),
+        ("lab nothing-like-it x=1", "nothing-like-it"),
+    ] {
+        let (code, _, error) = run(what, "tcp.nagle=off");
+        assert_eq!(code, Some(2), "{what}: {error}");
+        assert!(error.contains(told) && error.matches('\n').count() == 1, "{what}: {error}");
+    }
+}
+
+#[test]
 fn three_hundred_clients_have_three_hundred_addresses() {
     use tcpglass::whatif::{Act, Deed};
     let place = Place::new("many");
