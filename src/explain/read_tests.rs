@@ -37,8 +37,11 @@ fn packet(interface: u32, count: u64, data: &[u8], options: &[u8]) -> Vec<u8> {
     block(6, &body)
 }
 
-/// The times and data of the packets, and what is wrong.
-fn read(file: &[u8]) -> (Vec<(Duration, u32, Vec<u8>)>, Option<String>) {
+/// When a packet was seen, its link type and its bytes.
+type Seen = (Duration, u32, Vec<u8>);
+
+/// The packets, and what is wrong.
+fn read(file: &[u8]) -> (Vec<Seen>, Option<String>) {
     let mut list = Vec::new();
     let end = packets(file, &mut |item| {
         if let Item::Packet(packet) = item {

@@ -155,7 +155,7 @@ impl Way {
             Some(last) => last.until = end,
             None => self.writes.push(write),
         }
-        self.small = end.saturating_sub(start) % full.max(1) != 0;
+        self.small = !end.saturating_sub(start).is_multiple_of(full.max(1));
         self.next = end;
     }
 

@@ -181,7 +181,9 @@ fn our_own_capture_held_again_is_exact_and_under_other_settings_takes_what_it_ta
 fn drawn(seed: u64) -> (String, Vec<String>) {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut below = |n: u64| {
-        (state ^= state << 13, state ^= state >> 7, state ^= state << 17);
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
         state % n
     };
     let mut link = format!("rtt={}ms", [2, 20, 50, 80][below(4) as usize]);
