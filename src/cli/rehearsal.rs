@@ -63,10 +63,13 @@ fn arm(directory: &Path, name: &str, rest: &[&str]) -> Result<PathBuf, Failure> 
     // An arm that did not come out as computed has a capture all the same.
     let ran = run(&options, &["--out".as_ref(), directory]);
     let arms = std::fs::read_dir(directory.join(name)).into_iter().flatten().flatten();
-    let mut arms: Vec<PathBuf> =
-        arms.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "pcapng")).collect();
+    // Each arm has one of the client's end and one of the server's.
+    let stem = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_suffix(".client.pcapng").map(str::to_owned).unwrap_or_default()
+    };
+    let mut arms: Vec<PathBuf> = arms.map(|e| e.path()).filter(|path| !stem(path).is_empty()).collect();
     arms.sort();
-    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     // Names have underscores, too: `_ack_delay=40ms_` stands between two.
     let meant = |path: &&PathBuf| {
         let stem = format!("_{}_", stem(path));

@@ -349,7 +349,7 @@ fn an_arm_of_the_laboratory_with_the_knobs_of_another_takes_what_that_one_takes(
         place.run(&["lab", "nagle-delayed-ack", "--out", "lab", "--sweep", "ack_delay=0,40ms,200ms"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let arm = |nagle: &str, delay: &str| {
-        let name = format!("lab/nagle-delayed-ack/nagle={nagle}_ack_delay={delay}_remedy=none.pcapng");
+        let name = format!("lab/nagle-delayed-ack/nagle={nagle}_ack_delay={delay}_remedy=none.client.pcapng");
         let file = std::fs::read(place.0.join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         Scenario::read(file.as_slice(), None, false).unwrap()
     };
