@@ -27,18 +27,11 @@ const WINDOW_DIVISOR: u32 = 3;
 pub(super) struct Burst {
     /// Behind its last byte.
     end: Seq,
-    /// What each segment carries that leaves at the same time, bytes; 0 before the first.
-    pub(super) unit: u16,
 }
 
 impl Burst {
     pub(super) fn new(iss: Seq) -> Burst {
-        Burst { end: iss, unit: 0 }
-    }
-
-    /// What is left of the burst at `nxt`; nothing once all had its chance to leave.
-    pub(super) fn left(&self, nxt: Seq) -> Option<u32> {
-        (self.unit > 0 && self.end.gt(nxt)).then(|| self.end.since(nxt))
+        Burst { end: iss }
     }
 
     /// A burst reaches to `end`.
@@ -48,6 +41,11 @@ impl Burst {
 }
 
 impl Conn {
+    /// What is left of the burst at `nxt`; nothing once all had its chance to leave.
+    pub(super) fn burst_left(&self, nxt: Seq) -> Option<u32> {
+        (self.cut > 0 && self.burst.end.gt(nxt)).then(|| self.burst.end.since(nxt))
+    }
+
     /// `start..end` is about to be sent again. What was lost of a burst leaves as one again, as far as the window lets it, and
     /// its end is pushed; whatever follows is on its own from then on.
     pub(super) fn begin_bunch(&mut self, cx: &Cx, start: Seq, end: Seq, full: u32) {
@@ -85,7 +83,7 @@ impl Conn {
         let srtt = self.rtt.srtt().unwrap_or_default();
         let expected = head.last_sent + srtt;
         let soon = (srtt / 2).min(SAME_TIME);
-        if cx.now > self.last_data_sent + SAME_TIME
+        if cx.now > self.counters.data_sent_at + SAME_TIME
             || limit >= together
             || whole
             || limit >= self.snd.wnd.min(cwnd) / WINDOW_DIVISOR

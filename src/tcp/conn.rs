@@ -155,7 +155,8 @@ pub(super) struct Timestamping {
     pub(super) on: bool,
     pub(super) offset: u32,
     pub(super) recent: u32,
-    pub(super) recent_at: Instant,
+    /// When that came, in whole seconds.
+    pub(super) recent_at: u32,
     pub(super) last_ack_sent: Seq,
 }
 
@@ -215,6 +216,8 @@ pub struct Conn {
     pub(super) recovery: Recovery,
     pub(super) rack: Rack,
     pub(super) burst: Burst,
+    /// What each segment of new data carries that leaves at this moment, bytes; 0 before the first.
+    pub(super) cut: u16,
     pub(super) cc: Box<dyn CongestionControl>,
     pub(super) usage: Usage,
     /// From the first paced segment on.
@@ -247,7 +250,6 @@ pub struct Conn {
     /// Since when a partial segment is held back.
     pub(super) held_since: Option<Instant>,
     pub(super) last_received: Instant,
-    pub(super) last_data_sent: Instant,
     pub(super) last_challenge: Option<Instant>,
     pub(super) surroundings: Surroundings,
     pub(super) wants_room: bool,
@@ -259,6 +261,11 @@ pub struct Conn {
     /// If it uses Fast Open.
     pub(super) fast_open: Option<Box<FastOpen>>,
     pub(super) ledger: Ledger,
+}
+
+/// Whole seconds; they wrap after 136 years.
+pub(super) fn seconds(at: Instant) -> u32 {
+    (at.as_millis() / 1000) as u32
 }
 
 impl Conn {
@@ -287,6 +294,7 @@ impl Conn {
             recovery: Recovery::new(iss),
             rack: Rack::new(),
             burst: Burst::new(iss),
+            cut: 0,
             cc: congestion::new(opts.congestion, &start),
             opts,
             usage: Usage::new(iss),
@@ -298,7 +306,7 @@ impl Conn {
                 on: cx.cfg.timestamps,
                 offset: ts_offset,
                 recent: 0,
-                recent_at: cx.now,
+                recent_at: seconds(cx.now),
                 last_ack_sent: Seq(0),
             },
             sack: cx.cfg.sack,
@@ -319,7 +327,6 @@ impl Conn {
             stalled_since: None,
             held_since: None,
             last_received: cx.now,
-            last_data_sent: cx.now,
             last_challenge: None,
             surroundings: Surroundings::default(),
             wants_room: false,
@@ -392,7 +399,7 @@ impl Conn {
         self.rcv.start(syn.seq);
         self.ts.last_ack_sent = self.rcv.nxt;
         if let Some(t) = timestamps {
-            (self.ts.recent, self.ts.recent_at) = (t.value, cx.now);
+            (self.ts.recent, self.ts.recent_at) = (t.value, seconds(cx.now));
         }
     }
 

@@ -49,7 +49,7 @@ impl Conn {
             return Decision::Wait(Blocked::Idle);
         }
         let usable = self.snd.usable();
-        let going = self.burst.left(self.snd.nxt).filter(|&left| left > 0 && left <= usable);
+        let going = self.burst_left(self.snd.nxt).filter(|&left| left > 0 && left <= usable);
         let piggyback = self.ack.piggyback(cx.now);
         let alone = Portion { len: 0, fin: true, small: false, burst: 0, head: None };
         if unsent == 0 {
@@ -208,7 +208,7 @@ impl Conn {
     /// What a segment of new data can carry, with `options`. All that leaves at once is cut alike, although what it reports is reported
     /// with the first of it.
     pub(super) fn fresh_payload(&self, options: &Options) -> u32 {
-        match self.burst.unit {
+        match self.cut {
             0 => self.full_payload(options),
             unit if self.snd.is_pieced() => self.full_payload(options).min(unit.into()),
             _ => self.full_payload(options),

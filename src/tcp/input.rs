@@ -2,7 +2,7 @@
 
 use super::ack::{self, Came};
 use super::cause::{AckNowWhy, Received, RstWhy, Verdict};
-use super::conn::{Conn, Cx};
+use super::conn::{Conn, Cx, seconds};
 use super::ledger::Said;
 use super::log::Note;
 use super::receive::Placed;
@@ -14,8 +14,8 @@ use crate::segment::{Arrival, Flags, Segment};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 
-/// TS.Recent is not believed for longer (RFC 7323 §5.5).
-const PAWS_AGE: Duration = Duration::from_secs(24 * 24 * 3600);
+/// TS.Recent is not believed for more seconds (RFC 7323 §5.5).
+const PAWS_AGE: u32 = 24 * 24 * 3600;
 
 /// After a RST that clears the way the SYN is repeated so soon.
 const SYN_BEHIND_RST: Duration = Duration::from_millis(2);
@@ -348,7 +348,7 @@ impl Conn {
     fn is_older(&self, now: Instant, value: u32, slack: i32) -> bool {
         let older = (value.wrapping_sub(self.ts.recent) as i32) < -slack;
         // A TS.Recent of zero is a peer's that had no clock yet when it sent its SYN.
-        older && self.ts.recent != 0 && now.since(self.ts.recent_at) <= PAWS_AGE
+        older && self.ts.recent != 0 && seconds(now).wrapping_sub(self.ts.recent_at) <= PAWS_AGE
     }
 
     /// A pure ACK that repeats what is known, not much older than it: it changed places with the one before, and is no
@@ -377,7 +377,7 @@ impl Conn {
             && seg.seq.le(self.ts.last_ack_sent)
             && !self.is_older(now, t.value, 0)
         {
-            (self.ts.recent, self.ts.recent_at) = (t.value, now);
+            (self.ts.recent, self.ts.recent_at) = (t.value, seconds(now));
         }
     }
 

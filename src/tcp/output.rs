@@ -333,12 +333,12 @@ impl Conn {
                 seg.len = len;
                 let end = seg.seq + len + u32::from(fin);
                 let unit = self.fresh_payload(&options);
-                let goes_on = self.burst.left(seg.seq).is_some();
-                self.burst.unit = unit as u16;
+                let goes_on = self.burst_left(seg.seq).is_some();
+                self.cut = unit as u16;
                 if !goes_on && burst > unit && cx.cfg.bursts && !self.snd.is_urgent() {
                     self.burst.begin(seg.seq + burst);
                 }
-                let burst_ends = self.burst.left(seg.seq) == Some(len);
+                let burst_ends = self.burst_left(seg.seq) == Some(len);
                 // RFC 9293 §3.9.1.2 (MUST-61): the last buffered byte is pushed, and is when it is sent again.
                 let last = match head {
                     Some(head) => len == head.len && head.push,
@@ -381,7 +381,6 @@ impl Conn {
                     self.mtu_probe_sent(seg.seq, end, mtu);
                 }
                 self.snd.nxt = end;
-                self.last_data_sent = now;
                 self.held_since = None;
                 if std::mem::take(&mut self.intents.override_hold) {
                     (self.probes, self.probe_backoff, self.stalled_since) = (0, 0, None);
@@ -435,7 +434,7 @@ impl Conn {
         }
         self.ts.last_ack_sent = self.rcv.nxt;
         // What leaves together says the same.
-        if self.burst.left(self.snd.nxt).is_none() {
+        if self.burst_left(self.snd.nxt).is_none() {
             self.rcv.reported();
         }
         self.ack.on_sent(now, self.opts.ack_delay, seg.len > 0);
@@ -490,7 +489,6 @@ impl Conn {
             };
             self.board.push(&sent, cx.now, departure);
             self.snd.nxt = end;
-            self.last_data_sent = cx.now;
         }
         self.intents.syn = false;
         self.syns = self.syns.saturating_add(1);
@@ -514,7 +512,7 @@ impl Conn {
     /// MUST-60).
     fn wait(&mut self, cx: &mut Cx, blocked: Blocked) {
         self.blocked = blocked;
-        (self.intents.rush, self.burst.unit) = (false, 0);
+        (self.intents.rush, self.cut) = (false, 0);
         if self.snd.is_pieced() {
             self.snd.settle();
             self.grow_head(blocked);
@@ -568,7 +566,7 @@ impl Conn {
 
     /// RFC 5681 §4.1: after an idle period the window says less of the path the longer it was.
     fn restart_after_idle(&mut self, cx: &mut Cx) {
-        let (idle, rto) = (cx.now.since(self.last_data_sent), self.rtt.rto());
+        let (idle, rto) = (cx.now.since(self.counters.data_sent_at), self.rtt.rto());
         if self.snd.flight() > 0 || self.snd.unsent() == 0 || self.state.is_opening() || idle <= rto {
             return;
         }
@@ -593,7 +591,7 @@ impl Conn {
             self.note_cwnd(cx, from, CwndWhy::Idle);
         }
         // Once per idle period.
-        self.last_data_sent = cx.now;
+        self.counters.data_sent_at = cx.now;
         self.usage.restart(cx.now);
     }
 
