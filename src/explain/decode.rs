@@ -5,7 +5,10 @@ use super::fragments::Fragment;
 use crate::segment::{Flags, Options};
 use crate::seq::Seq;
 use crate::wire::options;
-use etherparse::{EtherType, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket};
+use etherparse::{
+    EtherType, IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6RawExtHeaderSlice, LaxNetSlice,
+    LaxSlicedPacket, ip_number,
+};
 use std::net::{IpAddr, SocketAddr};
 
 /// What connections are made of.
@@ -163,11 +166,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 ident: None,
                 len: whole.saturating_sub(behind),
             };
-            let fragment = ip.extensions().clone().into_iter().find_map(|extension| match extension {
-                Ipv6ExtensionSlice::Fragment(f) if f.is_fragmenting_payload() => Some(f),
-                _ => None,
-            });
-            match fragment {
+            match fragment_header(header.next_header(), ip.extensions().slice()) {
                 Some(f) => Decoded::Fragment(Fragment {
                     carried,
                     id: f.identification(),
@@ -182,6 +181,36 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
         Some(LaxNetSlice::Arp(_)) => Decoded::Other,
         None if sliced.stop_err.is_some() => Decoded::Broken,
         None => Decoded::Other,
+    }
+}
+
+/// The fragment header among the extension headers, if it makes this a piece of something. etherparse's own iterator
+/// believes that all of them are there, and reads beyond one that was cut off.
+fn fragment_header(first: IpNumber, mut rest: &[u8]) -> Option<Ipv6FragmentHeaderSlice<'_>> {
+    let mut next = first;
+    loop {
+        let length = match next {
+            ip_number::IPV6_HOP_BY_HOP | ip_number::IPV6_ROUTE | ip_number::IPV6_DEST_OPTIONS => {
+                let header = Ipv6RawExtHeaderSlice::from_slice(rest).ok()?;
+                next = header.next_header();
+                header.slice().len()
+            }
+            ip_number::AUTH => {
+                let header = IpAuthHeaderSlice::from_slice(rest).ok()?;
+                next = header.next_header();
+                header.slice().len()
+            }
+            ip_number::IPV6_FRAG => {
+                let header = Ipv6FragmentHeaderSlice::from_slice(rest).ok()?;
+                if header.is_fragmenting_payload() {
+                    return Some(header);
+                }
+                next = header.next_header();
+                header.slice().len()
+            }
+            _ => return None,
+        };
+        rest = rest.get(length..)?;
     }
 }
 

@@ -59,6 +59,23 @@ fn exchange() -> Vec<(u64, Vec<u8>, &'static str)> {
 }
 
 #[test]
+fn extension_headers_that_are_cut_off_lead_nowhere() {
+    // IPv6 with a header that says it is longer than all there is, of each kind that is known.
+    for kind in [0, 43, 44, 51, 60] {
+        for length in [0, 1, 255] {
+            let mut bytes = vec![0x60, 0, 0, 0, 0, 32, kind, 64];
+            bytes.extend([0xfd; 32]);
+            bytes.extend([60, length, 0, 0, 0, 0, 0, 0, 6, length, 0, 0, 0, 0, 0, 0]);
+            bytes.extend([0; 16]);
+            for end in 0..=bytes.len() {
+                let decoded = decode::packet(101, &bytes[..end], bytes.len() as u32);
+                assert!(!matches!(decoded, decode::Decoded::Tcp(..)), "{kind} {length} {end}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_connection_is_followed_from_syn_to_fin() {
     let summary =
         explain(capture(DataLink::RAW, 65_535, &exchange()).as_slice(), Options::default()).unwrap();
