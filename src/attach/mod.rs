@@ -1,6 +1,6 @@
 //! How does somebody look into a stack that runs? Through a Unix socket in a directory of its user's.
 //!
-//! [`Door::open`] makes the socket ([`place`] says where) and answers there in threads of its own; a [`Visitor`] asks. Questions
+//! [`Door::open`] makes the socket (`place` says where) and answers there in threads of its own; a [`Visitor`] asks. Questions
 //! and answers are lines of JSON (`docs/schema/attach-1.json`): which sockets there are, chosen ([`Select`]), sorted
 //! ([`SortKey`]) and counted by the side that has them, and a capture from now on, which follows its line as pcapng.
 //!
