@@ -3,9 +3,12 @@
 //! The order in which an acknowledgment is looked at, and the states, are Linux': what peers and their tools see of a
 //! recovery depends on them.
 
-use super::congestion::{AckSample, CongestionEvent};
+mod reduction;
+mod rto;
+
+use super::congestion::CongestionEvent;
 use super::conn::{Conn, Cx};
-use super::log::{CwndWhy, Note};
+use super::log::CwndWhy;
 use super::probe::Probe;
 use super::rack::Seen;
 use super::scoreboard::{News, later};
@@ -21,10 +24,6 @@ pub(super) const DUP_THRESH: u32 = 3;
 
 /// What the timer for late segments waits beyond the last one's time, as on Linux.
 const TIMER_MARGIN: Duration = Duration::from_millis(2);
-
-/// So many time-outs of a thin stream come without doubling, and fewer segments than this in flight are one. As on Linux.
-const THIN_RETRIES: u8 = 6;
-const THIN: u32 = 4;
 
 /// A peer that took its reports back is given half a round trip to fill the gap after all, and no less than this.
 const LEAST_RENEGE_WAIT: Duration = Duration::from_millis(10);
@@ -181,14 +180,6 @@ impl Conn {
     /// Segments believed to be in the network, as so many bytes.
     pub(super) fn pipe(&self) -> u32 {
         self.tally().in_network().saturating_mul(self.mss())
-    }
-
-    fn window(&self) -> u32 {
-        self.cc.cwnd() / self.mss()
-    }
-
-    fn set_window(&mut self, segments: u32) {
-        self.cc.set_cwnd(segments.max(1).saturating_mul(self.mss()));
     }
 
     /// Whether losses are being repaired or the window reduced.
@@ -584,52 +575,6 @@ impl Conn {
         self.recovery.phase = Phase::Fast;
     }
 
-    /// The window shrinks, spread over a round trip.
-    pub(super) fn begin_reduction(&mut self, cx: &mut Cx, event: CongestionEvent, why: CwndWhy) {
-        let (from, segments) = (self.cc.cwnd(), self.window());
-        self.recovery.probe = None;
-        self.recovery.prr = Prr { start: segments.max(1), delivered: 0, out: 0 };
-        self.cc.on_congestion(cx.now, event, self.pipe(), self.mss());
-        self.ecn.on_reduction();
-        self.recovery.mark = self.snd.nxt;
-        self.note_cwnd(cx, from, why);
-        if cx.cfg.prr {
-            self.set_window(segments);
-        }
-    }
-
-    /// The window is where the reduction led (RFC 5681 §3.2).
-    pub(super) fn end_reduction(&mut self, cx: &mut Cx) {
-        let from = self.cc.cwnd();
-        let undone = self.recovery.undo.is_none() && cx.cfg.undo;
-        if self.cc.ssthresh() < u32::MAX && (self.recovery.phase == Phase::Cwr || !undone) {
-            self.cc.set_cwnd(self.cc.ssthresh());
-        }
-        self.cc.on_recovered(cx.now);
-        self.usage.restart(cx.now);
-        self.note_cwnd(cx, from, CwndWhy::Recovered);
-    }
-
-    /// RFC 6937 §3: `delivered` segments reached the peer; `safe` says that the acknowledgment made progress and showed
-    /// no further loss.
-    fn reduce_rate(&mut self, cx: &Cx, delivered: u32, safe: bool) {
-        if delivered == 0 || !cx.cfg.prr {
-            return;
-        }
-        let (pipe, ssthresh) = (self.tally().in_network(), self.cc.ssthresh() / self.mss());
-        let prr = &mut self.recovery.prr;
-        prr.delivered += delivered;
-        let room = if pipe > ssthresh {
-            let share = u64::from(prr.delivered) * u64::from(ssthresh);
-            (share.div_ceil(u64::from(prr.start.max(1))) as u32).saturating_sub(prr.out)
-        } else {
-            let most = prr.delivered.saturating_sub(prr.out).max(delivered);
-            (ssthresh - pipe).min(most + u32::from(safe))
-        };
-        let window = pipe + if prr.out == 0 { room.max(1) } else { room };
-        self.set_window(window);
-    }
-
     /// Nothing is lost: back to normal, as far as nothing is missing.
     pub(super) fn settle(&mut self, cx: &mut Cx, heard: &Heard) {
         if !self.board.repeats() {
@@ -724,76 +669,6 @@ impl Conn {
         Next::Lost
     }
 
-    /// Data was delivered outside of a reduction.
-    fn grow_window(&mut self, cx: &mut Cx, heard: &Heard, prior_flight: u32, rtt: Option<Duration>) {
-        let (now, mss, srtt, acked) = (cx.now, self.mss(), self.rtt.srtt(), heard.acked);
-        let delivered = heard.delivered.saturating_mul(mss);
-        let (cwnd, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
-        let may_grow = !cx.cfg.cwnd_validation || self.usage.may_grow(cwnd, ssthresh);
-        self.cc.on_ack(&AckSample { now, acked, delivered, prior_flight, rtt, srtt, mss, may_grow });
-        self.usage.confirm(cx.now);
-        if self.cc.ssthresh() != ssthresh {
-            self.note_cwnd(cx, cwnd, CwndWhy::SlowStartLeft);
-        }
-    }
-
-    /// The retransmission timer expired with data in flight (RFC 6298 §5.4 to §5.6, RFC 5681 §3.1).
-    pub(super) fn on_rto(&mut self, cx: &mut Cx) {
-        let phase = self.recovery.phase;
-        // The threshold follows the window when the loss was found: neither later time-outs nor one that interrupts a
-        // recovery of the same window shrink it again. As on Linux.
-        let first = phase <= Phase::Disorder
-            || self.snd.una.ge(self.recovery.mark)
-            || (phase == Phase::Rto && self.retries == 0);
-        let (from, flight, sacked) = (self.cc.cwnd(), self.pipe(), self.tally().sacked);
-        if self.board.head_is_sacked() {
-            self.board.lose_all();
-        } else {
-            self.recovery.dupes = 0;
-            // RFC 8985 §6.3: what was sent a moment ago may be on its way.
-            let recent = if self.uses_rack(cx) { self.rack.rtt() } else { Duration::ZERO };
-            self.board.lose_older(cx.now, recent);
-        }
-        if first {
-            if phase == Phase::Open {
-                self.recovery.since = Instant::FAR;
-            }
-            self.cc.on_congestion(cx.now, CongestionEvent::Rto, flight, self.mss());
-            self.begin_undo(cx, true);
-        } else {
-            self.cc.on_congestion(cx.now, CongestionEvent::RtoAgain, flight, self.mss());
-        }
-        self.set_window(self.tally().in_network() + 1);
-        self.usage.restart(cx.now);
-        if phase <= Phase::Disorder {
-            self.rack.on_timeout(sacked);
-        }
-        self.note_cwnd(cx, from, CwndWhy::Rto);
-        self.ecn.on_reduction();
-        // RFC 5682 §2.1 step 1: not if what was found lost otherwise is repeated already.
-        self.recovery.doubt = cx.cfg.frto && (phase < Phase::Fast || self.retries > 0);
-        self.recovery.enter(Phase::Rto, self.snd.nxt);
-        (self.recovery.probe, self.recovery.path) = (None, false);
-        (self.recovery.repeats, self.recovery.new_first, self.recovery.dup_acks) = (true, false, 0);
-        self.counters.on_rto(cx.now, self.retries == 0);
-        self.retries = self.retries.saturating_add(1);
-        match cx.cfg.thin_linear && self.retries <= THIN_RETRIES && self.tally().out < THIN {
-            true => self.rtt.calm(),
-            false => self.rtt.back_off(),
-        }
-        self.suspect_black_hole(cx);
-        (self.intents.resend, self.intents.rto) = (true, true);
-    }
-
-    /// A SYN-ACK is repeated for the second time, and data went behind it: the window begins anew, the data waits.
-    pub(super) fn on_early_loss(&mut self, cx: &mut Cx) {
-        self.on_rto(cx);
-        self.rtt.fall_back();
-        self.board.lose_all();
-        self.recovery.doubt = false;
-        self.intents.syn = true;
-    }
-
     /// The path carries less than what was sent: that is repeated, and the network is not to blame.
     pub(super) fn repeat_for_path(&mut self) {
         if self.recovery.phase != Phase::Rto {
@@ -801,49 +676,5 @@ impl Conn {
             (self.recovery.undo, self.recovery.doubt, self.recovery.path) = (None, false, true);
         }
         (self.recovery.repeats, self.intents.resend) = (true, true);
-    }
-
-    /// `timer` is set, and the other two that watch over what is in flight are not: as on Linux there is only one at a time.
-    pub(super) fn set_only(&mut self, timer: Timer, at: Instant) {
-        for other in [Timer::Rto, Timer::Tail, Timer::Reorder] {
-            self.timers.clear(other);
-        }
-        self.timers.set(timer, at);
-    }
-
-    /// Whether one of them is set.
-    fn watches(&self) -> bool {
-        [Timer::Rto, Timer::Tail, Timer::Reorder].iter().any(|&timer| self.timers.is_set(timer))
-    }
-
-    /// RFC 6298 §5.1, RFC 6298 §5.2, RFC 6298 §5.3.
-    pub(super) fn restart_timer(&mut self, cx: &mut Cx) {
-        if !self.schedule_probe(cx, true) {
-            self.start_rto_from_head(cx);
-        }
-    }
-
-    /// Starts the retransmission timer; in place of another one it runs since the first segment left.
-    pub(super) fn start_rto_from_head(&mut self, cx: &mut Cx) {
-        let other = self.timers.is_set(Timer::Tail) || self.timers.is_set(Timer::Reorder);
-        self.start_rto(cx, other);
-    }
-
-    /// The same; `from_head` if it runs since the first segment left.
-    fn start_rto(&mut self, cx: &mut Cx, from_head: bool) {
-        let rto = self.rtt.rto();
-        let at = match self.board.head() {
-            None => Instant::FAR,
-            Some(head) if from_head => (head.last_sent + rto).max(cx.now),
-            Some(_) => cx.now + rto,
-        };
-        self.set_only(Timer::Rto, at);
-    }
-
-    pub(super) fn note_cwnd(&self, cx: &mut Cx, from: u32, why: CwndWhy) {
-        let (to, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
-        if from != to || why != CwndWhy::Recovered {
-            cx.log.push(Note::Cwnd { from, to, ssthresh, why });
-        }
     }
 }

@@ -1,25 +1,8 @@
 //! Is a file read as what it is, if its packets are not in order, are there twice, or come from two places?
 
-use super::talk::{By::*, Odd, Talk, get, ok};
+use super::talk::{By::*, Odd, Talk, get, ok, usual};
 use super::*;
 use tcpglass::explain::Disorder;
-
-/// Three exchanges of 70 ms, and a close; as the client sees them.
-fn usual() -> Talk {
-    let mut t = Talk::new();
-    let mut at = t.open(0.0);
-    for n in 0..3 {
-        t.say(at, Client, ".", &get(&format!("/{n}")));
-        t.say(at + 20.0, Server, ".", b"");
-        t.say(at + 70.0, Server, ".", &ok(1000, 1000));
-        t.say(at + 70.1, Client, ".", b"");
-        at += 200.0;
-    }
-    t.say(at, Client, "F.", b"");
-    t.say(at + 20.0, Server, "F.", b"");
-    t.say(at + 20.1, Client, ".", b"");
-    t
-}
 
 fn told(packets: &[(u64, Vec<u8>)]) -> Summary {
     explain(Talk::file(packets, usize::MAX).as_slice(), Options::default()).unwrap()

@@ -144,3 +144,20 @@ pub fn ok(len: usize, sent: usize) -> Vec<u8> {
     bytes.resize(bytes.len() + sent, b'x');
     bytes
 }
+
+/// Three exchanges of 70 ms, and a close; as the client sees them.
+pub fn usual() -> Talk {
+    let mut t = Talk::new();
+    let mut at = t.open(0.0);
+    for n in 0..3 {
+        t.say(at, By::Client, ".", &get(&format!("/{n}")));
+        t.say(at + 20.0, By::Server, ".", b"");
+        t.say(at + 70.0, By::Server, ".", &ok(1000, 1000));
+        t.say(at + 70.1, By::Client, ".", b"");
+        at += 200.0;
+    }
+    t.say(at, By::Client, "F.", b"");
+    t.say(at + 20.0, By::Server, "F.", b"");
+    t.say(at + 20.1, By::Client, ".", b"");
+    t
+}

@@ -1,6 +1,6 @@
 //! Is the right one blamed in captures whose story is known, because it was written by hand?
 
-use super::talk::{By::*, Odd, Talk, get, ok};
+use super::talk::{By::*, Odd, Talk, get, ok, usual};
 use super::*;
 
 /// The finding's times, cost in milliseconds and confidence.
@@ -424,18 +424,7 @@ fn a_hole_in_a_chunked_body_costs_one_exchange_its_end_and_no_more() {
 
 #[test]
 fn one_direction_alone_says_so_and_blames_nobody() {
-    let mut t = Talk::new();
-    let mut at = t.open(0.0);
-    for n in 0..3 {
-        t.say(at, Client, ".", &get(&format!("/{n}")));
-        t.say(at + 20.0, Server, ".", b"");
-        t.say(at + 70.0, Server, ".", &ok(1000, 1000));
-        t.say(at + 70.1, Client, ".", b"");
-        at += 200.0;
-    }
-    t.say(at, Client, "F.", b"");
-    t.say(at + 20.0, Server, "F.", b"");
-    t.say(at + 20.1, Client, ".", b"");
+    let t = usual();
     for (address, missing, bytes) in
         [(1, "server", [0, 3 * ok(1000, 1000).len()]), (2, "client", [3 * get("/0").len(), 0])]
     {
