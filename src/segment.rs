@@ -40,9 +40,9 @@ impl Segment {
     }
 }
 
-/// The control bits of the TCP header, ECN's included.
+/// The control bits of the TCP header, ECN's included: the nine lowest bits of the header's 13th and 14th byte.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags(pub u8);
+pub struct Flags(pub u16);
 
 impl Flags {
     /// No more data from the sender.
@@ -61,8 +61,37 @@ impl Flags {
     pub const ECE: Flags = Flags(0x40);
     /// Congestion window reduced (RFC 3168).
     pub const CWR: Flags = Flags(0x80);
+    /// Accurate ECN (RFC 9768 §3.1).
+    pub const AE: Flags = Flags(0x100);
+    /// The three bits that are ACE together, a count of congestion marks (RFC 9768 §3.2.2).
+    pub const ACE: Flags = Flags(0x1c0);
     /// None set.
     pub const NONE: Flags = Flags(0);
+
+    /// The flags that the 13th and the 14th byte of a header say.
+    pub const fn from_bytes(offset: u8, flags: u8) -> Flags {
+        Flags((offset as u16 & 1) << 8 | flags as u16)
+    }
+
+    /// What goes into the 14th byte, and into the lowest bit of the 13th.
+    pub const fn to_bytes(self) -> (u8, u8) {
+        (self.0 as u8, (self.0 >> 8) as u8 & 1)
+    }
+
+    /// The bits of ACE that say `count`, of which the lowest three bits count.
+    pub const fn of_ace(count: u32) -> Flags {
+        Flags((count as u16 & 7) << 6)
+    }
+
+    /// What ACE says, 0 to 7.
+    pub const fn ace(self) -> u8 {
+        (self.0 >> 6) as u8 & 7
+    }
+
+    /// The same without the bits of `other`.
+    pub const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
 
     /// Whether all bits of `other` are set.
     pub const fn contains(self, other: Flags) -> bool {
@@ -88,7 +117,7 @@ impl BitOrAssign for Flags {
     }
 }
 
-/// tcpdump's letters: `S`, `F.`, `P.`, `R`, `.`; `E` and `W` for ECE and CWR; `none` when empty.
+/// tcpdump's letters: `S`, `F.`, `P.`, `R`, `.`; `E`, `W` and `e` for ECE, CWR and AE; `none` when empty.
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {
@@ -102,6 +131,7 @@ impl fmt::Display for Flags {
             (Flags::URG, 'U'),
             (Flags::ECE, 'E'),
             (Flags::CWR, 'W'),
+            (Flags::AE, 'e'),
             (Flags::ACK, '.'),
         ] {
             if self.contains(flag) {
@@ -135,6 +165,8 @@ pub struct Options {
     pub fast_open: Option<Cookie>,
     /// It came with a signature (RFC 2385); nothing that is sent has one.
     pub signed: bool,
+    /// Byte counts of accurate ECN (RFC 9768 §3.2.3).
+    pub ecn: Option<EcnBytes>,
 }
 
 impl Options {
@@ -161,7 +193,75 @@ impl Options {
         if let Some(cookie) = &self.fast_open {
             len += cookie.encoded_len().next_multiple_of(4);
         }
+        if let Some(ecn) = &self.ecn {
+            len += ecn.room(self.spare());
+        }
         len
+    }
+
+    /// So many bytes of padding before another option can be taken by one that needs them.
+    pub(crate) fn spare(&self) -> u32 {
+        if !self.sack.is_empty() || self.sack_permitted && self.timestamps.is_none() {
+            2
+        } else {
+            self.window_scale.is_some().into()
+        }
+    }
+}
+
+/// How many bytes came with each of the three capable codepoints, as it travels (RFC 9768 §3.2.3): up to three counts of 24
+/// bits, those that are left out being the last.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct EcnBytes {
+    len: u8,
+    ect1_first: bool,
+    counts: [u32; EcnBytes::MOST as usize],
+}
+
+impl EcnBytes {
+    /// The most counts that one can have.
+    pub const MOST: u32 = 3;
+    /// A count has so many bits.
+    pub const BITS: u32 = 24;
+
+    /// The first of `counts`, each without what does not fit; the codepoint of the first is ECT(1) or ECT(0), that of the second CE.
+    pub fn new(counts: &[u32], ect1_first: bool) -> EcnBytes {
+        let mut bytes = EcnBytes { len: counts.len().min(3) as u8, ect1_first, counts: [0; 3] };
+        for (to, from) in bytes.counts.iter_mut().zip(counts) {
+            *to = from & ((1 << EcnBytes::BITS) - 1);
+        }
+        bytes
+    }
+
+    /// What is counted, and its count.
+    pub fn counts(&self) -> impl Iterator<Item = (Ecn, u32)> + '_ {
+        let order = match self.ect1_first {
+            true => [Ecn::Ect1, Ecn::Ce, Ecn::Ect0],
+            false => [Ecn::Ect0, Ecn::Ce, Ecn::Ect1],
+        };
+        order.into_iter().zip(self.counts).take(self.len.into())
+    }
+
+    /// Whether the first count is that of ECT(1).
+    pub fn is_ect1_first(&self) -> bool {
+        self.ect1_first
+    }
+
+    /// Bytes of the option, without padding.
+    pub fn encoded_len(&self) -> u32 {
+        2 + 3 * u32::from(self.len)
+    }
+
+    /// Bytes that it takes in a header, padding included, where `spare` bytes of others' padding can be used.
+    pub(crate) fn room(&self, spare: u32) -> u32 {
+        let len = self.encoded_len();
+        if len % 4 > spare { len.next_multiple_of(4) } else { len - len % 4 }
+    }
+}
+
+impl fmt::Debug for EcnBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.counts()).finish()
     }
 }
 

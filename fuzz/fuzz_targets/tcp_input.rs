@@ -153,7 +153,7 @@ impl Driver {
         let seg = Segment {
             seq,
             ack,
-            flags: Flags(piece.flags),
+            flags: Flags(piece.flags.into()),
             window: piece.window,
             options: Options { timestamps, sack, ..Options::default() },
             len: u32::from(len),

@@ -118,8 +118,6 @@ pub enum Body {
 pub struct Tcp {
     /// The control bits.
     pub flags: Flags,
-    /// The flag A of accurate ECN (RFC 9768), which the stack never sends.
-    pub accurate: bool,
     /// The sequence number of the first byte, or of the SYN.
     pub seq: u32,
     /// Payload bytes.

@@ -15,8 +15,6 @@ pub struct Segment {
     pub tos: u8,
     pub ttl: u8,
     pub flags: Flags,
-    /// The flag A of accurate ECN, in the byte before the others.
-    pub accurate: bool,
     pub seq: u32,
     pub ack: u32,
     pub win: u16,
@@ -38,8 +36,9 @@ pub fn tcp(segment: &Segment) -> Vec<u8> {
     tcp.extend(segment.dst.port().to_be_bytes());
     tcp.extend(segment.seq.to_be_bytes());
     tcp.extend(segment.ack.to_be_bytes());
-    tcp.push((((20 + options.len()) / 4) << 4) as u8 | u8::from(segment.accurate));
-    tcp.push(segment.flags.0);
+    let (low, high) = segment.flags.to_bytes();
+    tcp.push((((20 + options.len()) / 4) << 4) as u8 | high);
+    tcp.push(low);
     tcp.extend(segment.win.to_be_bytes());
     tcp.extend([0, 0]);
     tcp.extend(segment.urg.to_be_bytes());

@@ -105,7 +105,6 @@ pub fn frame(flow: &mut Flow, icmp: &Icmp, version: IpVersion) -> Result<Vec<u8>
         tos: 0,
         ttl: 64,
         flags: Flags::ACK,
-        accurate: false,
         seq: seq.wrapping_add(flow.local_offset(false)),
         ack: flow.irs.map_or(0, |irs| irs.wrapping_add(1)),
         win: 0,

@@ -110,7 +110,6 @@ impl Wire {
         let (tos, ttl) = frames::tos_and_ttl(frame);
         let tcp = Tcp {
             flags: seg.flags,
-            accurate: false,
             seq: seg.seq.0,
             len: packet.payload.len() as u16,
             ack: seg.ack.0,
@@ -164,7 +163,7 @@ impl Wire {
         {
             sent.tcp.len += next.tcp.len;
             let tail = Flags::PSH | Flags::FIN;
-            sent.tcp.flags = Flags(sent.tcp.flags.0 & !tail.0 | next.tcp.flags.0 & tail.0);
+            sent.tcp.flags = sent.tcp.flags.without(tail) | Flags(next.tcp.flags.0 & tail.0);
             sent.at = next.at;
             sent.wrong_byte = sent.wrong_byte.or(next.wrong_byte);
         }
@@ -180,7 +179,6 @@ impl Wire {
                 tos: 0,
                 ttl: 255,
                 flags: Flags::RST,
-                accurate: false,
                 seq: flow.acked?,
                 ack: 0,
                 win: 0,
@@ -254,14 +252,14 @@ impl Wire {
 fn continues(sent: &Sent, next: &Sent, at_once: bool) -> bool {
     let end = sent.tcp.seq.wrapping_add(u32::from(sent.tcp.len));
     let tail = Flags::PSH | Flags::FIN;
-    let first = |n: &Tcp| n.flags.0 & !tail.0;
+    let (before, after) = (sent.tcp.flags.without(tail), next.tcp.flags.without(tail));
     (!at_once || next.at == sent.at)
         && next.tcp.seq == end
         && next.tcp.len > 0
         && next.tcp.len.checked_add(sent.tcp.len).is_some()
         && !sent.tcp.flags.intersects(Flags::FIN)
-        // CWR stays on the first (RFC 3168 §6.1.2).
-        && first(&next.tcp) == first(&sent.tcp) & !Flags::CWR.0
+        // CWR stays on the first (RFC 3168 §6.1.2), unless it is part of ACE (RFC 9768 §5.2.1).
+        && (after == before || after == before.without(Flags::CWR))
         && (next.tcp.ack, next.tcp.win) == (sent.tcp.ack, sent.tcp.win)
         && (!at_once || next.tcp.options == sent.tcp.options)
 }
@@ -321,7 +319,6 @@ fn segment(flow: &mut Flow, tcp: &Tcp, tos: u8, ttl: u8) -> Result<Vec<u8>, Stri
         tos,
         ttl,
         flags: tcp.flags,
-        accurate: tcp.accurate,
         seq,
         ack,
         win: tcp.win.unwrap_or(0),

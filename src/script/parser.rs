@@ -300,10 +300,7 @@ impl Parser {
     }
 
     fn tcp(&mut self, direction: Direction) -> Result<Tcp, Trouble> {
-        let (flags, accurate) = self.flags()?;
-        if accurate && direction == Direction::Outbound {
-            return self.unsupported("accurate ECN (the flag A or an ACE count above 3)");
-        }
+        let flags = self.flags()?;
         let (seq, len) = self.sequence()?;
         let ack = if self.accept_word("ack") { self.number("an acknowledgment number")? } else { 0 };
         let win = if self.accept_word("win") { Some(self.number("a window")?) } else { None };
@@ -319,21 +316,21 @@ impl Parser {
                 self.at += 1;
                 options = None;
             } else if !self.is_char('>') {
-                options = Some(self.options(direction)?);
+                options = Some(self.options()?);
             }
             self.expect('>')?;
         }
         if self.is_char('{') {
             return self.unsupported("fuzzing");
         }
-        Ok(Tcp { flags, accurate, seq, len, ack, win, urg, options })
+        Ok(Tcp { flags, seq, len, ack, win, urg, options })
     }
 
-    /// The control bits, and whether the flag A of accurate ECN (RFC 9768 §3.1) is among them.
-    fn flags(&mut self) -> Result<(Flags, bool), Trouble> {
+    /// The control bits, by letters; those of accurate ECN may be a count (RFC 9768 §3.2.2).
+    fn flags(&mut self) -> Result<Flags, Trouble> {
         const LETTERS: &str = "flags (letters of FSRPEWUA or an ACE count, a point, or a dash for none)";
         if self.accept('-') {
-            return Ok((Flags::NONE, false));
+            return Ok(Flags::NONE);
         }
         let mut letters = match self.peek() {
             Some(Token::Word(word)) => word.clone(),
@@ -348,7 +345,7 @@ impl Parser {
             _ => self.at -= 1,
         }
         self.at += 1;
-        let (mut flags, mut accurate, mut counts) = (Flags::NONE, false, 0);
+        let (mut flags, mut counts) = (Flags::NONE, 0);
         for letter in letters.chars() {
             flags |= match letter {
                 'F' => Flags::FIN,
@@ -359,16 +356,10 @@ impl Parser {
                 'E' => Flags::ECE,
                 'W' => Flags::CWR,
                 '.' => Flags::ACK,
-                'A' => {
-                    accurate = true;
-                    Flags::NONE
-                }
-                // The three bits together are a count (RFC 9768 §3.2.2): A, W and E.
+                'A' => Flags::AE,
                 '0'..='7' => {
-                    let count = letter as u8 - b'0';
-                    accurate |= count & 4 != 0;
                     counts += 1;
-                    Flags(((count >> 1 & 1) * Flags::CWR.0) | ((count & 1) * Flags::ECE.0))
+                    Flags::of_ace(letter as u32 - '0' as u32)
                 }
                 _ => {
                     counts = 2;
@@ -381,7 +372,7 @@ impl Parser {
             self.at = start;
             return self.wanted(LETTERS);
         }
-        Ok((flags, accurate))
+        Ok(flags)
     }
 
     fn sequence(&mut self) -> Result<(u32, u16), Trouble> {
@@ -398,11 +389,11 @@ impl Parser {
         Ok((start, len))
     }
 
-    fn options(&mut self, direction: Direction) -> Result<Vec<TcpOption>, Trouble> {
+    fn options(&mut self) -> Result<Vec<TcpOption>, Trouble> {
         let line = self.line();
         let mut options = Vec::new();
         loop {
-            options.push(self.option(direction)?);
+            options.push(self.option()?);
             if !self.accept(',') {
                 break;
             }
@@ -414,7 +405,7 @@ impl Parser {
         Ok(options)
     }
 
-    fn option(&mut self, direction: Direction) -> Result<TcpOption, Trouble> {
+    fn option(&mut self) -> Result<TcpOption, Trouble> {
         let word = match self.peek() {
             Some(Token::Word(w)) => w.clone(),
             _ => return self.wanted("a TCP option"),
@@ -452,11 +443,7 @@ impl Parser {
                 data.extend(self.hex_blob()?);
                 TcpOption::Other { kind: 254, data }
             }
-            // The stack sends none of these; what it does not know, it passes over.
-            "ECN" if direction == Direction::Inbound => self.accurate_ecn()?,
-            "ECN" => {
-                return Err(Trouble::unsupported(line, "the TCP option ECN of the stack (accurate ECN)"));
-            }
+            "ECN" => self.accurate_ecn()?,
             "md5" => {
                 let data = self.hex_blob()?;
                 if data.len() > 16 {

@@ -100,7 +100,10 @@ pub fn in_script_numbers(live: &Tcp, flow: &Flow) -> Tcp {
 
 fn header(out: &mut String, tcp: &Tcp, why: Option<&str>) {
     let end = tcp.seq.wrapping_add(u32::from(tcp.len));
-    let flags = if tcp.flags == Flags::NONE { "-".to_string() } else { tcp.flags.to_string() };
+    let flags = match tcp.flags {
+        Flags::NONE => "-".to_string(),
+        flags => flags.to_string().replace('e', "A"),
+    };
     put(out, format_args!(" {flags} {}:{end}({})", tcp.seq, tcp.len));
     if tcp.flags.contains(Flags::ACK) {
         put(out, format_args!(" ack {}", tcp.ack));
@@ -141,6 +144,13 @@ pub fn options(list: &[TcpOption]) -> String {
                 }
             }
             TcpOption::Ts { val, ecr } => put(&mut out, format_args!("TS val {val} ecr {ecr}")),
+            TcpOption::Other { kind: kind @ (172 | 174), data } if data.len() % 3 == 0 && data.len() <= 9 => {
+                let names = if *kind == 174 { ["e1b", "ceb", "e0b"] } else { ["e0b", "ceb", "e1b"] };
+                out.push_str("ECN");
+                for (name, n) in names.iter().zip(data.chunks(3)) {
+                    put(&mut out, format_args!(" {name} {}", u32::from_be_bytes([0, n[0], n[1], n[2]])));
+                }
+            }
             TcpOption::Other { kind, data } => {
                 put(&mut out, format_args!("option {kind}"));
                 for byte in data {

@@ -29,7 +29,7 @@ impl Stack {
         let mut seg = packet.seg;
         if packet.envelope.ecn != Ecn::NotEct {
             // A SYN that asks for ECN is not ECN-capable itself (RFC 3168 §6.1.1): this field cannot be trusted.
-            seg.flags = Flags(seg.flags.0 & !(Flags::ECE.0 | Flags::CWR.0));
+            seg.flags = seg.flags.without(Flags::ECE | Flags::CWR);
         }
         let seg = &seg;
         let about = About { seg: Some(&packet.seg), ..About::default() };

@@ -272,7 +272,7 @@ impl Fuzz {
 
     fn flags(&mut self) -> Flags {
         match self.random.below(40) {
-            0 => Flags(self.random.next() as u8),
+            0 => Flags(self.random.next() as u16 & 0x1ff),
             1 => Flags::SYN,
             2 => Flags::SYN | Flags::ACK,
             3 if self.random.one_in(4) => Flags::RST,

@@ -153,7 +153,7 @@ impl Conn {
             self.on_repetition(cx);
             self.rcv.came_twice(seg.seq, seg.seq + 1);
             self.ack.at_once(AckNowWhy::Handshake);
-            seg.flags = Flags(seg.flags.0 & !(Flags::SYN.0 | Flags::ECE.0));
+            seg.flags = seg.flags.without(Flags::SYN | Flags::ECE);
             seg.seq += 1;
             // The window of a SYN is never scaled (RFC 7323 §2.2); from here on it will be.
             seg.window >>= self.snd.shift;

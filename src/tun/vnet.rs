@@ -137,11 +137,11 @@ fn tcp_header(packet: &mut [u8], elsewhere: usize, gso_size: Option<NonZeroU16>)
     };
     let (ip, tcp) = packet.split_at_mut_checked(start)?;
     let addresses = if gso_type == GSO_TCPV4 { ip.get(12..20)? } else { ip.get(8..40)? };
-    let (offset, flags) = (*tcp.get(12)?, *tcp.get(13)?);
+    let (offset, flags) = (*tcp.get(12)?, Flags(u16::from(*tcp.get(13)?)));
     let length = ((tcp.len() + elsewhere) as u32).to_be_bytes();
     let sum = checksum::combine(&[checksum::data(addresses), checksum::data(&length), u16::from(wire::TCP)]);
     tcp.get_mut(TCP_CHECKSUM..TCP_CHECKSUM + 2)?.copy_from_slice(&sum.to_be_bytes());
-    let ecn = if flags & Flags::CWR.0 != 0 { GSO_ECN } else { 0 };
+    let ecn = if flags.contains(Flags::CWR) { GSO_ECN } else { 0 };
     Some(Header {
         flags: NEEDS_CSUM,
         gso_type: gso_size.map_or(GSO_NONE, |_| gso_type | ecn),

@@ -133,7 +133,7 @@ fn upper(ip: Ip, protocol: u8, body: &[u8], verify_tcp: bool) -> Result<Decoded<
         seg: Segment {
             seq: Seq(tcp.seq_number().0 as u32),
             ack: Seq(tcp.ack_number().0 as u32),
-            flags: Flags(body[13]),
+            flags: Flags::from_bytes(body[12], body[13]),
             window: tcp.window_len(),
             urgent: tcp.urgent_at(),
             // On any segment: RFC 9293 §3.1 (MUST-5).

@@ -119,7 +119,9 @@ fn write_head(buf: &mut [u8], envelope: &Envelope, seg: &Segment) -> usize {
     tcp.set_window_len(seg.window);
     tcp.set_urgent_at(seg.urgent);
     // One byte at once: the view has no setter for CWR, ECE and URG together with the rest.
-    header[13] = seg.flags.0;
+    let (low, high) = seg.flags.to_bytes();
+    header[12] |= high;
+    header[13] = low;
     at
 }
 

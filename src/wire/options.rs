@@ -1,6 +1,6 @@
 //! Which TCP options are these? The list as it is on the wire, and [`Options`] from and to it.
 
-use crate::segment::{Cookie, Options, SackBlocks, Timestamps};
+use crate::segment::{Cookie, EcnBytes, Options, SackBlocks, Timestamps};
 use crate::seq::Seq;
 
 // The first three are those that every TCP knows: RFC 9293 §3.1 (MUST-4).
@@ -16,6 +16,9 @@ const FAST_OPEN: u8 = 34;
 const EXPERIMENT: u8 = 254;
 const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
 const SIGNATURE: u8 = 19;
+/// Accurate ECN's, with the count of ECT(0) first or that of ECT(1) (RFC 9768 §3.2.3).
+const ECN_ECT0_FIRST: u8 = 172;
+const ECN_ECT1_FIRST: u8 = 174;
 
 /// The most bytes that options can take (RFC 9293 §3.1: the data offset has four bits).
 pub const MAX_LEN: usize = 40;
@@ -112,6 +115,16 @@ fn sack_blocks(data: &[u8]) -> impl Iterator<Item = (Seq, Seq)> {
     data.chunks_exact(8).map(|b| (Seq(u32_at(b, 0)), Seq(u32_at(b, 4))))
 }
 
+/// As many counts as there are whole ones: RFC 9768 §3.2.3.
+fn ecn_bytes(data: &[u8], ect1_first: bool) -> EcnBytes {
+    let mut counts = [0; EcnBytes::MOST as usize];
+    let whole = (data.len() / 3).min(counts.len());
+    for (count, bytes) in counts.iter_mut().zip(data.chunks_exact(3)) {
+        *count = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
+    }
+    EcnBytes::new(&counts[..whole], ect1_first)
+}
+
 fn timestamps(data: &[u8]) -> Timestamps {
     Timestamps { value: u32_at(data, 0), echo: u32_at(data, 4) }
 }
@@ -134,6 +147,9 @@ pub fn read(bytes: &[u8]) -> Options {
                     options.sack.push(start, end);
                 }
             }
+            (ECN_ECT0_FIRST | ECN_ECT1_FIRST, _) => {
+                options.ecn = Some(ecn_bytes(data, kind == ECN_ECT1_FIRST));
+            }
             (FAST_OPEN, _) => options.fast_open = Cookie::new(data, false),
             (EXPERIMENT, 2..) if data[..2] == FAST_OPEN_MAGIC => {
                 options.fast_open = Cookie::new(&data[2..], true);
@@ -144,11 +160,16 @@ pub fn read(bytes: &[u8]) -> Options {
     options
 }
 
-/// The options with as many SACK blocks as find room beside the others: four, or three beside time stamps.
+/// The options with as many SACK blocks as find room beside the others: four, or three beside time stamps. Counts of accurate ECN
+/// go last of all.
 fn fitted(options: &Options) -> Options {
-    let others = Options { sack: SackBlocks::NONE, ..*options }.encoded_len() as usize;
     let mut fitted = *options;
-    fitted.sack.truncate(MAX_LEN.saturating_sub(others + 4) / 8);
+    while fitted.encoded_len() as usize > MAX_LEN && !fitted.sack.is_empty() {
+        fitted.sack.truncate(fitted.sack.len() - 1);
+    }
+    if fitted.encoded_len() as usize > MAX_LEN {
+        fitted.ecn = None;
+    }
     fitted
 }
 
@@ -177,18 +198,30 @@ pub(super) fn write(options: &Options, buf: &mut [u8]) {
         put(&mut rest, &[TIMESTAMPS, 10]);
         put(&mut rest, &ts.value.to_be_bytes());
         put(&mut rest, &ts.echo.to_be_bytes());
-    } else if options.sack_permitted {
-        put(&mut rest, &[NOP, NOP, SACK_PERMITTED, 2]);
+    }
+    // What of the counts does not fill four bytes takes the place of the next padding.
+    let (mut left, mut count) = options.ecn.map_or(([NOP; 2], 0), |ecn| put_ecn(&mut rest, &ecn));
+    if options.sack_permitted && options.timestamps.is_none() {
+        put(&mut rest, &[left[0], left[1], SACK_PERMITTED, 2]);
+        (left, count) = ([NOP; 2], 0);
     }
     if let Some(shift) = options.window_scale {
-        put(&mut rest, &[NOP, WINDOW_SCALE, 3, shift]);
+        let one = if count == 1 { left[0] } else { NOP };
+        put(&mut rest, &[one, WINDOW_SCALE, 3, shift]);
+        if count == 1 {
+            (left, count) = ([NOP; 2], 0);
+        }
     }
     if !sack.is_empty() {
-        put(&mut rest, &[NOP, NOP, SACK, 2 + 8 * sack.len() as u8]);
+        put(&mut rest, &[left[0], left[1], SACK, 2 + 8 * sack.len() as u8]);
+        count = 0;
         for (start, end) in sack {
             put(&mut rest, &start.0.to_be_bytes());
             put(&mut rest, &end.0.to_be_bytes());
         }
+    }
+    if count > 0 {
+        put(&mut rest, &[left[0], left[1], NOP, NOP]);
     }
     if let Some(cookie) = options.fast_open {
         let len = cookie.encoded_len() as u8;
@@ -202,6 +235,23 @@ pub(super) fn write(options: &Options, buf: &mut [u8]) {
         }
     }
     debug_assert!(rest.is_empty(), "the layout has the length that was said");
+}
+
+/// Writes what of the counts fills whole groups of four bytes, padded if one is missing, and returns the rest, and how
+/// many bytes that is.
+fn put_ecn(rest: &mut &mut [u8], ecn: &EcnBytes) -> ([u8; 2], usize) {
+    let len = ecn.encoded_len() as usize;
+    let mut bytes = [NOP; 12];
+    bytes[0] = if ecn.is_ect1_first() { ECN_ECT1_FIRST } else { ECN_ECT0_FIRST };
+    bytes[1] = len as u8;
+    for (to, (_, count)) in bytes[2..].chunks_exact_mut(3).zip(ecn.counts()) {
+        to.copy_from_slice(&count.to_be_bytes()[1..]);
+    }
+    let whole = if len % 4 == 3 { len + 1 } else { len - len % 4 };
+    put(rest, &bytes[..whole]);
+    let left = len.saturating_sub(whole);
+    let byte = |at: usize| if at < left { bytes[whole + at] } else { NOP };
+    ([byte(0), byte(1)], left)
 }
 
 /// Copies `bytes` to the front of `rest` and moves on behind them.

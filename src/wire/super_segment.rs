@@ -13,10 +13,10 @@ pub fn piece(whole: &Segment, gso_size: u16, nth: u32) -> Segment {
     let mut piece =
         Segment { seq: whole.seq + before, len: whole.len.saturating_sub(before).min(size), ..*whole };
     if nth != 0 {
-        piece.flags.0 &= !Flags::CWR.0;
+        piece.flags = piece.flags.without(Flags::CWR);
     }
     if before + piece.len != whole.len {
-        piece.flags.0 &= !(Flags::FIN | Flags::PSH).0;
+        piece.flags = piece.flags.without(Flags::FIN | Flags::PSH);
     }
     piece
 }
@@ -52,7 +52,7 @@ pub fn split_super(frame: &[u8], gso_size: u16, scratch: &mut Vec<u8>, each: &mu
         let tcp = &mut scratch[tcp_at..];
         let own = piece(&whole.seg, gso_size, nth as u32);
         tcp[4..8].copy_from_slice(&own.seq.0.to_be_bytes());
-        tcp[13] = own.flags.0;
+        tcp[13] = own.flags.to_bytes().0;
         fill_checksum(tcp, src, dst);
         each(scratch);
     }

@@ -1,7 +1,7 @@
 use super::options::{Item, Malformed};
 use super::*;
 use crate::dropped::DropReason;
-use crate::segment::{Cookie, Flags, Options, SackBlocks, Timestamps};
+use crate::segment::{Cookie, EcnBytes, Flags, Options, SackBlocks, Timestamps};
 use crate::seq::Seq;
 use proptest::prelude::*;
 
@@ -62,21 +62,25 @@ fn any_options() -> impl Strategy<Value = Options> {
         proptest::option::of((any::<u32>(), any::<u32>())),
         proptest::collection::vec((any::<u32>(), any::<u32>()), 0..=4),
         proptest::option::of((proptest::collection::vec(any::<u8>(), 0..=16), any::<bool>())),
+        proptest::option::of((proptest::collection::vec(0..1u32 << 24, 0..=3), any::<bool>())),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, ts, blocks, cookie)| {
+        .prop_map(|(mss, window_scale, sack_permitted, ts, blocks, cookie, counts)| {
             let mut sack = SackBlocks::NONE;
             for (start, end) in blocks {
                 sack.push(Seq(start), Seq(end));
             }
             let timestamps = ts.map(|(value, echo)| Timestamps { value, echo });
             let fast_open = cookie.and_then(|(bytes, experimental)| Cookie::new(&bytes, experimental));
-            Options { mss, window_scale, sack_permitted, timestamps, sack, fast_open, signed: false }
+            // Beside a cookie there may be no room.
+            let ecn =
+                counts.filter(|_| fast_open.is_none()).map(|(counts, order)| EcnBytes::new(&counts, order));
+            Options { mss, window_scale, sack_permitted, timestamps, sack, fast_open, signed: false, ecn }
         })
 }
 
 fn any_segment() -> impl Strategy<Value = (Segment, Vec<u8>)> {
     let payload = proptest::collection::vec(any::<u8>(), 0..100);
-    (any::<[u32; 2]>(), any::<u8>(), any::<[u16; 2]>(), any_options(), payload).prop_map(
+    (any::<[u32; 2]>(), 0..0x200u16, any::<[u16; 2]>(), any_options(), payload).prop_map(
         |([seq, ack], flags, [window, urgent], options, payload)| {
             let len = payload.len() as u32;
             let seg =
@@ -126,8 +130,8 @@ proptest! {
         prop_assert_eq!(theirs.sequence_number(), seg.seq.0);
         prop_assert_eq!(theirs.payload(), &payload[..]);
         for option in theirs.options_iterator() {
-            // It knows no Fast Open.
-            let unknown = matches!(option, Err(etherparse::TcpOptionReadError::UnknownId(34 | 254)));
+            // It knows neither Fast Open nor accurate ECN.
+            let unknown = matches!(option, Err(etherparse::TcpOptionReadError::UnknownId(34 | 254 | 172 | 174)));
             prop_assert!(option.is_ok() || unknown, "{:?}", option);
             if unknown {
                 break;
@@ -194,10 +198,10 @@ proptest! {
             one.seq = seg.seq + (nth * usize::from(size)) as u32;
             one.len = chunk.len() as u32;
             if nth > 0 {
-                one.flags.0 &= !Flags::CWR.0;
+                one.flags = one.flags.without(Flags::CWR);
             }
             if nth + 1 < chunks.len() {
-                one.flags.0 &= !(Flags::FIN | Flags::PSH).0;
+                one.flags = one.flags.without(Flags::FIN | Flags::PSH);
             }
             let own = Envelope { ident: if envelope.src.is_ipv4() { envelope.ident.wrapping_add(nth as u16) } else { 0 }, ..envelope };
             prop_assert_eq!(piece, &encoded(&own, &one, chunk));
@@ -518,4 +522,43 @@ fn what_is_no_super_segment_is_handed_on_untouched() {
         split_super(frame, size, &mut Vec::new(), &mut |p| seen.push(p.to_vec()));
         assert_eq!(&seen, std::slice::from_ref(frame));
     }
+}
+
+/// The bytes of a header's options.
+fn option_bytes(options: &Options) -> Vec<u8> {
+    let mut bytes = vec![0; options::len(options)];
+    options::write(options, &mut bytes);
+    bytes
+}
+
+#[test]
+fn counts_of_accurate_ecn_take_the_place_of_padding() {
+    let counts = [1, 0x2_0304, 0x5_0607];
+    let with =
+        |fields: usize| Options { ecn: Some(EcnBytes::new(&counts[..fields], true)), ..Options::default() };
+    // RFC 9768 §3.2.3: kind, length, and three bytes each.
+    assert_eq!(option_bytes(&with(3)), [174, 11, 0, 0, 1, 2, 3, 4, 5, 6, 7, 1]);
+    assert_eq!(option_bytes(&with(2)), [174, 8, 0, 0, 1, 2, 3, 4]);
+    assert_eq!(option_bytes(&with(1)), [174, 5, 0, 0, 1, 1, 1, 1]);
+    assert_eq!(option_bytes(&with(0)), [174, 2, 1, 1]);
+    let mut sack = SackBlocks::NONE;
+    sack.push(Seq(1), Seq(2));
+    let beside_sack = |fields| option_bytes(&Options { sack, ..with(fields) });
+    assert_eq!(beside_sack(1)[..8], [174, 5, 0, 0, 1, 1, 5, 10]);
+    assert_eq!(beside_sack(0)[..4], [174, 2, 5, 10]);
+    let beside_scale = |fields| option_bytes(&Options { window_scale: Some(7), ..with(fields) });
+    assert_eq!(beside_scale(1), [174, 5, 0, 0, 1, 3, 3, 7]);
+    assert_eq!(beside_scale(0), [1, 3, 3, 7, 174, 2, 1, 1]);
+    let permits = option_bytes(&Options { sack_permitted: true, ..with(0) });
+    assert_eq!(permits, [174, 2, 4, 2]);
+}
+
+#[test]
+fn of_counts_of_accurate_ecn_the_whole_ones_are_read() {
+    let read = |bytes: &[u8]| options::read(bytes).ecn.map(|ecn| ecn.counts().collect::<Vec<_>>());
+    assert_eq!(read(&[172, 5, 0, 1, 0]), Some(vec![(Ecn::Ect0, 256)]));
+    assert_eq!(read(&[174, 7, 0, 0, 9, 1, 1]), Some(vec![(Ecn::Ect1, 9)]));
+    assert_eq!(read(&[172, 2]), Some(Vec::new()));
+    let three = [(Ecn::Ect0, 1), (Ecn::Ce, 2), (Ecn::Ect1, 3)];
+    assert_eq!(read(&[172, 14, 0, 0, 1, 0, 0, 2, 0, 0, 3, 9, 9, 9]), Some(three.to_vec()));
 }

@@ -422,7 +422,7 @@ fn no_segment_of_a_hostile_peer_panics() {
             let mut seg = Segment {
                 seq,
                 ack,
-                flags: Flags(dice(256) as u8 & !Flags::RST.0),
+                flags: Flags(dice(512) as u16 & !Flags::RST.0),
                 window: dice(65_536) as u16,
                 urgent: dice(65_536) as u16,
                 len: [0, 1, 1000, 65_000][dice(4) as usize],

@@ -219,7 +219,6 @@ fn what_is_not_there_is_refused_by_name_and_line() {
         ("0 < udp (100)", "udp packets"),
         ("0 > icmp echo_reply", "outbound icmp packets"),
         ("0 < ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0)", "encapsulation in ipv4"),
-        ("0 > SA 0:0(0)", "accurate ECN (the flag A or an ACE count above 3)"),
         ("0 < S 0:0(0) <mptcp>", "the TCP option mptcp"),
         ("0 vmsplice(3, NULL, 1, 0) = 10", "the system call vmsplice"),
         ("0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3", "sockets of type SOCK_DGRAM"),

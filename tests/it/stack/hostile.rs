@@ -40,8 +40,9 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
                 sack,
                 fast_open: None,
                 signed: false,
+                ecn: None,
             };
-            let flags = Flags(flags);
+            let flags = Flags(u16::from(flags));
             let segment =
                 Segment { seq: Seq(seq), ack: Seq(ack), flags, window, options, ..Segment::default() };
             packet(addr(src, 78 + src_port), addr(dst, 78 + dst_port), segment, &payload)
