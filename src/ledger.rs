@@ -158,6 +158,28 @@ impl Parts {
         }
     }
 
+    /// Part by part; field by field, because servers do this for each request.
+    fn each(&self, other: &Parts, f: impl Fn(Duration, Duration) -> Duration) -> Parts {
+        Parts {
+            name: f(self.name, other.name),
+            port_wait: f(self.port_wait, other.port_wait),
+            queue: f(self.queue, other.queue),
+            handshake: f(self.handshake, other.handshake),
+            app: f(self.app, other.app),
+            nagle: f(self.nagle, other.nagle),
+            cwnd: f(self.cwnd, other.cwnd),
+            rwnd: f(self.rwnd, other.rwnd),
+            pacing: f(self.pacing, other.pacing),
+            recovery: f(self.recovery, other.recovery),
+            own_ack_delay: f(self.own_ack_delay, other.own_ack_delay),
+            peer_ack_delay: f(self.peer_ack_delay, other.peer_ack_delay),
+            server: f(self.server, other.server),
+            link: f(self.link, other.link),
+            transfer: f(self.transfer, other.transfer),
+            close: f(self.close, other.close),
+        }
+    }
+
     /// Charges `time` to `part`.
     pub fn add(&mut self, part: Part, time: Duration) {
         *self.slot(part) += time;
@@ -199,20 +221,13 @@ impl Sub for Parts {
 
     /// What was charged since `earlier`, a copy of the same sums.
     fn sub(self, earlier: Parts) -> Parts {
-        let mut parts = self;
-        for part in Part::ALL {
-            let time = parts.slot(part);
-            *time = time.saturating_sub(earlier.of(part));
-        }
-        parts
+        self.each(&earlier, Duration::saturating_sub)
     }
 }
 
 impl AddAssign for Parts {
     fn add_assign(&mut self, other: Parts) {
-        for part in Part::ALL {
-            self.add(part, other.of(part));
-        }
+        *self = self.each(&other, Duration::saturating_add);
     }
 }
 

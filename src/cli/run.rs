@@ -5,7 +5,7 @@ use super::child::{Passed, exit_code};
 use super::failure::{Failure, say};
 use super::options::{self, Recording};
 use super::stage::{self, Stage};
-use super::tally::{self, Tally};
+use super::tally;
 use super::visit;
 use super::{Outcome, attached, output};
 use serde_json::json;
@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tcpglass::report;
+use tcpglass::service::Tally;
 use tcpglass::trace::{Counts, Direction};
 
 /// How long connections may take to close after COMMAND has ended.
@@ -40,10 +41,10 @@ pub fn run(args: args::Run) -> Outcome {
         say(&format!("{warning}; the name {} is not known to COMMAND", stage::NAME));
     }
     let device = stage.open(None)?;
-    let server = stage::server(&stage.network, root, &stage.settings);
+    let mut server = stage::server(&stage.network, root, &stage.settings);
     let listening = server.listening();
-    let (service, collected) = tally::collect(server, |_| ());
-    let started = device.start(service)?;
+    let tally = server.tally(tally::SHOWN);
+    let started = device.start(Box::new(server))?;
     stage::listening(&listening, stage.network.addrs.len())?;
     let _door = attached::open(claim, "run", &stage, &started, &args.output);
 
@@ -57,7 +58,7 @@ pub fn run(args: args::Run) -> Outcome {
         None => three_requests(SocketAddr::new(stage.network.addrs[0].0, 80)),
     };
     let counts = started.finish(GRACE)?;
-    let tally = collected.join().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
+    let tally = tally.lock().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
     tell(&args.output, &tally, &counts, &stage.recording);
     result
 }
@@ -85,8 +86,8 @@ fn tell(args: &args::OutputArgs, tally: &Tally, counts: &Counts, recording: &Rec
             .map(|(word, direction, n)| json!({ "word": word, "sent": *direction == Direction::Out, "packets": n }))
             .collect();
         let object = json!({
-            "schema": "tcpglass.run/2",
-            "http": tally.object(),
+            "schema": "tcpglass.run/3",
+            "http": tally::object(tally),
             "packets": words,
             "written": captures.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
         });
@@ -94,7 +95,7 @@ fn tell(args: &args::OutputArgs, tally: &Tally, counts: &Counts, recording: &Rec
         return;
     }
     let style = output::stderr_style(args);
-    let mut text = format!("\n{}\n{}", tally.text(style), report::counts(counts, style));
+    let mut text = format!("\n{}\n{}", tally::text(tally, style), report::counts(counts, style));
     for path in captures.iter().filter(|p| !options::is_stdout(p)) {
         text += &format!("\nwritten: {}", path.display());
     }

@@ -10,9 +10,10 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tcpglass::report::{self, plural, printable};
-use tcpglass::service::Exchange;
+use tcpglass::service::{Exchange, HttpServer, Tally};
 use tcpglass::trace::Direction;
 
 /// How long open exchanges may take after the signal to end.
@@ -33,15 +34,11 @@ pub fn run(args: Serve) -> Outcome {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch SIGINT and SIGTERM")?;
     let device = stage.open(Some(&args.name))?;
     let claim = attached::claim(&args.output);
-    let server = stage::server(&stage.network, root, &stage.settings);
+    let mut server = stage::server(&stage.network, root, &stage.settings);
     let listening = server.listening();
-    let verbose = args.output.clone();
-    let (service, collected) = tally::collect(server, move |e| {
-        if verbose.verbose {
-            output::note(&verbose, &line(e));
-        }
-    });
-    let started = device.start(service)?;
+    let tally = server.tally(tally::SHOWN);
+    let lines = args.output.verbose.then(|| tell_each(&mut server, &args.output));
+    let started = device.start(Box::new(server))?;
     stage::listening(&listening, stage.network.addrs.len())?;
     let _door = attached::open(claim, "serve", &stage, &started, &args.output);
     let urls: Vec<String> = stage.network.addrs.iter().map(|(ip, _)| url(*ip)).collect();
@@ -61,19 +58,28 @@ pub fn run(args: Serve) -> Outcome {
         output::note(&args.output, &format!("finishing open exchanges, for {} s at most\n", GRACE.as_secs()));
     }
     let counts = started.finish(GRACE)?;
-    let tally = collected.join().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
+    if let Some(lines) = lines {
+        lines.join().map_err(|_| Failure::failed("the lines of the last exchanges were lost"))?;
+    }
+    let tally = tally.lock().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
     let packets = |wanted| counts.rows.iter().filter(|r| r.1 == wanted).map(|r| r.2).sum::<u64>();
     let (sent, received) = (packets(Direction::Out), packets(Direction::In));
     tell(&args.output, &tally, sent, received, &report::counts(&counts, output::stderr_style(&args.output)))
 }
 
-fn tell(args: &OutputArgs, tally: &tally::Tally, sent: u64, received: u64, counts: &str) -> Outcome {
+/// Writes a line for each exchange, in a thread of its own until the server is gone.
+fn tell_each(server: &mut HttpServer, args: &OutputArgs) -> JoinHandle<()> {
+    let (exchanges, args) = (server.exchanges(), args.clone());
+    std::thread::spawn(move || exchanges.iter().for_each(|e| output::note(&args, &line(&e))))
+}
+
+fn tell(args: &OutputArgs, tally: &Tally, sent: u64, received: u64, counts: &str) -> Outcome {
     if args.json {
-        let object = json!({ "schema": "tcpglass.serve/2", "http": tally.object(), "sent": sent, "received": received });
+        let object = json!({ "schema": "tcpglass.serve/3", "http": tally::object(tally), "sent": sent, "received": received });
         output::json(&object)?;
     } else {
         let packets = format!("{} sent, {received} received", plural(sent, "packet"));
-        output::note(args, &format!("{}{packets}\n\n{counts}", tally.totals()));
+        output::note(args, &format!("{}{packets}\n\n{counts}", tally::totals(tally)));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ mod plan;
 mod proxy;
 mod pump;
 mod server;
+mod tally;
 
 use crate::stack::{Owner, Stack};
 use crate::time::Instant;
@@ -26,6 +27,7 @@ pub use pages::Site;
 pub use plan::{BodySink, FetchError, Fetched, PlanError, RequestBody, RequestPlan, Timings};
 pub use proxy::{Proxy, ProxyKind, ProxyOptions, ProxyTotals};
 pub use server::{HttpServer, Listening, ServerTotals};
+pub use tally::Tally;
 
 /// Something that lives in the stack's thread (or on a simulated host) and serves its sockets without blocking.
 ///

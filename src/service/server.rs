@@ -6,6 +6,7 @@ use super::Service;
 use super::exchange::{Ended, Exchange};
 use super::pages::{self, Page, Site, Step};
 use super::pump::{self, Scratch};
+use super::tally::{Reports, Tally};
 use crate::http::{Config, Endpoint, Refusal, RequestHead, ServerEvent};
 use crate::ledger::Parts;
 use crate::stack::timers::Timers;
@@ -13,17 +14,15 @@ use crate::stack::{Accepted, ListenerId, Owner, Ready, Stack, StackError};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp;
 use crate::time::{Duration, Instant};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use slots::{Slot, Slots};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How soon to look again for one, if none was found.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Connections that are looked at to find one that can be spared.
 const CANDIDATES: u32 = 64;
-/// Finished exchanges that wait to be looked at.
-const EXCHANGES: usize = 8192;
 /// Exchanges of one connection that wait for their acknowledgment.
 const UNACKED: usize = 32;
 
@@ -75,7 +74,7 @@ pub struct HttpServer {
     timers: Timers,
     scratch: Scratch,
     page_scratch: Scratch,
-    exchanges: Option<(Sender<Exchange>, Receiver<Exchange>)>,
+    reports: Reports,
     totals: ServerTotals,
 }
 
@@ -112,7 +111,7 @@ impl HttpServer {
             timers: Timers::default(),
             scratch: Scratch::new(),
             page_scratch: Scratch::new(),
-            exchanges: None,
+            reports: Reports::default(),
             totals: ServerTotals::default(),
         }
     }
@@ -139,12 +138,18 @@ impl HttpServer {
     /// Asks for a record of each exchange from now on. At most 8192 wait; more are counted in
     /// [`ServerTotals::exchanges_lost`].
     pub fn exchanges(&mut self) -> Receiver<Exchange> {
-        self.exchanges.get_or_insert_with(|| bounded(EXCHANGES)).1.clone()
+        self.reports.channel()
+    }
+
+    /// Counts all exchanges from now on and keeps the first `shown`, which costs less than a [record of
+    /// each](Self::exchanges) in the hands of somebody else. The first caller says how many are kept.
+    pub fn tally(&mut self, shown: usize) -> Arc<Mutex<Tally>> {
+        self.reports.tally(shown)
     }
 
     /// What was done so far.
     pub fn totals(&self) -> ServerTotals {
-        self.totals
+        ServerTotals { exchanges_lost: self.reports.lost, ..self.totals }
     }
 
     /// Connections open at this moment.
@@ -206,9 +211,13 @@ impl HttpServer {
         match ready {
             Ready::Accept(listener) => self.accept(now, stack, listener),
             Ready::Conn(id, event) => {
+                let mut ended = end_of(event);
+                while let Some(event) = stack.more_of(self.owner, id) {
+                    ended = ended.or(end_of(event));
+                }
                 let Some(key) = self.slots.find(id) else { return };
                 self.turn(now, stack, key);
-                if let tcp::Event::Closed(reason) = event
+                if let Some(reason) = ended
                     && self.slots.find(id).is_some()
                 {
                     // What was readable has been read; nothing more comes or goes.
@@ -259,7 +268,7 @@ impl HttpServer {
             let id = slot.id;
             let mut stream = stack.stream(now, id);
             // After a FIN nothing is read any more, so a turn that sees one moves no bytes but has progress.
-            let eof_before = slot.eof_seen;
+            let (eof_before, room) = (slot.eof_seen, slot.http.room());
             let received =
                 pump::receive(now, &mut slot.http, &mut stream, &mut self.scratch, &mut slot.eof_seen)?;
             let mut progress = received > 0 || slot.eof_seen != eof_before;
@@ -272,7 +281,9 @@ impl HttpServer {
             if slot.reset_when_acked && slot.http.output().is_empty() && stream.unacked() == 0 {
                 slot.http.abort();
             }
-            if slot.http.is_over() || !progress {
+            // Most often all there was is read, answered and sent.
+            let rests = received < room && slot.page.is_none() && slot.http.resting().is_some();
+            if slot.http.is_over() || !progress || rests {
                 return Ok(());
             }
         }
@@ -334,10 +345,12 @@ impl HttpServer {
             let text = format!("{} {} (request {} here)", head.method, head.target, slot.served + 1);
             stack.note_app(now, Some(slot.id), "http", &text);
         }
-        if self.exchanges.is_some() {
+        if self.reports.are_wanted() {
             let place = slot.sent + slot.http.output().len() as u64;
             let mut exchange = slot.exchange(now, stack);
-            exchange.name(head);
+            if self.reports.want_names() {
+                exchange.name(head);
+            }
             let before = stack.cut_ledger(now, slot.id);
             slot.current = Some(Recording { exchange, before, begin: place, end: u64::MAX });
         }
@@ -357,7 +370,7 @@ impl HttpServer {
             let text = format!("refused with {}: {}", refusal.status, refusal.why);
             stack.note_app(now, Some(slot.id), "http", &text);
         }
-        if self.exchanges.is_none() {
+        if !self.reports.are_wanted() {
             return;
         }
         let end = slot.sent + slot.http.output().len() as u64;
@@ -423,7 +436,7 @@ impl HttpServer {
         while slot.waiting.front().is_some_and(|r| r.exchange.acked.is_some()) || slot.waiting.len() > UNACKED
         {
             let Some(recording) = slot.waiting.pop_front() else { break };
-            hand_out(&self.exchanges, recording.exchange, &mut self.totals);
+            self.reports.hand_out(recording.exchange);
         }
     }
 
@@ -445,29 +458,21 @@ impl HttpServer {
         }
         stack.release(now, slot.id);
         for recording in slot.waiting.drain(..) {
-            hand_out(&self.exchanges, recording.exchange, &mut self.totals);
+            self.reports.hand_out(recording.exchange);
         }
         if let Some(mut recording) = slot.current.take() {
             recording.exchange.ledger = charged - recording.before;
             recording.exchange.status = slot.http.status().map_or(0, |s| s.as_u16());
             recording.exchange.bytes = slot.http.body_sent();
             recording.exchange.ended = Ended::Aborted;
-            hand_out(&self.exchanges, recording.exchange, &mut self.totals);
+            self.reports.hand_out(recording.exchange);
         }
         self.slots.give_back(slot);
     }
 }
 
-fn hand_out(
-    exchanges: &Option<(Sender<Exchange>, Receiver<Exchange>)>,
-    exchange: Exchange,
-    totals: &mut ServerTotals,
-) {
-    if let Some((sender, _)) = exchanges
-        && let Err(TrySendError::Full(_)) = sender.try_send(exchange)
-    {
-        totals.exchanges_lost += 1;
-    }
+fn end_of(event: tcp::Event) -> Option<tcp::CloseReason> {
+    if let tcp::Event::Closed(reason) = event { Some(reason) } else { None }
 }
 
 /// The peer of a connection that is gone.

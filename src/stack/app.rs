@@ -468,6 +468,15 @@ impl Stack {
         }
     }
 
+    /// The same, if what is next is about this connection, too: what one segment brought stands in a row.
+    pub fn more_of(&mut self, owner: Owner, conn: ConnId) -> Option<tcp::Event> {
+        let Some(&Ready::Conn(id, event)) = self.owners.first(owner) else { return None };
+        let index = self.index_of(id).filter(|_| id == conn)?;
+        self.owners.pop(owner);
+        self.conns[index].dequeue(event);
+        Some(event)
+    }
+
     /// Starts a DNS query (A and AAAA); it ends in `Ready::Resolved`. A literal address is its own answer.
     ///
     /// # Errors

@@ -30,6 +30,11 @@ impl Owners {
         self.queues.get_mut(&owner.0)?.ready.pop_front()
     }
 
+    /// The oldest entry, which stays.
+    pub fn first(&self, owner: Owner) -> Option<&Ready> {
+        self.queues.get(&owner.0)?.ready.front()
+    }
+
     /// Whether any queue has an entry, of a live socket or not.
     pub fn has_ready(&self) -> bool {
         self.queues.values().any(|queue| !queue.ready.is_empty())

@@ -185,6 +185,14 @@ pub(super) struct Intents {
     pub(super) more: bool,
 }
 
+impl Intents {
+    /// Whether any of them asks for a segment by itself.
+    pub(super) fn any(&self) -> bool {
+        let probes = self.window_probe || self.keepalive || self.probe || self.probe_tail;
+        self.rst.is_some() || self.syn || probes || self.resend || self.rto
+    }
+}
+
 /// Events that wait for `poll_event`.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Events {

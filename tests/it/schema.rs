@@ -204,6 +204,6 @@ fn what_run_prints_is_what_its_schema_says() {
         .output()
         .unwrap();
     let value: Value = serde_json::from_slice(&output.stderr).unwrap();
-    holds("run-2", &value);
+    holds("run-3", &value);
     assert_eq!(value["http"]["first"][0]["bytes"], 10);
 }

@@ -1,0 +1,93 @@
+//! What did a server do? Its exchanges, handed out one by one or counted.
+
+use super::exchange::{Ended, Exchange};
+use crate::ledger::Parts;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Finished exchanges that wait to be looked at.
+const EXCHANGES: usize = 8192;
+
+/// All exchanges of a server, counted as they end.
+#[derive(Clone, Default, Debug)]
+pub struct Tally {
+    /// The first ones, as many as were asked for.
+    pub first: Vec<Exchange>,
+    /// How many there were.
+    pub exchanges: u64,
+    /// Bytes of response bodies.
+    pub bytes: u64,
+    /// How many had which status; 0 is for those that ended without one.
+    pub by_status: BTreeMap<u16, u64>,
+    /// Those that ended before their response was complete.
+    pub aborted: u64,
+    /// Where the time of all went.
+    pub ledger: Parts,
+}
+
+/// Who wants to know of exchanges.
+#[derive(Default)]
+pub(super) struct Reports {
+    channel: Option<(Sender<Exchange>, Receiver<Exchange>)>,
+    tally: Option<Arc<Mutex<Tally>>>,
+    /// Exchanges that the tally keeps whole from now on.
+    keeps: usize,
+    /// Those that nobody took in time.
+    pub lost: u64,
+}
+
+impl Reports {
+    /// Every exchange from now on, while somebody takes them.
+    pub fn channel(&mut self) -> Receiver<Exchange> {
+        self.channel.get_or_insert_with(|| bounded(EXCHANGES)).1.clone()
+    }
+
+    /// Counts all from now on and keeps the first `shown`.
+    pub fn tally(&mut self, shown: usize) -> Arc<Mutex<Tally>> {
+        self.keeps = shown;
+        Arc::clone(self.tally.get_or_insert_default())
+    }
+
+    /// Whether anybody wants to know.
+    pub fn are_wanted(&self) -> bool {
+        self.channel.is_some() || self.tally.is_some()
+    }
+
+    /// Whether an exchange that begins now is to know its method and target.
+    pub fn want_names(&self) -> bool {
+        self.channel.is_some() || self.keeps > 0
+    }
+
+    /// An exchange has ended.
+    pub fn hand_out(&mut self, exchange: Exchange) {
+        if let Some(tally) = &self.tally {
+            let mut tally = lock(tally);
+            tally.add(&exchange);
+            if self.keeps > 0 {
+                self.keeps -= 1;
+                tally.first.push(exchange.clone());
+            }
+        }
+        if let Some((sender, _)) = &self.channel
+            && let Err(TrySendError::Full(_)) = sender.try_send(exchange)
+        {
+            self.lost += 1;
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, exchange: &Exchange) {
+        self.exchanges += 1;
+        self.bytes += exchange.bytes;
+        self.ledger += exchange.ledger;
+        self.aborted += u64::from(exchange.ended == Ended::Aborted);
+        *self.by_status.entry(exchange.status).or_default() += 1;
+    }
+}
+
+/// Nobody leaves half a count behind.
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
