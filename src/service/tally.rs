@@ -91,3 +91,57 @@ impl Tally {
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Duration;
+    use std::net::SocketAddr;
+
+    fn exchange(status: u16, ended: Ended) -> Exchange {
+        Exchange {
+            conn: 1,
+            remote: SocketAddr::from(([10, 0, 0, 1], 1)),
+            method: String::new(),
+            target: String::new(),
+            status,
+            bytes: 7,
+            started: crate::time::Instant::ZERO,
+            request_done: None,
+            first_byte: None,
+            last_byte: None,
+            acked: None,
+            ledger: Parts { link: Duration::from_micros(3), ..Parts::default() },
+            reused: false,
+            ended,
+        }
+    }
+
+    #[test]
+    fn all_are_counted_and_the_first_are_kept() {
+        let mut reports = Reports::default();
+        assert!(!reports.are_wanted());
+        let tally = reports.tally(2);
+        for status in [200, 200, 404, 200] {
+            assert_eq!(reports.want_names(), lock(&tally).first.len() < 2);
+            reports.hand_out(exchange(status, Ended::Kept));
+        }
+        reports.hand_out(exchange(0, Ended::Aborted));
+        let tally = lock(&tally);
+        assert_eq!((tally.exchanges, tally.bytes, tally.aborted), (5, 35, 1));
+        assert_eq!(tally.by_status.clone().into_iter().collect::<Vec<_>>(), [(0, 1), (200, 3), (404, 1)]);
+        assert_eq!(tally.ledger.link, Duration::from_micros(15));
+        assert_eq!(tally.first.len(), 2);
+        assert_eq!(reports.lost, 0, "nobody has to take them");
+    }
+
+    #[test]
+    fn what_nobody_takes_in_time_is_counted_as_lost() {
+        let mut reports = Reports::default();
+        let taker = reports.channel();
+        for _ in 0..EXCHANGES + 3 {
+            reports.hand_out(exchange(200, Ended::Kept));
+        }
+        assert_eq!((reports.lost, taker.len()), (3, EXCHANGES));
+    }
+}
