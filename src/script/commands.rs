@@ -447,6 +447,7 @@ const LIVE: &[&str] = &[
     "tcp.rack",
     "tcp.tail_loss_probe",
     "tcp.slow_start_after_idle",
+    "tcp.retries1",
     "tcp.retries",
     "tcp.orphan_retries",
     "tcp.syn_retries",

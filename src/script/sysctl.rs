@@ -18,7 +18,6 @@ const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_plb_enabled", &["0"]),
     ("net.ipv4.tcp_reflect_tos", &["0"]),
     ("net.ipv4.tcp_min_snd_mss", &["48"]),
-    ("net.ipv4.tcp_retries1", &["3"]),
     ("net.ipv4.tcp_min_rtt_wlen", &["300"]),
     ("net.ipv4.tcp_tw_reuse_delay", &["1000"]),
 ];
@@ -182,6 +181,7 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.ipv4.tcp_syn_linear_timeouts" => same("tcp.syn_linear"),
         "net.ipv4.tcp_synack_retries" => same("tcp.synack_retries"),
         "net.ipv4.ip_default_ttl" => same("tcp.ttl"),
+        "net.ipv4.tcp_retries1" => same("tcp.retries1"),
         "net.ipv4.tcp_retries2" => same("tcp.retries"),
         "net.ipv4.tcp_keepalive_probes" => same("tcp.keepalive.count"),
         "net.core.somaxconn" => same("tcp.backlog"),

@@ -40,7 +40,7 @@ pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Opt
         [kind, code, _, _, a, b, c, d, ref quote @ ..] => (kind, code, [a, b, c, d], quote),
         _ => return None,
     };
-    let (flow, seq, len) = match (protocol, src, dst) {
+    let (flow, seq) = match (protocol, src, dst) {
         (ICMP, IpAddr::V4(_), IpAddr::V4(_)) => {
             Icmpv4Packet::new_checked(body).ok().filter(|p| p.verify_checksum())?;
             quote_v4(quote)?
@@ -53,11 +53,8 @@ pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Opt
     };
     let hard = |error| Problem::Unreachable { error, hard: true };
     let problem = match (protocol, kind, code) {
-        // RFC 1191 §4; RFC 8201 §4. An old router leaves the field empty: the next plateau (RFC 1191 §7.1).
-        (ICMP, 3, 4) => Problem::TooBig(match u16::from_be_bytes([rest[2], rest[3]]) {
-            0 => plateau_below(len),
-            mtu => mtu,
-        }),
+        // RFC 1191 §4; RFC 8201 §4. An old router leaves the field empty: the least that is believed (RFC 1191 §5).
+        (ICMP, 3, 4) => Problem::TooBig(u16::from_be_bytes([rest[2], rest[3]])),
         (ICMPV6, 2, _) => Problem::TooBig(u16::try_from(u32::from_be_bytes(rest)).unwrap_or(u16::MAX)),
         // Every "unreachable" ends a connection attempt, as on Linux (RFC 5461 §4.1): whoever waits for `connect`
         // wants to know at once. A loop of routes may be gone with the next try.
@@ -72,8 +69,8 @@ pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Opt
     Some(Quoted { flow, seq, problem })
 }
 
-/// The flow, the sequence number and the IP length of the packet quoted: 8 bytes of TCP are always there.
-fn quote_v4(quote: &[u8]) -> Option<(Flow, Seq, u16)> {
+/// The flow and the sequence number of the packet quoted: 8 bytes of TCP are always there.
+fn quote_v4(quote: &[u8]) -> Option<(Flow, Seq)> {
     let header = usize::from(quote.first()? & 0x0f) * 4;
     let tcp = quote.get(header..header + 8)?;
     let first_fragment = u16::from_be_bytes([quote[6], quote[7]]) & 0x1fff == 0;
@@ -81,11 +78,10 @@ fn quote_v4(quote: &[u8]) -> Option<(Flow, Seq, u16)> {
         return None;
     }
     let ip = |at: usize| IpAddr::V4(Ipv4Addr::new(quote[at], quote[at + 1], quote[at + 2], quote[at + 3]));
-    let (flow, seq) = segment(ip(12), ip(16), tcp)?;
-    Some((flow, seq, u16::from_be_bytes([quote[2], quote[3]])))
+    segment(ip(12), ip(16), tcp)
 }
 
-fn quote_v6(quote: &[u8]) -> Option<(Flow, Seq, u16)> {
+fn quote_v6(quote: &[u8]) -> Option<(Flow, Seq)> {
     let (mut next, mut at) = (*quote.get(6)?, 40);
     // Extension headers of a few kinds may lie between (RFC 8200 §4); only a first fragment has a TCP header.
     for _ in 0..8 {
@@ -101,8 +97,7 @@ fn quote_v6(quote: &[u8]) -> Option<(Flow, Seq, u16)> {
         return None;
     }
     let ip = |at: usize| quote[at..at + 16].try_into().ok().map(|o: [u8; 16]| IpAddr::V6(Ipv6Addr::from(o)));
-    let (flow, seq) = segment(ip(8)?, ip(24)?, tcp)?;
-    Some((flow, seq, u16::from_be_bytes([quote[4], quote[5]]).saturating_add(40)))
+    segment(ip(8)?, ip(24)?, tcp)
 }
 
 fn segment(src: IpAddr, dst: IpAddr, tcp: &[u8]) -> Option<(Flow, Seq)> {
@@ -110,12 +105,6 @@ fn segment(src: IpAddr, dst: IpAddr, tcp: &[u8]) -> Option<(Flow, Seq)> {
     let local = SocketAddr::new(src, u16::from_be_bytes([s0, s1]));
     let remote = SocketAddr::new(dst, u16::from_be_bytes([d0, d1]));
     Some((Flow::new(local, remote), Seq(u32::from_be_bytes([q0, q1, q2, q3]))))
-}
-
-/// RFC 1191 table 7-1, the sizes that networks have.
-fn plateau_below(len: u16) -> u16 {
-    let plateaus = [32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_006, 508, 296];
-    plateaus.into_iter().find(|&mtu| mtu < len).unwrap_or(68)
 }
 
 /// A limit on the ICMP errors sent (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)), Linux' numbers: 1,000 a second, 50 at once.
@@ -208,7 +197,7 @@ mod tests {
             ("administrator", 3, 13, [0; 4], hard(HostUnreachable)),
             ("time exceeded", 11, 0, [0; 4], Problem::Unreachable { error: HostUnreachable, hard: false }),
             ("too big", 3, 4, [0, 0, 0x05, 0x78], Problem::TooBig(1400)),
-            ("too big for an old router", 3, 4, [0; 4], Problem::TooBig(1492)),
+            ("too big for an old router", 3, 4, [0; 4], Problem::TooBig(0)),
         ] {
             assert_eq!(
                 read(&error(kind, code, rest)),

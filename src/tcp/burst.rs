@@ -46,11 +46,16 @@ impl Conn {
         (self.cut > 0 && self.burst.end.gt(nxt)).then(|| self.burst.end.since(nxt))
     }
 
+    /// Where ends what is being sent again together, if `start` is next of it.
+    pub(super) fn bunch_end(&self, start: Seq) -> Option<Seq> {
+        let (next, until) = self.recovery.bunch;
+        (next == start && until.gt(start)).then_some(until)
+    }
+
     /// `start..end` is about to be sent again. What was lost of a burst leaves as one again, as far as the window lets it, and
     /// its end is pushed; whatever follows is on its own from then on.
     pub(super) fn begin_bunch(&mut self, cx: &Cx, start: Seq, end: Seq, full: u32) {
-        let (next, until) = self.recovery.bunch;
-        if !cx.cfg.bursts || (next == start && until.gt(start)) {
+        if !cx.cfg.bursts || self.bunch_end(start).is_some() {
             self.recovery.bunch.0 = end;
             return;
         }

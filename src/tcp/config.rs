@@ -215,9 +215,12 @@ pub struct Config {
     pub syn_linear: u8,
     /// How often a SYN-ACK is repeated before the half-open connection is dropped.
     pub synack_retries: u8,
-    /// How often the same data is repeated before the connection fails (RFC 9293 §3.8.3, R2).
+    /// The same data is repeated for as long as so many time-outs take that begin at 200 ms and double: then the path is
+    /// suspected (RFC 9293 §3.8.3, R1).
+    pub retries1: u8,
+    /// Then the connection fails (RFC 9293 §3.8.3, R2).
     pub retries: u8,
-    /// The same for a connection without an owner, if that is less.
+    /// The same for a connection without an owner.
     pub orphan_retries: u8,
     /// Fail when data stays unacknowledged this long (RFC 5482), from its first repetition or the first window probe on as
     /// with Linux; `None` leaves it to `retries`.
@@ -357,6 +360,7 @@ impl Config {
             syn_retries: 6,
             syn_linear: 4,
             synack_retries: 5,
+            retries1: 3,
             retries: 15, // 15 minutes; at least 100 s by RFC 9293 §3.8.3 (SHLD-11)
             orphan_retries: 8,
             user_timeout: None,

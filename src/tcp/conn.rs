@@ -23,6 +23,7 @@ use super::send::{Fin, Send};
 use super::spare::Spare;
 use super::state::{CloseReason, State};
 use super::surroundings::Surroundings;
+use super::tally::Tally;
 use super::timers::{Timer, Timers};
 use super::urgent::Urgent;
 use super::window::Window;
@@ -242,6 +243,8 @@ pub struct Conn {
     /// Of the path's MTU, once there is one.
     pub(super) search: Option<Box<MtuSearch>>,
     pub(super) peer_mss: u16,
+    /// The MSS that was announced.
+    pub(super) announced: u16,
     pub(super) intents: Intents,
     pub(super) events: Events,
     /// How often the SYN was sent.
@@ -304,6 +307,7 @@ impl Conn {
             burst: Burst::new(iss),
             cut: 0,
             cc: congestion::new(opts.congestion, &start),
+            announced: own_mss(opts.mss, mtu, ip_header),
             opts,
             usage: Usage::new(iss),
             pacer: None,
@@ -491,6 +495,7 @@ impl Conn {
         }
         self.timers.clear_all();
         self.probe_backoff = 0;
+        self.note_end(reason);
         self.board.reset();
         self.snd.clear();
         self.rcv.forget_beyond();
@@ -500,6 +505,17 @@ impl Conn {
         self.blocked = Blocked::Closed;
         if state == State::Closed {
             self.intents = Intents { rst: self.intents.rst.take(), ..Intents::default() };
+        }
+    }
+
+    /// What the counts say ever after, as on Linux.
+    fn note_end(&mut self, reason: CloseReason) {
+        let (tally, unsent) = (self.board.tally(), self.snd.unsent());
+        if tally.sacked + tally.lost + tally.resent > 0 {
+            self.counters.rare().at_end = Tally { out: 0, ..tally };
+        }
+        if unsent > 0 && reason != CloseReason::Aborted {
+            self.counters.rare().unsent_at_end = unsent;
         }
     }
 

@@ -1,5 +1,6 @@
 //! What has happened on this connection so far? The counts behind [`Info`](super::Info) that nothing else needs.
 
+use super::tally::Tally;
 use crate::time::{Duration, Instant};
 
 /// What keeps a connection busy (Linux' chronograph): the first that applies, from below.
@@ -51,6 +52,10 @@ pub(super) struct Rare {
     rto_since: Option<Instant>,
     rwnd_limited: u64,
     sndbuf_limited: u64,
+    /// What was known of what was in flight when the connection ended.
+    pub(super) at_end: Tally,
+    /// What was not sent, bytes.
+    pub(super) unsent_at_end: u32,
 }
 
 fn micros(d: Duration) -> u64 {

@@ -3,6 +3,7 @@
 use super::cause::{Blocked, Cause, DataWhy, Release};
 use super::config::Nagle;
 use super::conn::{Conn, Cx};
+use super::mtu_search::MayProbe;
 use super::output::{Decision, Kind, Plan, Room};
 use super::pieces::Head;
 use super::send::Fin;
@@ -62,10 +63,14 @@ impl Conn {
             };
         }
         let full = self.fresh_payload(options);
-        if let Some((len, mtu)) = self.mtu_probe(cx, options.encoded_len()) {
-            let head = self.snd.is_pieced().then(|| self.snd.head(len));
-            let probe = Portion { len, fin: false, head, ..alone };
-            return Decision::Send(Plan { kind: Kind::New(probe), cause: Cause::MtuProbe { mtu } });
+        match self.mtu_probe(options) {
+            MayProbe::Now(len, mtu) => {
+                let head = self.snd.is_pieced().then(|| self.snd.head(len));
+                let probe = Portion { len, fin: false, head, ..alone };
+                return Decision::Send(Plan { kind: Kind::New(probe), cause: Cause::MtuProbe { mtu } });
+            }
+            MayProbe::Soon => return Decision::Wait(Blocked::Cwnd),
+            MayProbe::No => {}
         }
         let mss = self.mss();
         let window = (self.cc.cwnd() / mss).saturating_sub(self.pipe() / mss).saturating_mul(full);

@@ -325,6 +325,9 @@ impl HalfOpen {
         conn.intents.syn = false;
         (conn.syns, conn.syn_sent_at) = (self.sent, self.sent_at);
         conn.ledger = Ledger::new(self.since);
+        if self.sent > 1 {
+            conn.counters.rare().total_retrans = u32::from(self.sent) - 1;
+        }
         if self.retries > 0 {
             conn.ledger.on_syn(self.sent_at, true);
         }

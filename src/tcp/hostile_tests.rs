@@ -438,6 +438,7 @@ fn what_is_repeated_is_put_together_and_keeps_its_push_and_its_fin() {
     lab.pass_to_deadline();
     // Three fit into a segment; the fourth takes the FIN along.
     assert_eq!(lab.said(), [said("P.", 1, 900)]);
+    lab.pass(MS);
     lab.hear_ack(901, Options::default());
     assert_eq!(lab.said(), [said("FP.", 901, 300)]);
     lab.conn.board.check();

@@ -4,6 +4,7 @@ use super::conn::Conn;
 use super::pacing;
 use super::recovery::Phase;
 use super::state::State;
+use super::tally::Tally;
 use crate::time::{Duration, Instant};
 
 macro_rules! info {
@@ -190,7 +191,7 @@ impl Conn {
     /// How the connection is doing at `now` (`TCP_INFO`). Counts what is in flight: not for each packet.
     pub fn info(&self, now: Instant) -> Info {
         let (counters, rare) = (&self.counters, self.counters.seen());
-        let tally = self.tally();
+        let tally = if self.state.is_over() { rare.at_end } else { self.tally() };
         let mss = self.mss();
         let ca_state = match self.recovery.phase {
             Phase::Open => 0,
@@ -209,7 +210,12 @@ impl Conn {
             | switch(self.sent_with_syn(), OPT_SYN_DATA)
             | switch(self.fast_open.is_some() && !self.active, OPT_TFO_CHILD);
         let ago = |at: Instant| u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
-        let (cwnd, ssthresh) = (self.cc.cwnd() / mss, self.cc.ssthresh());
+        // A SYN that was repeated is a loss like others on Linux.
+        let repeats = self.state == State::SynSent && self.syns > 1;
+        let ca_state = if repeats { 4 } else { ca_state };
+        let tally = if repeats { Tally { out: 1, lost: 1, resent: 1, ..tally } } else { tally };
+        let cwnd = if repeats { 1 } else { self.cc.cwnd() / mss };
+        let ssthresh = self.cc.ssthresh();
         let unacked =
             if self.state.is_opening() && !self.is_early() { u32::from(self.syns > 0) } else { tally.out };
         let (rcv_ssthresh, rcv_rtt, rcv_space) = self.rcv.buffer.measured();
@@ -251,7 +257,7 @@ impl Conn {
             rttvar: micros(self.rtt.rttvar()),
             snd_ssthresh: if ssthresh == u32::MAX { 0x7fff_ffff } else { ssthresh / mss },
             snd_cwnd: cwnd,
-            advmss: self.expected_mss(),
+            advmss: u32::from(self.announced) - if open { self.stamps() } else { 0 },
             reordering: self.rack.distance(),
             rcv_rtt: micros(rcv_rtt),
             rcv_space,
@@ -262,7 +268,7 @@ impl Conn {
             bytes_received: counters.bytes_received,
             segs_out: counters.segs_out,
             segs_in: counters.segs_in,
-            notsent_bytes: self.snd.unsent(),
+            notsent_bytes: if self.state.is_over() { rare.unsent_at_end } else { self.snd.unsent() },
             min_rtt: if min_rtt == Duration::MAX { u32::MAX } else { micros(min_rtt) },
             data_segs_in: counters.data_segs_in,
             data_segs_out: counters.data_segs_out,

@@ -223,9 +223,12 @@ impl Conn {
         }
         if seg.ack.ge(self.snd.una) {
             self.accept_reduction(&seg);
-            let (wnd, mss) = (self.snd.wnd, self.mss());
+            let (wnd, most, mss) = (self.snd.wnd, self.snd.max_wnd, self.mss());
             let window = self.snd.update_window(&seg, seg.ack != self.snd.una);
-            self.remeasure(mss);
+            match self.snd.max_wnd > most {
+                true => self.obey_search(mss),
+                false => self.remeasure(mss),
+            }
             self.intents.more = false;
             let idle = self.board.is_empty();
             let (acked, duplicates) = self.on_ack(cx, &seg, window);
@@ -534,6 +537,7 @@ impl Conn {
                 dropped(DropReason::Window)
             }
             Placed::Known if seg.seq.gt(self.rcv.nxt) => {
+                self.counters.rare().rcv_ooopack += u32::from(arrival.segments.max(1));
                 self.acknowledge_beyond(cx, AckNowWhy::Duplicate);
                 Received::new(Verdict::Duplicate)
             }

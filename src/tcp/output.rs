@@ -87,6 +87,7 @@ impl Conn {
             return None;
         }
         self.restart_after_idle(cx);
+        self.look_again(cx.now);
         let options = self.data_options(cx);
         match self.decide(cx, room, &options) {
             Decision::Send(plan) => {
@@ -152,9 +153,11 @@ impl Conn {
             Kind::Again { .. } => true,
             _ => false,
         };
+        let single = matches!(plan.kind, Kind::Syn) || matches!(plan.cause, Cause::MtuProbe { .. });
+        let segments = if single { 1 } else { seg.len.div_ceil(full).max(1) };
         // On Linux no socket sends a SYN-ACK, so none counts it, unless it is repeated.
-        if self.state == State::SynSent || !matches!(plan.kind, Kind::Syn) {
-            self.counters.on_sent(now, seg.len.div_ceil(full).max(1), seg.len, again);
+        if self.active || !matches!(plan.kind, Kind::Syn) {
+            self.counters.on_sent(now, segments, seg.len, again);
         } else if again {
             self.counters.rare().total_retrans += 1;
         }
@@ -255,7 +258,9 @@ impl Conn {
         }
         let full = if left == 0 { full } else { full.min(left) };
         let until = self.snd.record_end(lost.start).map_or(edge, |end| end.min(edge));
-        let end = self.board.repeatable(lost.start, full, self.snd.data_end(), until)?;
+        // Nothing from behind joins what leaves together.
+        let until = self.bunch_end(lost.start).map_or(until, |end| end.min(until));
+        let end = self.board.repeatable(cx.now, lost.start, full, (self.snd.data_end(), until))?;
         let cause = if self.intents.rto {
             Cause::Rto { nth: self.retries, waited: cx.now.since(lost.last_sent) }
         } else if self.has_unanswered_syn_data(lost.start) {
@@ -321,9 +326,11 @@ impl Conn {
                 if fin {
                     seg.flags |= Flags::FIN;
                 }
+                self.mtu_probe_is_in_doubt();
                 let departure = self.rate.depart(now, false);
                 let probe = self.intents.probe_tail;
                 let unit = self.full_payload(&options);
+                self.board.recut(start, unit);
                 self.begin_bunch(cx, start, end, unit);
                 if self.board.resent((start, end), probe, now, departure) || self.recovery.bunch == (end, end)
                 {
@@ -380,6 +387,8 @@ impl Conn {
                 }
                 let idle = self.board.is_empty();
                 let departure = self.rate.depart(now, idle);
+                let mtu_probe = matches!(plan.cause, Cause::MtuProbe { .. });
+                let unit = if mtu_probe { len.max(unit) } else { unit };
                 let sent = Departed {
                     start: seg.seq,
                     end,

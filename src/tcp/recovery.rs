@@ -475,7 +475,7 @@ impl Conn {
             self.settle(cx, heard);
             return Next::New;
         }
-        if self.recovery.phase < Phase::Cwr && self.mtu_probe_lost(cx) {
+        if self.recovery.phase < Phase::Cwr && self.mtu_probe_lost() {
             self.repeat_for_path();
             return Next::Lost;
         }
@@ -548,7 +548,7 @@ impl Conn {
         let (flying, losses) = (self.tally().in_network(), self.board.losses());
         self.lose_late(cx);
         if self.tally().in_network() != flying {
-            if self.recovery.phase < Phase::Cwr && self.mtu_probe_lost(cx) {
+            if self.recovery.phase < Phase::Cwr && self.mtu_probe_lost() {
                 self.repeat_for_path();
             } else if self.recovery.phase != Phase::Fast {
                 self.enter_recovery(cx, false);
@@ -675,6 +675,6 @@ impl Conn {
             self.recovery.enter(Phase::Rto, self.snd.nxt);
             (self.recovery.undo, self.recovery.doubt, self.recovery.path) = (None, false, true);
         }
-        (self.recovery.repeats, self.intents.resend) = (true, true);
+        self.recovery.repeats = true;
     }
 }

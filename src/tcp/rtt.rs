@@ -128,9 +128,10 @@ impl Rtt {
     /// The SYN had to be repeated, so nothing was measured: RFC 6298 §5.7.
     pub(super) fn fall_back(&mut self) {
         if self.srtt8 == 0 {
-            self.base = self.base.max(FALL_BACK);
+            // The doublings stand until something is measured, though they do not count any more.
+            self.base = self.base.max(FALL_BACK) >> self.backoff.min(6);
             (self.var4, self.top, self.allowed) = (FALL_BACK, FALL_BACK, FALL_BACK);
-            self.backoff = 0;
+            self.backoff = self.backoff.min(6);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What became of each transmission? One record per transmission, cut where acknowledgments and reports end (RFC 6675 §2).
 
+mod again;
+
 use super::rack::{Rack, Seen};
 use super::rate::Departure;
 use super::spare::Untouched;
@@ -94,8 +96,10 @@ pub(super) struct Scoreboard {
     records: VecDeque<Record>,
     /// Transmissions in their order; some that are over may still be in it.
     by_time: VecDeque<Sent>,
-    /// How many transmissions there were.
+    /// How many transmissions there were, when the last one left, and how many there were before that moment.
     transmissions: u64,
+    left_at: Instant,
+    before: u64,
     tally: Tally,
     /// How many bursts are in it, each of which is one buffer on Linux.
     bursts: u32,
@@ -127,6 +131,8 @@ impl Scoreboard {
             records: VecDeque::new(),
             by_time: VecDeque::new(),
             transmissions: 0,
+            left_at: Instant::ZERO,
+            before: 0,
             tally: Tally { out: 0, sacked: 0, lost: 0, resent: 0 },
             bursts: 0,
             losses: 0,
@@ -170,11 +176,13 @@ impl Scoreboard {
 
     /// New data left. Its time is noted, here and in [`resent`](Scoreboard::resent) (RFC 8985 §6.1).
     pub(super) fn push(&mut self, sent: &Departed, now: Instant, departure: Departure) {
+        if self.extend(sent, now) {
+            return;
+        }
         let &Departed { start, end, unit, push, fin, joined } = sent;
         let joined = joined && !self.records.is_empty();
         self.bursts += u32::from(!joined);
-        self.transmissions += 1;
-        let (order, marks) = (self.transmissions, Marks::default());
+        let (order, marks) = (self.count(now), Marks::default());
         let last_sent = now;
         let record = Record {
             start,
@@ -193,6 +201,32 @@ impl Scoreboard {
         self.tally.add(record.segments(), marks);
         self.records.push_back(record);
         self.note_sent(Sent { start, end, order });
+    }
+
+    /// What leaves together is one record, like one packet that a device cuts: true if the last one has taken it in.
+    fn extend(&mut self, sent: &Departed, now: Instant) -> bool {
+        let (Some(last), Some(noted)) = (self.records.back_mut(), self.by_time.back_mut()) else {
+            return false;
+        };
+        let whole = last.end.since(last.start).is_multiple_of(u32::from(last.unit.max(1)));
+        let fresh = last.times == 1 && last.marks == Marks::default() && last.order == noted.order;
+        if !sent.joined || !whole || !fresh || last.last_sent != now || last.unit != sent.unit {
+            return false;
+        }
+        let before = last.segments();
+        (last.end, last.run, last.push, last.fin) = (sent.end, sent.end, sent.push, sent.fin);
+        noted.end = sent.end;
+        self.tally.out += last.segments() - before;
+        true
+    }
+
+    /// The number of a transmission that leaves now.
+    fn count(&mut self, now: Instant) -> u64 {
+        if now != self.left_at {
+            (self.left_at, self.before) = (now, self.transmissions);
+        }
+        self.transmissions += 1;
+        self.transmissions
     }
 
     fn note_sent(&mut self, sent: Sent) {
@@ -476,12 +510,13 @@ impl Scoreboard {
             self.lose(i);
             self.by_time[0].start = record.end;
         }
-        let mut k = self.by_time.partition_point(|sent| rack.passed(sent.order, sent.end));
+        let mut k = self.by_time.partition_point(|sent| rack.passed(sent.order, sent.start));
         while k > 0 {
             k -= 1;
             self.step();
-            if let Some(i) = live(&self.records, &self.by_time[k]) {
-                return rack.lost_at(&self.records[i], window);
+            let late = live(&self.records, &self.by_time[k]);
+            if let Some(at) = late.and_then(|i| rack.lost_at(&self.records[i], window)) {
+                return Some(at);
             }
         }
         None
@@ -522,33 +557,6 @@ impl Scoreboard {
         self.by_time.make_contiguous().sort_unstable_by_key(|sent| (sent.order, sent.start.since(base)));
     }
 
-    /// Whether something is lost, and nothing outside of `start..end`.
-    pub(super) fn lost_only_within(&self, start: Seq, end: Seq) -> bool {
-        let mut lost = self.records.iter().filter(|r| r.marks.lost).peekable();
-        lost.peek().is_some() && lost.all(|r| r.start.ge(start) && r.end.le(end))
-    }
-
-    /// Where the last segment of at most `full` bytes of data starts and ends: what a probe repeats (RFC 8985 §7.3); a FIN
-    /// goes with it.
-    pub(super) fn tail(&self, full: u32) -> Option<(Seq, Seq)> {
-        let tail = self.records.back()?;
-        let unit = u32::from(tail.unit).min(full).max(1);
-        let data = tail.end.since(tail.start) - u32::from(tail.fin);
-        Some((tail.start + data.saturating_sub(1) / unit * unit, tail.end))
-    }
-
-    /// The first record is taken for lost, at most a segment of it, unless it is already.
-    pub(super) fn lose_head(&mut self) {
-        if let Some(&head) = self.records.front()
-            && !head.marks.lost
-        {
-            if head.segments() > 1 {
-                self.split(head.start + u32::from(head.unit));
-            }
-            self.lose(0);
-        }
-    }
-
     /// When the first record was last sent.
     pub(super) fn head_sent(&self) -> Option<Instant> {
         self.records.front().map(|record| record.last_sent)
@@ -557,107 +565,6 @@ impl Scoreboard {
     /// Whether the peer has thrown away what it had reported (RFC 2018 §8).
     pub(super) fn head_is_sacked(&self) -> bool {
         self.records.front().is_some_and(|r| r.marks.sacked)
-    }
-
-    /// Records longer than `mss` do not fit through the path any more.
-    pub(super) fn lose_longer_than(&mut self, mss: u32) {
-        for i in 0..self.records.len() {
-            let record = &self.records[i];
-            if record.end.since(record.start) - u32::from(record.fin) > mss {
-                self.lose(i);
-            }
-        }
-    }
-
-    /// The first record that is lost and not yet sent again.
-    pub(super) fn first_lost(&self) -> Option<&Record> {
-        let first = self.first_lost?;
-        self.records.get(self.records.partition_point(|r| r.start.lt(first)))
-    }
-
-    /// The end of what one segment with `full` bytes of data can repeat from the record at `start` on: a part of it, or all of
-    /// it and of what follows (RFC 9293 §3.8 calls it repacketization) up to `edge`. `data_end` is where a FIN stands.
-    pub(super) fn repeatable(&self, start: Seq, full: u32, data_end: Seq, edge: Seq) -> Option<Seq> {
-        let i = self.records.partition_point(|r| r.end.le(start));
-        let first = self.records.get(i)?;
-        let most = start + full;
-        if first.end.min(data_end).gt(most) {
-            return Some(most);
-        }
-        if first.segments() > 1 || !first.end.min(data_end).lt(most) {
-            // Like Linux: nothing joins a segment that is full, not even a FIN.
-            return Some(first.end);
-        }
-        let joins = |r: &&Record| {
-            !r.marks.sacked && r.segments() == 1 && r.end.min(data_end).le(most) && r.end.le(edge)
-        };
-        Some(self.records.range(i + 1..).take_while(joins).last().map_or(first.end, |r| r.end))
-    }
-
-    /// Where the last of at most `most` segments ends that are to be sent again from `start` on, and left together before.
-    pub(super) fn together(&self, start: Seq, most: u32) -> Seq {
-        let i = self.records.partition_point(|r| r.end.le(start));
-        let (mut end, mut left) = (start, most);
-        for (n, record) in self.records.range(i..).enumerate() {
-            let segments = record.segments().min(left);
-            if !record.marks.waits() || (n > 0 && !record.joined) || left == 0 {
-                break;
-            }
-            left -= segments;
-            end = match segments == record.segments() {
-                true => record.end,
-                false => record.start + segments * u32::from(record.unit),
-            };
-        }
-        end
-    }
-
-    /// What lies at `at` leaves apart from what is before it from now on.
-    pub(super) fn part(&mut self, at: Seq) {
-        let i = self.records.partition_point(|r| r.start.lt(at));
-        if let Some(record) = self.records.get_mut(i).filter(|r| r.start == at && r.joined) {
-            record.joined = false;
-            self.bursts += 1;
-        }
-    }
-
-    /// What lies between `start` and `end` left again, in one segment; as a mere probe if `probe`: then it counts for nothing
-    /// more in the network. True if PSH belongs there.
-    pub(super) fn resent(
-        &mut self,
-        (start, end): (Seq, Seq),
-        probe: bool,
-        now: Instant,
-        departure: Departure,
-    ) -> bool {
-        self.split(start);
-        self.split(end);
-        self.transmissions += 1;
-        let order = self.transmissions;
-        let i = self.records.partition_point(|r| r.start.lt(start));
-        // What joins is one segment from now on.
-        while let Some(&next) = self.records.get(i + 1)
-            && next.end.le(end)
-        {
-            self.mark(i + 1, Marks::default());
-            self.tally.remove(next.segments(), Marks::default());
-            self.bursts -= u32::from(!next.joined);
-            self.records.remove(i + 1);
-            let record = &mut self.records[i];
-            (record.end, record.fin) = (next.end, next.fin);
-            record.push |= next.push;
-            record.unit = record.unit.max(next.end.since(record.start).min(u32::from(u16::MAX)) as u16);
-        }
-        let Some(record) = self.records.get_mut(i) else { return false };
-        (record.last_sent, record.departure, record.order) = (now, departure, order);
-        record.times = record.times.saturating_add(1);
-        record.run = record.end;
-        let (push, marks) = (record.push, record.marks);
-        if !probe {
-            self.mark(i, Marks { resent: true, ..marks });
-        }
-        self.note_sent(Sent { start, end, order });
-        push
     }
 
     /// How many bursts there are.

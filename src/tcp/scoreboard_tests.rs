@@ -120,7 +120,7 @@ fn small_segments_that_are_repeated_together_are_one_from_then_on() {
         push(&mut b, n * 30, 30, 0);
     }
     b.lose_older(Instant::from_millis(9), Duration::ZERO);
-    let end = b.repeatable(Seq(0), 100, Seq(120), Seq(1000)).unwrap();
+    let end = b.repeatable(Instant::from_millis(9), Seq(0), 100, (Seq(120), Seq(1000))).unwrap();
     assert_eq!(end, Seq(90));
     again(&mut b, Seq(0), end, 10);
     assert_eq!((b.len(), b.tally()), (2, Tally { out: 2, sacked: 0, lost: 2, resent: 1 }));
@@ -192,7 +192,7 @@ proptest! {
                 }
                 _ => {
                     if let Some(start) = b.first_lost().map(|r| r.start) {
-                        let end = b.repeatable(start, len, Seq(nxt), Seq(nxt)).unwrap();
+                        let end = b.repeatable(Instant::from_millis(u64::from(at)), start, len, (Seq(nxt), Seq(nxt))).unwrap();
                         assert!(end.gt(start) && end.le(start + len));
                         again(&mut b, start, end, u64::from(at));
                     }

@@ -23,11 +23,14 @@ const LEAST_PERSIST: Duration = Duration::from_millis(200);
 /// No timer is set to less, as on Linux.
 const LEAST_WAIT: Duration = Duration::from_millis(2);
 
+/// What give-up times are reckoned from, as on Linux.
+const LEAST_RTO: Duration = Duration::from_millis(200);
+
 /// How long buffers without data are kept for more.
 const REST: Duration = Duration::from_secs(1);
 
 impl Conn {
-    /// [`next_deadline`](Conn::next_deadline) has passed; harmless when it has not. After `retries` repetitions the
+    /// [`next_deadline`](Conn::next_deadline) has passed; harmless when it has not. After the time of `retries` repetitions the
     /// connection fails: R2 of RFC 9293 §3.8.3 (MUST-20).
     pub fn on_timeout(&mut self, cx: &mut Cx) {
         let now = cx.now;
@@ -44,7 +47,7 @@ impl Conn {
             match self.state.is_opening() || self.is_early() {
                 true => self.on_syn_timeout(cx),
                 false if !self.board.is_empty() => {
-                    let over = self.retries >= self.patience(cx);
+                    let over = self.is_out_of_patience(cx);
                     self.suspect_fast_open(over);
                     if over {
                         return self.close_as(cx, CloseReason::TimedOut);
@@ -112,12 +115,8 @@ impl Conn {
             _ if self.is_early() => (cx.cfg.synack_retries.saturating_add(1), 0),
             _ => (cx.cfg.synack_retries, 0),
         };
-        // The time that as many doubled intervals would have taken is enough as well (Linux' tcp_model_timeout).
-        let first = cx.cfg.rto_initial;
-        let doublings = (cx.cfg.rto_max.as_micros() / first.as_micros().max(1)).max(1).ilog2();
-        let growing = doublings.min(limit.into()).min(30);
-        let doubled = first.saturating_mul((2 << growing) - 1)
-            + cx.cfg.rto_max.saturating_mul(u32::from(limit) - growing);
+        // The time that as many doubled intervals would have taken is enough as well.
+        let doubled = doublings(cx, limit, cx.cfg.rto_initial);
         let late = linear > 0 && self.stalled_since.is_some_and(|since| cx.now.since(since) >= doubled);
         let over = late || self.retries >= limit.saturating_add(linear);
         self.suspect_fast_open(over);
@@ -140,7 +139,32 @@ impl Conn {
 
     /// How often the same is sent again: less for a connection that nobody looks after any more.
     fn patience(&self, cx: &Cx) -> u8 {
-        if self.released { cx.cfg.retries.min(cx.cfg.orphan_retries) } else { cx.cfg.retries }
+        if self.released { cx.cfg.orphan_retries } else { cx.cfg.retries }
+    }
+
+    /// Whether what is missing is being sent again for as long as `times` doublings of the shortest time-out take: the time
+    /// decides and not the number, as on Linux.
+    pub(super) fn retried_for(&self, cx: &Cx, times: u8) -> bool {
+        let since = self.recovery.since;
+        let enough = doublings(cx, times, cx.cfg.rto_min.max(LEAST_RTO));
+        self.retries > 0 && since != Instant::FAR && cx.now.since(since) >= enough
+    }
+
+    /// The timer expired with data in flight: R2 of RFC 9293 §3.8.3 (MUST-20), or the user's own limit (RFC 5482).
+    fn is_out_of_patience(&self, cx: &Cx) -> bool {
+        let since = self.recovery.since;
+        let again = if since == Instant::FAR { Duration::ZERO } else { cx.now.since(since) };
+        if self.snd.wnd == 0 && !self.released {
+            // A peer that answers with a closed window is alive (RFC 9293 §3.8.6.1, MUST-37).
+            let longest = cx.cfg.rto_max * 2;
+            let limit = self.opts.user_timeout.map_or(longest, |limit| longest.min(limit));
+            let mute = cx.now.since(self.last_received) > limit;
+            return self.opts.user_timeout.is_some_and(|user| again > user) || mute && again > limit;
+        }
+        match self.opts.user_timeout {
+            Some(limit) => self.retries > 0 && again >= limit,
+            None => self.retried_for(cx, self.patience(cx)),
+        }
     }
 
     /// RFC 9293 §3.8.6.1 (MUST-35, MUST-36): ask whether the window is still closed; for ever, as long as somebody
@@ -207,8 +231,11 @@ impl Conn {
         }
         let (from, before) = (self.cc.cwnd(), self.mss());
         self.mtu = mtu;
+        if let Some(search) = &mut self.search {
+            search.limit(mtu);
+        }
         if !self.state.is_opening() {
-            self.remeasure(before);
+            self.obey_search(before);
             let mss = self.mss();
             self.board.lose_longer_than(mss);
             if self.board.first_lost().is_some() {
@@ -287,4 +314,12 @@ impl Conn {
             _ => delay,
         }
     }
+}
+
+/// How long `times` repetitions take, `first` apart at first and twice as long each time up to the longest time-out (Linux'
+/// tcp_model_timeout).
+fn doublings(cx: &Cx, times: u8, first: Duration) -> Duration {
+    let longest = cx.cfg.rto_max;
+    let growing = (longest.as_micros() / first.as_micros().max(1)).max(1).ilog2().min(times.into()).min(30);
+    first.saturating_mul((2 << growing) - 1) + longest.saturating_mul(u32::from(times) - growing)
 }

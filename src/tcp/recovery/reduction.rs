@@ -10,7 +10,7 @@ impl Conn {
         self.cc.cwnd() / self.mss()
     }
 
-    pub(super) fn set_window(&mut self, segments: u32) {
+    pub(in crate::tcp) fn set_window(&mut self, segments: u32) {
         self.cc.set_cwnd(segments.max(1).saturating_mul(self.mss()));
     }
 

@@ -50,12 +50,15 @@ impl Conn {
         (self.recovery.probe, self.recovery.path) = (None, false);
         (self.recovery.repeats, self.recovery.new_first, self.recovery.dup_acks) = (true, false, 0);
         self.counters.on_rto(cx.now, self.retries == 0);
+        let long = self.retried_for(cx, cx.cfg.retries1);
         self.retries = self.retries.saturating_add(1);
         match cx.cfg.thin_linear && self.retries <= THIN_RETRIES && self.tally().out < THIN {
             true => self.rtt.calm(),
             false => self.rtt.back_off(),
         }
-        self.suspect_black_hole(cx);
+        if long {
+            self.suspect_black_hole(cx);
+        }
         (self.intents.resend, self.intents.rto) = (true, true);
     }
 
