@@ -72,13 +72,14 @@ impl Flow {
     }
 
     /// Whether the segment vanishes again and again while smaller ones pass: no router says what is too large for it.
-    pub(super) fn is_too_large(&self, s: usize, seg: &Segment<'_>) -> bool {
-        let half = &self.halves[s];
+    /// What was sent within a round trip in another cut does not count.
+    pub(super) fn is_too_large(&self, s: usize, at: Duration, seg: &Segment<'_>) -> bool {
+        let (half, apart) = (&self.halves[s], self.round_trip() * 3 / 2);
         let large = seg.len > LEAST_MTU && seg.len.saturating_mul(10) >= half.largest.saturating_mul(9);
         self.established
             && large
             && half.largest_acked.saturating_mul(10) < seg.len.saturating_mul(9)
-            && half.record(seg.seq).is_some_and(|sent| sent.times >= 2)
+            && half.record(seg.seq).is_some_and(|sent| sent.times >= 2 && sent.at + apart < at)
     }
 
     /// Whether the end `s`, which lost nothing, has the same amount in flight round after round: a congestion window would

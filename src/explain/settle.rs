@@ -71,7 +71,7 @@ impl Flow {
             }
             Kind::Again(again) => {
                 let what = match again {
-                    Again::Rto if self.is_too_large(s, p.seg) => What::MtuBlackHole,
+                    Again::Rto if self.is_too_large(s, p.at, p.seg) => What::MtuBlackHole,
                     Again::Rto => What::Rto,
                     Again::TailLossProbe => What::TailLoss,
                     _ => What::FastRetransmit,

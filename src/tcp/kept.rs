@@ -9,8 +9,16 @@ pub(super) fn footprint(len: u32) -> u32 {
     room_for(len) + 256
 }
 
+/// Whether a segment is too long for one page: the rest has pages of its own.
+fn is_paged(len: u32) -> bool {
+    len + 40 > PAGE - 64 - BOOKKEEPING
+}
+
 /// The buffer: of one size for small segments, else a power of two.
 fn room_for(len: u32) -> u32 {
+    if is_paged(len) {
+        return PAGE + (len + 40 - (PAGE - 64 - BOOKKEEPING)).next_multiple_of(PAGE);
+    }
     let needed = (HEADERS + len).next_multiple_of(64) + BOOKKEEPING;
     if needed <= SMALL { SMALL } else { needed.next_power_of_two() }
 }
@@ -19,6 +27,7 @@ fn room_for(len: u32) -> u32 {
 const HEADERS: u32 = 64 + 40;
 const BOOKKEEPING: u32 = 320;
 const SMALL: u32 = 576;
+const PAGE: u32 = 4096;
 
 /// A buffer with data.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +45,8 @@ impl Kept {
         let count = u32::from(segments.max(1));
         let each = len / count;
         let size = count.saturating_mul(footprint(each));
-        Kept { start, end: start + len, size, room: room_for(each) - HEADERS - BOOKKEEPING - each }
+        let room = if is_paged(each) { 0 } else { room_for(each) - HEADERS - BOOKKEEPING - each };
+        Kept { start, end: start + len, size, room }
     }
 
     /// Takes what `next` holds, if that follows and fits.
@@ -62,6 +72,10 @@ pub(super) struct Buffers {
 impl Buffers {
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.beyond.is_empty()
+    }
+
+    pub(super) fn first_end(&self) -> Option<Seq> {
+        self.queue.front().map(|kept| kept.end)
     }
 
     /// Data came in order. Returns what it occupies.

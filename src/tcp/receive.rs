@@ -271,9 +271,10 @@ impl Receive {
     pub(super) fn consume(&mut self, now: Instant, n: usize) {
         let beyond = self.beyond.end().map_or(0, |end| end.since(self.nxt));
         let end = self.nxt - u32::from(self.finished);
-        // Judged after its first segment, as Linux does: what is left then tells how far the application lags behind.
-        let first = (n as u32).min(self.buffer.segment());
-        self.buffer.on_taken(now, end - self.ring.len() as u32 + first, end, beyond);
+        // Judged after the first of what came together, as Linux does: what is left then tells how far the application lags behind.
+        let from = end - self.ring.len() as u32;
+        let first = self.buffer.first_end().map_or(self.buffer.segment(), |first| first.since(from));
+        self.buffer.on_taken(now, from + first.min(n as u32), end, beyond);
         self.ring.consume(n);
         self.buffer.on_read(self.copied());
     }
@@ -365,7 +366,7 @@ impl Receive {
     /// and what lies below the true one is still taken.
     pub(super) fn current_field(&self) -> u16 {
         let up = self.window().div_ceil(1 << self.shift);
-        let fits = self.ring.len() as u64 + (u64::from(up) << self.shift) <= u64::from(self.buffer.most());
+        let fits = self.ring.len() as u64 + (u64::from(up) << self.shift) <= u64::from(self.buffer.most().max(65_535));
         (if fits { up } else { self.window() >> self.shift }).min(65_535) as u16
     }
 

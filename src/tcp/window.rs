@@ -185,6 +185,11 @@ impl Window {
         self.charge = self.charge.saturating_sub(freed);
     }
 
+    /// Where the first buffer ends that waits to be read.
+    pub(super) fn first_end(&self) -> Option<Seq> {
+        self.buffers.as_ref().and_then(|buffers| buffers.first_end())
+    }
+
     /// Gives memory back that keeps count of nothing.
     pub(super) fn rest(&mut self) {
         if self.buffers.as_ref().is_some_and(|buffers| buffers.is_empty()) {
