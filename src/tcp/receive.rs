@@ -366,7 +366,8 @@ impl Receive {
     /// and what lies below the true one is still taken.
     pub(super) fn current_field(&self) -> u16 {
         let up = self.window().div_ceil(1 << self.shift);
-        let fits = self.ring.len() as u64 + (u64::from(up) << self.shift) <= u64::from(self.buffer.most().max(65_535));
+        let fits = self.ring.len() as u64 + (u64::from(up) << self.shift)
+            <= u64::from(self.buffer.most().max(65_535));
         (if fits { up } else { self.window() >> self.shift }).min(65_535) as u16
     }
 
