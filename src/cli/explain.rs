@@ -164,6 +164,7 @@ fn end(e: &tcpglass::explain::End) -> serde_json::Value {
             "copy": r.copy,
         },
         "dsacks": e.dsacks,
+        "not_captured": e.not_captured,
         "zero_windows": e.zero_windows,
         "zero_window_us": e.zero_window_time.as_micros() as u64,
         "path_us": e.path.map(|t| t.as_micros() as u64),

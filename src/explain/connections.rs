@@ -95,6 +95,8 @@ pub struct End {
     pub window_scale: Option<u8>,
     /// Where that is not known, data in flight show that it is no less.
     pub least_window_scale: u8,
+    /// Its SYN was captured with all its options.
+    pub syn: bool,
     /// Its SYN allows selective acknowledgments.
     pub sack: bool,
     /// Its SYN has a time stamp.
@@ -109,6 +111,8 @@ pub struct End {
     pub repeats: Repeats,
     /// What it sent that came twice, says the other end (RFC 2883).
     pub dsacks: u64,
+    /// What it sent that the other end acknowledged although it was not captured. Bytes.
+    pub not_captured: u64,
     /// How often its window closed.
     pub zero_windows: u64,
     /// How long it was closed in all.
@@ -146,6 +150,7 @@ impl End {
             mss: half.mss,
             window_scale: half.scale(other),
             least_window_scale: half.least_shift,
+            syn: half.announced,
             sack: half.sack,
             timestamps: half.timestamps,
             ecn: half.ecn,
@@ -153,6 +158,7 @@ impl End {
             peak_flight: half.peak_flight,
             repeats: half.repeats,
             dsacks: half.dsacks,
+            not_captured: half.unseen,
             zero_windows: half.zero.0,
             zero_window_time: half.zero.1,
             path: half.path,
@@ -299,12 +305,7 @@ impl<'a> Connections<'a> {
         let Some(flow) = &mut self.flows[index] else { return place(None, None) };
         let findings = &mut self.findings;
         let counts = connection.numbers(segment, from_client);
-        let double = match stated {
-            // What a stack of ours got twice, it says.
-            Some(_) => None,
-            None => self.doubles.add(at, index, segment, counts),
-        };
-        if let Some(double) = double {
+        if let Some(double) = self.doubles.add(at, index, segment, counts, stated) {
             self.doubled[usize::from(double == Double::Elsewhere)] += 1;
             let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
             return place(Some(flow.double(&packet)), None);

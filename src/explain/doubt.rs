@@ -8,7 +8,7 @@ use crate::time::Duration;
 use std::collections::VecDeque;
 
 /// Repetitions that may still turn out needless; the oldest are believed when there are more.
-const OPEN: usize = 16;
+const OPEN: usize = 64;
 
 /// Something that was sent again.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,27 @@ pub(super) struct Doubt {
     pub confidence: Confidence,
     /// What it is if it was not.
     pub needless: What,
+    /// It was sent again in smaller segments.
+    pub smaller: bool,
+    /// It was needless, it seems, or certainly.
+    pub acquitted: bool,
+    pub sure: bool,
+}
+
+impl Doubt {
+    fn tell(&self, connection: usize, findings: &mut Findings) {
+        let (what, confidence) = match (self.acquitted, self.sure) {
+            (false, _) => (self.what, self.confidence),
+            (true, false) => (self.needless, Confidence::Inferred),
+            (true, true) => (self.needless, Confidence::Certain),
+        };
+        findings.add(what, connection, self.frames, self.cost, confidence);
+    }
+
+    /// Whether both sent the same again.
+    fn is_like(&self, other: &Doubt) -> bool {
+        self.start.lt(other.end) && other.start.lt(self.end)
+    }
 }
 
 /// What one end sent again.
@@ -36,7 +57,10 @@ impl Doubts {
         if self.0.len() == OPEN
             && let Some(old) = self.0.pop_front()
         {
-            findings.add(old.what, connection, old.frames, old.cost, old.confidence);
+            old.tell(connection, findings);
+        }
+        for before in &mut self.0 {
+            before.smaller |= before.is_like(&doubt) && doubt.end.lt(before.end);
         }
         self.0.push_back(doubt);
     }
@@ -55,20 +79,52 @@ impl Doubts {
             return;
         }
         let first = seg.options.sack.as_slice().first().copied();
-        self.0.retain(|doubt| {
-            let twice = first.is_some_and(|b| b.0.lt(seg.ack) && b.0.le(doubt.start) && b.1.ge(doubt.end));
-            let early = seg.ack.ge(doubt.end) && at.saturating_sub(doubt.at) < path / 2;
-            if twice || early {
-                findings.add(doubt.needless, connection, doubt.frames, doubt.cost, Confidence::Certain);
+        let mut reported: Vec<Doubt> = Vec::new();
+        for n in (0..self.0.len()).rev() {
+            let doubt = self.0[n];
+            let covered = seg.ack.ge(doubt.end);
+            let soon = at.saturating_sub(doubt.at) < path / 2;
+            let early = covered && soon;
+            // One report is of one copy too many: of several repetitions of the same, the last was needless.
+            let twice = !soon
+                && !doubt.acquitted
+                && first.is_some_and(|b| b.0.lt(seg.ack) && b.0.le(doubt.start) && b.1.ge(doubt.end))
+                && !reported.iter().any(|other| other.is_like(&doubt));
+            self.0[n].acquitted |= twice || early;
+            self.0[n].sure |= early;
+            if twice {
+                reported.push(doubt);
+            } else if covered && !early && doubt.what == What::MtuBlackHole && !doubt.smaller {
+                // It came as large as it was, so that was not what it was lost for.
+                self.0[n].what = What::Rto;
             }
-            !twice && !early
+        }
+        for n in (0..self.0.len()).rev() {
+            let doubt = self.0[n];
+            // Where each copy but one came twice, none was lost.
+            let all = self.0.iter().all(|other| other.acquitted || !other.is_like(&doubt));
+            if doubt.sure || (doubt.acquitted && all) {
+                Doubt { sure: true, ..doubt }.tell(connection, findings);
+                self.0.remove(n);
+            }
+        }
+    }
+
+    /// What had been sent before the repetition of `seg` comes after it: it was not lost.
+    pub fn overtaken(&mut self, seg: &Segment<'_>, connection: usize, findings: &mut Findings) {
+        self.0.retain(|doubt| {
+            let came = doubt.start.ge(seg.seq) && doubt.end.le(seg.end());
+            if came {
+                Doubt { acquitted: true, sure: true, ..*doubt }.tell(connection, findings);
+            }
+            !came
         });
     }
 
     /// Nothing more is heard of them.
     pub fn close(&mut self, connection: usize, findings: &mut Findings) {
         for doubt in self.0.drain(..) {
-            findings.add(doubt.what, connection, doubt.frames, doubt.cost, doubt.confidence);
+            doubt.tell(connection, findings);
         }
     }
 }

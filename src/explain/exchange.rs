@@ -78,6 +78,13 @@ pub struct Exchange {
     blurred: Option<(Duration, u64, Parts)>,
 }
 
+impl Exchange {
+    /// Whether its server had closed before it was asked.
+    fn is_late(&self) -> bool {
+        self.late && self.progress == Progress::Asked
+    }
+}
+
 /// How an end stops speaking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Stop {
@@ -125,6 +132,8 @@ pub(super) struct Exchanges {
     queued_until: Duration,
     client_closed: Option<Closed>,
     server_closed: bool,
+    /// An exchange that was answered before its request was over: since when, and from which frame on.
+    cut: Option<(Duration, u64)>,
     findings: Vec<Told>,
 }
 
@@ -253,16 +262,29 @@ impl Exchanges {
 
     /// What is still open when the server closes gets no answer any more.
     fn end_of_server(&mut self, stop: Stop) {
-        let Some(first) = self.open.front() else { return };
+        let Some(first) = self.open.front() else {
+            // It has answered and hears no more: what its client had not read yet is lost with what it still sends.
+            if let Some((start, frame)) = self.cut.take_if(|_| stop.reset) {
+                let cost = self.now.saturating_sub(start);
+                let told = (What::ResetResponse, (frame, self.frame), cost, Confidence::Inferred);
+                self.findings.push(told);
+            }
+            return;
+        };
         let asked = first.progress == Progress::Asked;
         let (what, sure) = match self.client_closed {
-            Some(closed) if !closed.at_once => return self.give_up(),
-            Some(_) => (What::HalfClose, Confidence::Inferred),
-            None if asked && first.reused && (first.late || !stop.taken) => {
+            // Whoever closes for the answer to a request that came too late did not give up, and cut nothing off.
+            _ if first.is_late() => (What::KeepAliveRace, Confidence::Certain),
+            None if asked && first.reused && !stop.taken => {
                 // A lone RST may come from somebody between the two.
                 let seen = self.server_closed || !stop.reset;
                 (What::KeepAliveRace, if seen { Confidence::Certain } else { Confidence::Inferred })
             }
+            Some(closed) if !closed.at_once => return self.give_up(),
+            Some(_) if asked && first.reused && !stop.taken && !stop.reset => {
+                (What::KeepAliveRace, Confidence::Certain)
+            }
+            Some(_) => (What::HalfClose, Confidence::Inferred),
             None if asked => (What::NoAnswer, Confidence::Certain),
             None if stop.reset => (What::ResetResponse, Confidence::Certain),
             None => (What::CutShort, Confidence::Certain),
@@ -274,7 +296,11 @@ impl Exchanges {
 
     /// The client went away before the answer was complete.
     fn give_up(&mut self) {
-        if let (Some(first), Some(closed)) = (self.open.front(), self.client_closed) {
+        if let Some(first) = self.open.front().filter(|first| first.is_late()) {
+            let cost = self.now.saturating_sub(first.start);
+            let frames = (first.frames.0, self.frame);
+            self.findings.push((What::KeepAliveRace, frames, cost, Confidence::Certain));
+        } else if let (Some(first), Some(closed)) = (self.open.front(), self.client_closed) {
             let cost = closed.at.saturating_sub(first.start);
             let frames = (first.frames.0, closed.frame);
             self.findings.push((What::ClientAbort, frames, cost, Confidence::Certain));
@@ -284,6 +310,10 @@ impl Exchanges {
 
     /// A part of the response is sent again: what was complete here is not yet complete there.
     pub(super) fn repeated(&mut self) {
+        let now = (self.now, self.frame, self.parts);
+        if let Some(last) = self.open.front_mut().and_then(|first| first.blurred.as_mut()) {
+            *last = now;
+        }
         if !self.open.is_empty() || self.beyond > 0 {
             return;
         }
@@ -301,6 +331,7 @@ impl Exchanges {
     /// The capture ends.
     pub(super) fn finish_all(&mut self) {
         match self.client_closed {
+            _ if !self.opaque && self.open.front().is_some_and(Exchange::is_late) => self.give_up(),
             Some(closed) if !closed.at_once && !self.opaque => self.give_up(),
             _ => self.close_open(),
         }
@@ -330,6 +361,7 @@ impl Exchanges {
                 }
             }
             Heard::RequestEnds(_) => {
+                self.cut = None;
                 if let Some(last) = self.open.back_mut() {
                     last.request_end = Some(now);
                 }
@@ -426,6 +458,8 @@ impl Exchanges {
         exchange.parts.add(Part::Queue, queue);
         exchange.course = self.course.since(since.total(), queue, parts.total());
         self.last_end = Some((now, parts));
+        self.cut =
+            (complete && exchange.request_end.is_none()).then_some((exchange.start, exchange.frames.0));
         let whole = exchange.end - exchange.start;
         if queue > super::flow::WORTH {
             // Of those that wait behind the same one, the time is counted once.

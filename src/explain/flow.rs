@@ -86,6 +86,8 @@ pub(super) struct Flow {
     pub(super) damaged: [Option<(Seq, Seq)>; 2],
     /// What each end was acknowledged first, while nothing of it was captured.
     pub(super) unheard: [Option<Seq>; 2],
+    /// Where each end's FIN stands, while something before it is missing.
+    closing: [Option<(Seq, Stop)>; 2],
     /// What new data that just passed had waited for.
     pub held: Option<Part>,
     pub exchanges: Exchanges,
@@ -145,6 +147,9 @@ impl Flow {
         self.run(p, s, kind, gap, self.parts.transfer > lone, connection, findings);
         let path = self.halves[s].path.unwrap_or_default();
         self.doubts[o].hear(p.at, p.seg, path, connection, findings);
+        if kind == Kind::Again(Again::Late) && p.seg.len > 0 {
+            self.doubts[s].overtaken(p.seg, connection, findings);
+        }
         self.follow(p, s, kind);
         self.read(p, s, kind, connection, findings);
         if let Some(Stated { limit: Some(limit), .. }) = p.stated {
@@ -248,6 +253,14 @@ impl Flow {
             self.doubts[s].close(connection, findings);
             self.rest(s, connection, findings);
         }
+        for (s, speaker) in [(CLIENT, Speaker::Client), (SERVER, Speaker::Server)] {
+            // It was sent, as the number of the FIN says, and not captured.
+            if let Some((fin, _)) = self.closing[s] {
+                let exchanges = &mut self.exchanges;
+                self.streams[s].acknowledged(fin, &mut |piece| exchanges.take(speaker, piece));
+            }
+        }
+        self.close();
         self.exchanges.finish_all();
         self.tell(connection, findings);
         for half in &mut self.halves {
@@ -411,7 +424,7 @@ impl Flow {
         // The time up to which parts are charged, so that they add up.
         exchanges.at(self.mark, p.frame, self.parts);
         if s == SERVER
-            && matches!(kind, Kind::Again(_))
+            && matches!(kind, Kind::Again(again) if again != Again::Copy)
             && seg.len > 0
             && self.halves[s].una.is_some_and(|una| seg.end().gt(una))
         {
@@ -435,10 +448,31 @@ impl Flow {
             streams[s].add(first, seg.len, seg.payload, &mut |piece| exchanges.take(speaker, piece));
         }
         if seg.has(Flags::FIN) || seg.has(Flags::RST) {
-            let taken = self.halves[1 - s].flight() == 0;
+            let other = &self.halves[1 - s];
+            // Whether what it said was heard; that it said no more is another matter.
+            let taken = match (other.fin, other.una) {
+                (Some(fin), Some(una)) => una.ge(fin - 1),
+                _ => other.flight() == 0,
+            };
             let round_trip = round_trip(&self.halves[CLIENT], &self.halves[SERVER]);
-            exchanges.end(speaker, Stop { reset: seg.has(Flags::RST), taken, round_trip });
+            let stop = Stop { reset: seg.has(Flags::RST), taken, round_trip };
+            if stop.reset {
+                self.closing[s] = None;
+                self.exchanges.end(speaker, stop);
+            } else {
+                self.closing[s] = Some((seg.end() - 1, stop));
+            }
         }
+        self.close();
         self.tell(connection, findings);
+    }
+
+    /// Tells of FINs before which nothing is missing any more: bytes that were not captured come to light late.
+    fn close(&mut self) {
+        for (s, speaker) in [(CLIENT, Speaker::Client), (SERVER, Speaker::Server)] {
+            if let Some((_, stop)) = self.closing[s].take_if(|(fin, _)| self.streams[s].has_come_to(*fin)) {
+                self.exchanges.end(speaker, stop);
+            }
+        }
     }
 }

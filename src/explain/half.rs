@@ -28,6 +28,8 @@ pub(super) struct Sent {
     pub times: u8,
     pub frame: u64,
     pub fin: bool,
+    /// The time stamp that it last had.
+    pub stamp: Option<u32>,
 }
 
 /// One end.
@@ -95,6 +97,12 @@ pub(super) struct Half {
     pub last_data: Option<(Duration, u64)>,
     /// Duplicates that the other end reported (RFC 2883).
     pub dsacks: u64,
+    /// The latest time stamp of its segments.
+    pub stamp: Option<u32>,
+    /// The number of its first segment that was captured.
+    began: Option<Seq>,
+    /// Bytes that were acknowledged although they were not captured, from there on.
+    pub unseen: u64,
 }
 
 /// What an acknowledgment changed for the end that got it.
@@ -166,33 +174,41 @@ impl Half {
             self.ecn = seg.has(Flags::ECE);
         }
         let end = seg.end();
+        self.began.get_or_insert(seg.seq);
+        let stamp = seg.options.timestamps.map(|stamps| stamps.value);
+        if let Some(stamp) = stamp {
+            self.stamp = Some(self.stamp.map_or(stamp, |latest| Seq(latest).max(Seq(stamp)).0));
+        }
         if seg.seq_len() > 0 && !seg.has(Flags::RST) {
             self.una.get_or_insert(seg.seq);
             if seg.has(Flags::FIN) {
                 self.fin = Some(end);
             }
+            let fin = seg.has(Flags::FIN);
+            let sent = Sent { start: seg.seq, end, at, times: 1, frame, fin, stamp };
             match self.nxt {
-                Some(nxt) if !end.gt(nxt) => self.again(at, seg.seq, end),
+                Some(nxt) if !end.gt(nxt) => self.again(at, seg.seq, end, stamp),
                 Some(nxt) => {
                     if seg.seq.lt(nxt) {
-                        self.again(at, seg.seq, nxt);
+                        self.again(at, seg.seq, nxt, stamp);
                     } else if seg.seq.gt(nxt) {
-                        self.push(Sent { start: nxt, end: seg.seq, at, times: 0, frame, fin: false });
+                        self.push(Sent {
+                            start: nxt,
+                            end: seg.seq,
+                            times: 0,
+                            fin: false,
+                            stamp: None,
+                            ..sent
+                        });
                     }
-                    self.push(Sent {
-                        start: seg.seq.max(nxt),
-                        end,
-                        at,
-                        times: 1,
-                        frame,
-                        fin: seg.has(Flags::FIN),
-                    });
+                    self.push(Sent { start: seg.seq.max(nxt), ..sent });
                 }
-                None => {
-                    self.push(Sent { start: seg.seq, end, at, times: 1, frame, fin: seg.has(Flags::FIN) })
-                }
+                None => self.push(sent),
             }
             self.largest = self.largest.max(seg.len.min(65_535));
+        } else if let Some(nxt) = self.nxt.filter(|nxt| end.gt(*nxt) && !seg.has(Flags::RST)) {
+            // Its number says that something was sent before it.
+            self.push(Sent { start: nxt, end, at, times: 0, frame, fin: false, stamp: None });
         }
         self.nxt = Some(self.nxt.map_or(end, |nxt| nxt.max(end)));
         if seg.len > 0 {
@@ -211,12 +227,12 @@ impl Half {
         }
     }
 
-    fn again(&mut self, at: Duration, start: Seq, end: Seq) {
+    fn again(&mut self, at: Duration, start: Seq, end: Seq, stamp: Option<u32>) {
         self.cut_gap(start);
         self.cut_gap(end);
         let first = self.sent.partition_point(|s| s.end.le(start));
         for sent in self.sent.range_mut(first..).take_while(|s| s.start.lt(end)) {
-            (sent.at, sent.times) = (at, sent.times.saturating_add(1));
+            (sent.at, sent.times, sent.stamp) = (at, sent.times.saturating_add(1), stamp);
         }
     }
 
@@ -250,6 +266,10 @@ impl Half {
         }
         acked.bytes = ack.since(una);
         self.una = Some(ack);
+        let began = self.began;
+        // A single number beyond is a FIN's, most likely.
+        let beyond = self.nxt.filter(|nxt| ack.gt(*nxt + 1) && began.is_some());
+        self.unseen += beyond.map_or(0, |nxt| u64::from(ack.since(nxt)));
         // What was acknowledged was sent, whether it was captured or not.
         self.nxt = Some(self.nxt.map_or(ack, |nxt| nxt.max(ack)));
         while let Some(first) = self.sent.front_mut() {
@@ -257,6 +277,9 @@ impl Half {
                 break;
             }
             acked.segments += 1;
+            if first.times == 0 && began.is_some_and(|began| first.start.ge(began)) {
+                self.unseen += u64::from(first.end.min(ack).since(first.start));
+            }
             acked.newest = (first.times == 1).then(|| at.saturating_sub(first.at));
             acked.newest_frame = first.frame;
             if first.end.gt(ack) {

@@ -12,8 +12,8 @@ use crate::time::Duration;
 const LARGE_WINDOW: u32 = 48 << 10;
 /// Segments that may be sent before the first acknowledgment (RFC 6928 §2).
 const INITIAL_WINDOW: u32 = 10;
-/// Every path of today carries segments of so many bytes.
-const LEAST_MTU: u32 = 536;
+/// What nearly every path of today carries: 1,280 bytes with their headers (RFC 8200 §5).
+const LEAST_MTU: u32 = 1200;
 /// Flights of the same size before it is called the sender's own limit.
 const PLATEAU: u32 = 3;
 

@@ -3,6 +3,7 @@
 use super::decode::Segment;
 use super::half::{Half, Sent};
 use crate::segment::Flags;
+use crate::seq::Seq;
 use crate::time::Duration;
 
 /// What a segment turns out to be. The names are those of the trace's vocabulary.
@@ -172,6 +173,13 @@ impl View<'_> {
             }
         }
         let rtt = round_trip(sender, self.receiver);
+        // What is sent again is stamped anew (RFC 7323 §3.3): what is older than what had come before was overtaken.
+        let stamp = seg.options.timestamps.map(|stamps| stamps.value);
+        if let (Some(stamp), Some(latest)) = (stamp, sender.stamp)
+            && Seq(latest).gt(Seq(stamp))
+        {
+            return Kind::Again(Again::Late);
+        }
         let Some(&Sent { at: before, times, .. }) = sender.record(seg.seq) else {
             // Acknowledged already, or never seen.
             return Kind::Again(if acked { Again::Rto } else { Again::Late });

@@ -37,7 +37,14 @@ impl Flow {
                 if mended {
                     findings.cost(What::Checksum, gap);
                 }
-                self.charge(if mended { Part::Recovery } else { Part::Transfer }, p.at);
+                self.charge(
+                    match () {
+                        () if mended => Part::Recovery,
+                        () if self.exchanges.in_progress() => Part::Transfer,
+                        () => self.thinking(),
+                    },
+                    p.at,
+                );
             }
             Kind::Syn => self.charge(Part::App, p.at),
             Kind::SynAck => self.charge(Part::Handshake, p.at),
@@ -91,6 +98,9 @@ impl Flow {
                         Again::TailLossProbe => What::LateAcks,
                         _ => What::Reordering,
                     },
+                    smaller: false,
+                    acquitted: false,
+                    sure: false,
                 };
                 self.doubts[s].add(doubt, connection, findings);
                 self.charge(Part::Recovery, p.at);

@@ -34,6 +34,11 @@ impl Stream {
         self.next.get_or_insert(seq);
     }
 
+    /// Whether all that comes before this number was handed out.
+    pub(super) fn has_come_to(&self, seq: Seq) -> bool {
+        self.next.is_none_or(|next| next.ge(seq))
+    }
+
     /// Whether something came beyond a gap.
     pub(super) fn has_gap(&self) -> bool {
         !self.pending.is_empty()

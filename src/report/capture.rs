@@ -140,6 +140,10 @@ pub(super) fn headline(summary: &Summary) -> String {
 /// Which packets are in no connection, and why; and what else about the file is odd.
 pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
     let disorder = summary.disorder;
+    let unseen: u64 = summary.connections.iter().flat_map(|c| &c.ends).map(|end| end.not_captured).sum();
+    let unseen = (unseen > 0).then(|| {
+        format!("{unseen} bytes were acknowledged and not captured: the recorder missed packets, what is said of their times may be wrong")
+    });
     let late = format!(
         "up to {} too late to be put in order: what is said of them may be wrong, sort the file first (reordercap)",
         Spoken(disorder.worst)
@@ -164,6 +168,7 @@ pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
     .into_iter()
     .filter(|&(n, _)| n > 0)
     .map(|(n, what)| format!("{} {what}", plural(n, "packet")))
+    .chain(unseen)
     .collect::<Vec<_>>()
     .into_iter()
 }

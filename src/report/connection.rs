@@ -1,7 +1,7 @@
 //! What is known of one connection of a capture, in a few lines?
 
 use super::plural;
-use crate::explain::{Connection, End, Repeats};
+use crate::explain::{Connection, End, Ending, Repeats};
 use crate::time::Spoken;
 use std::fmt::Write;
 
@@ -34,11 +34,17 @@ pub(super) fn lines(c: &Connection) -> Vec<String> {
     }
     first += &match (client.window_scale, server.window_scale) {
         (Some(a), Some(b)) => format!(", windows × {} and {}", 1 << a, 1 << b),
-        _ => format!(
-            ", the windows' scales are not known (× {} and {} at the least): the SYNs were not captured",
-            1 << client.least_window_scale,
-            1 << server.least_window_scale
-        ),
+        // Nobody scales anything where nobody answers.
+        _ if c.ending == Ending::Refused || (c.down.packets == 0 && c.missing.is_none()) => String::new(),
+        _ => {
+            let why = match (client.syn, server.syn) {
+                (true, false) => "the server's SYN was not captured",
+                (false, true) => "the client's SYN was not captured",
+                _ => "the SYNs were not captured",
+            };
+            let [a, b] = [client, server].map(|end| 1 << end.window_scale.unwrap_or(end.least_window_scale));
+            format!(", the windows' scales are not known (× {a} and {b} at the least): {why}")
+        }
     };
     out.push(first);
     if let Some(missing) = c.missing {
@@ -68,6 +74,9 @@ fn told(end: &End) -> Vec<String> {
     }
     if end.dsacks > 0 {
         told.push(format!("{} came twice", plural(end.dsacks, "segment")));
+    }
+    if end.not_captured > 0 {
+        told.push(format!("{} bytes were acknowledged and not captured", end.not_captured));
     }
     if end.zero_windows > 0 {
         let times = plural(end.zero_windows, "time");

@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod findings;
+mod judged;
 mod odd_files;
 mod reading;
 mod talk;

@@ -19,6 +19,8 @@ pub struct Odd {
     pub window: Option<u16>,
     /// Numbers that came twice or beyond a gap.
     pub sack: Option<(u32, u32)>,
+    /// A time stamp.
+    pub stamp: Option<u32>,
     /// Damaged on the way: the checksum is wrong, and the sender will send it again.
     pub damaged: bool,
     /// It was sent, and not captured.
@@ -95,6 +97,9 @@ impl Talk {
         if let Some((from, to)) = odd.sack {
             let [from, to] = [from, to].map(|n| self.first[o].wrapping_add(n).to_be_bytes());
             tcp.set_options_raw(&[&[1, 1, 5, 10][..], &from, &to].concat()).unwrap();
+        }
+        if let Some(stamp) = odd.stamp {
+            tcp.set_options_raw(&[&[1, 1, 8, 10][..], &stamp.to_be_bytes(), &[0; 4]].concat()).unwrap();
         }
         self.ident[s] += 1;
         let mut ip =

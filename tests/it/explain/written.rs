@@ -4,18 +4,18 @@ use super::talk::{By::*, Odd, Talk, get, ok, usual};
 use super::*;
 
 /// The finding's times, cost in milliseconds and confidence.
-fn told(summary: &Summary, what: What) -> (u64, u64, Confidence) {
+pub fn told(summary: &Summary, what: What) -> (u64, u64, Confidence) {
     let f = finding(summary, what);
     (f.times, (f.cost.as_micros() as u64 + 500) / 1000, f.confidence)
 }
 
-fn never(summary: &Summary, list: &[What]) {
+pub fn never(summary: &Summary, list: &[What]) {
     for what in list {
         assert!(summary.findings.iter().all(|f| f.what != *what), "{}: {:?}", what.word(), found(summary));
     }
 }
 
-fn sums(summary: &Summary) {
+pub fn sums(summary: &Summary) {
     for c in &summary.connections {
         assert_eq!(c.parts.total(), c.end - c.start, "connection {}", c.number);
         for e in &c.exchanges {

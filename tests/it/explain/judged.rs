@@ -1,0 +1,250 @@
+//! Is nobody blamed for what the capture did not see, and is what was needless told from what was not?
+
+use super::talk::{By::*, Odd, Talk, get, ok};
+use super::written::{never, sums, told};
+use super::*;
+
+const UNSEEN: Odd =
+    Odd { seq: None, ack: None, window: None, sack: None, stamp: None, damaged: false, unseen: true };
+
+#[test]
+fn packets_that_were_not_captured_cut_no_response_off() {
+    for acknowledged in [true, false] {
+        let mut t = Talk::new();
+        let at = t.open(0.0);
+        t.say(at, Client, ".", &get("/a"));
+        t.say(at + 20.0, Server, ".", &ok(3000, 1000));
+        t.odd(at + 20.1, Server, ".", &[7; 2000], UNSEEN);
+        t.say(at + 20.2, Server, "F.", b"");
+        if acknowledged {
+            t.say(at + 20.3, Client, ".", b"");
+        }
+        let summary = t.told();
+        never(&summary, &[What::CutShort, What::SlowServer, What::ResetResponse]);
+        let c = &summary.connections[0];
+        assert_eq!(c.exchanges[0].progress, Progress::Complete, "{acknowledged}");
+        assert_eq!(c.ends[1].not_captured, if acknowledged { 2000 } else { 0 });
+        let text = tcpglass::report::capture(&summary, tcpglass::report::Style::PLAIN);
+        assert_eq!(text.contains("2000 bytes were acknowledged and not captured"), acknowledged, "{text}");
+        sums(&summary);
+    }
+}
+
+/// A request on a connection that its server had closed, and what nearly every client does when it reads that.
+#[test]
+fn a_client_that_closes_behind_a_stale_request_cut_nothing_off() {
+    for end in ["F.", "R.", ""] {
+        for answer in [true, false] {
+            let mut t = Talk::new();
+            let at = t.open(0.0);
+            t.say(at, Client, ".", &get("/a"));
+            t.say(at + 20.0, Server, ".", &ok(10, 10));
+            t.say(at + 20.1, Client, ".", b"");
+            t.say(at + 5000.0, Server, "F.", b"");
+            t.say(at + 5000.1, Client, ".", b"");
+            t.say(at + 6000.0, Client, ".", &get("/b"));
+            if !end.is_empty() {
+                t.say(at + 6000.1, Client, end, b"");
+            }
+            if answer {
+                t.say(at + 6020.0, Server, "R", b"");
+            }
+            let summary = t.told();
+            let (times, _, sure) = told(&summary, What::KeepAliveRace);
+            assert_eq!((times, sure), (1, Confidence::Certain), "{end} {answer}: {:?}", found(&summary));
+            never(&summary, &[What::HalfClose, What::ClientAbort, What::NoAnswer, What::SlowClient]);
+            sums(&summary);
+        }
+    }
+}
+
+#[test]
+fn a_small_packet_that_is_lost_twice_and_then_passes_is_not_too_large_for_the_path() {
+    for (first, passes) in [(1000, true), (1400, true), (1400, false)] {
+        let mut t = Talk::new();
+        t.say(0.0, Client, "S", b"");
+        t.say(0.05, Server, "S.", b"");
+        t.say(20.0, Client, ".", b"");
+        t.say(20.1, Client, ".", &get("/a"));
+        let body = ok(first, first);
+        let start = t.at(Server);
+        t.say(20.2, Server, ".", &body);
+        for ms in [260.0, 700.0] {
+            t.odd(ms, Server, ".", &body, Odd { seq: Some(start), ..Odd::default() });
+        }
+        if passes {
+            t.say(720.0, Client, ".", b"");
+        } else {
+            t.odd(1500.0, Server, ".", &body[..700], Odd { seq: Some(start), ..Odd::default() });
+            t.odd(1520.0, Client, ".", b"", Odd { ack: Some(start + 700), ..Odd::default() });
+            t.odd(1520.1, Server, ".", &body[700..], Odd { seq: Some(start + 700), ..Odd::default() });
+            t.say(1540.0, Client, ".", b"");
+        }
+        let summary = t.told();
+        let named = summary.findings.iter().any(|f| f.what == What::MtuBlackHole);
+        assert_eq!(named, !passes, "{first}: {:?}", found(&summary));
+        sums(&summary);
+    }
+}
+
+/// The server answers before it was told everything, closes, and resets what still comes.
+#[test]
+fn a_reset_behind_an_early_answer_may_have_destroyed_it() {
+    for (reset, whole) in [(true, false), (false, false), (true, true)] {
+        let mut t = Talk::new();
+        let at = t.open(0.0);
+        let body = if whole { 1000 } else { 50_000 };
+        let head = format!("POST /u HTTP/1.1\r\nHost: x\r\nContent-Length: {body}\r\n\r\n");
+        t.say(at, Client, ".", head.as_bytes());
+        t.say(at + 0.1, Client, ".", &[b'b'; 1000]);
+        t.say(at + 20.0, Server, ".", b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+        t.say(at + 20.1, Server, "F.", b"");
+        if !whole {
+            t.say(at + 20.2, Client, ".", &[b'b'; 1000]);
+        }
+        if reset {
+            t.say(at + 40.0, Server, "R", b"");
+        } else {
+            t.say(at + 40.0, Client, "F.", b"");
+        }
+        let summary = t.told();
+        let named = summary.findings.iter().find(|f| f.what == What::ResetResponse);
+        let expected = (reset && !whole).then_some(Confidence::Inferred);
+        assert_eq!(named.map(|f| f.confidence), expected, "{:?}", found(&summary));
+        sums(&summary);
+    }
+}
+
+#[test]
+fn what_is_kept_of_packets_does_not_change_how_long_an_exchange_took() {
+    let mut t = Talk::new();
+    t.say(0.0, Client, "S", b"");
+    t.say(0.05, Server, "S.", b"");
+    t.say(20.0, Client, ".", b"");
+    t.say(20.1, Client, ".", &get("/a"));
+    let start = t.at(Server);
+    let body = ok(1000, 1000);
+    t.say(20.2, Server, ".", &body);
+    t.odd(240.0, Server, ".", &body, Odd { seq: Some(start), ..Odd::default() });
+    t.say(260.0, Client, ".", b"");
+    t.say(260.1, Client, "F.", b"");
+    let took = [usize::MAX, 80, 60].map(|snaplen| {
+        let file = Talk::file(&t.packets, snaplen);
+        let summary = explain(file.as_slice(), Options::default()).unwrap();
+        sums(&summary);
+        let e = &summary.connections[0].exchanges[0];
+        (e.end - e.start).as_millis()
+    });
+    assert_eq!(took, [240; 3]);
+}
+
+/// Two repetitions of which the receiver got one too many: the first was needed.
+#[test]
+fn one_report_of_a_duplicate_acquits_one_repetition() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    let request = get("/a");
+    let start = t.at(Client);
+    t.say(at, Client, ".", &request);
+    let end = t.at(Client);
+    for ms in [240.0, 880.0] {
+        t.odd(at + ms, Client, ".", &request, Odd { seq: Some(start), ..Odd::default() });
+    }
+    t.odd(at + 900.0, Server, ".", b"", Odd { sack: Some((start, end)), ..Odd::default() });
+    t.say(at + 990.0, Server, ".", &ok(10, 10));
+    let summary = t.told();
+    assert_eq!(told(&summary, What::TailLoss).1, 240, "{:?}", found(&summary));
+    let (times, cost, sure) = told(&summary, What::SpuriousRto);
+    assert_eq!((times, cost, sure), (1, 640, Confidence::Inferred), "{:?}", found(&summary));
+    sums(&summary);
+}
+
+/// An acknowledgment without data says by its number that something was sent before it.
+#[test]
+fn bytes_that_come_behind_their_own_end_are_counted() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &get("/a"));
+    let start = t.at(Server);
+    let body = ok(500, 500);
+    t.odd(at + 20.0, Server, ".", &body, UNSEEN);
+    t.say(at + 25.0, Server, ".", b"");
+    t.odd(at + 300.0, Server, ".", &body, Odd { seq: Some(start), ..Odd::default() });
+    t.say(at + 300.1, Client, ".", b"");
+    let c = &t.told().connections[0];
+    assert_eq!((c.down.bytes, c.ends[1].not_captured), (body.len() as u64, 0));
+}
+
+/// The originals come after their repetitions, as their time stamps say.
+#[test]
+fn what_was_overtaken_by_its_own_repetition_was_not_lost_and_waited_for_nobody() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &get("/a"));
+    let stamped = |stamp| Odd { stamp: Some(stamp), ..Odd::default() };
+    let late = t.at(Server);
+    t.odd(at + 20.0, Server, ".", &ok(3000, 1000), Odd { unseen: true, ..stamped(100) });
+    let gap = t.at(Server);
+    t.odd(at + 20.1, Server, ".", &[7; 1000], stamped(100));
+    let end = t.at(Server);
+    t.odd(at + 20.2, Client, ".", b"", Odd { ack: Some(late), sack: Some((gap, end)), ..Odd::default() });
+    t.odd(at + 60.0, Server, ".", &ok(3000, 1000), Odd { seq: Some(late), ..stamped(140) });
+    t.odd(at + 60.1, Server, "F.", &[7; 1000], stamped(140));
+    t.say(at + 60.2, Client, "F.", b"");
+    t.odd(at + 80.0, Server, ".", b"", stamped(160));
+    t.odd(at + 600.0, Server, ".", &ok(3000, 1000), Odd { seq: Some(late), ..stamped(100) });
+    let summary = t.told();
+    never(&summary, &[What::Rto, What::TailLoss, What::FastRetransmit]);
+    assert_eq!(told(&summary, What::Reordering).2, Confidence::Certain, "{:?}", found(&summary));
+    let c = &summary.connections[0];
+    assert_eq!((c.ends[1].repeats.rto, c.ends[1].repeats.late), (0, 1));
+    assert!(c.parts.close.as_millis() >= 500, "{:?}", c.parts);
+    sums(&summary);
+}
+
+#[test]
+fn the_scales_of_windows_are_missed_only_where_somebody_answered() {
+    let text = |t: &Talk| tcpglass::report::capture(&t.told(), tcpglass::report::Style::PLAIN);
+    let mut refused = Talk::new();
+    refused.say(0.0, Client, "S", b"");
+    refused.odd(20.0, Server, "R.", b"", Odd { seq: Some(0), ..Odd::default() });
+    assert!(!text(&refused).contains("scales"), "{}", text(&refused));
+    let mut one_sided = Talk::new();
+    one_sided.say(0.0, Client, "S", b"");
+    one_sided.odd(20.0, Server, "S.", b"", UNSEEN);
+    one_sided.say(20.1, Client, ".", b"");
+    one_sided.say(20.2, Client, ".", &get("/a"));
+    one_sided.odd(40.0, Server, ".", &ok(10, 10), UNSEEN);
+    one_sided.say(40.1, Client, ".", b"");
+    assert!(text(&one_sided).contains("the server's SYN was not captured"), "{}", text(&one_sided));
+}
+
+/// As `mergecap` makes it of a capture and itself: what is said of it is what is said of one.
+#[test]
+fn a_capture_of_ours_that_holds_each_packet_twice_is_recognised() {
+    let mut scene = Scene::new("rtt=20ms,drop_nth=3,duplicate=20%", &linux(), &linux());
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/20000", 20_000);
+    scene.world.run_for(1000 * MS);
+    scene.world.finish().unwrap();
+    let once = scene.files[0].take();
+    // Blocks of packets and rows twice, all others once.
+    let mut twice = Vec::new();
+    let mut rest = once.as_slice();
+    while !rest.is_empty() {
+        let word = |n: usize| u32::from_le_bytes(rest[n..n + 4].try_into().unwrap());
+        let (block, after) = rest.split_at(word(4) as usize);
+        twice.extend_from_slice(block);
+        if word(0) == 6 {
+            twice.extend_from_slice(block);
+        }
+        rest = after;
+    }
+    let [once, twice] = [once, twice].map(|file| explain(file.as_slice(), Options::default()).unwrap());
+    assert_eq!(once.doubled, 0);
+    assert_eq!(twice.doubled, once.packets);
+    let plain =
+        |summary: &Summary| summary.findings.iter().map(|f| (f.what, f.times, f.cost)).collect::<Vec<_>>();
+    assert_eq!(plain(&twice), plain(&once));
+    assert_eq!(twice.connections[0].parts, once.connections[0].parts);
+}
