@@ -78,8 +78,17 @@ const FIELDS: &[(&str, usize, usize)] = &[
     ("tcpi_total_rto", 240, 2),
     ("tcpi_total_rto_recoveries", 242, 2),
     ("tcpi_total_rto_time", 244, 4),
+    ("tcpi_received_ce", 248, 4),
+    ("tcpi_delivered_e1_bytes", 252, 4),
+    ("tcpi_delivered_e0_bytes", 256, 4),
+    ("tcpi_delivered_ce_bytes", 260, 4),
+    ("tcpi_received_e1_bytes", 264, 4),
+    ("tcpi_received_e0_bytes", 268, 4),
+    ("tcpi_received_ce_bytes", 272, 4),
 ];
-/// The whole structure as Linux 6.18 has it: what it counts for accurate ECN follows.
+/// Where what was agreed on and seen of accurate ECN shares a byte with what was given up.
+const ECN_AT: usize = 276;
+/// The whole structure as Linux 7.0 has it.
 pub const SIZE: usize = 280;
 
 /// `struct tcp_info`, whose fields are looked up by name; those that nobody knows are 0.
@@ -96,6 +105,11 @@ pub fn tcp_info(lookup: impl Fn(&str) -> Option<u64>) -> [u8; SIZE] {
         (lookup("tcpi_snd_wscale").unwrap_or(0) & 15) | (lookup("tcpi_rcv_wscale").unwrap_or(0) & 15) << 4;
     out[6] = shifts as u8;
     out[7] = u8::from(lookup("tcpi_delivery_rate_app_limited").unwrap_or(0) != 0);
+    let bits = |name, mask| lookup(name).unwrap_or(0) & mask;
+    let ecn = bits("tcpi_ecn_mode", 3)
+        | bits("tcpi_accecn_opt_seen", 3) << 2
+        | bits("tcpi_accecn_fail_mode", 15) << 4;
+    out[ECN_AT] = ecn as u8;
     out
 }
 
@@ -263,9 +277,13 @@ mod tests {
             "tcpi_snd_cwnd" => Some(10),
             "tcpi_rcv_wscale" => Some(7),
             "tcpi_bytes_acked" => Some(1 << 40),
+            "tcpi_received_ce_bytes" => Some(9),
+            "tcpi_ecn_mode" | "tcpi_accecn_opt_seen" => Some(2),
+            "tcpi_accecn_fail_mode" => Some(5),
             _ => None,
         });
         assert_eq!((info[0], info[6], &info[80..84]), (1, 0x70, &[10, 0, 0, 0][..]));
         assert_eq!(info[120..128], (1u64 << 40).to_le_bytes());
+        assert_eq!(info[272..], [9, 0, 0, 0, 0x5a, 0, 0, 0]);
     }
 }

@@ -16,28 +16,13 @@ pub struct Block(Vec<Stmt>);
 /// Where `tcpi_…` and `SK_MEMINFO_…` get their values from.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<u64>;
 
-/// What Linux tells of Accurate ECN.
-const ACCURATE_ECN: &[&str] = &[
-    "ecn_mode",
-    "accecn_opt_seen",
-    "accecn_fail_mode",
-    "options2",
-    "delivered_e1_bytes",
-    "delivered_e0_bytes",
-    "delivered_ce_bytes",
-    "received_e1_bytes",
-    "received_e0_bytes",
-    "received_ce_bytes",
-];
-
 /// What of SO_MEMINFO has a counterpart here.
 const MEMORY: &[&str] = &["SK_MEMINFO_RCVBUF", "SK_MEMINFO_SNDBUF"];
 
 /// Whether a [`Lookup`] can be asked for it.
 fn is_known(name: &str) -> bool {
     let info = name.strip_prefix("tcpi_");
-    info.is_some_and(|name| Info::NAMES.contains(&name) || ACCURATE_ECN.contains(&name))
-        || MEMORY.contains(&name)
+    info.is_some_and(|name| Info::NAMES.contains(&name)) || MEMORY.contains(&name)
 }
 
 /// Reads a code block that begins on `line`. `known` are the names that were given, here or in a block before.

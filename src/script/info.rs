@@ -4,10 +4,9 @@ use super::sockets::Sockets;
 use crate::stack::Stack;
 use crate::time::Instant;
 
-/// The field `name` of `struct tcp_info` of the connection behind a descriptor. What Linux tells of Accurate ECN is not
-/// there, and stays 0.
+/// The field `name` of `struct tcp_info` of the connection behind a descriptor.
 pub fn tcp_info(stack: &Stack, sockets: &Sockets, now: Instant, fd: i64, name: &str) -> Option<u64> {
     let info = stack.info(now, sockets.conn(fd)?.id)?;
     let name = name.strip_prefix("tcpi_")?;
-    Some(info.fields().find(|(field, _)| *field == name).map_or(0, |(_, value)| value))
+    info.fields().find(|(field, _)| *field == name).map(|(_, value)| value)
 }

@@ -49,9 +49,7 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_backlog_ack_defer",
     "net.ipv4.tcp_available_ulp",
     "net.ipv4.tcp_child_ehash_entries",
-    // How accurate ECN and path changes on congestion behave, both being off.
-    "net.ipv4.tcp_ecn_option",
-    "net.ipv4.tcp_ecn_option_beacon",
+    // How path changes on congestion behave, there being none.
     "net.ipv4.tcp_plb_cong_thresh",
     "net.ipv4.tcp_plb_idle_rehash_rounds",
     "net.ipv4.tcp_plb_rehash_rounds",
@@ -152,8 +150,15 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         }),
         "net.ipv4.tcp_timestamps" => switch("tcp.timestamps"),
         "net.ipv4.tcp_ecn" => {
-            let mode = ["off", "on", "passive"][number(0, 2)? as usize];
-            Ok(vec![Change::Knob("tcp.ecn", mode.to_string())])
+            let modes = ["off", "on", "passive", "accurate", "accurate-granted", "accurate-passive"];
+            Ok(vec![Change::Knob("tcp.ecn", modes[number(0, 5)? as usize].to_string())])
+        }
+        "net.ipv4.tcp_ecn_option" => {
+            let when = ["off", "sparse", "full", "always"][number(0, 3)? as usize];
+            Ok(vec![Change::Knob("tcp.ecn_option", when.to_string())])
+        }
+        "net.ipv4.tcp_ecn_option_beacon" => {
+            Ok(vec![Change::Knob("tcp.ecn_option_beacon", number(0, 255)?.to_string())])
         }
         "net.ipv4.tcp_slow_start_after_idle" => {
             let mode = if number(0, 1)? == 0 { "off" } else { "halve" };

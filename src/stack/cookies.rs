@@ -22,6 +22,8 @@ const SACK: u32 = 1 << 4;
 const ECN: u32 = 1 << 5;
 /// How a SYN asks for ECN (RFC 3168 §6.1.1).
 const ASKS: Flags = Flags(Flags::ECE.0 | Flags::CWR.0);
+/// What no acknowledgment of a SYN-ACK says that did not agree to accurate ECN: more than this (RFC 9768 §5.1).
+const MOST_CLASSIC: u8 = 1;
 
 /// The number for the SYN-ACK, and the SYN as far as the cookie tells it; `stamps` if this end uses time stamps.
 pub(super) fn make(
@@ -38,7 +40,7 @@ pub(super) fn make(
     // Without time stamps nothing else can be told, so nothing else is agreed on.
     if stamps && syn.options.timestamps.is_some() {
         told.options = syn.options;
-        told.flags |= Flags(syn.flags.0 & ASKS.0);
+        told.flags |= Flags(syn.flags.0 & Flags::ACE.0);
     }
     told.options.mss = Some(table[index as usize]);
     let minute = minute(now);
@@ -47,10 +49,11 @@ pub(super) fn make(
     (Seq(value) + secrets.cookie(flow, syn.seq, None), told)
 }
 
-/// The time stamp clock of a SYN-ACK, in milliseconds, with the options in its lowest bits; it never runs ahead.
-pub(super) fn clock(millis: u32, syn: &Segment) -> u32 {
+/// The time stamp clock of a SYN-ACK, in milliseconds, with the options in its lowest bits, `ecn` if that was granted; it never
+/// runs ahead.
+pub(super) fn clock(millis: u32, syn: &Segment, ecn: bool) -> u32 {
     let scale = syn.options.window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
-    let ecn = if syn.has(ASKS) { ECN } else { 0 };
+    let ecn = if ecn { ECN } else { 0 };
     let bits = scale | ecn | if syn.options.sack_permitted { SACK } else { 0 };
     let told = (millis >> BITS << BITS) | bits;
     if told > millis { told.wrapping_sub(1 << BITS) } else { told }
@@ -78,7 +81,7 @@ pub(super) fn check(
         options.timestamps = Some(Timestamps { value, echo: 0 });
         options.sack_permitted = bits & SACK != 0;
         if bits & ECN != 0 {
-            flags |= ASKS;
+            flags |= if seg.flags.ace() > MOST_CLASSIC { Flags::ACE } else { ASKS };
         }
         options.window_scale = Some((bits & 15) as u8).filter(|&shift| u32::from(shift) != NO_SCALE);
     }
@@ -125,7 +128,7 @@ mod tests {
             let syn = Segment { seq: Seq(irs), flags, options, ..Segment::default() };
             let now = Instant::from_millis(at);
             let (cookie, told) = make(&secrets, now, &flow(1), &syn, true);
-            let clock = clock(at as u32, &told);
+            let clock = clock(at as u32, &told, told.has(ASKS));
             prop_assert!((at as u32).wrapping_sub(clock) < 128, "the clock does not run ahead, nor far behind");
             let echo = stamps.map(|t| Timestamps { value: t.value, echo: clock.wrapping_add(offset) });
             let later = now + Duration::from_millis(later);

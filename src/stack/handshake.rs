@@ -26,12 +26,7 @@ impl Stack {
         flow: Flow,
         succeeds: Option<(u32, Seq)>,
     ) {
-        let mut seg = packet.seg;
-        if packet.envelope.ecn != Ecn::NotEct {
-            // A SYN that asks for ECN is not ECN-capable itself (RFC 3168 §6.1.1): this field cannot be trusted.
-            seg.flags = seg.flags.without(Flags::ECE | Flags::CWR);
-        }
-        let seg = &seg;
+        let (seg, field) = (&packet.seg, packet.envelope.ecn);
         let about = About { seg: Some(&packet.seg), ..About::default() };
         let found = self.listeners.find(flow.local());
         let Some((id, listener)) = found.and_then(|id| Some((id, self.listeners.get(id)?))) else {
@@ -67,7 +62,7 @@ impl Stack {
             return self.trace_in(now, frame, about, Why::Dropped(reason));
         }
         if flooded || cookies == SynCookies::Always && succeeds.is_none() {
-            return self.answer_by_cookie(now, frame, seg, flow, id);
+            return self.answer_by_cookie(now, frame, (seg, field), flow, id);
         }
         let mut iss = self.secrets.isn(now, &flow);
         if let Some((index, floor)) = succeeds {
@@ -83,7 +78,7 @@ impl Stack {
         }
         listener.opened();
         let (cfg, number) = (self.tcp.clone(), self.take_number());
-        let mut half = self.remember(now, &flow, iss, seg);
+        let mut half = self.remember(now, &flow, iss, (seg, field));
         half.give_cookie(fast.cookie.map(|cookie| cookie.experimental));
         let opening = Opening { half, cfg, flow, number, listener: id, next: Next::default() };
         let state = Some(opening.snapshot(now, &mut self.log));
@@ -132,25 +127,32 @@ impl Stack {
         }
     }
 
-    fn remember(&mut self, now: Instant, flow: &Flow, iss: Seq, syn: &Segment) -> HalfOpen {
+    fn remember(&mut self, now: Instant, flow: &Flow, iss: Seq, (syn, field): (&Segment, Ecn)) -> HalfOpen {
         let mtu = self.path_mtus.towards(now, flow.remote().ip(), self.config.mtu);
         let cx = Cx { now, cfg: &self.tcp, log: &mut self.log };
-        HalfOpen::new(&cx, iss, self.secrets.timestamp_offset(flow), flow.ip_header(), mtu, syn)
+        HalfOpen::new(&cx, iss, self.secrets.timestamp_offset(flow), flow.ip_header(), mtu, syn, field)
     }
 
     /// A SYN for which there is no room: the answer is all that is made of it.
-    fn answer_by_cookie(&mut self, now: Instant, frame: &Frame, syn: &Segment, flow: Flow, id: ListenerId) {
+    fn answer_by_cookie(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        (syn, field): (&Segment, Ecn),
+        flow: Flow,
+        id: ListenerId,
+    ) {
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.sent_cookie(now);
         }
         let (cookie, told) = cookies::make(&self.secrets, now, &flow, syn, self.tcp.timestamps);
-        let mut half = self.remember(now, &flow, cookie, &told);
+        let mut half = self.remember(now, &flow, cookie, (&told, field));
         let cfg = self.tcp.clone();
         let (mut seg, _) = half.syn_ack(&mut Cx { now, cfg: &cfg, log: &mut self.log });
         // The timer that this would have set is nobody's.
         self.log.drain();
         if let Some(stamps) = &mut seg.options.timestamps {
-            let clock = cookies::clock(now.as_millis() as u32, &told);
+            let clock = cookies::clock(now.as_millis() as u32, &told, half.has_ecn());
             stamps.value = clock.wrapping_add(self.secrets.timestamp_offset(&flow));
         }
         let about = About { seg: Some(syn), ..About::default() };
@@ -174,7 +176,7 @@ impl Stack {
             self.trace_in(now, frame, about, Why::Dropped(DropReason::Backlog));
             return true;
         }
-        let half = self.remember(now, &flow, packet.seg.ack - 1, &syn);
+        let half = self.remember(now, &flow, packet.seg.ack - 1, (&syn, Ecn::NotEct));
         let number = self.take_number();
         self.log.push(Note::Cookie);
         let opening =
@@ -187,7 +189,8 @@ impl Stack {
     pub(super) fn on_handshake(&mut self, now: Instant, frame: &Frame, packet: &Packet, index: u32) {
         let opening = self.syn_queue.get_mut(index);
         let (flow, number, id) = (opening.flow, opening.number, opening.listener);
-        let step = opening.with(now, &mut self.log, |half, cx| half.on_segment(cx, &packet.seg));
+        let step = opening
+            .with(now, &mut self.log, |half, cx| half.on_segment(cx, &packet.seg, packet.envelope.ecn));
         let state = opening.snapshot(now, &mut self.log);
         let about = About { conn: Some(number), seg: Some(&packet.seg), state: Some(state) };
         match step {

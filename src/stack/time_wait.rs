@@ -106,6 +106,7 @@ impl Waiting {
             unsent: 0,
             limit: Blocked::Closed,
             ecn: None,
+            ace: false,
         }
     }
 

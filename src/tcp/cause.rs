@@ -188,6 +188,8 @@ pub enum AckNowWhy {
     Probe,
     /// A congestion mark came, or the peer has reduced its window (RFC 3168).
     Ecn,
+    /// The ECN field of what comes has changed (RFC 9768 §3.2.2.5.1).
+    EcnChange,
     /// The application has read all of it.
     Read,
     /// There is no memory for what came.
@@ -230,6 +232,7 @@ impl Cause {
                 AckNowWhy::Handshake => "ack-now(handshake)",
                 AckNowWhy::Probe => "ack-now(probe)",
                 AckNowWhy::Ecn => "ack-now(ecn)",
+                AckNowWhy::EcnChange => "ack-now(ecn-change)",
                 AckNowWhy::Read => "ack-now(read)",
                 AckNowWhy::NoMemory => "ack-now(no-memory)",
             },
@@ -364,4 +367,6 @@ pub struct Snapshot {
     pub limit: Blocked,
     /// Segments that came with a congestion mark (RFC 3168); `None` unless both ends take part.
     pub ecn: Option<u32>,
+    /// They are counted precisely: the flags of a segment say how many there were (RFC 9768).
+    pub ace: bool,
 }

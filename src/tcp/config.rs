@@ -59,6 +59,25 @@ pub enum EcnMode {
     On,
     /// Granted to who asks, never asked for.
     Passive,
+    /// Accurate ECN (RFC 9768) is asked for by `connect` and granted to who asks; with others it is what they know.
+    Accurate,
+    /// Granted to who asks; `connect` asks for ECN of the older kind.
+    AccurateGranted,
+    /// Granted to who asks, and nothing is asked for.
+    AccuratePassive,
+}
+
+/// When segments have the option of accurate ECN (RFC 9768 §3.2.3). Without one from the peer none is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EcnOption {
+    /// Never.
+    Off,
+    /// As rarely as the RFC allows.
+    Sparse,
+    /// Whenever there is room.
+    Full,
+    /// The same even if segments with it seem to be lost.
+    Always,
 }
 
 /// Whether the window scale option is offered, and with which shift (RFC 7323 §2).
@@ -169,8 +188,12 @@ pub struct Config {
     pub fast_retransmit: bool,
     /// Take a window reduction back when nothing had been lost (RFC 3522, RFC 4015, RFC 3708).
     pub undo: bool,
-    /// Explicit congestion notification (RFC 3168).
+    /// Explicit congestion notification (RFC 3168, RFC 9768).
     pub ecn: EcnMode,
+    /// When segments have the option of accurate ECN.
+    pub ecn_option: EcnOption,
+    /// It is sent so many times per round trip at the least; 0: only for a reason.
+    pub ecn_option_beacon: u8,
     /// A congestion mark takes less of the window than a loss (RFC 8511): CUBIC keeps 85 %, NewReno 80 %.
     pub abe: bool,
     /// Find out by what is acknowledged next whether a time-out was a mistake (F-RTO, RFC 5682); needs `undo`.
@@ -340,6 +363,8 @@ impl Config {
             undo: true,
             frto: true,
             ecn: EcnMode::Passive,
+            ecn_option: EcnOption::Full,
+            ecn_option_beacon: 3,
             abe: false,
             timestamps: true,
             window_scale: WindowScale::Auto,

@@ -1,5 +1,6 @@
 //! What is one connection? Its parts, how it begins and how it ends.
 
+use super::accurate_ecn::Accurate;
 use super::ack::Ack;
 use super::burst::Burst;
 use super::cause::{Blocked, RstWhy};
@@ -7,7 +8,7 @@ use super::config::{Config, Congestion, Nagle, WindowScale};
 use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
 use super::counters::Counters;
-use super::ecn::Ecn;
+use super::ecn::{Agreed, Ecn};
 use super::fast_open::FastOpen;
 use super::ledger::Ledger;
 use super::log::{Log, Note};
@@ -27,7 +28,7 @@ use super::tally::Tally;
 use super::timers::{Timer, Timers};
 use super::urgent::Urgent;
 use super::window::Window;
-use crate::segment::{Options, Segment};
+use crate::segment::{Ecn as Field, Options, Segment};
 use crate::seq::Seq;
 use crate::stream::StreamError;
 use crate::time::{Duration, Instant};
@@ -236,7 +237,8 @@ pub struct Conn {
     pub(super) ack: Ack,
     pub(super) ts: Timestamping,
     pub(super) sack: bool,
-    pub(super) ecn: Ecn,
+    /// If both ends agreed on it.
+    pub(super) ecn: Option<Box<Ecn>>,
     pub(super) scaling: bool,
     pub(super) ip_header: u16,
     pub(super) mtu: u16,
@@ -322,7 +324,7 @@ impl Conn {
                 last_ack_sent: Seq(0),
             },
             sack: cx.cfg.sack,
-            ecn: Ecn::default(),
+            ecn: None,
             scaling: cx.cfg.window_scale != WindowScale::Off,
             ip_header,
             mtu,
@@ -365,6 +367,7 @@ impl Conn {
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts.into());
         conn.active = true;
+        conn.ask_ecn(cx.cfg);
         conn.ledger.is_client();
         let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest());
         conn.rcv.offer_first(u32::from(conn.own_mss()), shift);
@@ -384,6 +387,8 @@ impl Conn {
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts.into());
         conn.take_syn(cx, syn);
+        let agreed = Agreed::with_syn(cx.cfg, syn, Field::NotEct);
+        conn.agree_ecn(agreed, || Accurate::granted(cx.cfg, Field::NotEct));
         conn.counters.on_arrival(1, 0);
         conn
     }
@@ -399,7 +404,6 @@ impl Conn {
         // RFC 7323 §2.3: a shift above 14 is taken for 14.
         self.snd.shift = if self.scaling { window_scale.unwrap_or(0).min(14) } else { 0 };
         self.sack &= sack_permitted;
-        self.ecn.agree(cx.cfg, self.active, syn);
         self.ts.on &= timestamps.is_some();
         if !self.active {
             let stamps = if self.ts.on { 12 } else { 0 };

@@ -1,7 +1,9 @@
 //! What travels with a SYN? TCP Fast Open (RFC 7413), at both ends.
 
+use super::accurate_ecn::Accurate;
 use super::cause::AckNowWhy;
 use super::conn::{Conn, Cx, LEAST_MSS};
+use super::ecn::Agreed;
 use super::log::Note;
 use super::rack::Seen;
 use super::send::Fin;
@@ -180,6 +182,9 @@ impl Conn {
         opts: impl Into<std::sync::Arc<super::Opts>>,
     ) -> Conn {
         let mut conn = Conn::accept(cx, iss, ts_offset, ip_header, mtu, syn.seg, opts);
+        let agreed = Agreed::with_syn(cx.cfg, syn.seg, syn.ecn);
+        conn.agree_ecn(agreed, || Accurate::granted(cx.cfg, syn.ecn));
+        conn.count_marks(syn, cx.cfg);
         let taken = !syn.payload.is_empty();
         conn.fast_open =
             Some(Box::new(FastOpen { option: cookie, early: true, taken, ..FastOpen::default() }));

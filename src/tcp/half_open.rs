@@ -3,10 +3,11 @@
 //! Whoever sends SYNs costs us no buffer, no congestion control and no allocation: a [`Conn`] is made when the third
 //! segment of the handshake has come (RFC 4987 §3.4).
 
+use super::accurate_ecn::{self, Accurate, Fails, Seen};
 use super::cause::{AckNowWhy, Blocked, Cause, Received, RstWhy, Snapshot, Verdict};
 use super::config::{Config, WindowScale};
 use super::conn::{Conn, Cx, Opts, default_mss, own_mss, scale_shift};
-use super::ecn::Ecn;
+use super::ecn::Agreed;
 use super::input::fits_window;
 use super::ledger::Ledger;
 use super::log::Note;
@@ -14,7 +15,7 @@ use super::state::{CloseReason, State};
 use super::timeout::least_mtu;
 use super::window::Window;
 use crate::dropped::DropReason;
-use crate::segment::{Flags, Options, Segment, Timestamps};
+use crate::segment::{Ecn as Field, Flags, Options, Segment, Timestamps};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use std::sync::Arc;
@@ -38,8 +39,14 @@ pub struct HalfOpen {
     own_shift: u8,
     window: u16,
     sack: bool,
-    /// Both ends take part in ECN (RFC 3168 §6.1.1).
-    ecn: bool,
+    /// What both ends agreed on of ECN.
+    ecn: Agreed,
+    /// How the SYN came, and what is known of accurate ECN's ways.
+    syn_field: Field,
+    seen: Seen,
+    fails: Fails,
+    /// The next SYN-ACK does without accurate ECN (RFC 9768 §3.1.4.2).
+    bleak: bool,
     /// The first SYN-ACK has a Fast Open cookie, in the experimental option or in the other.
     cookie: Option<bool>,
     /// A SYN-ACK is due.
@@ -73,8 +80,17 @@ pub enum Step {
 }
 
 impl HalfOpen {
-    /// From a SYN that was acceptable to a listener; the arguments are those of [`Conn::accept`].
-    pub fn new(cx: &Cx, iss: Seq, ts_offset: u32, ip_header: u16, mtu: u16, syn: &Segment) -> HalfOpen {
+    /// From a SYN that was acceptable to a listener, with `field` in its IP header; the other arguments are those of
+    /// [`Conn::accept`].
+    pub fn new(
+        cx: &Cx,
+        iss: Seq,
+        ts_offset: u32,
+        ip_header: u16,
+        mtu: u16,
+        syn: &Segment,
+        field: Field,
+    ) -> HalfOpen {
         let Options { mss, window_scale, sack_permitted, timestamps, .. } = syn.options;
         let ts_recent = timestamps.filter(|_| cx.cfg.timestamps).map(|t| t.value);
         let shift = window_scale.filter(|_| cx.cfg.window_scale != WindowScale::Off);
@@ -95,7 +111,11 @@ impl HalfOpen {
             // No shift applies to it (RFC 7323 §2.2).
             window: window.min(65_535) as u16,
             sack: sack_permitted && cx.cfg.sack,
-            ecn: Ecn::agreed(cx.cfg, false, syn),
+            ecn: Agreed::with_syn(cx.cfg, syn, field),
+            syn_field: field,
+            seen: Seen::No,
+            fails: Fails::default(),
+            bleak: false,
             cookie: None,
             due: true,
             acked: false,
@@ -123,6 +143,11 @@ impl HalfOpen {
         self.cookie = experimental;
     }
 
+    /// Whether both ends agreed on ECN, of either kind.
+    pub fn has_ecn(&self) -> bool {
+        self.ecn != Agreed::Nothing
+    }
+
     /// Whether the first SYN-ACK is to have a Fast Open cookie, and in which option.
     pub fn gives_cookie(&self) -> Option<bool> {
         self.cookie
@@ -138,6 +163,10 @@ impl HalfOpen {
     pub fn syn_ack(&mut self, cx: &mut Cx) -> (Segment, Cause) {
         let cause = Cause::SynAck { nth: self.sent };
         (self.due, self.sent, self.sent_at) = (false, self.sent.saturating_add(1), cx.now);
+        let accurate = self.ecn == Agreed::Accurate;
+        if accurate && self.sent > 2 {
+            self.fails.add(Fails::ACE_SENT);
+        }
         // An answer to a SYN that came again does not put the timer off.
         if self.expires.is_none() {
             let rto = self.rto(cx);
@@ -151,10 +180,17 @@ impl HalfOpen {
             timestamps: self.timestamps(cx.now),
             ..Options::default()
         };
+        // There may be a box that drops what has the option: RFC 9768 §3.2.3.2.2.
+        let options = match accurate && self.sent == 1 {
+            true => accurate_ecn::with_first_counts(options, cx.cfg),
+            false => options,
+        };
+        let bleak = std::mem::take(&mut self.bleak) && accurate;
+        let marks = if bleak { Flags::NONE } else { self.ecn.flags(self.syn_field) };
         let seg = Segment {
             seq: self.iss,
             ack: self.irs + 1,
-            flags: Flags::SYN | Flags::ACK | if self.ecn { Flags::ECE } else { Flags::NONE },
+            flags: Flags::SYN | Flags::ACK | marks,
             window: self.window,
             options,
             ..Segment::default()
@@ -208,6 +244,7 @@ impl HalfOpen {
         }
         let again = !self.acked || self.retries + 1 >= deferred;
         self.retries += 1;
+        self.bleak = self.retries > 1;
         (self.due, self.expires) = match again {
             true => (true, None),
             false => (false, Some(cx.now + self.rto(cx))),
@@ -215,13 +252,19 @@ impl HalfOpen {
         true
     }
 
-    /// RFC 9293 §3.10.7.4 for SYN-RECEIVED, with the answers of RFC 5961.
-    pub fn on_segment(&mut self, cx: &mut Cx, seg: &Segment) -> Step {
+    /// RFC 9293 §3.10.7.4 for SYN-RECEIVED, with the answers of RFC 5961; `field` is what the IP header of `seg` says.
+    pub fn on_segment(&mut self, cx: &mut Cx, seg: &Segment, field: Field) -> Step {
         let dropped = |reason| Received::new(Verdict::Drop(reason));
         let (syn, ack, rst) = (seg.has(Flags::SYN), seg.has(Flags::ACK), seg.has(Flags::RST));
         if syn && !ack && !rst && seg.seq == self.irs {
             // The peer has not seen our SYN-ACK, or it is a flood that would have it sent over and over.
-            self.due |= self.may_answer(cx);
+            if self.may_answer(cx) {
+                (self.due, self.syn_field, self.bleak) = (true, field, self.retries > 0);
+                if self.ecn == Agreed::Accurate && seg.flags.ace() == 0 {
+                    // It is about to give up: what we say may never arrive, and its own flags may not have (RFC 9768 §3.1.4.1).
+                    self.fails.add(Fails::ACE_HEARD);
+                }
+            }
             return Step::Stays(Received::new(Verdict::Duplicate));
         }
         let nxt = self.irs + 1;
@@ -278,11 +321,16 @@ impl HalfOpen {
             (_, true, _) => self.challenge(cx, dropped(DropReason::Control), AckNowWhy::Challenge),
             (_, _, false) => Step::Stays(dropped(DropReason::Control)),
             _ if seg.ack != self.iss + 1 => refusal(),
-            _ if self.retries < self.deferred(cx) && seg.seq_len() == 0 && seg.seq == nxt => {
-                self.acked = true;
-                Step::Stays(dropped(DropReason::Deferred))
+            _ => {
+                if let Some(option) = seg.options.ecn.filter(|_| self.seen < Seen::Counts) {
+                    self.seen = Seen::of(&option);
+                }
+                if self.retries < self.deferred(cx) && seg.seq_len() == 0 && seg.seq == nxt {
+                    self.acked = true;
+                    return Step::Stays(dropped(DropReason::Deferred));
+                }
+                Step::Completes
             }
-            _ => Step::Completes,
         }
     }
 
@@ -319,9 +367,9 @@ impl HalfOpen {
             timestamps: self.ts_recent.map(|value| Timestamps { value, echo: 0 }),
             ..Options::default()
         };
-        let asks = if self.ecn { Flags::ECE | Flags::CWR } else { Flags::NONE };
-        let syn = Segment { seq: self.irs, flags: Flags::SYN | asks, options, ..Segment::default() };
+        let syn = Segment { seq: self.irs, flags: Flags::SYN, options, ..Segment::default() };
         let mut conn = Conn::accept(cx, self.iss, self.ts_offset, self.ip_header, self.mtu, &syn, opts);
+        conn.agree_ecn(self.ecn, || Accurate::granted(cx.cfg, self.syn_field).with(self.seen, self.fails));
         conn.intents.syn = false;
         (conn.syns, conn.syn_sent_at) = (self.sent, self.sent_at);
         conn.ledger = Ledger::new(self.since);
@@ -356,7 +404,8 @@ impl HalfOpen {
             rto: self.rto(cx),
             rwnd: 0,
             unsent: 0,
-            ecn: self.ecn.then_some(0),
+            ecn: (self.ecn != Agreed::Nothing).then_some(0),
+            ace: self.ecn == Agreed::Accurate,
             limit: Blocked::Handshake,
         }
     }

@@ -1,10 +1,12 @@
 //! How is a connection doing? What Linux tells of one through `getsockopt(TCP_INFO)`.
 
 use super::conn::Conn;
+use super::ecn::Agreed;
 use super::pacing;
 use super::recovery::Phase;
 use super::state::State;
 use super::tally::Tally;
+use crate::segment::Ecn;
 use crate::time::{Duration, Instant};
 
 macro_rules! info {
@@ -155,6 +157,26 @@ info! {
     total_rto_time: u32,
     /// Segments received with a congestion mark.
     received_ce: u32,
+    /// Bytes sent that the peer received with codepoint ECT(1), as far as accurate ECN's option tells.
+    delivered_e1_bytes: u32,
+    /// The same with ECT(0).
+    delivered_e0_bytes: u32,
+    /// The same with a congestion mark.
+    delivered_ce_bytes: u32,
+    /// Bytes received with codepoint ECT(1), if both ends use accurate ECN.
+    received_e1_bytes: u32,
+    /// The same with ECT(0).
+    received_e0_bytes: u32,
+    /// The same with a congestion mark.
+    received_ce_bytes: u32,
+    /// What the handshake agreed on: 0 no ECN, 1 that of RFC 3168, 2 accurate ECN; 3 if that was asked for and not answered.
+    ecn_mode: u8,
+    /// Whether an option of accurate ECN came: 0 none, 1 one without counts, 2 one with counts, 3 what can't be used.
+    accecn_opt_seen: u8,
+    /// What of accurate ECN is given up: 1 ACE sent, 2 ACE received, 4 the option sent, 8 the option received.
+    accecn_fail_mode: u8,
+    /// 0: Linux has no use for it so far.
+    options2: u32,
 }
 
 const OPT_TIMESTAMPS: u8 = 1;
@@ -202,11 +224,14 @@ impl Conn {
         };
         let open = !self.state.is_opening();
         let switch = |on: bool, bit: u8| if on { bit } else { 0 };
+        let (agreed_ecn, accurate) = (self.agreed_ecn(), self.accurate());
+        let bytes = |field| accurate.map_or((0, 0), |accurate| accurate.bytes_of(field));
+        let [e1, e0, ce] = [Ecn::Ect1, Ecn::Ect0, Ecn::Ce].map(bytes);
         let agreed = switch(self.ts.on, OPT_TIMESTAMPS)
             | switch(self.sack, OPT_SACK)
             | switch(self.scaling, OPT_WSCALE)
-            | switch(self.ecn.on, OPT_ECN)
-            | switch(self.ecn.is_seen(), OPT_ECN_SEEN)
+            | switch(agreed_ecn != Agreed::Nothing, OPT_ECN)
+            | switch(self.saw_capable(), OPT_ECN_SEEN)
             | switch(self.sent_with_syn(), OPT_SYN_DATA)
             | switch(self.fast_open.is_some() && !self.active, OPT_TFO_CHILD);
         let ago = |at: Instant| u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
@@ -277,7 +302,7 @@ impl Conn {
             rwnd_limited,
             sndbuf_limited,
             delivered: self.rate.delivered(),
-            delivered_ce: rare.delivered_ce,
+            delivered_ce: accurate.map_or(rare.delivered_ce, |accurate| accurate.delivered()),
             bytes_sent: counters.bytes_sent,
             bytes_retrans: rare.bytes_retrans,
             dsack_dups: rare.dsack_dups,
@@ -289,7 +314,22 @@ impl Conn {
             total_rto: rare.total_rto,
             total_rto_recoveries: rare.total_rto_recoveries,
             total_rto_time: u32::try_from(rare.total_rto_time(now)).unwrap_or(u32::MAX),
-            received_ce: self.ecn.marks,
+            received_ce: self.marks().unwrap_or(0),
+            delivered_e1_bytes: e1.1,
+            delivered_e0_bytes: e0.1,
+            delivered_ce_bytes: ce.1,
+            received_e1_bytes: e1.0,
+            received_e0_bytes: e0.0,
+            received_ce_bytes: ce.0,
+            ecn_mode: match agreed_ecn {
+                Agreed::Nothing if self.awaits_ecn() => 3,
+                Agreed::Nothing => 0,
+                Agreed::Classic => 1,
+                Agreed::Accurate => 2,
+            },
+            accecn_opt_seen: accurate.map_or(0, |accurate| accurate.seen as u8),
+            accecn_fail_mode: accurate.map_or(0, |accurate| accurate.fails.0),
+            options2: 0,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What does an arriving segment change? RFC 9293 §3.10.7, in its order.
 
+use super::accurate_ecn::Accurate;
 use super::ack::{self, Came};
 use super::cause::{AckNowWhy, Received, RstWhy, Verdict};
 use super::conn::{Conn, Cx, seconds};
+use super::ecn::Agreed;
 use super::ledger::Said;
 use super::log::Note;
 use super::receive::Placed;
@@ -101,6 +103,7 @@ impl Conn {
             return dropped(DropReason::Control);
         }
         self.take_syn(cx, seg);
+        self.agree_in_syn_sent(cx, arrival);
         if !seg.has(Flags::ACK) {
             // Simultaneous open (MUST-10): our SYN goes out again, with an acknowledgment.
             self.intents.syn = true;
@@ -125,6 +128,18 @@ impl Conn {
         received
     }
 
+    /// What the peer's SYN or SYN-ACK says of ECN.
+    fn agree_in_syn_sent(&mut self, cx: &Cx, arrival: &Arrival) {
+        if arrival.seg.has(Flags::ACK) {
+            let agreed = Agreed::with_syn_ack(cx.cfg, arrival.seg);
+            self.agree_ecn(agreed, || Accurate::new(cx.cfg, arrival.ecn));
+            self.on_granted(arrival, cx.cfg.ecn_fallback);
+        } else {
+            let agreed = Agreed::with_crossing(cx.cfg, arrival.seg);
+            self.agree_ecn(agreed, || Accurate::crossed(cx.cfg, arrival.ecn));
+        }
+    }
+
     /// What a SYN-ACK echoes must be the time of one of our SYNs, if it echoes anything: as with Linux.
     fn echoes_syn(&self, cx: &Cx, seg: &Segment) -> bool {
         let echo = seg.options.timestamps.filter(|t| self.ts.on && t.echo != 0).map(|t| t.echo);
@@ -138,6 +153,7 @@ impl Conn {
     /// RFC 9293 §3.10.7.4.
     fn in_synchronized(&mut self, cx: &mut Cx, arrival: &Arrival) -> Received {
         let mut seg = *arrival.seg;
+        self.fall_silent();
         if (self.state == State::SynReceived || self.is_early())
             && seg.has(Flags::SYN)
             && seg.seq == self.rcv.irs
@@ -153,7 +169,8 @@ impl Conn {
             self.on_repetition(cx);
             self.rcv.came_twice(seg.seq, seg.seq + 1);
             self.ack.at_once(AckNowWhy::Handshake);
-            seg.flags = seg.flags.without(Flags::SYN | Flags::ECE);
+            self.take_late_syn(arrival, false);
+            seg.flags = seg.flags.without(Flags::SYN | Flags::ACE);
             seg.seq += 1;
             // The window of a SYN is never scaled (RFC 7323 §2.2); from here on it will be.
             seg.window >>= self.snd.shift;
@@ -187,6 +204,7 @@ impl Conn {
         }
         // Fourth: the SYN bit (RFC 5961 §4.2).
         if seg.has(Flags::SYN) {
+            self.take_late_syn(arrival, true);
             self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
             return dropped(DropReason::Control);
         }
@@ -196,6 +214,10 @@ impl Conn {
         }
         let mut received = Received::new(Verdict::InOrder);
         let early = self.is_early();
+        let completes = early || self.state == State::SynReceived;
+        if !completes {
+            self.count_marks(arrival, cx.cfg);
+        }
         if early {
             if !self.acknowledges_early(&seg) {
                 self.intents.rst = Some(Box::new((seg.ack, None, RstWhy::BadAck)));
@@ -208,6 +230,10 @@ impl Conn {
             }
             let closing = self.snd.fin == Fin::Queued;
             self.establish(cx, &seg, u32::from(seg.window) << self.snd.shift);
+            self.on_reflection(arrival.seg, cx.cfg.ecn_fallback);
+            if !self.active {
+                self.count_marks(arrival, cx.cfg);
+            }
             if closing {
                 self.set_state(cx, State::FinWait1);
             }
@@ -219,7 +245,8 @@ impl Conn {
             return dropped(DropReason::BadAck);
         }
         if seg.ack.ge(self.snd.una) || self.is_predicted(cx, &seg) {
-            self.take_timestamp(cx.now, &seg);
+            let newer = self.take_timestamp(cx.now, &seg);
+            self.note_newer(newer && !completes);
         }
         if seg.ack.ge(self.snd.una) {
             self.accept_reduction(&seg);
@@ -241,6 +268,7 @@ impl Conn {
             received.duplicate_acks = duplicates;
             if early {
                 self.complete_early(cx);
+                self.on_reflection(arrival.seg, cx.cfg.ecn_fallback);
             }
             if duplicates > 0 {
                 received.verdict = Verdict::Duplicate;
@@ -296,6 +324,7 @@ impl Conn {
         if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
             if seg.seq.lt(self.rcv.nxt) {
                 self.on_repetition(cx);
+                self.suspect_option(seg.seq);
                 self.rcv.came_twice(seg.seq, self.rcv.nxt.min(seg.end()));
             }
             // Our acknowledgment may have been lost: the peer waits for it, with a FIN not less than with data. What
@@ -368,20 +397,27 @@ impl Conn {
     /// Whether what it acknowledges is old and its time stamp counts all the same: on Linux only that of a bare acknowledgment, where
     /// nothing else is new either.
     fn is_predicted(&self, cx: &Cx, seg: &Segment) -> bool {
-        let bare = seg.flags == Flags::ACK && seg.options.sack.is_empty() && seg.len == 0;
+        let flags = match self.accurate().is_some_and(|accurate| accurate.expects(seg)) {
+            true => seg.flags.without(Flags::ACE),
+            false => seg.flags,
+        };
+        let bare = flags == Flags::ACK && seg.options.sack.is_empty() && seg.len == 0;
         let steady = !self.rcv.has_gap() && u32::from(seg.window) << self.snd.shift == self.snd.wnd;
         !cx.cfg.ack_adaptive || bare && steady && seg.seq == self.rcv.nxt
     }
 
-    /// RFC 7323 §4.3 (2), §5.3 R3.
-    fn take_timestamp(&mut self, now: Instant, seg: &Segment) {
+    /// RFC 7323 §4.3 (2), §5.3 R3. True if it is newer than the last one.
+    fn take_timestamp(&mut self, now: Instant, seg: &Segment) -> bool {
         if let Some(t) = seg.options.timestamps
             && self.ts.on
             && seg.seq.le(self.ts.last_ack_sent)
             && !self.is_older(now, t.value, 0)
         {
+            let newer = t.value.wrapping_sub(self.ts.recent) as i32 > 0;
             (self.ts.recent, self.ts.recent_at) = (t.value, seconds(now));
+            return newer;
         }
+        false
     }
 
     /// The window and what follows from the acknowledgment, loss apart.
@@ -543,6 +579,7 @@ impl Conn {
             }
             Placed::Known => {
                 self.on_repetition(cx);
+                self.suspect_option(seg.seq);
                 self.ack.at_once(AckNowWhy::Duplicate);
                 Received::new(Verdict::Old)
             }

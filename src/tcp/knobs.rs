@@ -7,8 +7,8 @@ mod recovery;
 
 use super::fast_open;
 use super::{
-    Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SynCookies, TimeWaitReuse,
-    WindowScale,
+    Config, Congestion, EcnMode, EcnOption, IdleRestart, MtuProbing, Nagle, RtoFloor, SynCookies,
+    TimeWaitReuse, WindowScale,
 };
 use crate::knob::{
     Knob, ValueError, duration, duration_in, number, show_duration, show_size, show_switch, size, switch,

@@ -5,6 +5,7 @@
 //! two sequence spaces, `scoreboard` and `recovery` know what is lost, `congestion` how much may leave, `ack` and
 //! `output` whether now.
 
+mod accurate_ecn;
 mod ack;
 mod burst;
 mod cause;
@@ -58,8 +59,8 @@ pub use cause::{
     AckNowWhy, Blocked, Cause, DataWhy, Piggyback, Received, Release, RstWhy, Snapshot, Verdict,
 };
 pub use config::{
-    Config, Congestion, EcnMode, IdleRestart, MtuProbing, Nagle, RtoFloor, SlowStartExit, SynCookies,
-    TimeWaitReuse, WindowScale,
+    Config, Congestion, EcnMode, EcnOption, IdleRestart, MtuProbing, Nagle, RtoFloor, SlowStartExit,
+    SynCookies, TimeWaitReuse, WindowScale,
 };
 pub use conn::{Conn, Cx, Opts, TimeWait};
 pub use half_open::{HalfOpen, Step};

@@ -1,10 +1,11 @@
 //! What is sent now, and why? The only place that makes segments.
 
+use super::accurate_ecn;
 use super::cause::{Blocked, Cause, Snapshot};
 use super::config::{IdleRestart, WindowScale};
 use super::conn::{Conn, Cx};
 use super::counters::Busy;
-use super::ecn::Ecn as EcnState;
+use super::ecn::{self, Agreed};
 use super::fresh::Portion;
 use super::log::{CwndWhy, Note};
 use super::recovery::Phase;
@@ -88,6 +89,7 @@ impl Conn {
         }
         self.restart_after_idle(cx);
         self.look_again(cx.now);
+        let room = self.room_for_marks(room);
         let options = self.data_options(cx);
         match self.decide(cx, room, &options) {
             Decision::Send(plan) => {
@@ -173,7 +175,27 @@ impl Conn {
         let timestamps = self.ts.on.then_some(Timestamps { value: 0, echo: self.ts.recent });
         let sack =
             if self.sack { self.rcv.sack_blocks(if self.ts.on { 3 } else { 4 }) } else { SackBlocks::NONE };
-        Options { timestamps, sack, ..Options::default() }
+        let options = Options { timestamps, sack, ..Options::default() };
+        self.beside_marks(options, None)
+    }
+
+    /// `options` with accurate ECN's counts, if a segment that leaves now has them.
+    fn beside_marks(&self, options: Options, now: Option<Instant>) -> Options {
+        match self.accurate() {
+            Some(accurate) => accurate.with_counts(options, now, self.rtt.srtt().unwrap_or_default()),
+            None => options,
+        }
+    }
+
+    /// Devices that cut super-segments leave CWR on the first piece only (RFC 3168 §6.1.2), but ACE stands on each (RFC 9768
+    /// §5.2.1): what has the bit goes in segments.
+    fn room_for_marks(&self, room: Room) -> Room {
+        match self.accurate() {
+            Some(accurate) if accurate.ace().contains(Flags::CWR) => {
+                Room { max_packet: room.mtu.into(), ..room }
+            }
+            _ => room,
+        }
     }
 
     fn decide(&self, cx: &Cx, room: Room, options: &Options) -> Decision {
@@ -298,7 +320,11 @@ impl Conn {
     /// §3.2, MUST-65).
     fn data_options(&self, cx: &Cx) -> Options {
         let timestamps = self.ts.on.then(|| Timestamps { value: self.ts_now(cx.now), echo: self.ts.recent });
-        Options { timestamps, ..self.usual_options() }
+        let options = Options { timestamps, ..self.usual_options() };
+        match options.ecn {
+            Some(_) => options,
+            None => self.beside_marks(options, Some(cx.now)),
+        }
     }
 
     /// Makes the segment and changes the state accordingly.
@@ -314,7 +340,7 @@ impl Conn {
                 };
                 // RFC 7323 §3.2: time stamps SHOULD be in a RST, too. An answer to a stranger's segment has none.
                 let options = Options { sack: SackBlocks::NONE, ..options };
-                let (flags, ecn) = self.ecn.on_sent(false);
+                let (flags, ecn) = self.ecn_of_segment(now, false, false, &options);
                 return (Segment { seq, ack, flags: Flags::RST | Flags::ACK | flags, options, ..seg }, ecn);
             }
             Kind::Syn => return (self.commit_syn(cx, seg), Ecn::NotEct),
@@ -444,7 +470,8 @@ impl Conn {
         if seg.len > 0 {
             self.pace(cx, seg.len);
         }
-        let (flags, ecn) = self.ecn.on_sent(new);
+        let bare = matches!(plan.kind, Kind::Ack);
+        let (flags, ecn) = self.ecn_of_segment(now, new, bare, &options);
         seg.flags |= Flags::ACK | flags;
         if let Some(pointer) = self.snd.urgent_pointer(seg.seq) {
             seg.flags |= Flags::URG;
@@ -477,11 +504,9 @@ impl Conn {
         if answering {
             seg.flags |= Flags::ACK;
             seg.ack = self.rcv.nxt;
-            if self.ecn.on {
-                seg.flags |= Flags::ECE;
-            }
+            seg.flags |= self.ecn_of_syn_ack();
         } else {
-            seg.flags |= EcnState::request(cx.cfg, self.syns);
+            seg.flags |= ecn::request(cx.cfg, self.syns);
         }
         seg.window = self.rcv.syn_window();
         seg.options = Options {
@@ -498,6 +523,11 @@ impl Conn {
             fast_open: self.fast_open.as_ref().filter(|_| first).and_then(|fast| fast.option),
             ..Options::default()
         };
+        // There may be a box that drops what has the option (RFC 9768 §3.2.3.2.2).
+        let again = if self.active { self.retries > 1 } else { !first };
+        if answering && !again && self.agreed_ecn() == Agreed::Accurate {
+            seg.options = accurate_ecn::with_first_counts(seg.options, cx.cfg);
+        }
         seg.len = self.data_of_syn();
         if seg.len > 0 {
             // What is lost of it goes again behind the handshake, on its own.

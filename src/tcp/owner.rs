@@ -346,6 +346,7 @@ impl Conn {
             unsent: self.snd.unsent(),
             limit: self.blocked,
             ecn: self.marks(),
+            ace: self.accurate().is_some(),
         }
     }
 

@@ -400,6 +400,11 @@ impl Receive {
         self.twice.set(start, end);
     }
 
+    /// Where what came twice begins, if the next acknowledgment reports something to have.
+    pub(super) fn reports_twice(&self) -> Option<Seq> {
+        self.twice.range.map(|(start, _)| start)
+    }
+
     /// An acknowledgment has left: a duplicate is reported once.
     pub(super) fn reported(&mut self) {
         self.twice.range = None;

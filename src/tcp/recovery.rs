@@ -206,6 +206,7 @@ impl Conn {
         if self.board.is_empty() && acked == 0 {
             // All is there: only reports of what came twice can say something still.
             self.on_duplicate_report(seg, una, &mut heard);
+            heard.marked |= self.hear_marks(seg, 0, 0, false);
             if heard.twice {
                 self.alert(cx, una, &mut heard);
                 self.rate.on_ack(cx.now, heard.delivered, None, self.rack.min_rtt());
@@ -221,6 +222,8 @@ impl Conn {
             self.note_ack(cx.now, seg, acked, released.first.filter(|_| !released.resent));
         }
         heard.echoes_earlier = self.echoes_earlier(seg);
+        let covered = if acked > 0 { acked } else { sacked.reported };
+        heard.marked |= self.hear_marks(seg, heard.delivered, covered, heard.sacked || heard.gone > 0);
         let latest = [sacked.latest, released.latest].into_iter().flatten().fold(None, later);
         let known = latest.map(|record| record.departure.delivered());
         self.rack.adapt(self.rate.delivered().wrapping_add(heard.delivered), known);
@@ -240,7 +243,7 @@ impl Conn {
         if heard.restart {
             self.restart_timer(cx);
         }
-        if heard.marked && heard.delivered > 0 {
+        if heard.marked && heard.delivered > 0 && self.accurate().is_none() {
             self.counters.rare().delivered_ce += heard.delivered;
         }
         self.rate.on_ack(cx.now, heard.delivered, latest.as_ref(), self.rack.min_rtt());

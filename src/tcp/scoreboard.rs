@@ -60,6 +60,8 @@ struct Sent {
 pub(super) struct News {
     /// Segments that nobody knew to have arrived.
     pub(super) delivered: u32,
+    /// The bytes of those that were reported.
+    pub(super) reported: u32,
     /// Segments that are off the scoreboard: they are acknowledged.
     pub(super) gone: u32,
     /// When the first and the last of it left that was sent only once, and was not reported before.
@@ -404,6 +406,7 @@ impl Scoreboard {
                     continue;
                 }
                 news.delivered += record.segments();
+                news.reported += record.end.since(record.start);
                 rack.on_delivered(&record, now.into());
                 news.note(&record, below);
                 if record.times == 1 && self.highest_sacked.is_some_and(|high| record.start.lt(high)) {

@@ -162,7 +162,7 @@ impl Conn {
         }
         if self.recovery.undo.take().is_some_and(|undo| undo.restores) {
             self.cc.on_spurious();
-            self.ecn.reduced = false;
+            self.say_reduced(false);
         }
         self.rack.advanced = true;
         self.usage.restart(cx.now);

@@ -281,6 +281,9 @@ fn ack_now(out: &mut dyn Write, n: &Numbers, why: AckNowWhy) -> fmt::Result {
         AckNowWhy::Read => write!(out, "acknowledges {ack}, the application has read it"),
         AckNowWhy::Probe => write!(out, "acknowledges {ack} again, answers a probe"),
         AckNowWhy::Ecn => write!(out, "acknowledges {ack}, a router marks congestion"),
+        AckNowWhy::EcnChange => {
+            write!(out, "acknowledges {ack}, what comes has another ECN field than before")
+        }
         AckNowWhy::NoMemory => write!(out, "acknowledges {ack} again, there is no memory for what came"),
     }
 }

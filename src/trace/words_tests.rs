@@ -31,6 +31,7 @@ fn snapshot() -> Snapshot {
         unsent: 37,
         limit: Blocked::Nagle,
         ecn: None,
+        ace: false,
     }
 }
 

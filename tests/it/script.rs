@@ -231,7 +231,7 @@ fn what_is_not_there_is_refused_by_name_and_line() {
         ),
         ("`./defaults.sh`", "the command `./defaults.sh`"),
         ("`sysctl -q net.ipv4.tcp_reordering=9`", "sysctl net.ipv4.tcp_reordering=9"),
-        ("`sysctl -q net.ipv4.tcp_ecn=3`", "sysctl net.ipv4.tcp_ecn=3"),
+        ("`sysctl -q net.ipv4.tcp_ecn=6`", "sysctl net.ipv4.tcp_ecn=6"),
         ("`sysctl -w net.ipv4.tcp_congestion_control=bbr`", "sysctl net.ipv4.tcp_congestion_control=bbr"),
         ("`sysctl -a`", "the command `sysctl -a`"),
         ("0 %{ import subprocess }%", "the Python statement `import subprocess`"),

@@ -129,8 +129,57 @@ scripts! {
         slow_start
         window_of_the_peer_limits;
     ecn:
+        accurate_ace_goes_round
+        accurate_ace_of_zero
+        accurate_client_mangled
+        accurate_client_of_a_mirror
+        accurate_client_of_classic
+        accurate_client_of_no_ecn
+        accurate_client_of_the_future
+        accurate_close
+        accurate_counts_marks
+        accurate_granted_asks_for_classic
+        accurate_mangled_ce
+        accurate_mangled_ect0
+        accurate_mangled_ect1
+        accurate_mangled_is_not_minded
+        accurate_option_always
+        accurate_option_beacon
+        accurate_option_beside_sack
+        accurate_option_is_lost
+        accurate_option_not_seen
+        accurate_option_off
+        accurate_option_sparse
+        accurate_option_wiped
+        accurate_passive_asks_for_nothing
+        accurate_reduction
+        accurate_repetitions_are_capable
+        accurate_server
+        accurate_server_of_a_classic_client
+        accurate_server_of_no_ecn
+        accurate_simultaneous
+        accurate_simultaneous_classic
+        accurate_syn_ack_ce
+        accurate_syn_ack_ect0
+        accurate_syn_ack_ect1
+        accurate_syn_ack_falls_back
+        accurate_syn_ack_not
+        accurate_syn_again
+        accurate_syn_ce
+        accurate_syn_cookie
+        accurate_syn_does_not_fall_back
+        accurate_syn_ect0
+        accurate_syn_ect1
+        accurate_syn_falls_back
+        accurate_syn_not
+        accurate_syn_when_open
+        accurate_syn_with_ae
+        accurate_syn_with_cwr_and_ae
+        accurate_syn_with_ece
         active_and_reduction
         bare_acknowledgment_says_reduced
+        classic_server_of_an_accurate_client
+        classic_syn_cookie_of_an_accurate_server
         passive_does_not_ask
         passive_echoes_until_cwr
         repetitions_are_not_capable

@@ -38,6 +38,7 @@ fn snapshot() -> Snapshot {
         unsent: 0,
         limit: Blocked::Idle,
         ecn: None,
+        ace: false,
     }
 }
 

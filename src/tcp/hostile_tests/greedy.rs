@@ -81,7 +81,7 @@ fn echoes_without_an_end_shrink_the_window_once_per_window_and_never_open_it() {
         ..Config::linux()
     };
     let mut lab = Lab::half_open(cfg, syn(1000, Some(7), true), 60_000);
-    lab.conn.ecn.on = true;
+    lab.conn.ecn = Some(Box::default());
     assert_eq!(lab.said(), [("SE.".into(), 0, 0)]);
     lab.hear(Flags::ACK, &[]);
     lab.write(500_000);

@@ -141,26 +141,71 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
     },
     Knob {
         name: "tcp.ecn",
-        values: "off|on|passive",
-        meaning: "explicit congestion notification: never, asked for and granted, granted to who asks",
-        linux: "net.ipv4.tcp_ecn 0, 1, 2",
-        rfc: "RFC 3168, RFC 8311",
+        values: "off|on|passive|accurate|accurate-granted|accurate-passive",
+        meaning: "explicit congestion notification: never, asked for and granted, granted to who asks; accurate: marks are \
+                  counted precisely, asked for and granted; accurate-granted: the same for who asks, while connect asks for \
+                  what on means; accurate-passive: for who asks, and connect asks for nothing",
+        linux: "net.ipv4.tcp_ecn 0, 1, 2, 3, 4, 5",
+        rfc: "RFC 3168, RFC 8311, RFC 9768",
         get: |c| match c.ecn {
             EcnMode::Off => "off".into(),
             EcnMode::On => "on".into(),
             EcnMode::Passive => "passive".into(),
+            EcnMode::Accurate => "accurate".into(),
+            EcnMode::AccurateGranted => "accurate-granted".into(),
+            EcnMode::AccuratePassive => "accurate-passive".into(),
         },
         set: |c, v| {
             c.ecn = match v.trim() {
                 "passive" => EcnMode::Passive,
+                "accurate" => EcnMode::Accurate,
+                "accurate-granted" => EcnMode::AccurateGranted,
+                "accurate-passive" => EcnMode::AccuratePassive,
                 _ => match switch(v) {
                     Ok(true) => EcnMode::On,
                     Ok(false) => EcnMode::Off,
-                    Err(_) => return Err(ValueError(format!("{v:?} is none of off, on, passive"))),
+                    Err(_) => {
+                        return Err(ValueError(format!(
+                            "{v:?} is none of off, on, passive, accurate, accurate-granted, accurate-passive"
+                        )));
+                    }
                 },
             };
             Ok(())
         },
+    },
+    Knob {
+        name: "tcp.ecn_option",
+        values: "off|sparse|full|always",
+        meaning: "when segments have the option with accurate ECN's counts of bytes, once the peer has sent one: never, for \
+                  a reason, whenever there is room, the same even if such segments seem to be lost",
+        linux: "net.ipv4.tcp_ecn_option 0, 1, 2, 3",
+        rfc: "RFC 9768 §3.2.3.3",
+        get: |c| match c.ecn_option {
+            EcnOption::Off => "off".into(),
+            EcnOption::Sparse => "sparse".into(),
+            EcnOption::Full => "full".into(),
+            EcnOption::Always => "always".into(),
+        },
+        set: |c, v| {
+            c.ecn_option = match v.trim() {
+                "off" => EcnOption::Off,
+                "sparse" => EcnOption::Sparse,
+                "full" => EcnOption::Full,
+                "always" => EcnOption::Always,
+                _ => return Err(ValueError(format!("{v:?} is none of off, sparse, full, always"))),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.ecn_option_beacon",
+        values: "a number, 0 to 255",
+        meaning: "with tcp.ecn_option=sparse the option is sent so many times per round trip at the least; 0: only for a reason",
+        linux: "net.ipv4.tcp_ecn_option_beacon",
+        rfc: "RFC 9768 §3.2.3.3",
+        get: |c| c.ecn_option_beacon.to_string(),
+        set: |c, v| Ok(c.ecn_option_beacon = number(v, 0, 255)?),
     },
     Knob {
         name: "tcp.abe",

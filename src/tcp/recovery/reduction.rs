@@ -20,7 +20,7 @@ impl Conn {
         self.recovery.probe = None;
         self.recovery.prr = Prr { start: segments.max(1), delivered: 0, out: 0 };
         self.cc.on_congestion(cx.now, event, self.pipe(), self.mss());
-        self.ecn.on_reduction();
+        self.say_reduced(true);
         self.recovery.mark = self.snd.nxt;
         self.note_cwnd(cx, from, why);
         if cx.cfg.prr {

@@ -43,7 +43,7 @@ impl Conn {
             self.rack.on_timeout(sacked);
         }
         self.note_cwnd(cx, from, CwndWhy::Rto);
-        self.ecn.on_reduction();
+        self.say_reduced(true);
         // RFC 5682 §2.1 step 1: not if what was found lost otherwise is repeated already.
         self.recovery.doubt = cx.cfg.frto && (phase < Phase::Fast || self.retries > 0);
         self.recovery.enter(Phase::Rto, self.snd.nxt);
