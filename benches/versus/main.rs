@@ -158,8 +158,8 @@ fn main() -> ExitCode {
         }
         None => {
             eprintln!(
-                "usage: versus [--rounds N] [--seconds S] [--out DIR] [--only WORD]... (subjects and works: ours ceiling \
-                 smoltcp linux handles traced snapped; in-N out-N kept-N fresh-N; plain)"
+                "usage: versus [--rounds N] [--seconds S] [--out DIR] [--set KNOB=VALUE]... [--only WORD]... (subjects and \
+                 works: ours ceiling smoltcp linux handles traced snapped; in-N out-N kept-N fresh-N; plain)"
             );
             ExitCode::from(2)
         }
@@ -188,10 +188,12 @@ pub struct Plan {
     pub out: Option<PathBuf>,
     /// Works, or subjects, to leave the others out; empty takes all.
     pub only: Vec<String>,
+    /// Settings of this stack, `knob=value`.
+    pub set: Vec<String>,
 }
 
 fn parse_plan(words: &[&str]) -> Option<Plan> {
-    let mut plan = Plan { rounds: 5, seconds: 2.0, out: None, only: Vec::new() };
+    let mut plan = Plan { rounds: 5, seconds: 2.0, out: None, only: Vec::new(), set: Vec::new() };
     let mut words = words.iter();
     while let Some(&word) = words.next() {
         let value = *words.next()?;
@@ -200,6 +202,7 @@ fn parse_plan(words: &[&str]) -> Option<Plan> {
             "--seconds" => plan.seconds = value.parse().ok().filter(|&s| s > 0.0)?,
             "--out" => plan.out = Some(value.into()),
             "--only" => plan.only.push(value.to_owned()),
+            "--set" => plan.set.push(value.to_owned()),
             _ => return None,
         }
     }

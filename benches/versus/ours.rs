@@ -5,23 +5,35 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
+use tcpglass::http;
 use tcpglass::net::{Handle, Runtime, TcpListener};
 use tcpglass::service::{HttpServer, Service, Site};
+use tcpglass::settings::{Profile, Settings};
 use tcpglass::stack::{Config, ConnId, ListenerId, Owner, Ready, Stack};
 use tcpglass::stream::ByteStream;
 use tcpglass::time::Instant;
 use tcpglass::trace::{self, TraceOptions, Tracer};
 use tcpglass::tun::Tun;
-use tcpglass::{http, tcp};
 
 const OWNER: Owner = Owner(1);
 
+/// The variable that tells a run which settings differ from the profile's.
+pub const SETTINGS: &str = "VERSUS_SETTINGS";
+
 /// Starts it on `tun`; it runs until the process ends.
 pub fn start(run: &Run, tun: Tun, addr: SocketAddr) -> io::Result<()> {
-    // What a program sets that always has more to send: what waits stays in the processor's caches.
-    let tcp = tcp::Config { notsent_lowat: Some(256 << 10), ..tcp::Config::linux() };
-    let config =
-        Config { tcp, addrs: vec![(addr.ip(), 24)], gateways: vec![], mtu: tun.mtu(), seed: 1, dns: vec![] };
+    let mut settings = Settings::new(Profile::Linux);
+    for assignment in std::env::var(SETTINGS).unwrap_or_default().split_whitespace() {
+        settings.set(assignment).map_err(io::Error::other)?;
+    }
+    let config = Config {
+        tcp: settings.tcp,
+        addrs: vec![(addr.ip(), 24)],
+        gateways: vec![],
+        mtu: tun.mtu(),
+        seed: 1,
+        dns: vec![],
+    };
     let mut builder = Runtime::builder(config).busy_poll(std::time::Duration::from_micros(run.busy_poll));
     let snaplen = match run.subject {
         Subject::Traced => Some(0),

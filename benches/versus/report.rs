@@ -1,6 +1,6 @@
 //! Which runs are made, and what do they say? Alternating rounds, medians, ratios; a table, JSON and a drawing.
 
-use super::{Outcome, Plan, Run, Subject, Work};
+use super::{Outcome, Plan, Run, Subject, Work, ours};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io;
@@ -19,7 +19,7 @@ pub fn main(plan: &Plan) -> io::Result<()> {
     for round in 0..plan.rounds {
         for row in &mut rows {
             eprint!("\rround {} of {}: {:<40}", round + 1, plan.rounds, name(&row.run));
-            match measure(&row.run) {
+            match measure(&row.run, &plan.set) {
                 Ok(outcome) => row.rounds.push(outcome),
                 Err(e) => eprintln!("\n{}: {e}", name(&row.run)),
             }
@@ -47,11 +47,12 @@ pub fn main(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-fn measure(run: &Run) -> io::Result<(Outcome, f64)> {
+fn measure(run: &Run, set: &[String]) -> io::Result<(Outcome, f64)> {
     let offload = if run.offload { "offload" } else { "plain" };
     let output = Command::new(std::env::current_exe()?)
         .args(["cell", run.subject.word(), &run.work.word(), offload])
         .args([run.seconds.to_string(), run.busy_poll.to_string()])
+        .env(ours::SETTINGS, set.join(" "))
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();

@@ -53,7 +53,7 @@ pub struct Door {
 /// What all visitors' threads know.
 #[derive(Debug)]
 pub(super) struct Shared {
-    handle: Handle,
+    handles: Vec<Handle>,
     about: About,
     since: Instant,
     options: TraceOptions,
@@ -69,14 +69,16 @@ struct Guests {
 }
 
 impl Door {
-    /// Answers at `claim` for the stack that `handle` leads to; captures are made as `options` say.
+    /// Answers at `claim` for the stacks that `handles` lead to, one for each queue of their device; captures of a stack
+    /// that is alone are made as `options` say.
     ///
     /// # Errors
-    /// The stack has ended, or no thread can be started.
-    pub fn open(claim: Claim, handle: Handle, about: About, options: TraceOptions) -> io::Result<Door> {
-        let since = handle.call(|_, now| now)?;
+    /// A stack has ended, or there is none; no thread can be started.
+    pub fn open(claim: Claim, handles: Vec<Handle>, about: About, options: TraceOptions) -> io::Result<Door> {
+        let first = handles.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let since = first.call(|_, now| now)?;
         let (captures, guests) = (AtomicUsize::new(0), Mutex::default());
-        let shared = Arc::new(Shared { handle, about, since, options, captures, guests });
+        let shared = Arc::new(Shared { handles, about, since, options, captures, guests });
         let (listener, theirs) = (claim.listener().try_clone()?, shared.clone());
         let accept = move || {
             while !theirs.guests().closed {
@@ -164,8 +166,12 @@ impl Shared {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn handle(&self) -> &Handle {
-        &self.handle
+    /// The way to the stack, if there is but one.
+    pub(super) fn only(&self) -> Option<&Handle> {
+        match self.handles.as_slice() {
+            [handle] => Some(handle),
+            _ => None,
+        }
     }
 
     pub(super) fn options(&self) -> &TraceOptions {
@@ -235,36 +241,47 @@ fn list(
 ) -> io::Result<()> {
     let (mut matched, mut lines, mut best) = (0_u64, Vec::new(), sorted.map(Best::new));
     let write = |lines: &mut Vec<u8>, it| writeln!(lines, "{}", told::socket(&it, tcp_info));
-    let mut cursor = Some(Cursor::default());
-    while let Some(at) = cursor {
-        let (found, next) = shared.handle.call(move |stack, now| stack.standings(now, at, CHUNK))?;
-        for it in found.into_iter().filter(|it| select.holds(it)) {
-            matched += 1;
-            match &mut best {
-                Some(best) => best.add(it),
-                None => write(&mut lines, it)?,
+    for handle in &shared.handles {
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            let (found, next) = handle.call(move |stack, now| stack.standings(now, at, CHUNK))?;
+            for it in found.into_iter().filter(|it| select.holds(it)) {
+                matched += 1;
+                match &mut best {
+                    Some(best) => best.add(it),
+                    None => write(&mut lines, it)?,
+                }
             }
+            if lines.len() >= BATCH {
+                stream.write_all(&lines)?;
+                lines.clear();
+            }
+            cursor = next;
         }
-        if lines.len() >= BATCH {
-            stream.write_all(&lines)?;
-            lines.clear();
-        }
-        cursor = next;
     }
     for it in best.into_iter().flat_map(Best::take) {
         write(&mut lines, it)?;
     }
-    let totals = shared.handle.call(move |stack, now| {
-        json!({
-            "schema": "tcpglass.sockets/1",
-            "at_us": now.as_micros(),
-            "matched": matched,
-            "open": stack.open_connections() - stack.half_open(),
-            "half_open": stack.half_open(),
-            "time_wait": stack.time_waits(),
-            "memory": stack.memory(),
-        })
-    })?;
+    let (mut at, mut sums) = (shared.since, [0; 4]);
+    for handle in &shared.handles {
+        let (now, parts) = handle.call(|stack, now| {
+            let half_open = stack.half_open();
+            let counts = [stack.open_connections() - half_open, half_open, stack.time_waits()];
+            (now, [counts[0] as u64, counts[1] as u64, counts[2] as u64, stack.memory()])
+        })?;
+        at = at.max(now);
+        sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+    }
+    let [open, half_open, time_wait, memory] = sums;
+    let totals = json!({
+        "schema": "tcpglass.sockets/1",
+        "at_us": at.as_micros(),
+        "matched": matched,
+        "open": open,
+        "half_open": half_open,
+        "time_wait": time_wait,
+        "memory": memory,
+    });
     writeln!(lines, "{totals}")?;
     stream.write_all(&lines)
 }

@@ -53,6 +53,9 @@ impl Drop for Guest {
 
 /// Sends everything from now on until the visitor closes its side, or the stack ends.
 pub(super) fn capture(shared: &Shared, stream: &UnixStream, snaplen: u32) -> io::Result<()> {
+    let Some(handle) = shared.only() else {
+        return shared.refuse(stream, "a stack for each queue runs here: record with --trace");
+    };
     let Some(_permit) = shared.capture_permit() else {
         return shared.refuse(stream, "too many captures are being made already");
     };
@@ -65,12 +68,12 @@ pub(super) fn capture(shared: &Shared, stream: &UnixStream, snaplen: u32) -> io:
     let options = TraceOptions { overflow: Overflow::Drop, snaplen, ..shared.options().clone() };
     let sink = trace::to_thread(stream.try_clone()?, "a live capture", Format::Pcapng, &options)?;
     let guest = Guest { sink: Some(sink), stream: stream.try_clone()? };
-    let id = shared.handle().call(|stack, _| stack.watch(Box::new(guest)))?;
+    let id = handle.call(|stack, _| stack.watch(Box::new(guest)))?;
     // Whatever it says now, only its end matters.
     let (mut input, mut ignored) = (stream, [0; 256]);
     while !matches!(input.read(&mut ignored), Ok(0) | Err(_)) {}
     // Without a stack to ask, the sink has gone with it.
-    if let Ok(Some(sink)) = shared.handle().call(move |stack, _| stack.unwatch(id)) {
+    if let Ok(Some(sink)) = handle.call(move |stack, _| stack.unwatch(id)) {
         sink.finish()?;
     }
     Ok(())

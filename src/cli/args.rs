@@ -2,6 +2,7 @@
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use tcpglass::tun::Offload;
 
@@ -34,6 +35,11 @@ pub enum Command {
     Doctor(Doctor),
     Completions(Completions),
     Man(Man),
+}
+
+/// What the kernel allows a device to have.
+fn queues(text: &str) -> Result<NonZeroU16, &'static str> {
+    text.parse().ok().filter(|n: &NonZeroU16| n.get() <= 256).ok_or("a number from 1 to 256")
 }
 
 /// Which values the settings have
@@ -141,6 +147,9 @@ pub struct Run {
     /// Serve the files below DIR beside the built-in pages
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
+    /// Stacks, each with a queue of the device, a thread and records of its own: FILE-1.pcapng, FILE-2.pcapng
+    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true, value_parser = queues)]
+    pub queues: NonZeroU16,
     #[command(flatten)]
     pub settings: SettingArgs,
     #[command(flatten)]
@@ -162,6 +171,9 @@ pub struct Serve {
     /// Name of the TUN device
     #[arg(long, value_name = "DEV", default_value = "tcpglass0")]
     pub name: String,
+    /// Stacks, each with a queue of the device, a thread and records of its own: FILE-1.pcapng, FILE-2.pcapng
+    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true, value_parser = queues)]
+    pub queues: NonZeroU16,
     #[command(flatten)]
     pub settings: SettingArgs,
     #[command(flatten)]

@@ -12,7 +12,7 @@ pub fn claim(args: &OutputArgs) -> Option<Claim> {
     attach::claim().map_err(|e| hidden(args, &e)).ok()
 }
 
-/// Lets others look into the stack until this is dropped.
+/// Lets others look into the stack, or the stacks of all queues, until this is dropped.
 pub fn open(
     claim: Option<Claim>,
     command: &str,
@@ -26,7 +26,7 @@ pub fn open(
         addresses: stage.network.addrs.iter().map(|(ip, _)| *ip).collect(),
     };
     let options = stage.recording.options(stage.names(NAME), &started.device, &stage.settings);
-    Door::open(claim?, started.handle(), about, options).map_err(|e| hidden(args, &e)).ok()
+    Door::open(claim?, started.handles(), about, options).map_err(|e| hidden(args, &e)).ok()
 }
 
 fn hidden(args: &OutputArgs, e: &std::io::Error) {

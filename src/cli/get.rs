@@ -9,6 +9,7 @@ use super::stage::{NAME, SERVICE, Stage};
 use super::{Outcome, fetch, output};
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::process::ExitCode;
 use tcpglass::http::ClientError;
 use tcpglass::report::{self, Waterfall, printable};
@@ -123,7 +124,7 @@ pub fn stage(
     };
     let recording = options::recording(trace)?;
     let recording = if sim.is_some() { recording.simulated(seed) } else { recording };
-    Ok(Stage { settings: resolved, recording, seed, dns, network })
+    Ok(Stage { settings: resolved, recording, seed, dns, network, queues: NonZeroU16::MIN })
 }
 
 fn drive(

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::whole_file;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tcpglass::settings::{Profile, Settings};
@@ -27,6 +28,20 @@ pub fn network_seed(args: &SettingArgs) -> u64 {
 /// The seed in the simulator: the same run each time unless another one is asked for.
 pub fn simulator_seed(args: &SettingArgs) -> u64 {
     args.seed.unwrap_or(1)
+}
+
+/// Whether so many stacks can do what is asked of one.
+pub fn queues(queues: NonZeroU16, settings: &Settings, recording: &Recording) -> Result<NonZeroU16, Failure> {
+    let wrong = |why: &str| Err(Failure::usage(format_args!("--queues {queues}: {why}")));
+    match queues.get() {
+        2.. if !settings.link.is_ideal() => {
+            wrong("each stack would have a link of its own: take one queue, or no link.* settings")
+        }
+        2.. if recording.uses_stdout() => {
+            wrong("each stack writes a record of its own, and standard output has room for one: name a file")
+        }
+        _ => Ok(queues),
+    }
 }
 
 /// The addresses on both sides of the device.
@@ -216,6 +231,24 @@ impl Recording {
     /// Whether a record goes to standard output, where results would be in its way.
     pub fn uses_stdout(&self) -> bool {
         [&self.trace, &self.events].into_iter().flatten().any(|p| is_stdout(p))
+    }
+
+    /// The records of one of several stacks: `a.pcapng` becomes `a-1.pcapng` for the first.
+    pub fn of_queue(&self, queue: u16) -> Recording {
+        let numbered = |path: &PathBuf| {
+            let mut name = path.file_stem().unwrap_or_default().to_owned();
+            name.push(format!("-{queue}"));
+            if let Some(end) = path.extension() {
+                name.push(".");
+                name.push(end);
+            }
+            path.with_file_name(name)
+        };
+        let device = |path: &Path| path.metadata().is_ok_and(|m| !m.is_file());
+        let each = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| if device(path) { path.clone() } else { numbered(path) })
+        };
+        Recording { trace: each(&self.trace), events: each(&self.events), ..self.clone() }
     }
 
     /// Says in the records from which number the simulator draws. A real network's number nobody may know.

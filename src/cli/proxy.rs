@@ -9,6 +9,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,7 @@ pub fn run(args: ProxyArgs) -> Outcome {
         recording: options::recording(&args.trace)?,
         seed: options::network_seed(&args.settings),
         dns: if args.dns.is_empty() { network.peers.iter().map(|p| p.0).collect() } else { args.dns.clone() },
+        queues: NonZeroU16::MIN,
         network,
     };
     let proxy = ProxyOptions {

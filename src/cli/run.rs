@@ -2,7 +2,7 @@
 
 use super::args;
 use super::child::{Passed, exit_code};
-use super::failure::{Failure, say};
+use super::failure::say;
 use super::options::{self, Recording};
 use super::stage::{self, Stage};
 use super::tally;
@@ -22,10 +22,12 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs COMMAND, or without one three requests, and tells what went over the network.
 pub fn run(args: args::Run) -> Outcome {
+    let (settings, recording) = (options::settings(&args.settings)?, options::recording(&args.trace)?);
     let stage = Stage {
-        settings: options::settings(&args.settings)?,
+        queues: options::queues(args.queues, &settings, &recording)?,
+        settings,
         network: options::network(&args.net)?,
-        recording: options::recording(&args.trace)?,
+        recording,
         seed: options::network_seed(&args.settings),
         dns: Vec::new(),
     };
@@ -41,11 +43,9 @@ pub fn run(args: args::Run) -> Outcome {
         say(&format!("{warning}; the name {} is not known to COMMAND", stage::NAME));
     }
     let device = stage.open(None)?;
-    let mut server = stage::server(&stage.network, root, &stage.settings);
-    let listening = server.listening();
-    let tally = server.tally(tally::SHOWN);
-    let started = device.start(Box::new(server))?;
-    stage::listening(&listening, stage.network.addrs.len())?;
+    let mut servers = stage.servers(root.as_deref());
+    let started = device.start_each(servers.take())?;
+    servers.listening(stage.network.addrs.len())?;
     let _door = attached::open(claim, "run", &stage, &started, &args.output);
 
     let result = match command {
@@ -58,8 +58,8 @@ pub fn run(args: args::Run) -> Outcome {
         None => three_requests(SocketAddr::new(stage.network.addrs[0].0, 80)),
     };
     let counts = started.finish(GRACE)?;
-    let tally = tally.lock().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
-    tell(&args.output, &tally, &counts, &stage.recording);
+    let tally = servers.tally()?;
+    tell(&args.output, &tally, &counts, &stage.recordings());
     result
 }
 
@@ -78,9 +78,11 @@ fn three_requests(server: SocketAddr) -> Outcome {
 }
 
 /// On stderr: what COMMAND prints is the result.
-fn tell(args: &args::OutputArgs, tally: &Tally, counts: &Counts, recording: &Recording) {
-    let captures: Vec<&Path> =
-        [&recording.trace, &recording.events].into_iter().flatten().map(|p| p.as_path()).collect();
+fn tell(args: &args::OutputArgs, tally: &Tally, counts: &Counts, recordings: &[Recording]) {
+    let captures: Vec<&Path> = (recordings.iter())
+        .flat_map(|recording| [&recording.trace, &recording.events].into_iter().flatten())
+        .map(|p| p.as_path())
+        .collect();
     if args.json {
         let words: Vec<_> = (counts.clone().sorted().rows.iter())
             .map(|(word, direction, n)| json!({ "word": word, "sent": *direction == Direction::Out, "packets": n }))
@@ -99,7 +101,8 @@ fn tell(args: &args::OutputArgs, tally: &Tally, counts: &Counts, recording: &Rec
     for path in captures.iter().filter(|p| !options::is_stdout(p)) {
         text += &format!("\nwritten: {}", path.display());
     }
-    if let Some(path) = recording.trace.as_deref().filter(|p| !options::is_stdout(p)) {
+    let trace = recordings.iter().find_map(|recording| recording.trace.as_deref());
+    if let Some(path) = trace.filter(|p| !options::is_stdout(p)) {
         text += &format!("  (wireshark {0}, or tcpglass explain {0})", path.display());
     }
     output::note(args, &(text.trim_end().to_owned() + "\n"));

@@ -2,7 +2,7 @@
 
 use super::args::{OutputArgs, Serve};
 use super::failure::{Failure, say};
-use super::stage::{self, Stage};
+use super::stage::Stage;
 use super::tally;
 use super::{Outcome, attached, options, output};
 use anyhow::Context as _;
@@ -21,10 +21,12 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until SIGINT or SIGTERM, then finishes what is open. A second signal ends it at once.
 pub fn run(args: Serve) -> Outcome {
+    let (settings, recording) = (options::settings(&args.settings)?, options::recording(&args.trace)?);
     let stage = Stage {
-        settings: options::settings(&args.settings)?,
+        queues: options::queues(args.queues, &settings, &recording)?,
+        settings,
         network: options::network(&args.net)?,
-        recording: options::recording(&args.trace)?,
+        recording,
         seed: options::network_seed(&args.settings),
         dns: Vec::new(),
     };
@@ -34,12 +36,11 @@ pub fn run(args: Serve) -> Outcome {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch SIGINT and SIGTERM")?;
     let device = stage.open(Some(&args.name))?;
     let claim = attached::claim(&args.output);
-    let mut server = stage::server(&stage.network, root, &stage.settings);
-    let listening = server.listening();
-    let tally = server.tally(tally::SHOWN);
-    let lines = args.output.verbose.then(|| tell_each(&mut server, &args.output));
-    let started = device.start(Box::new(server))?;
-    stage::listening(&listening, stage.network.addrs.len())?;
+    let mut servers = stage.servers(root.as_deref());
+    let told = if args.output.verbose { &mut servers.made[..] } else { &mut [] };
+    let lines: Vec<_> = told.iter_mut().map(|server| tell_each(server, &args.output)).collect();
+    let started = device.start_each(servers.take())?;
+    servers.listening(stage.network.addrs.len())?;
     let _door = attached::open(claim, "serve", &stage, &started, &args.output);
     let urls: Vec<String> = stage.network.addrs.iter().map(|(ip, _)| url(*ip)).collect();
     output::note(
@@ -58,10 +59,10 @@ pub fn run(args: Serve) -> Outcome {
         output::note(&args.output, &format!("finishing open exchanges, for {} s at most\n", GRACE.as_secs()));
     }
     let counts = started.finish(GRACE)?;
-    if let Some(lines) = lines {
+    for lines in lines {
         lines.join().map_err(|_| Failure::failed("the lines of the last exchanges were lost"))?;
     }
-    let tally = tally.lock().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
+    let tally = servers.tally()?;
     let packets = |wanted| counts.rows.iter().filter(|r| r.1 == wanted).map(|r| r.2).sum::<u64>();
     let (sent, received) = (packets(Direction::Out), packets(Direction::In));
     tell(&args.output, &tally, sent, received, &report::counts(&counts, output::stderr_style(&args.output)))

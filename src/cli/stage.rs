@@ -2,13 +2,19 @@
 
 use super::failure::Failure;
 use super::options::{Network, Recording};
+use super::tally;
 use anyhow::Context as _;
+use crossbeam_channel::Receiver;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::num::NonZeroU16;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 use tcpglass::net::{Handle, Runtime};
-use tcpglass::service::{HttpServer, Listening, Service, Site};
+use tcpglass::service::{HttpServer, Listening, Service, Site, Tally};
 use tcpglass::settings::Settings;
 use tcpglass::stack::{self, Owner};
 use tcpglass::trace::Counts;
@@ -42,6 +48,8 @@ pub struct Stage {
     pub seed: u64,
     /// Name servers.
     pub dns: Vec<IpAddr>,
+    /// Queues of the device, a stack for each.
+    pub queues: NonZeroU16,
 }
 
 impl Stage {
@@ -60,15 +68,32 @@ impl Stage {
             Offload::Auto if !self.settings.link.is_ideal() => Offload::Off,
             chosen => chosen,
         };
-        let tun = Tun::open(&TunOptions {
+        let options = TunOptions {
             name: name.map(str::to_owned),
             mtu: self.network.mtu,
             host_addrs: self.network.peers.clone(),
             queue_len: QUEUE,
             configure: true,
             offload,
-        })?;
-        Ok(Opened { stage: self, tun })
+        };
+        Ok(Opened { stage: self, queues: Tun::open_queues(&options, self.queues)? })
+    }
+
+    /// What is recorded, by queue.
+    pub fn recordings(&self) -> Vec<Recording> {
+        match self.queues.get() {
+            1 => vec![self.recording.clone()],
+            queues => (1..=queues).map(|queue| self.recording.of_queue(queue)).collect(),
+        }
+    }
+
+    /// An HTTP server for each queue.
+    pub fn servers(&self, root: Option<&Path>) -> Servers {
+        let server = || server(&self.network, root.map(Path::to_owned), &self.settings);
+        let mut made: Vec<HttpServer> = (0..self.queues.get()).map(|_| server()).collect();
+        let listening = made.iter().map(HttpServer::listening).collect();
+        let tallies = made.iter_mut().map(|server| server.tally(tally::SHOWN)).collect();
+        Servers { made, listening, tallies }
     }
 
     /// The names in captures; `ours` is the stack's.
@@ -89,65 +114,121 @@ fn named<'a>(
     addrs.map(move |(ip, _)| (*ip, name.to_owned()))
 }
 
+/// An HTTP server for each queue.
+pub struct Servers {
+    /// Until they are taken.
+    pub made: Vec<HttpServer>,
+    listening: Vec<Receiver<Listening>>,
+    tallies: Vec<Arc<Mutex<Tally>>>,
+}
+
+impl Servers {
+    /// To be run.
+    pub fn take(&mut self) -> Vec<Box<dyn Service>> {
+        self.made.drain(..).map(|server| Box::new(server) as Box<dyn Service>).collect()
+    }
+
+    /// Waits until all of them listen on so many addresses; they run by now.
+    pub fn listening(&mut self, addresses: usize) -> Result<(), Failure> {
+        self.listening.drain(..).try_for_each(|answers| listening(&answers, addresses))
+    }
+
+    /// What they did.
+    pub fn tally(&self) -> Result<Tally, Failure> {
+        let mut sum = Tally::default();
+        for tally in &self.tallies {
+            let tally = tally.lock().map_err(|_| Failure::failed("the count of exchanges was lost"))?;
+            sum.merge(&tally, tally::SHOWN);
+        }
+        Ok(sum)
+    }
+}
+
 /// A device with no stack on it yet.
 pub struct Opened<'a> {
     stage: &'a Stage,
-    tun: Tun,
+    queues: Vec<Tun>,
 }
 
 impl Opened<'_> {
     /// Opens the records and starts the stack with one service.
     pub fn start(self, service: Box<dyn Service>) -> Result<Started, Failure> {
-        let Opened { stage, tun } = self;
-        let (device, status) = (tun.name().to_owned(), tun.status());
-        let tracer = stage.recording.open(stage.names(NAME), &device, &stage.settings)?;
-        let config = stack::Config {
-            tcp: stage.settings.tcp.clone(),
-            addrs: stage.network.addrs.clone(),
-            gateways: stage.network.peers.iter().map(|(ip, _)| *ip).collect(),
-            mtu: tun.mtu(),
-            seed: stage.seed,
-            dns: stage.dns.clone(),
-        };
-        let runtime = Runtime::builder(config)
-            .tracer(tracer)
-            .link(stage.settings.link.clone())
-            .busy_poll(stage.network.busy_poll)
-            .service(service)
-            .start(tun)
-            .with_context(|| format!("cannot start the stack on {device}"))?;
-        Ok(Started { runtime, device, status })
+        self.start_each(vec![service])
+    }
+
+    /// The same on each queue, with a service for each.
+    pub fn start_each(self, services: Vec<Box<dyn Service>>) -> Result<Started, Failure> {
+        let Opened { stage, queues } = self;
+        let mut started = Started { stacks: Vec::new(), device: String::new(), open: Vec::new() };
+        for ((tun, recording), service) in queues.into_iter().zip(stage.recordings()).zip(services) {
+            let (device, status) = (tun.name().to_owned(), tun.status());
+            let tracer = recording.open(stage.names(NAME), &device, &stage.settings)?;
+            let config = stack::Config {
+                tcp: stage.settings.tcp.clone(),
+                addrs: stage.network.addrs.clone(),
+                gateways: stage.network.peers.iter().map(|(ip, _)| *ip).collect(),
+                mtu: tun.mtu(),
+                // The same for all: a cookie of one is good for all.
+                seed: stage.seed,
+                dns: stage.dns.clone(),
+            };
+            started.open.push(tun.as_fd().try_clone_to_owned().context("cannot hold on to the device")?);
+            let runtime = Runtime::builder(config)
+                .tracer(tracer)
+                .link(stage.settings.link.clone())
+                .busy_poll(stage.network.busy_poll)
+                .service(service)
+                .start(tun)
+                .with_context(|| format!("cannot start the stack on {device}"))?;
+            started.stacks.push((runtime, status));
+            started.device = device;
+        }
+        Ok(started)
     }
 }
 
-/// A stack that runs.
+/// A stack that runs, or one on each queue.
 pub struct Started {
-    runtime: Runtime,
+    stacks: Vec<(Runtime, tun::Status)>,
     /// The interface's name.
     pub device: String,
-    status: tun::Status,
+    /// Its queues: were one closed before the others, its flows would move to them, who know nothing of them.
+    open: Vec<OwnedFd>,
 }
 
 impl Started {
-    /// The way to the stack.
-    pub fn handle(&self) -> Handle {
-        self.runtime.handle()
+    /// The way to each stack.
+    pub fn handles(&self) -> Vec<Handle> {
+        self.stacks.iter().map(|(runtime, _)| runtime.handle()).collect()
     }
 
     /// Ends it: what is open may finish within `grace`, the records are completed.
     pub fn finish(self, grace: Duration) -> Result<Counts, Failure> {
-        let tracer = (self.runtime.shutdown(grace))
-            .with_context(|| format!("the stack on {} ended early", self.device))?;
-        let (counts, dropped) = (tracer.counts(), tracer.dropped());
-        // The message holds the path and what to do.
-        tracer.finish().map_err(Failure::failed)?;
+        let Started { stacks, device, open } = self;
+        let ended: Vec<_> = thread::scope(|scope| {
+            let ending: Vec<_> = stacks
+                .into_iter()
+                .map(|(runtime, status)| (scope.spawn(move || runtime.shutdown(grace)), status))
+                .collect();
+            ending.into_iter().map(|(thread, status)| (thread.join(), status)).collect()
+        });
+        drop(open);
+        let (mut counts, mut dropped) = (Counts::default(), 0);
+        for (tracer, status) in ended {
+            let tracer = tracer.unwrap_or_else(|_| Err(io::Error::other("its end panicked")));
+            let tracer = tracer.with_context(|| format!("the stack on {device} ended early"))?;
+            counts.merge(&tracer.counts());
+            dropped += tracer.dropped();
+            // The message holds the path and what to do.
+            tracer.finish().map_err(Failure::failed)?;
+            if let Some(error) = status.error(&device) {
+                return Err(error.into());
+            }
+        }
         if dropped > 0 {
             super::failure::say(&format!(
                 "{dropped} records were dropped: the disk is slower than the network"
             ));
-        }
-        if let Some(error) = self.status.error(&self.device) {
-            return Err(error.into());
         }
         Ok(counts)
     }
@@ -160,7 +241,7 @@ pub fn server(network: &Network, root: Option<PathBuf>, settings: &Settings) -> 
 }
 
 /// Waits until the server listens everywhere.
-pub fn listening(answers: &crossbeam_channel::Receiver<Listening>, addresses: usize) -> Result<(), Failure> {
+pub fn listening(answers: &Receiver<Listening>, addresses: usize) -> Result<(), Failure> {
     for _ in 0..addresses {
         match answers.recv_timeout(Duration::from_secs(5)) {
             Ok(Listening::At(_)) => {}

@@ -85,6 +85,20 @@ impl Tally {
         self.aborted += u64::from(exchange.ended == Ended::Aborted);
         *self.by_status.entry(exchange.status).or_default() += 1;
     }
+
+    /// Adds what another server did, of whose first exchanges and these the first `shown` are kept.
+    pub fn merge(&mut self, other: &Tally, shown: usize) {
+        self.exchanges += other.exchanges;
+        self.bytes += other.bytes;
+        self.ledger += other.ledger;
+        self.aborted += other.aborted;
+        for (&status, n) in &other.by_status {
+            *self.by_status.entry(status).or_default() += n;
+        }
+        self.first.extend_from_slice(&other.first);
+        self.first.sort_by_key(|exchange| exchange.started);
+        self.first.truncate(shown);
+    }
 }
 
 /// Nobody leaves half a count behind.
@@ -133,6 +147,11 @@ mod tests {
         assert_eq!(tally.ledger.link, Duration::from_micros(15));
         assert_eq!(tally.first.len(), 2);
         assert_eq!(reports.lost, 0, "nobody has to take them");
+        let mut both = Tally::default();
+        both.merge(&tally, 3);
+        both.merge(&tally, 3);
+        assert_eq!((both.exchanges, both.bytes, both.aborted, both.first.len()), (10, 70, 2, 3));
+        assert_eq!((both.by_status[&200], both.ledger.link), (6, Duration::from_micros(30)));
     }
 
     #[test]

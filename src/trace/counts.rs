@@ -34,6 +34,13 @@ impl Counts {
         }
     }
 
+    /// Adds what another one counted.
+    pub fn merge(&mut self, other: &Counts) {
+        for &(word, direction, n) in &other.rows {
+            self.add(word, direction, n);
+        }
+    }
+
     /// How often `word` was counted in `direction`.
     pub fn of(&self, word: &str, direction: Direction) -> u64 {
         self.rows.iter().find(|(w, d, _)| *d == direction && *w == word).map_or(0, |(.., n)| *n)

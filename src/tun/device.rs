@@ -85,18 +85,40 @@ impl Tun {
     /// # Errors
     /// No driver, no privilege, a name that is taken or impossible, an address or MTU that the kernel refuses.
     pub fn open(options: &TunOptions) -> Result<Tun, TunError> {
-        let wanted = match &options.name {
-            None => "glass%d",
-            Some(name) => checked(name)?,
-        };
-        let (line, name) = Line::open(wanted, options.offload)?;
+        let (line, name) = Line::open(wanted(options)?, options.offload, false)?;
         let mtu = set_up(&name, options)?;
+        Ok(Tun::new(name, line, mtu))
+    }
+
+    /// The same with several queues, for a stack each (`IFF_MULTI_QUEUE`). The kernel chooses the queue of a flow by its
+    /// addresses and ports, the same one each time, so that whoever gets the SYN gets the rest, as long as all queues stay
+    /// open. What a stack sends moves its flow to its own queue, but the kernel forgets that in seconds: a connection
+    /// that a stack opens itself belongs on a device with one queue.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open); a device that was made with one queue, more queues than the kernel has (256).
+    pub fn open_queues(options: &TunOptions, queues: NonZeroU16) -> Result<Vec<Tun>, TunError> {
+        if queues.get() == 1 {
+            return Ok(vec![Tun::open(options)?]);
+        }
+        let (first, name) = Line::open(wanted(options)?, options.offload, true)?;
+        let offload = if first.offloads() { Offload::On } else { Offload::Off };
+        let mut lines = vec![first];
+        for _ in 1..queues.get() {
+            lines.push(Line::open(&name, offload, true)?.0);
+        }
+        // Nothing comes before the interface is up, so nothing comes to fewer queues than there will be.
+        let mtu = set_up(&name, options)?;
+        Ok(lines.into_iter().map(|line| Tun::new(name.clone(), line, mtu)).collect())
+    }
+
+    fn new(name: String, line: Line, mtu: u16) -> Tun {
         let frame = vec![0; line.headroom() + usize::from(mtu)];
-        Ok(Tun {
+        Tun {
             name,
             received: vec![0; line.headroom() + MOST].into(),
             port: Port { line, mtu, frame, held: false, status: Status::default() },
-        })
+        }
     }
 
     /// The interface's name.
@@ -118,6 +140,11 @@ impl Tun {
     pub fn status(&self) -> Status {
         self.port.status.clone()
     }
+}
+
+/// The interface's name, with a `%d` if the kernel may choose.
+fn wanted(options: &TunOptions) -> Result<&str, TunError> {
+    options.name.as_deref().map_or(Ok("glass%d"), checked)
 }
 
 fn checked(name: &str) -> Result<&str, TunError> {

@@ -13,6 +13,7 @@ use std::str::FromStr;
 use tun_tap::{Iface, Mode};
 
 const IFF_TUN: u16 = 0x0001;
+const IFF_MULTI_QUEUE: u16 = 0x0100;
 const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
 /// TUN_F_CSUM, TSO4, TSO6 and TSO_ECN: what the kernel may leave to us.
@@ -57,26 +58,34 @@ impl fmt::Display for Offload {
 pub(super) enum Line {
     /// Packets, and nothing else.
     Plain(Iface),
+    /// The same, one queue of several.
+    Queue(OwnedFd),
     /// Each packet behind a header that says what is left to do.
     Offload(OwnedFd),
 }
 
 impl Line {
     /// Attaches to the interface `name`, or makes it; `%d` in it becomes a number. Returns the interface's name, too.
-    pub(super) fn open(name: &str, offload: Offload) -> Result<(Line, String), TunError> {
+    /// `shared`: it has several queues, and this is to be one.
+    pub(super) fn open(name: &str, offload: Offload, shared: bool) -> Result<(Line, String), TunError> {
+        let queue = if shared { IFF_MULTI_QUEUE } else { 0 };
         // Opened once without a name, so that a missing driver and a missing privilege are told apart.
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::open("/dev/net/tun", flags, FileMode::empty()).map_err(|e| open_error(e.into()))?;
+        let mut fd = device()?;
         if offload != Offload::Off {
-            match attach(&fd, name) {
+            match attach(&fd, name, IFF_VNET_HDR | queue, OFFLOADS) {
                 Ok(name) => return Ok((Line::Offload(fd), name)),
-                Err(e) if offload == Offload::On => return Err(offload_error(name, e)),
+                Err(e) if offload == Offload::On && !shared => return Err(offload_error(name, e)),
+                Err(e) if offload == Offload::On => return Err(queue_error(name, e)),
                 // What hinders the plain device as well is told by it.
-                Err(_) => drop(fd),
+                Err(_) => fd = device()?,
             }
         }
-        Line::plain(name)
+        if !shared {
+            drop(fd);
+            return Line::plain(name);
+        }
+        let name = attach(&fd, name, queue, 0).map_err(|e| queue_error(name, e))?;
+        Ok((Line::Queue(fd), name))
     }
 
     fn plain(name: &str) -> Result<(Line, String), TunError> {
@@ -121,21 +130,26 @@ impl AsFd for Line {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Line::Plain(iface) => sys::fd(iface),
-            Line::Offload(fd) => fd.as_fd(),
+            Line::Queue(fd) | Line::Offload(fd) => fd.as_fd(),
         }
     }
 }
 
-/// Attaches with offloads; returns the interface's name.
-fn attach(fd: &OwnedFd, name: &str) -> io::Result<String> {
+fn device() -> Result<OwnedFd, TunError> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/net/tun", flags, FileMode::empty()).map_err(|e| open_error(e.into()))
+}
+
+/// Attaches with these flags, and with offloads if there are any; returns the interface's name.
+fn attach(fd: &OwnedFd, name: &str, flags: u16, offloads: u32) -> io::Result<String> {
     let mut req = InterfaceRequest::default();
     if name.len() > NAME_MAX {
         return Err(Errno::NAMETOOLONG.into());
     }
     req.name[..name.len()].copy_from_slice(name.as_bytes());
-    req.value[..2].copy_from_slice(&(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR).to_ne_bytes());
+    req.value[..2].copy_from_slice(&(IFF_TUN | IFF_NO_PI | flags).to_ne_bytes());
     sys::attach(fd, &mut req)?;
-    sys::set_offload(fd, OFFLOADS)?;
+    sys::set_offload(fd, offloads)?;
     let len = req.name.iter().position(|&b| b == 0).unwrap_or(req.name.len());
     Ok(String::from_utf8_lossy(&req.name[..len]).into_owned())
 }
@@ -143,7 +157,7 @@ fn attach(fd: &OwnedFd, name: &str) -> io::Result<String> {
 /// Tries to make a device with offloads, for `doctor`.
 pub(super) fn try_offload() -> io::Result<()> {
     let fd = rustix::fs::open("/dev/net/tun", OFlags::RDWR | OFlags::CLOEXEC, FileMode::empty())?;
-    attach(&fd, "glass%d").map(drop)
+    attach(&fd, "glass%d", IFF_VNET_HDR, OFFLOADS).map(drop)
 }
 
 fn offload_error(name: &str, cause: io::Error) -> TunError {
@@ -156,6 +170,19 @@ fn offload_error(name: &str, cause: io::Error) -> TunError {
             "`--offload auto` does without where the kernel cannot",
         ),
     }
+}
+
+/// What hinders one of several queues.
+fn queue_error(name: &str, cause: io::Error) -> TunError {
+    let remedy = match Errno::from_io_error(&cause) {
+        Some(Errno::INVAL | Errno::BUSY) => format!(
+            "it is no TUN device with several queues: `ip tuntap add dev {name} mode tun user $USER multi_queue` makes one with more"
+        ),
+        Some(Errno::TOOBIG) => "the kernel has no more queues for one device: take fewer".into(),
+        _ => return attach_error(name, cause),
+    };
+    let what = format!("attaching to a queue of the TUN device {name}");
+    TunError::new(TunErrorKind::BadName, what, cause, remedy)
 }
 
 fn attach_error(name: &str, cause: io::Error) -> TunError {

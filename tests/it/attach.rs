@@ -47,7 +47,8 @@ impl Rooms {
             device: "cable".into(),
             addresses: config(2).addrs.iter().map(|a| a.0).collect(),
         };
-        Door::open(claim_in(&self.0).unwrap(), runtime.handle(), about, TraceOptions::default()).unwrap()
+        Door::open(claim_in(&self.0).unwrap(), vec![runtime.handle()], about, TraceOptions::default())
+            .unwrap()
     }
 }
 

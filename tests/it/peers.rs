@@ -230,6 +230,33 @@ fn a_run_without_loss_leaves_a_sound_capture_without_repetitions() {
 }
 
 #[test]
+fn several_stacks_share_a_device_and_each_records_what_it_did() {
+    const TEST: &str = "several_stacks_share_a_device_and_each_records_what_it_did";
+    let Some(place) = place(TEST, &["curl", "tshark"]) else { return };
+    let script = "for n in $(seq 40); do curl -sf http://10.77.0.2/bytes/3000 -o /dev/null || exit 1; done; \
+                  \"$TCPGLASS_TEST_EXE\" ss state time-wait -H | wc -l";
+    let mut command = place.start(&["--queues", "3", "--trace", "t.pcapng"], script);
+    command.env("TCPGLASS_TEST_EXE", env!("CARGO_BIN_EXE_tcpglass"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(succeeded(output, script).trim(), "0", "the client closes first");
+    assert!(said.contains("40 exchanges (40×200)"), "{said}");
+    let files: Vec<PathBuf> = (1..=3).map(|queue| place.0.join(format!("t-{queue}.pcapng"))).collect();
+    let syns =
+        |file: &PathBuf| judge::fields(file, "tcp.flags.syn == 1 && tcp.flags.ack == 0", &["tcp.srcport"]);
+    assert_eq!(files.iter().map(|file| syns(file).len()).sum::<usize>(), 40);
+    for file in &files {
+        judge::sound(file);
+        let ends = ["tcp.flags.syn == 1 && tcp.flags.ack == 1", "tcp.flags.fin == 1 && ip.src == 10.77.0.2"];
+        for end in ends {
+            assert_eq!(judge::fields(file, end, &["tcp.dstport"]).len(), syns(file).len(), "{end}");
+        }
+        assert_eq!(judge::fields(file, "tcp.flags.reset == 1", &["frame.number"]), [""; 0]);
+        assert!(said.contains(&file.file_name().unwrap().display().to_string()), "{said}");
+    }
+}
+
+#[test]
 fn a_kill_in_the_middle_of_a_download_leaves_a_capture() {
     const TEST: &str = "a_kill_in_the_middle_of_a_download_leaves_a_capture";
     let Some(place) = place(TEST, &["curl", "tshark"]) else { return };

@@ -1,6 +1,7 @@
 //! Does a TUN device carry packets between the kernel and a program, in a private namespace?
 
 mod offload;
+mod queues;
 
 use crate::net::{config, pattern};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
