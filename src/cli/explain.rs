@@ -152,6 +152,7 @@ fn end(e: &tcpglass::explain::End) -> serde_json::Value {
         "sack": e.sack,
         "timestamps": e.timestamps,
         "ecn": e.ecn,
+        "accurate_ecn": e.accurate_ecn,
         "largest": e.largest,
         "peak_flight": e.peak_flight,
         "repeats": {

@@ -103,6 +103,8 @@ pub struct End {
     pub timestamps: bool,
     /// Its SYN asks for, or its SYN-ACK grants, explicit congestion notification.
     pub ecn: bool,
+    /// The same for accurate ECN.
+    pub accurate_ecn: bool,
     /// The largest payload it sent at once. Bytes; more than a segment's where a device joined or had yet to cut.
     pub largest: u32,
     /// The most that it had sent and not got acknowledged. Bytes.
@@ -154,6 +156,7 @@ impl End {
             sack: half.sack,
             timestamps: half.timestamps,
             ecn: half.ecn,
+            accurate_ecn: half.accurate_ecn,
             largest: half.largest,
             peak_flight: half.peak_flight,
             repeats: half.repeats,

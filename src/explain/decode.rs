@@ -239,7 +239,7 @@ fn tcp(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
         destination: SocketAddr::new(ip.destination, word(2)),
         seq: long(4),
         ack: long(8),
-        flags: flags(fixed[13]),
+        flags: flags(fixed[12], fixed[13]),
         window: word(14),
         options: options::read(&bytes[20..there]),
         cut: there < header,
@@ -287,11 +287,12 @@ fn sum(ip: Carried, bytes: &[u8], field: u16) -> Sum {
     }
 }
 
-fn flags(byte: u8) -> Flags {
+fn flags(offset: u8, byte: u8) -> Flags {
+    let accurate = if offset & 1 != 0 { Flags::AE } else { Flags::NONE };
     [Flags::FIN, Flags::SYN, Flags::RST, Flags::PSH, Flags::ACK]
         .into_iter()
         .zip([0x01, 0x02, 0x04, 0x08, 0x10])
         .chain([(Flags::ECE, 0x40), (Flags::CWR, 0x80)])
         .filter(|(_, bit)| byte & bit != 0)
-        .fold(Flags::NONE, |all, (flag, _)| all | flag)
+        .fold(accurate, |all, (flag, _)| all | flag)
 }

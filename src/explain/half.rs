@@ -57,6 +57,7 @@ pub(super) struct Half {
     pub sack: bool,
     pub timestamps: bool,
     pub ecn: bool,
+    pub accurate_ecn: bool,
     /// What it sent again, by kind.
     pub repeats: Repeats,
     /// How often its window closed, how long it was closed, and since when it is.
@@ -171,7 +172,10 @@ impl Half {
             self.shift = seg.options.window_scale.map(|s| s.min(14));
             self.sack = seg.options.sack_permitted;
             self.timestamps = seg.options.timestamps.is_some();
-            self.ecn = seg.has(Flags::ECE);
+            // RFC 9768 §3.1.1 table 2: a SYN-ACK says in the three flags how the SYN came.
+            let (ace, answer) = (seg.flags.ace(), seg.has(Flags::ACK));
+            self.accurate_ecn = if answer { matches!(ace, 2..=6) } else { !matches!(ace, 0 | 3) };
+            self.ecn = seg.has(Flags::ECE) || self.accurate_ecn;
         }
         let end = seg.end();
         self.began.get_or_insert(seg.seq);

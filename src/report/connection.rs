@@ -26,7 +26,8 @@ pub(super) fn lines(c: &Connection) -> Vec<String> {
     for (both, name) in [
         (client.sack && server.sack, "SACK"),
         (client.timestamps && server.timestamps, "time stamps"),
-        (client.ecn && server.ecn, "ECN"),
+        (client.accurate_ecn && server.accurate_ecn, "accurate ECN"),
+        (client.ecn && server.ecn && !(client.accurate_ecn && server.accurate_ecn), "ECN"),
     ] {
         if both {
             let _ = write!(first, ", {name}");

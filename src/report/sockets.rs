@@ -149,6 +149,9 @@ fn numbers(socket: &Value, style: Style) -> String {
     out.join(" ")
 }
 
+/// What `ecn_mode` says of accurate ECN.
+const ACCURATE: u64 = 2;
+
 fn tcp_info(out: &mut Vec<String>, info: &Value, congestion: &str) {
     let n = |field: &str| info[field].as_u64().unwrap_or(0);
     let options = n("options");
@@ -156,6 +159,9 @@ fn tcp_info(out: &mut Vec<String>, info: &Value, congestion: &str) {
         if options & bit != 0 {
             out.push(word.into());
         }
+    }
+    if n("ecn_mode") == ACCURATE {
+        out.push("accecn".into());
     }
     out.push(printable(congestion));
     let mut say = |if_it: bool, text: String| {

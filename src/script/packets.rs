@@ -258,7 +258,7 @@ fn continues(sent: &Sent, next: &Sent, at_once: bool) -> bool {
         && next.tcp.len > 0
         && next.tcp.len.checked_add(sent.tcp.len).is_some()
         && !sent.tcp.flags.intersects(Flags::FIN)
-        // CWR stays on the first (RFC 3168 §6.1.2), unless it is part of ACE (RFC 9768 §5.2.1).
+        // CWR stays on the first (RFC 3168 §6.1.2), unless it is part of ACE (RFC 9768 §3.3.4).
         && (after == before || after == before.without(Flags::CWR))
         && (next.tcp.ack, next.tcp.win) == (sent.tcp.ack, sent.tcp.win)
         && (!at_once || next.tcp.options == sent.tcp.options)

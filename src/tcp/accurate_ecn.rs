@@ -210,7 +210,8 @@ impl Accurate {
         place(field).map_or((0, 0), |at| (self.bytes[at], self.delivered_bytes[at]))
     }
 
-    /// ACE as it would be sent now.
+    /// ACE as it would be sent now: the lowest bits of a count (RFC 9768 §3.2.2.2), of which CWR is one and no answer to marks
+    /// any more (RFC 9768 §3.1.5).
     pub(super) fn ace(&self) -> Flags {
         Flags::of_ace(self.received.wrapping_add(FIRST))
     }
@@ -245,7 +246,7 @@ impl Accurate {
         changed
     }
 
-    /// The first option came, on the handshake: the peer hears that it did.
+    /// The first option came, on the handshake: the peer hears that it did (RFC 9768 §3.2.3.2.1).
     pub(super) fn on_first_option(&mut self, option: Option<&EcnBytes>, demand: u8) {
         if let Some(option) = option.filter(|_| self.seen < Seen::Counts) {
             self.seen = Seen::of(option);
@@ -286,7 +287,8 @@ impl Accurate {
         }
     }
 
-    /// A segment leaves; `twice` is where what it reports to have come twice begins. Returns its flags and its codepoint.
+    /// A segment leaves, of whatever kind (RFC 9768 §3.1.5); `twice` is where what it reports to have come twice begins. Returns
+    /// its flags and its codepoint.
     fn on_sent(&mut self, now: Instant, bare: bool, options: &Options, twice: Option<Seq>) -> (Flags, Field) {
         self.hurried = false;
         if self.mute {
@@ -514,7 +516,7 @@ impl Conn {
         if field != Field::Ce {
             return;
         }
-        // It is a mark if our own SYN arrived as it left; else the path writes what it likes.
+        // It is a mark (RFC 9768 §3.2.2.2) if our own SYN arrived as it left; else the path writes what it likes.
         let ace = seg.flags.ace();
         if checks && ace != 0b101 && ace != reflection(Field::NotEct).ace() {
             accurate.fails.add(Fails::ACE_HEARD);
@@ -562,5 +564,132 @@ impl Conn {
     ) -> Option<(Flags, Field)> {
         let twice = self.rcv.reports_twice().filter(|_| !options.sack.is_empty());
         Some(self.accurate_mut()?.on_sent(now, bare, options, twice))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+
+    fn counting() -> Accurate {
+        Accurate { seen: Seen::Counts, ..Accurate::granted(&Config::linux(), Field::NotEct) }
+    }
+
+    /// An acknowledgment of `packets` full segments by which `ace` were marked in all, with what the option says of ECT(1),
+    /// CE and ECT(0).
+    fn hears(accurate: &mut Accurate, ace: u32, packets: u32, bytes: Option<[u32; 3]>) -> u32 {
+        let counts = bytes.map(|[e1, ce, e0]| EcnBytes::new(&[e1 + 1, ce, e0 + 1], true));
+        let options = Options { ecn: counts, ..Options::default() };
+        let seg = Segment { flags: Flags::ACK | Flags::of_ace(ace + FIRST), options, ..Segment::default() };
+        let bytes = packets * MSS;
+        let covered = Covered { packets, bytes, progress: true, exact: true, mss: MSS, sent: 0 };
+        let more = accurate.hear(&seg, &covered);
+        accurate.delivered += more;
+        more
+    }
+
+    #[test]
+    fn ace_tells_the_number_of_marks_while_it_cannot_have_gone_round() {
+        let mut accurate = counting();
+        for (total, more) in [(0, 0), (2, 2), (9, 7), (9, 0), (10, 1), (16, 6)] {
+            assert_eq!(hears(&mut accurate, total, 7, None), more, "{total}");
+        }
+        assert_eq!(accurate.delivered(), 16);
+    }
+
+    #[test]
+    fn what_may_have_gone_round_has_if_nothing_says_otherwise() {
+        // Of 20 packets 3, 11 or 19 were marked: the safest case.
+        let mut usual = Accurate { average: 2 << 6, ..counting() };
+        assert_eq!(hears(&mut usual, 3, 20, None), 19);
+        // Who thins out acknowledgments makes twenty at once usual.
+        let mut thinned = Accurate { average: 5 << 6, ..counting() };
+        assert_eq!(hears(&mut thinned, 3, 20, None), 3);
+    }
+
+    #[test]
+    fn bytes_tell_how_often_ace_went_round() {
+        for marked in 0..=20 {
+            // What came before had ECT(0), and what comes now has a mark only where it is counted so.
+            let mut accurate = Accurate { estimate: Some(Field::Ce), ..counting() };
+            let bytes = [0, marked * MSS, 0];
+            assert_eq!(hears(&mut accurate, marked, 20, Some(bytes)), marked, "{marked}");
+        }
+        let mut few = Accurate { estimate: Some(Field::Ce), ..counting() };
+        assert_eq!(hears(&mut few, 1, 10, Some([0, 900, 0])), 1);
+        assert_eq!(hears(&mut few, 10, 10, Some([0, 9900, 0])), 9);
+    }
+
+    #[test]
+    fn an_acknowledgment_that_was_overtaken_says_nothing() {
+        let mut accurate = counting();
+        let seg = Segment { flags: Flags::ACK | Flags::of_ace(FIRST + 3), ..Segment::default() };
+        assert_eq!(accurate.hear(&seg, &Covered::default()), 0);
+        // One with a newer time stamp does.
+        accurate.newer = true;
+        assert_eq!(accurate.hear(&seg, &Covered::default()), 3);
+    }
+
+    #[test]
+    fn a_count_of_bytes_that_goes_round_goes_on() {
+        let mut accurate = Accurate { estimate: Some(Field::Ect0), ..counting() };
+        let edge = (1 << 24) - 500;
+        accurate.delivered_bytes[2] = edge;
+        hears(&mut accurate, 0, 1, Some([0, 0, (edge + MSS) & 0xff_ffff]));
+        assert_eq!(accurate.bytes_of(Field::Ect0), (0, edge + MSS));
+        // Without an option what arrives is taken to have come as what changed last.
+        hears(&mut accurate, 0, 2, None);
+        assert_eq!(accurate.bytes_of(Field::Ect0), (0, edge + 3 * MSS));
+    }
+
+    #[test]
+    fn an_option_that_comes_too_late_is_not_believed() {
+        let mut accurate = Accurate { seen: Seen::No, ..counting() };
+        let late = Covered { progress: true, sent: BEFORE_WRAP, ..Covered::default() };
+        assert_eq!(accurate.hear_bytes(None, &late), None);
+        assert_eq!((accurate.seen, accurate.fails), (Seen::Wiped, Fails::OPTION_HEARD));
+        let option = EcnBytes::new(&[1, 0, 501], true);
+        assert_eq!(accurate.hear_bytes(Some(&option), &late), None);
+        assert_eq!(accurate.bytes_of(Field::Ect0), (0, 0));
+    }
+
+    #[test]
+    fn what_comes_is_counted_by_packets_and_by_bytes() {
+        let mut accurate = counting();
+        assert!(accurate.count(Field::Ect0, 1, 100));
+        assert!(!accurate.count(Field::Ect0, 1, 100));
+        assert!(accurate.count(Field::Ce, 3, 300));
+        assert!(!accurate.count(Field::Ce, 1, 0));
+        assert_eq!((accurate.received(), accurate.pending), (4, 4));
+        assert_eq!(accurate.ace().ace(), (5 + 4) & 7);
+        assert_eq!([Field::Ect1, Field::Ect0, Field::Ce].map(|f| accurate.bytes_of(f).0), [0, 200, 300]);
+        for _ in 0..300_000 {
+            accurate.count(Field::Ce, 1, 0);
+        }
+        assert_eq!(accurate.pending, 15);
+    }
+
+    #[test]
+    fn the_counts_that_changed_find_room_beside_sack_and_time_stamps() {
+        let mut options = Options { timestamps: Some(Default::default()), ..Options::default() };
+        let fields = |options: Options, least| {
+            fitted(options, &FIRST_BYTES, least).ecn.map(|ecn| ecn.counts().count())
+        };
+        assert_eq!(fields(options, 0), Some(3));
+        let mut seen = Vec::new();
+        for n in 0..3 {
+            options.sack.push(Seq(n * 10), Seq(n * 10 + 5));
+            seen.push([0, 1, 2, 3].map(|least| {
+                let with = fitted(options, &FIRST_BYTES, least);
+                assert!(with.encoded_len() <= 40);
+                (with.ecn.map(|ecn| ecn.counts().count()), with.sack.len())
+            }));
+        }
+        assert_eq!(seen[0], [(Some(3), 1); 4]);
+        assert_eq!(seen[1], [(Some(2), 2), (Some(2), 2), (Some(2), 2), (None, 2)]);
+        // Three blocks leave no room but for the option without counts; to counts that changed one gives way.
+        assert_eq!(seen[2], [(Some(0), 3), (Some(2), 2), (Some(2), 2), (None, 3)]);
     }
 }

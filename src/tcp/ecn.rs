@@ -176,7 +176,7 @@ impl Conn {
     }
 
     /// The flags of our SYN-ACK. The third one that goes unanswered does without accurate ECN, and what is sent then is not
-    /// capable (RFC 9768 §3.1.4.2).
+    /// capable (RFC 9768 §3.2.3.2.2).
     pub(super) fn ecn_of_syn_ack(&mut self) -> Flags {
         let (agreed, again) = (self.agreed_ecn(), !self.active && self.retries > 1);
         let Some(accurate) = self.accurate_mut() else { return agreed.flags(Field::NotEct) };

@@ -3,7 +3,7 @@
 use super::fast_open::Offer;
 use super::timers::Timer;
 use super::*;
-use crate::segment::{Arrival, Cookie, Ecn, Flags, Options, SackBlocks, Segment, Timestamps};
+use crate::segment::{Arrival, Cookie, Ecn, EcnBytes, Flags, Options, SackBlocks, Segment, Timestamps};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 
@@ -78,6 +78,9 @@ impl Fuzz {
         cfg.keepalive = random.one_in(4);
         cfg.user_timeout = random.of(&[None, None, Some(Duration::from_secs(20))]);
         cfg.linger = random.of(&[None, None, Some(Duration::ZERO), Some(Duration::from_secs(3))]);
+        let modes = [EcnMode::Off, EcnMode::On, EcnMode::Passive, EcnMode::Accurate, EcnMode::Accurate];
+        cfg.ecn = random.of(&modes);
+        cfg.ecn_option = random.of(&[EcnOption::Off, EcnOption::Sparse, EcnOption::Full, EcnOption::Always]);
         let mtu = random.of(&[576, 1280, 1500, 65_535]);
         let max_packet = random.of(&[u32::from(mtu), 65_535]);
         let iss = Seq(random.of(&[0, 1, u32::MAX, u32::MAX - 700, 0x7fff_ffff, 0x8000_0000]));
@@ -93,7 +96,8 @@ impl Fuzz {
             ..Options::default()
         };
         let window = random.of(&[0, 1, 1000, 65_535]);
-        let syn = Segment { seq: peer_iss, flags: Flags::SYN, window, options, ..Segment::default() };
+        let flags = Flags::SYN | Flags::of_ace(random.of(&[0, 0, 3, 7, 7, 4]));
+        let syn = Segment { seq: peer_iss, flags, window, options, ..Segment::default() };
         let mut cx = Cx { now, cfg: &cfg, log: &mut log };
         let passive = random.one_in(2);
         let fast = random.one_in(3);
@@ -325,13 +329,19 @@ impl Fuzz {
             echo: if self.random.one_in(5) { self.random.next() } else { self.now.as_millis() as u32 },
         });
         let field = self.random.of(&[0, 0, 1, 50, 1000, 65_535]);
+        let counts = [(); 3].map(|()| self.random.below(3000) * self.random.below(9000));
+        let most = self.random.below(4) as usize;
+        let ecn = self.random.one_in(2).then(|| EcnBytes::new(&counts[..most], self.random.one_in(2)));
+        let ace = if self.random.one_in(2) { self.random.below(8) } else { 0 };
+        let flags = flags | Flags::of_ace(ace);
+        let mark = self.random.of(&[Ecn::NotEct, Ecn::Ect0, Ecn::Ect0, Ecn::Ect1, Ecn::Ce]);
         let seg = Segment {
             seq,
             ack,
             flags,
             window: field,
             urgent: self.random.next() as u16,
-            options: Options { sack, timestamps, ..Options::default() },
+            options: Options { sack, timestamps, ecn, ..Options::default() },
             len,
         };
         if flags.contains(Flags::ACK) && ack.ge(self.conn.snd.una) && ack.le(self.conn.snd.nxt) {
@@ -345,9 +355,7 @@ impl Fuzz {
         let data: Vec<u8> = (0..len).map(|i| ((seq + i).since(self.peer_iss) % 253) as u8).collect();
         let segments = self.random.of(&[1, 1, 1, 2, 40]);
         self.history.push(format!("{} < {seg:?}", self.now));
-        self.cx(|conn, cx| {
-            conn.on_segment(cx, &Arrival { seg: &seg, payload: &data, segments, ecn: Ecn::NotEct })
-        });
+        self.cx(|conn, cx| conn.on_segment(cx, &Arrival { seg: &seg, payload: &data, segments, ecn: mark }));
         self.peer_has = self.conn.snd.una;
         self.check();
     }

@@ -45,7 +45,7 @@ pub struct HalfOpen {
     syn_field: Field,
     seen: Seen,
     fails: Fails,
-    /// The next SYN-ACK does without accurate ECN (RFC 9768 §3.1.4.2).
+    /// The next SYN-ACK does without accurate ECN (RFC 9768 §3.2.3.2.2).
     bleak: bool,
     /// The first SYN-ACK has a Fast Open cookie, in the experimental option or in the other.
     cookie: Option<bool>,

@@ -188,7 +188,7 @@ impl Conn {
     }
 
     /// Devices that cut super-segments leave CWR on the first piece only (RFC 3168 §6.1.2), but ACE stands on each (RFC 9768
-    /// §5.2.1): what has the bit goes in segments.
+    /// §3.3.4): what has the bit goes in segments.
     fn room_for_marks(&self, room: Room) -> Room {
         match self.accurate() {
             Some(accurate) if accurate.ace().contains(Flags::CWR) => {

@@ -1,7 +1,7 @@
 //! Two connections back to back in virtual time: whatever the network between them does, every byte arrives.
 
 use super::*;
-use crate::segment::{Arrival, Ecn, Segment};
+use crate::segment::{Arrival, Ecn, Flags, Segment};
 use crate::seq::Seq;
 use crate::stream::StreamError;
 use crate::time::{Duration, Instant};
@@ -246,6 +246,37 @@ fn profile(n: u8) -> Config {
 }
 
 const PLAIN: Room = Room { mtu: 1500, max_packet: 1500 };
+
+#[test]
+fn accurate_ecn_has_no_super_segment_with_cwr() {
+    let cfg = Config { ecn: EcnMode::Accurate, ..Config::linux() };
+    let (mut log, iss) = (Log::new(false), Seq(0));
+    let mut cx = Cx { now: Instant::from_millis(1000), cfg: &cfg, log: &mut log };
+    let room = Room { mtu: 1500, max_packet: 65_535 };
+    let syn = Segment { flags: Flags::SYN | Flags::ACE, window: 65_535, ..Segment::default() };
+    let mut conn = Conn::accept(&mut cx, iss, 0, 20, room.mtu, &syn, Opts::new(&cfg));
+    assert_eq!(conn.poll_transmit(&mut cx, room).unwrap().seg.flags.ace(), 2);
+    let came = |conn: &mut Conn, cx: &mut Cx, ack, segments| {
+        let flags = Flags::ACK | Flags::of_ace(if ack == 1 { 2 } else { 5 });
+        let seg = Segment { seq: Seq(1), ack: Seq(ack), flags, window: 65_535, ..Segment::default() };
+        conn.on_segment(cx, &Arrival { seg: &seg, payload: &[], segments, ecn: Ecn::Ce });
+    };
+    came(&mut conn, &mut cx, 1, 1);
+    conn.write(&[0; 4000]).unwrap();
+    let mut sent = Vec::new();
+    for (ack, segments) in [(1, 0), (1, 2)] {
+        if segments > 0 {
+            came(&mut conn, &mut cx, ack, segments);
+            conn.write(&[0; 4000]).unwrap();
+        }
+        while let Some(transmit) = conn.poll_transmit(&mut cx, room) {
+            sent.push((transmit.seg.flags.ace(), transmit.gso_size.is_some()));
+        }
+    }
+    // Six has the bit, zero, which is eight, has not.
+    assert!(sent.iter().all(|&(ace, large)| ace == 6 && !large || ace == 0), "{sent:?}");
+    assert!(sent.contains(&(6, false)) && sent.contains(&(0, true)), "{sent:?}");
+}
 
 #[test]
 fn a_clean_network_carries_both_directions_without_a_retransmission() {

@@ -60,7 +60,7 @@ fn say(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece, slots: bool
 }
 
 /// What the packet says of congestion (RFC 3168), as the packet scripts write it: ` [ECT0]`, ` [CE]`, ` [ECE]`,
-/// ` [ECT0 CWR]`. What a SYN offers is said elsewhere.
+/// ` [ECT0 CWR]`, with accurate ECN (RFC 9768) ` [ECT0 ACE 5]`. What a SYN offers is said elsewhere.
 fn marks(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) -> fmt::Result {
     let Some(seg) = packet.seg.filter(|seg| !seg.has(Flags::SYN)) else { return Ok(()) };
     let field = match wire::ecn_field(packet.frame) {
@@ -69,6 +69,13 @@ fn marks(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) -> fmt::R
         Ecn::Ect1 => Some("ECT1"),
         Ecn::Ce => Some("CE"),
     };
+    if packet.state.is_some_and(|state| state.ace) {
+        let ace = seg.flags.ace();
+        return match field {
+            Some(field) => write!(out, " [{field} ACE {ace}]"),
+            None => write!(out, " [ACE {ace}]"),
+        };
+    }
     let echo = seg.has(Flags::ECE).then_some("ECE");
     let reduced = (seg.has(Flags::CWR) && piece.nth <= 1).then_some("CWR");
     let mut before = " [";
@@ -562,8 +569,11 @@ impl fmt::Display for Offer<'_> {
         if let Some(shift) = o.window_scale {
             list.add(format_args!("window scale {shift}"))?;
         }
-        if flags.contains(Flags::ECE) && flags.contains(Flags::CWR) != flags.contains(Flags::ACK) {
-            list.add(format_args!("ECN"))?;
+        match (flags.contains(Flags::ACK), flags.ace()) {
+            (false, 0b011) | (true, 0b001) => list.add(format_args!("ECN"))?,
+            (_, 0) | (true, 0b111) => {}
+            (false, _) => list.add(format_args!("accurate ECN"))?,
+            (true, ace) => list.add(format_args!("accurate ECN (ACE {ace})"))?,
         }
         match &o.fast_open {
             Some(cookie) if cookie.is_request() => list.add(format_args!("asks for a Fast Open cookie"))?,

@@ -114,6 +114,21 @@ fn every_cause_has_its_sentence() {
             "why=syn-ack: retransmission 2, the one before went unanswered (srtt 98 ms, rto 400 ms)",
         ),
         (
+            Cause::Syn,
+            syn(Flags::SYN | Flags::ACE, false),
+            "why=syn: opens the connection, offers MSS 1460, window scale 7, accurate ECN",
+        ),
+        (
+            Cause::SynAck { nth: 0 },
+            syn(Flags::SYN | Flags::ACK | Flags::CWR, false),
+            "why=syn-ack: accepts the connection, answers MSS 1460, window scale 7, accurate ECN (ACE 2)",
+        ),
+        (
+            now(AckNowWhy::EcnChange),
+            ack,
+            "why=ack-now(ecn-change): acknowledges 2921, what comes has another ECN field than before",
+        ),
+        (
             Cause::SynCookie,
             syn(Flags::SYN | Flags::ACK, false),
             "why=syn-cookie: the SYN queue is full: answers by a cookie, MSS 1460, window scale 7",
@@ -479,6 +494,31 @@ fn a_text_from_outside_is_bounded() {
     let said = words::Clean(&text).to_string();
     assert_eq!(said.chars().count(), 1001);
     assert!(said.ends_with('…'));
+}
+
+#[test]
+fn the_count_of_accurate_ecn_is_no_echo() {
+    let seg = out(1001, 0, Flags::of_ace(7));
+    // The ECN field of an IPv4 header, ECT(0).
+    let mut frame = [0; 20];
+    (frame[0], frame[1]) = (0x45, 2);
+    let said = |ace| {
+        let record = PacketRecord {
+            at: Instant::ZERO,
+            direction: Direction::Out,
+            frame: &frame,
+            gso_size: None,
+            why: Why::Sent(Cause::AckNow(AckNowWhy::Quick)),
+            conn: Some(1),
+            seg: Some(&seg),
+            state: Some(Snapshot { ace, ..snapshot() }),
+        };
+        let mut text = String::new();
+        words::why(&mut text, &record, Piece::WHOLE).unwrap();
+        text
+    };
+    assert_eq!(said(true), "why=ack-now(quick): acknowledges 2921, quick ACKs are on [ECT0 ACE 7]");
+    assert_eq!(said(false), "why=ack-now(quick): acknowledges 2921, quick ACKs are on [ECT0 ECE CWR]");
 }
 
 #[test]

@@ -12,8 +12,8 @@ const LEVELS: [&str; 6] = ["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMEN
 const APPENDIX_B: [(&str, usize); 4] = [("MUST", 69), ("SHLD", 31), ("MAY", 18), ("REC", 1)];
 
 /// The RFCs of the record, in the order of the table.
-const RFCS: [&str; 11] =
-    ["9293", "5681", "6298", "6675", "7323", "5961", "8985", "9438", "3168", "9112", "9110"];
+const RFCS: [&str; 12] =
+    ["9293", "5681", "6298", "6675", "7323", "5961", "8985", "9438", "3168", "9768", "9112", "9110"];
 
 struct Requirement {
     id: String,

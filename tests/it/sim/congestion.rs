@@ -2,7 +2,8 @@
 
 use super::*;
 use tcpglass::sim::link::Totals;
-use tcpglass::tcp::{Congestion, EcnMode, SlowStartExit, WindowScale};
+use tcpglass::sim::{Action, Passing};
+use tcpglass::tcp::{Congestion, EcnMode, EcnOption, SlowStartExit, WindowScale};
 
 /// The payload of a full segment with time stamps: the response function counts segments, and small ones are simulated
 /// faster. Not below the 536 bytes that a receiver takes for a full segment at first.
@@ -193,4 +194,39 @@ fn pacing_fills_a_path_whose_queue_is_too_short_for_bursts() {
     assert_eq!(paced.0, 0);
     assert!(bursts.0 > 10);
     assert!(paced.1 < Instant::from_millis(200), "done at {}", paced.1);
+}
+
+/// Marks on the way there are all known to the sender in the end, although two thirds of the acknowledgments are lost: so few come that
+/// each covers up to six packets, and ACE alone tells them apart (RFC 9768 §3.2.2.5).
+#[test]
+fn accurate_ecn_tells_the_sender_the_exact_number_of_marks_although_acknowledgments_are_lost() {
+    for option in [EcnOption::Full, EcnOption::Sparse, EcnOption::Off] {
+        for share in ["1%", "20%", "100%"] {
+            let link = format!("rtt=20ms,bandwidth=100mbit,queue=0,ecn_mark={share}");
+            // A window that follows the marks would be one or two segments, and wait for each lost acknowledgment.
+            let congestion = Congestion::Fixed(40);
+            let cfg = Config { ecn: EcnMode::Accurate, ecn_option: option, congestion, ..large() };
+            let (mut world, a, b) = two_with(3, &link, cfg);
+            let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+            let mut count = 0;
+            world.add_rule(b, a, move |_: &Passing<'_>| {
+                count += 1;
+                if count > 1 && count < 2000 && count % 3 != 0 { Action::Drop } else { Action::Pass }
+            });
+            world.transfer(here, there, &bytes(2 << 20)).unwrap();
+            assert!(world.run_until(LONG, |w| w.stack(a).conn(here.id).unwrap().unacked() == 0));
+            let (there_marks, back) = (world.link_totals(a, b).marked, world.link_totals(b, a));
+            let now = world.now();
+            let [sender, receiver] = [here, there].map(|s| world.stack(s.host).info(now, s.id).unwrap());
+            println!("{option:?} {share}: {there_marks} marks, {} acknowledgments lost", back.ruled_out);
+            assert!(there_marks > 5 && back.ruled_out > 100, "{share}: {there_marks}, {back:?}");
+            assert_eq!(u64::from(receiver.received_ce), there_marks, "{option:?} {share}");
+            assert_eq!(sender.delivered_ce, receiver.received_ce, "{option:?} {share}");
+            if option == EcnOption::Full {
+                // A probe at the end may come twice, and only newer acknowledgments count.
+                let unheard = receiver.received_ce_bytes - sender.delivered_ce_bytes;
+                assert!(unheard < 1448, "{share}: {unheard} bytes");
+            }
+        }
+    }
 }
