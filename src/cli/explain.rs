@@ -7,7 +7,7 @@ use super::{Outcome, options, output, whole_file};
 use serde_json::json;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpglass::explain::{Connection, Exchange, Finding, Options, ReadError, Summary, Trail, causes};
 use tcpglass::report;
@@ -15,8 +15,13 @@ use tcpglass::report;
 /// Reads the capture and prints its summary. A damaged file is an error after all that could be read.
 pub fn run(args: Explain) -> Outcome {
     let shown = args.capture.display();
+    for (kind, path) in [(whole_file::PAGE, &args.html), (whole_file::CSV, &args.csv)] {
+        if let Some(path) = path {
+            whole_file::writable(kind, path)?;
+            whole_file::is_not(kind, path, &args.capture)?;
+        }
+    }
     if let Some(path) = &args.html {
-        whole_file::writable(whole_file::PAGE, path)?;
         if args.output.json && options::is_stdout(path) {
             return Err(Failure::usage("--json and --html - would mix on standard output: name a file"));
         }
@@ -58,21 +63,24 @@ pub fn run(args: Explain) -> Outcome {
         whole_file::write(whole_file::PAGE, path, page.as_bytes())?;
     }
     if let (Some(prefix), Some(trail)) = (&args.xplot, &trail) {
-        for graph in report::xplot(&summary, trail) {
+        let graphs = report::xplot(&summary, trail);
+        let path = |graph: &report::Graph| {
             let way = if graph.from_client { "up" } else { "down" };
-            let path = format!("{}-{}-{way}.xpl", prefix.display(), graph.connection);
-            std::fs::write(&path, graph.text).map_err(|e| Failure::writing(&path, &e))?;
+            let mut path = prefix.clone().into_os_string();
+            path.push(format!("-{}-{way}.xpl", graph.connection));
+            PathBuf::from(path)
+        };
+        // All of them or none.
+        for path in graphs.iter().map(path) {
+            whole_file::writable(whole_file::XPLOT, &path)?;
+            whole_file::is_not(whole_file::XPLOT, &path, &args.capture)?;
+        }
+        for graph in &graphs {
+            whole_file::write(whole_file::XPLOT, &path(graph), graph.text.as_bytes())?;
         }
     }
     if let Some(path) = &args.csv {
-        let text = report::csv(&summary);
-        match options::is_stdout(path) {
-            true => output::result(&text)?,
-            false => {
-                let shown = path.display().to_string();
-                std::fs::write(path, text).map_err(|e| Failure::writing(&shown, &e))?;
-            }
-        }
+        whole_file::write(whole_file::CSV, path, report::csv(&summary).as_bytes())?;
     }
     if args.output.json {
         output::json(&object(&summary))?;
@@ -120,7 +128,7 @@ fn object(summary: &Summary) -> serde_json::Value {
 }
 
 fn connection(c: &Connection) -> serde_json::Value {
-    let side = |s: &tcpglass::explain::Side| json!({ "packets": s.packets, "bytes": s.bytes, "again": s.again, "damaged": s.damaged });
+    let side = |s: &tcpglass::explain::Side| json!({ "packets": s.packets, "bytes": s.bytes, "again": s.again, "damaged": s.damaged, "wild": s.wild });
     json!({
         "client": c.client.to_string(),
         "server": c.server.to_string(),

@@ -32,6 +32,7 @@ pub fn run(args: WhatIf) -> Outcome {
     }
     if let Some(path) = &args.trace {
         whole_file::writable(whole_file::CAPTURE, path)?;
+        whole_file::is_not(whole_file::CAPTURE, path, &args.capture)?;
         if options::is_stdout(path) {
             return Err(Failure::usage("--trace - would be mixed with the result: name a file"));
         }

@@ -5,7 +5,7 @@ use super::{options, output};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
-use tcpglass::report::PAGE_START;
+use tcpglass::report::{CSV_START, PAGE_START, XPLOT_START};
 
 /// A kind of file: the option that names it, what it is called, and how each begins.
 #[derive(Clone, Copy)]
@@ -13,6 +13,10 @@ pub struct Kind(&'static str, &'static str, &'static [u8]);
 
 /// A page for a browser.
 pub const PAGE: Kind = Kind("--html", "page", PAGE_START.as_bytes());
+/// Lines of comma-separated values.
+pub const CSV: Kind = Kind("--csv", "table", CSV_START.as_bytes());
+/// A graph for xplot.
+pub const XPLOT: Kind = Kind("--xplot", "graph", XPLOT_START.as_bytes());
 /// A capture, as pcapng.
 pub const CAPTURE: Kind = Kind("--trace", "capture", &[0x0a, 0x0d, 0x0d, 0x0a]);
 
@@ -38,6 +42,21 @@ pub fn writable(Kind(option, _, start): Kind, path: &Path) -> Result<(), Failure
         )));
     }
     Ok(())
+}
+
+/// Refuses to write a result over what it is made from.
+///
+/// # Errors
+/// The path leads to the input, by whatever name.
+pub fn is_not(Kind(option, ..): Kind, path: &Path, input: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt;
+    let place = |path: &Path| path.metadata().ok().filter(|m| m.is_file()).map(|m| (m.dev(), m.ino()));
+    match place(path) {
+        Some(there) if !options::is_stdout(path) && place(input) == Some(there) => Err(Failure::usage(
+            format_args!("{option} {}: that is the capture itself; choose another name", path.display()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the file.

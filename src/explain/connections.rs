@@ -79,6 +79,8 @@ pub struct Side {
     pub again: u64,
     /// Packets that came damaged, as their checksums show.
     pub damaged: u64,
+    /// Packets far beyond what the other end takes: damaged, or of somebody else.
+    pub wild: u64,
     /// A checksum of this end was right.
     verified: bool,
     /// The end of the sequence space seen so far.
@@ -321,6 +323,10 @@ impl<'a> Connections<'a> {
             flow.damage(usize::from(!from_client), segment);
             findings.add(What::Checksum, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
             return place(Some("drop-checksum"), None);
+        }
+        if flow.is_wild(usize::from(!from_client), segment) {
+            side.wild += 1;
+            return place(None, None);
         }
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();

@@ -19,6 +19,8 @@ use std::collections::VecDeque;
 
 /// Acknowledgments of which any may be what set the next data free.
 const RELEASES: usize = 64;
+/// What lies so far beyond a window, or four of them, is not believed.
+const FAR: u32 = 256 << 10;
 /// A pause after which the congestion window is no longer trusted, at the least (RFC 9293 §3.8.1's least time-out, as
 /// most systems have it).
 pub(super) const REST: Duration = Duration::from_millis(200);
@@ -88,6 +90,8 @@ pub(super) struct Flow {
     pub(super) unheard: [Option<Seq>; 2],
     /// Where each end's FIN stands, while something before it is missing.
     closing: [Option<(Seq, Stop)>; 2],
+    /// What each end sent last that was not believed: its numbers.
+    wild: [Option<(Seq, Seq)>; 2],
     /// What new data that just passed had waited for.
     pub held: Option<Part>,
     pub exchanges: Exchanges,
@@ -222,6 +226,30 @@ impl Flow {
         if let Some(run) = self.runs[s].stop(full, self.round_trip()) {
             findings.add(What::PathRate, connection, run.frames, run.time, Confidence::Inferred);
         }
+    }
+
+    /// Whether a segment of the end `s` is far from all that the connection is about: beyond what its receiver can take,
+    /// or acknowledging what was never sent. It was damaged, or is not of this connection; two that agree are believed,
+    /// for what came before them may not have been captured.
+    pub(super) fn is_wild(&mut self, s: usize, seg: &Segment<'_>) -> bool {
+        let (own, other) = (&self.halves[s], &self.halves[1 - s]);
+        let far = |window: u32| window.saturating_mul(4).max(FAR);
+        let beyond =
+            |seq: Seq, end: Option<Seq>, far: u32| end.is_some_and(|end| seq.gt(end) && seq.since(end) > far);
+        if seg.has(Flags::SYN) || self.passed[s] == 0 {
+            return false;
+        }
+        let room = far(other.largest_window);
+        // A window that nobody knows holds no more than any (RFC 7323 §2.3).
+        let (edge, room) = if other.edge.is_some() { (other.edge, room) } else { (own.nxt, 1 << 30) };
+        let ack = seg.has(Flags::ACK).then_some(seg.ack);
+        let heard = other.nxt.filter(|_| self.passed[1 - s] > 0);
+        let wild = beyond(seg.end(), edge.map(|edge| edge.max(own.nxt.unwrap_or(edge))), room)
+            || own.una.is_some_and(|una| beyond(una, Some(seg.end()), room))
+            || ack.is_some_and(|ack| beyond(ack, heard, far(own.largest_window)));
+        let near = |a: Seq, b: Seq| a.delta(b).unsigned_abs() <= FAR;
+        let last = std::mem::replace(&mut self.wild[s], wild.then_some((seg.seq, seg.ack)));
+        wild && !last.is_some_and(|(seq, ack)| near(seq, seg.seq) && near(ack, seg.ack))
     }
 
     /// The same packet again, because it was captured twice: in a word, what it is.

@@ -66,6 +66,8 @@ pub(super) struct Half {
     times: (Vec<Duration>, u32, u32),
     /// The window it offers, in bytes; at the least, if its scale is not known.
     pub window: u32,
+    /// The largest that it offered.
+    pub largest_window: u32,
     /// The end of it, in the other end's numbers, if it is known.
     pub edge: Option<Seq>,
     /// The least time from here to it and back.
@@ -357,6 +359,7 @@ impl Half {
         // A SYN's window is not scaled.
         let scale = if seg.has(Flags::SYN) { Some(0) } else { self.scale(other) };
         self.window = u32::from(seg.window) << scale.unwrap_or(self.least_shift);
+        self.largest_window = self.largest_window.max(self.window);
         if seg.has(Flags::ACK) {
             // Nothing is nothing, however it is scaled.
             self.edge = (scale.is_some() || seg.window == 0).then_some(seg.ack + self.window);

@@ -140,6 +140,7 @@ pub(super) fn headline(summary: &Summary) -> String {
 /// Which packets are in no connection, and why; and what else about the file is odd.
 pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
     let disorder = summary.disorder;
+    let wild = summary.connections.iter().map(|c| c.up.wild + c.down.wild).sum();
     let unseen: u64 = summary.connections.iter().flat_map(|c| &c.ends).map(|end| end.not_captured).sum();
     let unseen = (unseen > 0).then(|| {
         format!("{unseen} bytes were acknowledged and not captured: the recorder missed packets, what is said of their times may be wrong")
@@ -152,6 +153,7 @@ pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
         (summary.not_tcp, "not TCP, or fragments"),
         (summary.undecoded, "that could not be decoded"),
         (summary.beyond, "of connections beyond the limit"),
+        (wild, "with numbers far beyond their receiver's window: left out"),
         (summary.dropped, "dropped by the recorder"),
         (
             summary.cut_headers,

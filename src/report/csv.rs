@@ -3,11 +3,13 @@
 use crate::explain::{Exchange, Part, Summary};
 use std::fmt::Write;
 
+/// How each table begins.
+pub const CSV_START: &str = "connection,client,server,method,target,";
+
 /// A line of headings, then one for each exchange; times in microseconds. The parts of a line sum up to its `total_us`.
 pub fn csv(summary: &Summary) -> String {
-    let mut out = String::from(
-        "connection,client,server,method,target,status,progress,reused,first_frame,last_frame,bytes,start_us,total_us",
-    );
+    let mut out = String::from(CSV_START);
+    out += "status,progress,reused,first_frame,last_frame,bytes,start_us,total_us";
     for part in Part::ALL {
         let _ = write!(out, ",{}_us", part.word().replace('-', "_"));
     }

@@ -23,7 +23,7 @@ mod xplot;
 
 pub use capture::capture;
 pub use counts::counts;
-pub use csv::csv;
+pub use csv::{CSV_START, csv};
 pub use exchange::exchange;
 pub use fetched::fetched;
 pub use lab::{findings, verdict};
@@ -38,7 +38,7 @@ pub use timeline::{Phase, phases, timeline};
 pub use top::{Frame, screen};
 pub use waterfall::Waterfall;
 pub use what_if::{trust, what_if};
-pub use xplot::{Graph, xplot};
+pub use xplot::{Graph, XPLOT_START, xplot};
 
 /// Whether text may carry colours.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

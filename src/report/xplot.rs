@@ -4,6 +4,9 @@ use crate::explain::{Line, Summary, Trail};
 use crate::segment::Flags;
 use std::fmt::Write;
 
+/// How each graph begins.
+pub const XPLOT_START: &str = "timeval unsigned\n";
+
 /// A graph.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Graph {
@@ -28,7 +31,7 @@ fn graph(summary: &Summary, line: &Line, from_client: bool) -> Graph {
         false => (c.server, c.client),
     });
     let title = ends.map_or(String::new(), |(from, to)| format!("{from}_==>_{to} (time sequence graph)"));
-    let mut text = format!("timeval unsigned\ntitle\n{title}\nxlabel\ntime\nylabel\nsequence number\n");
+    let mut text = format!("{XPLOT_START}title\n{title}\nxlabel\ntime\nylabel\nsequence number\n");
     // The last acknowledgment, and the last edge of the window.
     let mut before: [Option<(String, i64)>; 2] = [None, None];
     for step in &line.steps {

@@ -134,6 +134,46 @@ fn a_value_that_a_schema_does_not_allow_is_found() {
     assert!(spoil(&|v| drop(v["exchanges"][0].as_object_mut().unwrap().remove("status"))));
 }
 
+/// Neither a capture nor anything else of the user's is written over by a result.
+#[test]
+fn results_go_nowhere_where_something_else_is() {
+    let place = std::env::temp_dir().join(format!("tcpglass-overwrite-{}", std::process::id()));
+    std::fs::create_dir_all(&place).unwrap();
+    let run = |args: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tcpglass"));
+        let output = command.args(args.split(' ')).current_dir(&place).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let capture = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/captures/http_get.pcapng")).unwrap();
+    std::fs::write(place.join("a.pcapng"), &capture).unwrap();
+    std::fs::hard_link(place.join("a.pcapng"), place.join("b.pcapng")).unwrap();
+    std::fs::write(place.join("doc.txt"), "kept").unwrap();
+    std::fs::write(place.join("pre-1-up.xpl"), "kept").unwrap();
+    for args in [
+        "explain --csv a.pcapng a.pcapng",
+        "explain --csv b.pcapng a.pcapng",
+        "explain --csv doc.txt a.pcapng",
+        "explain --xplot pre a.pcapng",
+        "explain --html doc.txt a.pcapng",
+        "what-if a.pcapng --set tcp.nagle=off --trace a.pcapng",
+        "what-if a.pcapng --set tcp.nagle=off --trace ./b.pcapng",
+    ] {
+        let (code, error) = run(args);
+        assert_eq!(code, Some(2), "{args}: {error}");
+        assert!(error.contains("another name"), "{args}: {error}");
+    }
+    assert_eq!(std::fs::read(place.join("a.pcapng")).unwrap(), capture);
+    for name in ["doc.txt", "pre-1-up.xpl"] {
+        assert_eq!(std::fs::read_to_string(place.join(name)).unwrap(), "kept");
+    }
+    assert!(!place.join("pre-1-down.xpl").exists(), "all graphs or none");
+    // What is of the same kind is made anew.
+    for _ in 0..2 {
+        assert_eq!(run("explain --csv t.csv --xplot graph --html p.html a.pcapng").0, Some(0));
+    }
+    std::fs::remove_dir_all(&place).unwrap();
+}
+
 #[test]
 fn exchanges_as_lines_and_graphs_for_xplot_hold_what_the_capture_holds() {
     let directory = std::env::temp_dir().join(format!("tcpglass-forms-{}", std::process::id()));

@@ -219,6 +219,46 @@ fn the_scales_of_windows_are_missed_only_where_somebody_answered() {
     assert!(text(&one_sided).contains("the server's SYN was not captured"), "{}", text(&one_sided));
 }
 
+/// One number is damaged by a bit: that is no gigabyte that was sent.
+#[test]
+fn a_segment_far_beyond_the_window_is_left_out_and_two_that_agree_are_not() {
+    for beyond in [900_000_000, -900_000_000_i64] {
+        let mut t = Talk::new();
+        let at = t.open(0.0);
+        t.say(at, Client, ".", &get("/a"));
+        t.say(at + 20.0, Server, ".", &ok(10, 10));
+        let far = t.at(Server).wrapping_add(beyond as u32);
+        t.odd(at + 21.0, Server, ".", &[7; 1000], Odd { seq: Some(far), ..Odd::default() });
+        let far = t.at(Server).wrapping_add(700_000_000);
+        t.odd(at + 22.0, Client, ".", b"", Odd { ack: Some(far), ..Odd::default() });
+        t.say(at + 23.0, Client, ".", b"");
+        t.say(at + 100.0, Client, ".", &get("/b"));
+        t.say(at + 120.0, Server, ".", &ok(10, 10));
+        let summary = t.told();
+        never(&summary, &[What::Rto, What::TailLoss, What::FastRetransmit]);
+        let c = &summary.connections[0];
+        assert_eq!((c.up.wild, c.down.wild, c.ends[1].not_captured), (1, 1, 0));
+        assert_eq!(c.exchanges.len(), 2, "{:#?}", c.exchanges);
+        assert!(c.exchanges.iter().all(|e| e.progress == Progress::Complete));
+        sums(&summary);
+    }
+    // The recorder slept, and all goes on elsewhere.
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &get("/a"));
+    t.say(at + 20.0, Server, ".", &ok(2_000_000, 1000));
+    for n in 0..50 {
+        t.odd(at + 21.0 + f64::from(n), Server, ".", &[7; 60_000], UNSEEN);
+    }
+    for n in 0..4 {
+        t.say(at + 80.0 + f64::from(n), Server, ".", &[7; 1400]);
+        t.say(at + 80.5 + f64::from(n), Client, ".", b"");
+    }
+    let c = &t.told().connections[0];
+    assert!(c.down.wild <= 1 && c.up.wild <= 1, "{} {}", c.down.wild, c.up.wild);
+    assert!(c.ends[1].not_captured >= 3_000_000, "{}", c.ends[1].not_captured);
+}
+
 /// As `mergecap` makes it of a capture and itself: what is said of it is what is said of one.
 #[test]
 fn a_capture_of_ours_that_holds_each_packet_twice_is_recognised() {
