@@ -211,6 +211,7 @@ fn finding(f: &Finding) -> serde_json::Value {
         "confidence": f.confidence.word(),
         "frames": f.frames,
         "connections": f.connections,
+        "perhaps_lost": f.perhaps_lost,
         "remedy": f.what.remedy(),
         "knobs": f.what.knobs(),
     })

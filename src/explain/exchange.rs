@@ -328,12 +328,20 @@ impl Exchanges {
         }
     }
 
-    /// The capture ends.
-    pub(super) fn finish_all(&mut self) {
+    /// The capture ends; the connection's last packet was at `end`.
+    pub(super) fn finish_all(&mut self, end: Duration) {
         match self.client_closed {
             _ if !self.opaque && self.open.front().is_some_and(Exchange::is_late) => self.give_up(),
             Some(closed) if !closed.at_once && !self.opaque => self.give_up(),
-            _ => self.close_open(),
+            _ => {
+                let asked =
+                    |e: &&Exchange| !self.opaque && e.request_end.is_some() && e.progress == Progress::Asked;
+                if let Some(first) = self.open.front().filter(asked) {
+                    let (cost, frames) = (end.saturating_sub(first.start), (first.frames.0, self.frame));
+                    self.findings.push((What::Unanswered, frames, cost, Confidence::Certain));
+                }
+                self.close_open();
+            }
         }
     }
 

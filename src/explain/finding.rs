@@ -64,6 +64,10 @@ pub enum What {
     HalfClose,
     /// A response waited for those before it.
     HeadOfLine,
+    /// What was sent was lost before it came to where the capture was made.
+    LostBefore,
+    /// A request of which nothing was answered when the capture ended.
+    Unanswered,
     /// The server took long.
     SlowServer,
     /// The client's application took long between its writes.
@@ -295,6 +299,18 @@ impl What {
                 "more connections, or slow requests on a connection of their own",
                 &["http.parallel", "http.pipeline"],
             ),
+            What::LostBefore => (
+                "lost-before",
+                "losses before this capture point",
+                "its sender's packets are counted (IP identification), and some never came here: capture at the sender to see them sent again",
+                &["tcp.tail_loss_probe", "tcp.rto_min"],
+            ),
+            What::Unanswered => (
+                "unanswered",
+                "requests without any answer when the capture ends",
+                "capture for longer, and at the server: is the answer lost on the way, or never sent?",
+                &[],
+            ),
             What::SlowServer => ("slow-server", "the server's own time", "look into the server", &[]),
             What::SlowClient => {
                 ("slow-client", "the client's own time", "look into the client: it had not written yet", &[])
@@ -387,6 +403,9 @@ pub struct Finding {
     pub confidence: Confidence,
     /// From frame to frame, as Wireshark counts them: the first few.
     pub frames: Vec<(u64, u64)>,
+    /// How many of these waits may as well be for something that was lost before the capture point and sent again after
+    /// a time-out: they are long enough.
+    pub perhaps_lost: u64,
     /// The connections it happened on, by their number in the capture from 1: the first few.
     pub connections: Vec<usize>,
 }
@@ -412,6 +431,7 @@ impl Findings {
             worst: Duration::ZERO,
             confidence,
             frames: Vec::new(),
+            perhaps_lost: 0,
             connections: Vec::new(),
         });
         finding.times += 1;
@@ -429,6 +449,13 @@ impl Findings {
         }
     }
 
+    /// One that was added may be for something that was lost before it came here.
+    pub fn perhaps_lost(&mut self, what: What) {
+        if let Some(finding) = self.0.get_mut(&what) {
+            finding.perhaps_lost += 1;
+        }
+    }
+
     /// Something that was added before turns out to have cost so much.
     pub fn cost(&mut self, what: What, cost: Duration) {
         if let Some(finding) = self.0.get_mut(&what) {
@@ -438,12 +465,16 @@ impl Findings {
     }
 
     /// What destroyed an exchange first, then the costliest; what cost nothing that can be measured comes last. What waits
-    /// behind something else comes behind it.
-    pub fn into_list(self) -> Vec<Finding> {
+    /// behind something else comes behind it. `answered`: some request was.
+    pub fn into_list(self, answered: bool) -> Vec<Finding> {
         let mut list: Vec<Finding> = self.0.into_values().collect();
         list.iter_mut().for_each(|finding| finding.frames.sort_unstable());
-        let rank =
-            |f: &Finding| (f.what.destroys(), if f.what == What::HeadOfLine { f.cost / 2 } else { f.cost });
+        let rank = |f: &Finding| {
+            (
+                f.what.destroys() || (f.what == What::Unanswered && !answered),
+                if f.what == What::HeadOfLine { f.cost / 2 } else { f.cost },
+            )
+        };
         list.sort_by(|a, b| rank(b).cmp(&rank(a)).then(a.what.cmp(&b.what)));
         list
     }

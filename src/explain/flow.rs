@@ -5,7 +5,7 @@ use super::doubt::Doubts;
 use super::exchange::{Exchanges, Stop};
 use super::finding::{Confidence, Findings, What};
 use super::half::Half;
-use super::hold::Release;
+use super::hold::{Plateau, Release};
 use super::judge::{AckKind, Again, Kind, View, round_trip};
 use super::rate::Run;
 use super::read::Stated;
@@ -65,8 +65,7 @@ pub(super) struct Flow {
     pub(super) burst: [(u32, u32); 2],
     /// The most that it had sent at once before it was idle.
     pub(super) rested: [Option<u32>; 2],
-    /// Its last flight before it waited, and how often that was no larger than the one before.
-    pub(super) plateau: [(u32, u32); 2],
+    pub(super) plateau: [Plateau; 2],
     /// It waited for its congestion window before.
     pub(super) grown: [bool; 2],
     /// What was sent again, of which it may still turn out that nothing was lost.
@@ -279,6 +278,7 @@ impl Flow {
         for s in [CLIENT, SERVER] {
             self.reopen(s, Duration::ZERO, connection, findings, self.mark_frame);
             self.doubts[s].close(connection, findings);
+            self.plateau[s].close(connection, findings);
             self.rest(s, connection, findings);
         }
         for (s, speaker) in [(CLIENT, Speaker::Client), (SERVER, Speaker::Server)] {
@@ -289,7 +289,7 @@ impl Flow {
             }
         }
         self.close();
-        self.exchanges.finish_all();
+        self.exchanges.finish_all(end);
         self.tell(connection, findings);
         for half in &mut self.halves {
             if let (times, all, Some(since)) = half.zero {
@@ -373,7 +373,7 @@ impl Flow {
             let cwnd = self.release_of(s, p, full).is_some_and(|(part, _)| part == Part::Cwnd);
             self.window[s] = cwnd.then_some(0);
         }
-        self.halves[s].sends(p.at, p.frame, seg);
+        self.halves[s].sends(p.at, p.frame, seg, full);
         let flight = self.halves[s].flight();
         self.window[s] = self.window[s].map(|most| most.max(flight));
         let (first, second) = self.halves.split_at_mut(1);

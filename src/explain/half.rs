@@ -102,10 +102,50 @@ pub(super) struct Half {
     pub dsacks: u64,
     /// The latest time stamp of its segments.
     pub stamp: Option<u32>,
+    /// What the numbers of its packets tell.
+    pub idents: Idents,
     /// The number of its first segment that was captured.
     began: Option<Seq>,
     /// Bytes that were acknowledged although they were not captured, from there on.
     pub unseen: u64,
+}
+
+/// The numbers of an end's IP packets, which systems count up for each connection (Linux does).
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Idents {
+    /// What the next packet's is to be.
+    next: Option<u16>,
+    /// How often it was, how often a few more, and how often anything else.
+    steps: [u32; 3],
+}
+
+impl Idents {
+    /// More missing in a row are no loss, but no counting.
+    const FEW: u16 = 16;
+
+    /// How many packets are missing before this one; `None` if the numbers do not tell.
+    pub fn missing(&self, seg: &Segment<'_>) -> Option<u16> {
+        let ahead = seg.ident?.wrapping_sub(self.next?);
+        let [usual, few, other] = self.steps;
+        (other == 0 && usual >= few && ahead <= Self::FEW).then_some(ahead)
+    }
+
+    /// Takes a packet, which may have been put together from several of `full` bytes.
+    fn add(&mut self, seg: &Segment<'_>, full: u32) {
+        let Some(ident) = seg.ident else { return };
+        let ahead = self.next.map(|next| ident.wrapping_sub(next));
+        // What was overtaken comes behind those that were sent after it.
+        if ahead.is_some_and(|ahead| ahead > u16::MAX - Self::FEW) {
+            return;
+        }
+        match ahead {
+            Some(0) => self.steps[0] += 1,
+            Some(few) if few <= Self::FEW => self.steps[1] += 1,
+            Some(_) => self.steps[2] += 1,
+            None => {}
+        }
+        self.next = Some(ident.wrapping_add(seg.len.div_ceil(full.max(1)).clamp(1, 64) as u16));
+    }
 }
 
 /// What an acknowledgment changed for the end that got it.
@@ -162,7 +202,8 @@ impl Half {
     }
 
     /// Takes what the segment says of the end that sent it; the acknowledgment is the other's business.
-    pub fn sends(&mut self, at: Duration, frame: u64, seg: &Segment<'_>) {
+    /// `mss` is the payload of its full segments.
+    pub fn sends(&mut self, at: Duration, frame: u64, seg: &Segment<'_>, mss: u32) {
         if seg.has(Flags::SYN) {
             if self.syn != Some(seg.seq) {
                 *self = Half { path: self.path, ..Half::default() };
@@ -215,6 +256,9 @@ impl Half {
         } else if let Some(nxt) = self.nxt.filter(|nxt| end.gt(*nxt) && !seg.has(Flags::RST)) {
             // Its number says that something was sent before it.
             self.push(Sent { start: nxt, end, at, times: 0, frame, fin: false, stamp: None });
+        }
+        if !seg.has(Flags::SYN) && !seg.has(Flags::RST) {
+            self.idents.add(seg, mss);
         }
         self.nxt = Some(self.nxt.map_or(end, |nxt| nxt.max(end)));
         if seg.len > 0 {

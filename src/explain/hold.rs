@@ -1,7 +1,8 @@
 //! What had held this segment back? Windows, Nagle's algorithm, a buffer; seen in the acknowledgment that set it free.
 
 use super::decode::Segment;
-use super::finding::What;
+use super::exchange::Told;
+use super::finding::{Findings, What};
 use super::flow::{Flow, Packet};
 use super::judge::PROMPT;
 use crate::ledger::Part;
@@ -16,6 +17,48 @@ const INITIAL_WINDOW: u32 = 10;
 const LEAST_MTU: u32 = 1200;
 /// Flights of the same size before it is called the sender's own limit.
 const PLATEAU: u32 = 3;
+/// Flights of the very same size.
+const SAME: u32 = 2;
+
+/// The flights of an end that are no larger than those before.
+#[derive(Default, Debug)]
+pub(super) struct Plateau {
+    /// The last one, how often it was no larger, and how often the very same.
+    last: u32,
+    flat: [u32; 2],
+    /// What such waits are if they are too few.
+    waits: Vec<Told>,
+}
+
+impl Plateau {
+    /// Another flight of `burst` bytes, and the wait that ended it: what the wait is for, if that is known now.
+    ///
+    /// A congestion window grows by half a segment in each round trip at the least, unless something was `lost`.
+    fn add(&mut self, burst: u32, full: u32, lost: bool, wait: Told, add: &mut dyn FnMut(Told)) {
+        let flat = !lost && burst > full && burst.abs_diff(self.last) < full;
+        let [near, same] = self.flat;
+        self.flat = if flat { [near + 1, if burst == self.last { same + 1 } else { 0 }] } else { [0; 2] };
+        self.last = burst;
+        let own = self.flat[0] >= PLATEAU || self.flat[1] >= SAME;
+        if own || !flat {
+            for (what, frames, cost, sure) in self.waits.drain(..) {
+                add((if own { What::SendBuffer } else { what }, frames, cost, sure));
+            }
+        }
+        let (what, frames, cost, sure) = wait;
+        match flat {
+            true if !own => self.waits.push(wait),
+            _ => add((if own { What::SendBuffer } else { what }, frames, cost, sure)),
+        }
+    }
+
+    /// No more flights.
+    pub fn close(&mut self, connection: usize, findings: &mut Findings) {
+        for (what, frames, cost, sure) in self.waits.drain(..) {
+            findings.add(what, connection, frames, cost, sure);
+        }
+    }
+}
 
 /// An acknowledgment that an end got: what it had been waiting for, perhaps.
 #[derive(Clone, Copy, Debug)]
@@ -82,13 +125,20 @@ impl Flow {
             && half.record(seg.seq).is_some_and(|sent| sent.times >= 2 && sent.at + apart < at)
     }
 
-    /// Whether the end `s`, which lost nothing, has the same amount in flight round after round: a congestion window would
-    /// have grown.
-    pub(super) fn is_plateau(&mut self, s: usize, burst: u32, full: u32) -> bool {
-        let (last, times) = &mut self.plateau[s];
-        *times = if burst > full && burst.abs_diff(*last) < full { *times + 1 } else { 0 };
-        *last = burst;
-        *times >= PLATEAU && !self.lost[s]
+    /// The end `s` waited after `burst` bytes, for its congestion window, it seems; if it has the same amount in flight
+    /// round after round, it is its own limit.
+    pub(super) fn add_flight(
+        &mut self,
+        s: usize,
+        burst: u32,
+        wait: Told,
+        connection: usize,
+        findings: &mut Findings,
+    ) {
+        let full = self.halves[s].full(&self.halves[1 - s]);
+        self.plateau[s].add(burst, full, self.lost[s], wait, &mut |(what, frames, cost, sure)| {
+            findings.add(what, connection, frames, cost, sure);
+        });
     }
 
     /// What a wait of the end `s` is called; it had sent `burst` bytes since the one before.
@@ -141,7 +191,7 @@ impl Flow {
                 let alone = self.halves[s]
                     .last_data
                     .is_none_or(|(at, frame)| frame < r.frame || (path > PROMPT && at + slack < r.at + path));
-                Some((r.held(p.seg.len, full, alone, self.window(s))?, r))
+                Some((r.held(p.seg.len, full, alone, self.window(s), self.own() == s)?, r))
             }),
         }
     }
@@ -151,13 +201,15 @@ impl Release {
     /// What had held a segment of `len` bytes until this acknowledgment, if not the window; `None` if nothing did.
     ///
     /// `alone`: nothing else was sent since it came. `window`: the congestion window, if it was seen to be full.
-    fn held(&self, len: u32, full: u32, alone: bool, window: Option<u32>) -> Option<Part> {
+    /// `near`: the capture was made where it was sent. From afar a congestion window may as well have ended a flight, and
+    /// most systems hold a small segment for another small one only (Minshall's variant).
+    fn held(&self, len: u32, full: u32, alone: bool, window: Option<u32>, near: bool) -> Option<Part> {
         if self.flight == 0 {
             return None;
         }
         let small = len < full;
         let room = window.unwrap_or(INITIAL_WINDOW.saturating_mul(full)) >= self.flight.saturating_add(len);
-        if small && alone && self.acked_all && room {
+        if small && alone && self.acked_all && room && (near || self.last_small) {
             return Some(Part::Nagle);
         }
         // Small segments in flight do not fill a congestion window.

@@ -232,7 +232,9 @@ pub fn follow(
     let (connections, findings, seen) = connections.finish();
     summary.connections = connections;
     summary.seen = seen;
-    summary.findings = findings.into_list();
+    let complete = |e: &Exchange| e.progress == Progress::Complete;
+    let answered = summary.connections.iter().any(|c| c.exchanges.iter().any(complete));
+    summary.findings = findings.into_list(answered);
     Ok(summary)
 }
 

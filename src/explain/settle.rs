@@ -7,12 +7,15 @@
 use super::decode::Segment;
 use super::doubt::Doubt;
 use super::finding::{Confidence, Findings, What};
-use super::flow::{CLIENT, Flow, Packet, SERVER, Shut, WORTH};
+use super::flow::{CLIENT, Flow, Packet, REST, SERVER, Shut, WORTH};
 use super::half::Half;
 use super::judge::{AckKind, Again, Kind, PROMPT, round_trip};
 use crate::ledger::Part;
 use crate::segment::Flags;
 use crate::time::Duration;
+
+/// No probe of a tail and no time-out is shorter.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
 impl Flow {
     /// Charges the time up to this packet, if it shows what the time was spent on.
@@ -111,6 +114,13 @@ impl Flow {
                 findings.cost(What::Checksum, gap);
                 self.charge(Part::Recovery, p.at);
             }
+            Kind::Data if self.was_lost_before(s, p, gap) => {
+                self.held = Some(Part::Recovery);
+                let before = self.parts.recovery;
+                self.waited(s, Part::Recovery, p.at);
+                let cost = self.parts.recovery - before;
+                findings.add(What::LostBefore, connection, frames, cost, Confidence::Inferred);
+            }
             Kind::Fin => self.settle_fin(p, s, connection, findings),
             Kind::Data => self.settle_new(p, s, connection, findings),
         }
@@ -191,12 +201,13 @@ impl Flow {
                     self.reopen(s, gap, connection, findings, p.frame);
                 } else if gap >= WORTH {
                     let inferred = confidence == Confidence::Inferred;
-                    let same = inferred && part == Part::Cwnd && self.is_plateau(s, burst, full);
-                    let what = match same {
-                        true => What::SendBuffer,
-                        false => self.what_held(s, part, delayed, release, burst),
-                    };
-                    findings.add(what, connection, frames, gap, confidence);
+                    let what = self.what_held(s, part, delayed, release, burst);
+                    if inferred && part == Part::Cwnd {
+                        let wait = (what, frames, gap, confidence);
+                        self.add_flight(s, burst, wait, connection, findings);
+                    } else {
+                        findings.add(what, connection, frames, gap, confidence);
+                    }
                     if !delayed.is_zero() && what != What::NagleDelayedAck && delayed >= WORTH {
                         findings.add(What::DelayedAck, connection, frames, delayed, confidence);
                     }
@@ -236,6 +247,9 @@ impl Flow {
         let known = part == Part::Server || !self.exchanges.is_opaque();
         if let Some(what) = What::of(part).filter(|_| !silent && known && cost >= WORTH.max(rtt / 8)) {
             findings.add(what, connection, frames, cost, Confidence::Inferred);
+            if cost >= REST && self.is_far(s) && self.halves[s].idents.missing(p.seg).is_none() {
+                findings.perhaps_lost(what);
+            }
         }
     }
 
@@ -266,6 +280,20 @@ impl Flow {
         if slow && cost >= WORTH.max(rtt / 8) {
             findings.add(What::SlowServer, connection, frames, cost, Confidence::Inferred);
         }
+    }
+
+    /// Whether the end `s` is not where the capture was made.
+    fn is_far(&self, s: usize) -> bool {
+        self.own.map_or(self.halves[s].path.is_some_and(|path| path > PROMPT), |own| own != s)
+    }
+
+    /// Whether new data comes late because it, or what came before it, was lost on its way here: its sender counts its
+    /// packets, and some are missing.
+    fn was_lost_before(&self, s: usize, p: &Packet<'_>, gap: Duration) -> bool {
+        !self.opening
+            && gap >= (self.round_trip() * 2).max(LEAST_PAUSE)
+            && self.is_far(s)
+            && self.halves[s].idents.missing(p.seg).is_some_and(|n| n > 0)
     }
 
     /// Whether the end `s` had more to say when it stopped: what it sent last was full, and was not pushed, or is still

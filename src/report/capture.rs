@@ -64,6 +64,16 @@ fn finding(out: &mut String, finding: &Finding, style: Style) {
         knobs => format!(" [{}]", knobs.join(", ")),
     };
     let _ = writeln!(out, "  remedy: {}{}", what.remedy(), style.dim(&knobs));
+    if finding.perhaps_lost > 0 {
+        let which = match finding.perhaps_lost {
+            n if n == finding.times => String::new(),
+            n => format!(", {n} of them"),
+        };
+        let _ = writeln!(
+            out,
+            "  or{which}: lost before this capture point, and sent again after a time-out; capture at the sending end to tell"
+        );
+    }
 }
 
 /// `handshake 50 ms + link 50 ms`.

@@ -136,6 +136,19 @@ fn a_small_send_buffer_is_told_from_a_congestion_window() {
     }
 }
 
+/// The flights before it was known count too.
+#[test]
+fn a_short_transfer_from_a_small_send_buffer_is_no_slow_start_from_then_on() {
+    let small = Config { send_buffer: 64 << 10, send_buffer_initial: 64 << 10, ..linux() };
+    let mut scene = Scene::new("rtt=50ms", &linux(), &small);
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/350000", 350_000);
+    let [_, server] = inferred(scene);
+    // Its flights are 14, 29, 52, 56, 65, 65 and 65 kB.
+    let times = [What::SendBuffer, What::SlowStart].map(|what| finding(&server, what).times);
+    assert_eq!(times, [2, 5], "{:?}", found(&server));
+}
+
 #[test]
 fn a_response_cut_off_after_the_client_closed_its_side_is_named() {
     for (half, seen) in [(true, true), (false, false)] {

@@ -219,6 +219,94 @@ fn the_scales_of_windows_are_missed_only_where_somebody_answered() {
     assert!(text(&one_sided).contains("the server's SYN was not captured"), "{}", text(&one_sided));
 }
 
+/// Between the server's packets one is missing, none is, or nobody can tell.
+#[test]
+fn a_loss_before_the_capture_point_is_told_from_a_slow_server_by_the_numbers_of_packets() {
+    for (lost, counted) in [(true, true), (false, true), (true, false), (false, false)] {
+        let mut t = Talk::new();
+        let at = t.open(0.0);
+        t.say(at, Client, ".", &get("/a"));
+        t.say(at + 20.0, Server, ".", b"");
+        let start = t.at(Server);
+        let body = ok(10, 10);
+        if lost {
+            t.odd(at + 20.1, Server, ".", &body, UNSEEN);
+        }
+        if !counted {
+            t.ident[1] = 40_000;
+        }
+        t.odd(at + 260.0, Server, ".", &body, Odd { seq: Some(start), ..Odd::default() });
+        t.odd(at + 260.1, Client, ".", b"", Odd { ack: Some(start + body.len() as u32), ..Odd::default() });
+        let summary = t.told();
+        let text = tcpglass::report::capture(&summary, tcpglass::report::Style::PLAIN);
+        if lost && counted {
+            assert_eq!(told(&summary, What::LostBefore).1, 240, "{:?}", found(&summary));
+            never(&summary, &[What::SlowServer]);
+            assert_eq!(part(&summary, 0, Part::Recovery), 240);
+        } else {
+            never(&summary, &[What::LostBefore]);
+            let slow = finding(&summary, What::SlowServer);
+            assert_eq!(slow.perhaps_lost, u64::from(!counted));
+            assert_eq!(text.contains("or: lost before this capture point"), !counted, "{text}");
+        }
+        sums(&summary);
+    }
+    // The same of a request, at the server.
+    for lost in [true, false] {
+        let mut t = Talk::new();
+        t.say(0.0, Client, "S", b"");
+        t.say(0.05, Server, "S.", b"");
+        t.say(20.0, Client, ".", b"");
+        if lost {
+            t.ident[0] += 1;
+        }
+        t.say(300.0, Client, ".", &get("/a"));
+        t.say(301.0, Server, ".", &ok(10, 10));
+        let summary = t.told();
+        let found = summary.findings.iter().find(|f| f.what == What::LostBefore);
+        assert_eq!(found.map(|f| f.cost.as_millis()), lost.then_some(280), "{:?}", summary.findings);
+    }
+}
+
+#[test]
+fn a_request_that_nobody_has_answered_when_the_capture_ends_is_named() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &get("/a"));
+    t.say(at + 20.0, Server, ".", b"");
+    let summary = t.told();
+    assert_eq!(told(&summary, What::Unanswered).1, 40, "{:?}", found(&summary));
+    assert_eq!(summary.findings[0].what, What::Unanswered, "nothing else was ever answered");
+    // Where others were, the capture may just have been stopped.
+    t.say(at + 50.0, Server, ".", &ok(10, 10));
+    t.say(at + 60.0, Client, ".", &get("/b"));
+    let summary = t.told();
+    assert_eq!(told(&summary, What::Unanswered).0, 1, "{:?}", found(&summary));
+    assert_ne!(summary.findings[0].what, What::Unanswered);
+}
+
+/// Far away the end of a flight looks the same whatever ended it.
+#[test]
+fn a_small_last_segment_from_afar_is_not_nagles() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &get("/a"));
+    for n in 0..10 {
+        t.say(
+            at + 20.0 + f64::from(n) / 10.0,
+            Server,
+            ".",
+            &if n == 0 { ok(13_640, 1399) } else { vec![7; 1460] },
+        );
+    }
+    t.say(at + 21.0, Client, ".", b"");
+    t.say(at + 41.0, Server, ".", &[7; 500]);
+    t.say(at + 41.1, Client, ".", b"");
+    let summary = t.told();
+    never(&summary, &[What::Nagle, What::NagleDelayedAck]);
+    sums(&summary);
+}
+
 /// One number is damaged by a bit: that is no gigabyte that was sent.
 #[test]
 fn a_segment_far_beyond_the_window_is_left_out_and_two_that_agree_are_not() {

@@ -35,7 +35,7 @@ pub struct Talk {
     next: [u32; 2],
     /// The window field that each end sends.
     pub window: [u16; 2],
-    ident: [u16; 2],
+    pub ident: [u16; 2],
     scaled: bool,
 }
 
