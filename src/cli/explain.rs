@@ -21,10 +21,8 @@ pub fn run(args: Explain) -> Outcome {
             whole_file::is_not(kind, path, &args.capture)?;
         }
     }
-    if let Some(path) = &args.html {
-        if args.output.json && options::is_stdout(path) {
-            return Err(Failure::usage("--json and --html - would mix on standard output: name a file"));
-        }
+    if args.output.json && args.html.as_ref().is_some_and(|path| options::is_stdout(path)) {
+        return Err(Failure::usage("--json and --html - would mix on standard output: name a file"));
     }
     let input: Box<dyn Read> = if args.capture == Path::new("-") {
         Box::new(std::io::stdin().lock())

@@ -110,6 +110,14 @@ impl Doubts {
         }
     }
 
+    /// Another wait for the same time-out: what it makes its sender send again goes on when acknowledgments come.
+    pub fn goes_on(&mut self, cost: Duration, findings: &mut Findings) {
+        match self.0.iter_mut().rev().find(|doubt| doubt.needless == What::SpuriousRto) {
+            Some(last) => last.cost += cost,
+            None => findings.cost(What::Rto, cost),
+        }
+    }
+
     /// What had been sent before the repetition of `seg` comes after it: it was not lost.
     pub fn overtaken(&mut self, seg: &Segment<'_>, connection: usize, findings: &mut Findings) {
         self.0.retain(|doubt| {

@@ -343,7 +343,8 @@ impl Flow {
             let rested = self.halves[s]
                 .last_data
                 .is_some_and(|(at, _)| p.at.saturating_sub(at) > REST + self.round_trip());
-            if rested && self.halves[s].flight() == 0 && self.burst[s].1 > 0 {
+            let idle = self.halves[s].flight() == 0 && self.held != Some(Part::Recovery);
+            if rested && idle && self.burst[s].1 > 0 {
                 self.rested[s] = Some(self.burst[s].1);
             }
             self.burst[s].0 = self.burst[s].0.saturating_add(seg.len);

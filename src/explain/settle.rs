@@ -79,6 +79,10 @@ impl Flow {
             Kind::Again(_) if p.seg.len == 0 && !self.exchanges.in_progress() => {
                 self.charge(Part::Close, p.at)
             }
+            Kind::Again(Again::Rto) if self.halves[s].rto_until.is_some() && self.answers(s, p.at, p.seg) => {
+                self.doubts[s].goes_on(gap, findings);
+                self.charge(Part::Recovery, p.at);
+            }
             Kind::Again(again) => {
                 let what = match again {
                     Again::Rto if self.is_too_large(s, p.at, p.seg) => What::MtuBlackHole,
@@ -119,6 +123,7 @@ impl Flow {
                 let before = self.parts.recovery;
                 self.waited(s, Part::Recovery, p.at);
                 let cost = self.parts.recovery - before;
+                self.lost[s] = true;
                 findings.add(What::LostBefore, connection, frames, cost, Confidence::Inferred);
             }
             Kind::Fin => self.settle_fin(p, s, connection, findings),

@@ -32,12 +32,12 @@ pub fn trust(comparison: &Comparison) -> String {
     match (comparison.exact, comparison.holds()) {
         (true, _) => "replayed as it was, every write passes at the microsecond at which it passed".into(),
         (false, true) => format!(
-            "a model: replayed as it was it takes {} instead of {}, off by {error:.1} % of what was not thinking",
+            "a model: replayed as it was it takes {} instead of {}, off by {error:.1} % (of the whole, of its exchanges, or of what was not thinking: the most)",
             Spoken(comparison.before.lasted),
             Spoken(comparison.observed),
         ),
         (false, false) => format!(
-            "no conclusion: replayed as it was it takes {} instead of {}, off by {error:.0} % of what was not thinking, and {:.0} % is the limit",
+            "no conclusion: replayed as it was it takes {} instead of {}, off by {error:.0} % (of the whole, of its exchanges, or of what was not thinking: the most), and {:.0} % is the limit",
             Spoken(comparison.before.lasted),
             Spoken(comparison.observed),
             TOLERANCE * 100.0

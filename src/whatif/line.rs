@@ -151,6 +151,7 @@ impl Line {
             return;
         }
         self.acknowledge(e, at, saw, word);
+        self.complete(1 - e, at, saw);
         let scale = self.ways[e].offer.scale.filter(|_| self.ways[o].offer.scale.is_some()).unwrap_or(0);
         self.ways[e].window = self.ways[e].window.max(u32::from(seg.window) << scale.min(14));
         self.ways[o].filled |= c.held == Some(Part::Rwnd);
@@ -271,6 +272,38 @@ impl Line {
         }
     }
 
+    /// What the end `e` sent is acknowledged up to there: what is missing of it came, and was not captured.
+    fn complete(&mut self, e: usize, at: Duration, acked: u64) {
+        if self.told {
+            return;
+        }
+        let full = u64::from(full(self.ways[e].offer, self.ways[1 - e].offer));
+        let way = &mut self.ways[e];
+        let sending = Sending { takes: Duration::ZERO, begun: at, busy: at };
+        let seen = |start, end| Passed { at, sending, start, end, lost: false, slack: Duration::ZERO };
+        let due: Vec<_> = way.gaps.iter().filter(|gap| gap.1 <= acked).copied().collect();
+        for (start, end, _) in due {
+            way.passed.push(seen(start, end));
+            way.fill(start, end);
+        }
+        // A single number is a FIN's, most likely.
+        let start = way.next + u64::from(way.fin.is_some_and(|fin| fin.until > way.next));
+        if acked > start + 1 {
+            let write = Write {
+                at,
+                sending,
+                until: acked,
+                saw: way.writes.last().map_or(0, |write| write.saw),
+                prompt: true,
+                with_data: true,
+                hasty: false,
+                goes_on: false,
+            };
+            way.passed.push(seen(way.next, acked));
+            way.unseen(way.next, write, full);
+        }
+    }
+
     pub fn talk(
         mut self,
         number: usize,
@@ -304,6 +337,7 @@ impl Line {
             round_trip: (paths[0] + paths[1]) * 2,
             paths,
             at_client,
+            exchanges: Vec::new(),
         })
     }
 

@@ -189,7 +189,10 @@ impl Listener {
                     .or_else(|| usual_rate(&line.ways[near].ack_rates, trip)),
             );
             match line.talk(number, paths, connection.at_client) {
-                Ok(talk) => talks.push(talk),
+                Ok(mut talk) => {
+                    talk.exchanges = connection.exchanges.iter().map(|e| e.end - e.start).collect();
+                    talks.push(talk);
+                }
                 Err(why) => left_out.push((number, why)),
             }
         }

@@ -34,7 +34,8 @@ pub struct Comparison {
     pub before: Played,
     /// Replayed under the others.
     pub after: Played,
-    /// How far the first replay is from what was observed, as a share of the time in which nobody was thinking.
+    /// How far the first replay is from what was observed, as a share: of the time in which nobody was thinking, of the
+    /// whole, or of what the exchanges took, whichever is most.
     pub error: f64,
     /// Every write passed at the same microsecond as in the capture.
     pub exact: bool,

@@ -238,16 +238,24 @@ impl Scenario {
         left
     }
 
-    /// How far a replay is from what was captured: by which share of the time in which nobody was thinking, and whether
-    /// every write passed at its microsecond.
+    /// How far a replay is from what was captured: by which share of the time in which nobody was thinking, of the whole or
+    /// of what the exchanges took, whichever is most; and whether every write passed at its microsecond.
     pub fn distance(&self, played: &Played) -> (f64, bool) {
         let (mut off, mut busy) = (Duration::ZERO, Duration::ZERO);
+        let (mut asked, mut answered) = (Duration::ZERO, Duration::ZERO);
         for talk in &self.talks {
             let same = played.scenario.talks.iter().find(|t| t.number == talk.number);
             off += same.map_or(talk.lasted(), |same| talk.lasted().abs_diff(same.lasted()));
             busy += talk.busy();
+            let others = same.map_or(&[][..], |same| &same.exchanges);
+            for (n, took) in talk.exchanges.iter().enumerate() {
+                asked += took.abs_diff(others.get(n).copied().unwrap_or_default());
+                answered += *took;
+            }
         }
-        let error = off.as_secs_f64() / busy.as_secs_f64().max(1e-9);
+        let share = |off: Duration, of: Duration| off.as_secs_f64() / of.as_secs_f64().max(1e-9);
+        let whole = share(self.lasted().abs_diff(played.lasted), self.lasted());
+        let error = share(off, busy).max(whole).max(share(asked, answered));
         let first = |s: &Scenario| s.talks.iter().map(|t| t.start.at).min().unwrap_or_default();
         let (from, since) = (first(self), first(&played.scenario));
         let exact = self.talks.iter().all(|talk| {

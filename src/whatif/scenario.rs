@@ -108,6 +108,8 @@ pub struct Talk {
     pub paths: [Duration; 2],
     /// The capture was made at the client.
     pub at_client: bool,
+    /// How long its exchanges took, as the analysis of captures has it.
+    pub exchanges: Vec<Duration>,
 }
 
 /// A conversation that can be held again.
@@ -221,7 +223,9 @@ pub(super) fn order(talks: &mut [Talk]) {
         }
         if let Some((when, other, until)) = best {
             talks[n].start.after = Some((other, until));
-            talks[n].start.think = syn.saturating_sub(when);
+            // The answer had to get there, and the SYN to come back.
+            let way = talks[other].paths[0] + talks[n].paths[0];
+            talks[n].start.think = syn.saturating_sub(when).saturating_sub(way);
         }
     }
 }

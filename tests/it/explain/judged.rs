@@ -307,6 +307,78 @@ fn a_small_last_segment_from_afar_is_not_nagles() {
     sums(&summary);
 }
 
+/// What it makes its sender send again, acknowledgment by acknowledgment, are no further time-outs.
+#[test]
+fn one_time_out_is_one_however_much_is_sent_again_for_it() {
+    let naive = Config { rack: false, sack: false, tail_loss_probe: false, init_cwnd: 20, ..linux() };
+    let mut scene = Scene::new("rtt=40ms,drop_nth=12+13+14+15+16+17+18", &naive, &naive);
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/25000", 25_000);
+    for (view, summary) in views(scene) {
+        // Where what was lost never came it is a loss before.
+        let is_one = |f: &&Finding| [What::Rto, What::LostBefore].contains(&f.what);
+        let times: u64 = summary.findings.iter().filter(is_one).map(|f| f.times).sum();
+        assert_eq!(times, 1, "{view}: {:?}", found(&summary));
+        never(&summary, &[What::SpuriousRto, What::SlowStartAfterIdle, What::SlowStart]);
+    }
+}
+
+/// The time between two connections is thought by the client, as far away as it is.
+#[test]
+fn connections_one_after_the_other_take_as_long_again_as_they_took_from_either_end() {
+    let mut scene = Scene::new("rtt=50ms", &linux(), &linux());
+    for _ in 0..10 {
+        let socket = scene.connect();
+        scene.get(socket, "/bytes/1000", 1000);
+        scene.world.close(socket);
+    }
+    scene.world.run_for(1000 * MS);
+    scene.world.finish().unwrap();
+    for (end, file) in scene.files.map(|file| file.take()).into_iter().enumerate() {
+        let scenario = tcpglass::whatif::Scenario::read(file.as_slice(), None, true).unwrap();
+        let c = tcpglass::whatif::what_if(&scenario, |_, _| {}).unwrap();
+        let off = c.before.lasted.abs_diff(c.observed);
+        assert!(
+            off * 10 <= c.observed && c.holds(),
+            "{end}: {:?} for {:?}, {}",
+            c.before.lasted,
+            c.observed,
+            c.error
+        );
+    }
+}
+
+/// The packets of a conversation as the client captured it, without one.
+#[test]
+fn a_packet_that_was_not_captured_is_neither_a_pause_nor_the_end() {
+    let mut scene = Scene::new("rtt=50ms", &linux(), &linux());
+    let socket = scene.connect();
+    scene.get(socket, "/bytes/100000", 100_000);
+    scene.world.close(socket);
+    scene.world.run_for(1000 * MS);
+    scene.world.finish().unwrap();
+    let file = scene.files[0].take();
+    let mut packets = Vec::new();
+    causes(file.as_slice(), Options::default(), &mut |c| {
+        packets.push((c.at.as_micros() as u64, c.data.to_vec(), !c.from_client && c.segment.len > 1000));
+    })
+    .unwrap();
+    let large: Vec<usize> = (0..packets.len()).filter(|n| packets[*n].2).collect();
+    let read = |without: Option<usize>| {
+        let rest = packets.iter().enumerate().filter(|(n, _)| Some(*n) != without);
+        let file = Talk::file(&rest.map(|(_, p)| (p.0, p.1.clone())).collect::<Vec<_>>(), usize::MAX);
+        tcpglass::whatif::Scenario::read(file.as_slice(), None, true).unwrap()
+    };
+    let whole = read(None);
+    for n in [large[3], large[30], large[large.len() - 1]] {
+        let scenario = read(Some(n));
+        assert!(scenario.lasted().abs_diff(whole.lasted()) < MS, "{n}: {:?}", scenario.lasted());
+        assert_eq!(scenario.talks[0].losses, [], "{n}");
+        let c = tcpglass::whatif::what_if(&scenario, |_, _| {}).unwrap();
+        assert!(c.holds(), "{n}: {:?} for {:?}, {}", c.before.lasted, c.observed, c.error);
+    }
+}
+
 /// One number is damaged by a bit: that is no gigabyte that was sent.
 #[test]
 fn a_segment_far_beyond_the_window_is_left_out_and_two_that_agree_are_not() {
