@@ -129,26 +129,34 @@ impl fmt::Display for Instant {
 #[derive(Clone, Copy)]
 pub struct Spoken(pub Duration);
 
-impl fmt::Display for Spoken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Spoken {
+    /// The whole number of the unit that fits, hundredths of it, and the unit's name.
+    pub(crate) fn parts(self) -> (u64, u32, &'static str) {
         let n = nanos(self.0);
         let (unit, name) = match n {
-            0..=999 => return write!(f, "{n} ns"),
+            0..=999 => return (n, 0, "ns"),
             1_000..=999_999 => (1_000, "µs"),
             1_000_000..=999_999_999 => (1_000_000, "ms"),
             _ => (1_000_000_000, "s"),
         };
         let (whole, rest) = (n / unit, n % unit);
         // Three digits are what a reader takes in; the capture's own time stamps hold the rest.
-        let decimals = match whole {
+        let hundredths = match whole {
             0..=9 => rest * 100 / unit,
             10..=99 => rest * 10 / unit * 10,
             _ => 0,
         };
-        match (decimals / 10, decimals % 10) {
-            (0, 0) => write!(f, "{whole} {name}"),
-            (d, 0) => write!(f, "{whole}.{d} {name}"),
-            (d, e) => write!(f, "{whole}.{d}{e} {name}"),
+        (whole, hundredths as u32, name)
+    }
+}
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, hundredths, unit) = self.parts();
+        match (hundredths / 10, hundredths % 10) {
+            (0, 0) => write!(f, "{whole} {unit}"),
+            (d, 0) => write!(f, "{whole}.{d} {unit}"),
+            (d, e) => write!(f, "{whole}.{d}{e} {unit}"),
         }
     }
 }

@@ -13,6 +13,7 @@ use hosts::{CLIENT, Hosts};
 use std::hint::black_box;
 use tcpglass::lab::{EXPERIMENTS, Setup};
 use tcpglass::service::{HttpServer, Service, Site};
+use tcpglass::sim::World;
 use tcpglass::stack::Owner;
 use tcpglass::stream::ByteStream;
 
@@ -20,12 +21,13 @@ use tcpglass::stream::ByteStream;
 const TOLERANCE: f64 = 5.0;
 
 /// A name, and what is done. Whatever comes before [`measured`] is not counted.
-const WORKLOADS: [(&str, fn()); 5] = [
+const WORKLOADS: [(&str, fn()); 6] = [
     ("request: one HTTP request and its answer on a kept connection, a hundred times", request),
     ("bulk: 1 MiB in segments of 1,448 bytes", || bulk(false)),
     ("offload: 1 MiB in super-segments", || bulk(true)),
     ("connect: 1,000 connections set up and closed", connect),
     ("lab: the experiment nagle", lab),
+    ("simulate: 1,000 packets of a bulk transfer between two hosts", simulate),
 ];
 
 /// What callgrind counts.
@@ -86,6 +88,22 @@ fn lab() {
     let experiment = EXPERIMENTS.iter().find(|experiment| experiment.name == "nagle").expect("it is there");
     let setup = Setup { seed: 1, ..Setup::default() };
     measured(|| drop(black_box(experiment.run(&setup))));
+}
+
+fn simulate() {
+    let mut world = World::new(1, "rtt=2ms".parse().expect("a link"));
+    let (client, server) = (world.add([10, 0, 0, 1]), world.add([10, 0, 0, 2]));
+    let (to, from) = world.pair(client, server, ([10, 0, 0, 2], 7)).expect("a connection");
+    let (data, mut buffer) = (vec![1; 64 << 10], vec![0; 64 << 10]);
+    let mut transfer = |least: u64| {
+        let until = world.packets() + least;
+        while world.packets() < until {
+            world.write_all(to, &data).expect("it is open");
+            world.read_exact(from, &mut buffer).expect("all of it");
+        }
+    };
+    transfer(1000);
+    measured(|| transfer(1000));
 }
 
 fn main() -> ExitCode {

@@ -68,12 +68,14 @@ fn spawn(run: &Run, program: &str, args: &[String]) -> io::Result<Child> {
 }
 
 fn bulk(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
-    let (how, connections) = match run.work {
-        Work::In(n) => ("send", n),
-        Work::Out(n) | Work::Kept(n) | Work::Fresh(n) => ("receive", n),
+    let (how, connections, idle) = match run.work {
+        Work::In(n) => ("send", n, 0),
+        Work::Beside(idle) => ("send", 1, idle),
+        Work::Out(n) | Work::Kept(n) | Work::Fresh(n) => ("receive", n, 0),
     };
     let exe = std::env::current_exe()?.display().to_string();
-    let args = ["peer".into(), how.into(), ADDR.into(), connections.to_string(), run.seconds.to_string()];
+    let mut args: Vec<String> = ["peer", how, ADDR].map(str::to_owned).into();
+    args.extend([connections.to_string(), run.seconds.to_string(), idle.to_string()]);
     let mut child = spawn(run, &exe, &args)?;
     let mut lines = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?).lines();
     let mut line = || lines.next().unwrap_or_else(|| Err(io::Error::other("the peer said nothing")));
@@ -94,7 +96,7 @@ fn bulk(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
 fn requests(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
     let (connections, fresh) = match run.work {
         Work::Fresh(n) => (n, true),
-        Work::Kept(n) | Work::In(n) | Work::Out(n) => (n, false),
+        Work::Kept(n) | Work::In(n) | Work::Out(n) | Work::Beside(n) => (n, false),
     };
     wait_for_server(run)?;
     let mut args: Vec<String> = ["-t1", "--latency"].map(str::to_owned).into();

@@ -13,6 +13,7 @@ mod kernel;
 mod ours;
 mod peer;
 mod report;
+mod simulated;
 mod stock;
 
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub enum Work {
     In(usize),
     /// The subject does.
     Out(usize),
+    /// As `In(1)`, beside so many connections on which nothing happens.
+    Beside(usize),
     /// A request of wrk and an answer of 200 bytes, on so many kept connections.
     Kept(usize),
     /// The same, and a connection for each.
@@ -38,6 +41,7 @@ impl Work {
         Some(match kind {
             "in" => Work::In(n),
             "out" => Work::Out(n),
+            "beside" => Work::Beside(n),
             "kept" => Work::Kept(n),
             "fresh" => Work::Fresh(n),
             _ => return None,
@@ -49,6 +53,7 @@ impl Work {
         match self {
             Work::In(n) => format!("in-{n}"),
             Work::Out(n) => format!("out-{n}"),
+            Work::Beside(n) => format!("beside-{n}"),
             Work::Kept(n) => format!("kept-{n}"),
             Work::Fresh(n) => format!("fresh-{n}"),
         }
@@ -56,9 +61,12 @@ impl Work {
 
     /// Whether it is counted in bytes, else in requests.
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Work::In(_) | Work::Out(_))
+        matches!(self, Work::In(_) | Work::Out(_) | Work::Beside(_))
     }
 }
+
+/// Connections beside which one is busy.
+const IDLE: usize = 10_000;
 
 /// Who does it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,7 +167,7 @@ fn main() -> ExitCode {
         None => {
             eprintln!(
                 "usage: versus [--rounds N] [--seconds S] [--out DIR] [--set KNOB=VALUE]... [--only WORD]... (subjects and \
-                 works: ours ceiling smoltcp linux handles traced snapped; in-N out-N kept-N fresh-N; plain)"
+                 works: ours ceiling smoltcp linux handles traced snapped; in-N out-N beside-N kept-N fresh-N; plain; simulator)"
             );
             ExitCode::from(2)
         }
@@ -220,6 +228,11 @@ impl Plan {
             && (!self.only.iter().any(|w| w == "plain") || !run.offload)
     }
 
+    /// Whether the simulator is measured, too.
+    pub fn wants_simulator(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|w| w == "simulator")
+    }
+
     /// Every run of one round, those that are compared next to each other, and what is left out with the reason.
     pub fn runs(&self) -> (Vec<Run>, Vec<(Run, &'static str)>) {
         let bulk = [Work::In(1), Work::In(8), Work::In(64), Work::Out(1), Work::Out(8), Work::Out(64)];
@@ -253,6 +266,9 @@ impl Plan {
             for subject in [Subject::Ours, Subject::Ceiling, Subject::Stock] {
                 add(subject, work, false, 0);
             }
+        }
+        for subject in [Subject::Ours, Subject::Ceiling] {
+            add(subject, Work::Beside(IDLE), true, 0);
         }
         for work in http {
             for subject in [Subject::Ours, Subject::Ceiling, Subject::Linux] {

@@ -47,7 +47,7 @@ pub fn start(run: &Run, tun: Tun, addr: SocketAddr) -> io::Result<()> {
     }
     let service: Option<Box<dyn Service>> = match run.work {
         _ if run.subject == Subject::Handles => None,
-        Work::In(_) => Some(Box::new(Bulk::new(addr, false))),
+        Work::In(_) | Work::Beside(_) => Some(Box::new(Bulk::new(addr, false))),
         Work::Out(_) => Some(Box::new(Bulk::new(addr, true))),
         Work::Kept(_) | Work::Fresh(_) => {
             let site = Site { root: None };
@@ -81,16 +81,25 @@ fn through_handles(handle: &Handle, addr: SocketAddr, sends: bool) -> io::Result
 }
 
 /// Sends, or takes and throws away, as much as it can on each connection.
-struct Bulk {
+pub struct Bulk {
     address: Option<SocketAddr>,
+    /// Connects there instead.
+    connects: bool,
     listener: Option<ListenerId>,
     sends: bool,
     buffer: Vec<u8>,
 }
 
 impl Bulk {
-    fn new(address: SocketAddr, sends: bool) -> Bulk {
-        Bulk { address: Some(address), listener: None, sends, buffer: vec![7; 256 << 10] }
+    /// Listens on `address`.
+    pub fn new(address: SocketAddr, sends: bool) -> Bulk {
+        let buffer = vec![7; 256 << 10];
+        Bulk { address: Some(address), connects: false, listener: None, sends, buffer }
+    }
+
+    /// Connects to `address`.
+    pub fn connecting(address: SocketAddr, sends: bool) -> Bulk {
+        Bulk { connects: true, ..Bulk::new(address, sends) }
     }
 
     fn turn(&mut self, now: Instant, stack: &mut Stack, id: ConnId) {
@@ -109,6 +118,9 @@ impl Service for Bulk {
     }
 
     fn poll(&mut self, now: Instant, stack: &mut Stack) {
+        if let Some(address) = self.address.take_if(|_| self.connects) {
+            stack.connect(now, address, None, None, OWNER).expect("a port is free");
+        }
         if let Some(address) = self.address.take() {
             self.listener = stack.listen(address, None, OWNER).ok();
         }

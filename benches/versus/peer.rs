@@ -1,6 +1,7 @@
 //! What does the kernel's side of a bulk transfer do? Sockets with CUBIC, a thread each, counted once all is warm.
 
 use rustix::net::sockopt::set_tcp_congestion;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -12,12 +13,20 @@ use std::time::{Duration, Instant};
 const WARM: Duration = Duration::from_millis(400);
 const BUFFER: usize = 256 << 10;
 
-/// `peer send|receive ADDRESS CONNECTIONS SECONDS`: says `start` when it begins to count, and at the end how much it was and
+/// `peer send|receive ADDRESS CONNECTIONS SECONDS IDLE`: says `start` when it begins to count, and at the end how much it was and
 /// how long it took; then each connection's bytes.
 pub fn main(words: &[&str]) -> io::Result<()> {
-    let [how, addr, connections, seconds] = words else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let (connections, seconds): (usize, f64) =
-        (connections.parse().unwrap_or(1), seconds.parse().unwrap_or(1.0));
+    let [how, addr, connections, seconds, idle] = words else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let (connections, seconds, idle): (usize, f64, u64) =
+        (connections.parse().unwrap_or(1), seconds.parse().unwrap_or(1.0), idle.parse().unwrap_or(0));
+    let descriptors = Some(idle + 1024);
+    if idle > 0 {
+        setrlimit(Resource::Nofile, Rlimit { current: descriptors, maximum: descriptors })?;
+    }
+    // Open until the end.
+    let _idle = (0..idle).map(|_| connect(addr)).collect::<io::Result<Vec<_>>>()?;
     let counters: Vec<Arc<AtomicU64>> = (0..connections).map(|_| Arc::default()).collect();
     for counter in &counters {
         let stream = connect(addr)?;

@@ -1,6 +1,6 @@
 //! Which runs are made, and what do they say? Alternating rounds, medians, ratios; a table, JSON and a drawing.
 
-use super::{Outcome, Plan, Run, Subject, Work, ours};
+use super::{Outcome, Plan, Run, Subject, Work, ours, simulated};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io;
@@ -26,7 +26,17 @@ pub fn main(plan: &Plan) -> io::Result<()> {
         }
     }
     eprint!("\r{:<70}\r", "");
-    let text = table(&rows);
+    let simulator = plan.wants_simulator().then(|| {
+        let rounds = (0..plan.rounds).map(|_| simulated::packets_per_second(plan.seconds));
+        median(rounds.collect())
+    });
+    let mut text = table(&rows);
+    if let Some(rate) = simulator {
+        let _ = writeln!(
+            text,
+            "the simulator, a bulk transfer: {rate:.0} packets of the wire a second of one core"
+        );
+    }
     print!("{text}");
     for (run, why) in &left {
         println!("skipped: {} {why}", name(run));
@@ -40,7 +50,7 @@ pub fn main(plan: &Plan) -> io::Result<()> {
     if let Some(out) = &plan.out {
         std::fs::create_dir_all(out)?;
         std::fs::write(out.join("versus.txt"), &text)?;
-        std::fs::write(out.join("versus.json"), format!("{:#}\n", object(plan, &rows)))?;
+        std::fs::write(out.join("versus.json"), format!("{:#}\n", object(plan, &rows, simulator)))?;
         std::fs::write(out.join("versus.svg"), drawing(&rows))?;
         println!("\nwritten: {}", out.display());
     }
@@ -88,6 +98,13 @@ impl Row {
         median(pairs.map(|((mine, _), (theirs, _))| of(mine) / of(theirs)).collect())
     }
 
+    /// Whether the other is the same subject without the idle connections.
+    fn is_beside(&self, other: &Row) -> bool {
+        matches!(self.run.work, Work::Beside(_))
+            && (other.run.work, other.run.offload) == (Work::In(1), true)
+            && other.run.subject == self.run.subject
+    }
+
     fn is_same_work(&self, other: &Row) -> bool {
         self.run.work == other.run.work
             && self.run.busy_poll == other.run.busy_poll
@@ -125,9 +142,11 @@ fn table(rows: &[Row]) -> String {
             }
             _ => String::new(),
         };
-        let ratios: Vec<String> = ratios(rows, row)
+        let mut ratios: Vec<String> = ratios(rows, row)
             .map(|(other, ratio)| format!("{:.2}×{}", ratio, other.run.subject.word()))
             .collect();
+        let alone = rows.iter().filter(|other| row.is_beside(other));
+        ratios.extend(alone.map(|other| format!("{:.2} of alone", row.ratio(other, |o| o.rate))));
         let _ = writeln!(
             text,
             "{:<34} {rate:>14} {cpu:>16} {:>9} {:>9} {jain:>6}  {}",
@@ -140,7 +159,7 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-fn object(plan: &Plan, rows: &[Row]) -> serde_json::Value {
+fn object(plan: &Plan, rows: &[Row], simulator: Option<f64>) -> serde_json::Value {
     let row = |row: &Row| {
         json!({
             "subject": row.run.subject.word(),
@@ -160,6 +179,7 @@ fn object(plan: &Plan, rows: &[Row]) -> serde_json::Value {
         "schema": "tcpglass.versus/1",
         "rounds": plan.rounds,
         "seconds": plan.seconds,
+        "simulator_packets_per_second": simulator,
         "rows": rows.iter().map(row).collect::<Vec<_>>(),
     })
 }

@@ -44,7 +44,7 @@ pub fn run(run: &Run, tun: Tun, addr: SocketAddr) -> ! {
     let (connections, sends) = match run.work {
         Work::In(n) => (n, false),
         Work::Out(n) => (n, true),
-        Work::Kept(n) | Work::Fresh(n) => (n, false),
+        Work::Beside(n) | Work::Kept(n) | Work::Fresh(n) => (n, false),
     };
     let size = if run.offload { OFFLOADED } else { PLAIN };
     let mut device = Vouched(tun);

@@ -37,7 +37,8 @@ pub struct World {
     routes: BTreeMap<IpAddr, u16>,
     /// Those whom the caller may have changed: they get a turn before time goes on.
     touched: Vec<u16>,
-    links: BTreeMap<Path, LinkSlot>,
+    /// By where they begin, then by where they end; those that were never used are not there.
+    links: Vec<Vec<Option<Box<LinkSlot>>>>,
     agenda: BinaryHeap<Reverse<(Instant, u64, Due)>>,
     arranged: u64,
     hash: Hash,
@@ -85,7 +86,7 @@ impl World {
             nodes: Vec::new(),
             routes: BTreeMap::new(),
             touched: Vec::new(),
-            links: BTreeMap::new(),
+            links: Vec::new(),
             agenda: BinaryHeap::new(),
             arranged: 0,
             hash: Hash::new(),
@@ -427,7 +428,7 @@ impl World {
     fn next_event(&mut self) -> Option<(Instant, Due)> {
         while let Some(&Reverse((at, _, due))) = self.agenda.peek() {
             let arranged = match due {
-                Due::Link(path) => self.links.get(&path).and_then(|slot| slot.arranged),
+                Due::Link(path) => self.link_slot(path).arranged,
                 Due::Node(number) => self.nodes[usize::from(number)].arranged,
             };
             if arranged == Some(at) {
@@ -454,7 +455,7 @@ impl World {
     /// One packet reaches a node, which then sends what it has to send: a packet at a time, so that the answer does
     /// not depend on how many came together.
     fn deliver(&mut self, from: u16, to: u16, frame: &[u8]) {
-        self.hash.packet(self.now, (from, to), frame);
+        self.hash.arrival(self.now, (from, to), frame);
         let slot = &mut self.nodes[usize::from(to)];
         if let (Some(monitor), Node::Host(_)) = (&mut self.monitor, &slot.node) {
             monitor.received(HostId(to), frame);
@@ -561,11 +562,18 @@ impl World {
         self.routes.get(&destination(frame)?).copied()
     }
 
-    fn link_slot(&mut self, path: Path) -> &mut LinkSlot {
-        let (config, seed) = (&self.link, self.seed);
-        self.links.entry(path).or_insert_with(|| {
-            let salt = u64::from(path.0) << 16 | u64::from(path.1);
-            LinkSlot { link: Link::new(config, seed, salt), arranged: None }
+    fn link_slot(&mut self, (from, to): Path) -> &mut LinkSlot {
+        let (row, column) = (usize::from(from), usize::from(to));
+        if self.links.len() <= row {
+            self.links.resize_with(row + 1, Vec::new);
+        }
+        let ends = &mut self.links[row];
+        if ends.len() <= column {
+            ends.resize_with(column + 1, || None);
+        }
+        ends[column].get_or_insert_with(|| {
+            let salt = u64::from(from) << 16 | u64::from(to);
+            Box::new(LinkSlot { link: Link::new(&self.link, self.seed, salt), arranged: None })
         })
     }
 

@@ -366,7 +366,7 @@ impl Stack {
         ]
         .into_iter()
         .flatten()
-        .min()
+        .reduce(|least, at| if at < least { at } else { least })
     }
 
     /// One turn: receives up to `budget` packets of the wire, runs timers, and sends a frame after each that may have to be

@@ -129,7 +129,8 @@ pub struct QueueTx<'a> {
 
 impl TxToken for QueueTx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut buf = self.lane.buffer();
+        // Written over as a whole: what it held before needs no zeros.
+        let mut buf = self.lane.spare.pop().unwrap_or_default();
         buf.resize(len, 0);
         let result = f(&mut buf);
         self.lane.frames.push_back((buf, self.gso_size));

@@ -85,6 +85,9 @@ impl Timers {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.as_ref()?.iter().copied().min().filter(|&at| at != Instant::FAR)
+        // Asked for after each packet.
+        let least =
+            self.0.as_ref()?.iter().fold(Instant::FAR, |least, &at| if at < least { at } else { least });
+        (least != Instant::FAR).then_some(least)
     }
 }

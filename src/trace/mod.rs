@@ -5,6 +5,7 @@
 
 mod counts;
 mod digest;
+mod digits;
 mod encoder;
 mod jsonl;
 mod object;

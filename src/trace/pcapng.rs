@@ -1,8 +1,9 @@
 //! How does a record look in a pcapng file? Packets with two comments, events as journal rows between them.
 //!
-//! The blocks around the packets are pcap-file's. The packet block is written here: pcap-file's wants its options in
-//! a vector made anew for each packet.
+//! The blocks around the packets are pcap-file's. The blocks of packets and events are written here: pcap-file's want options
+//! in a vector made anew for each packet, and go through a buffer.
 
+use super::digits::{address, number};
 use super::encoder::{Encoder, Lost, TraceOptions};
 use super::record::{Direction, EventRecord, PacketRecord, Piece};
 use super::shape::Shape;
@@ -16,7 +17,6 @@ use pcap_file::pcapng::blocks::interface_statistics::{InterfaceStatisticsBlock, 
 use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameResolutionBlock, Record};
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
-use pcap_file::pcapng::blocks::systemd_journal_export::SystemdJournalExportBlock;
 use pcap_file::{DataLink, Endianness};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -36,6 +36,9 @@ mod epb {
     pub const VERDICT_TC: u8 = 1;
     pub const TC_ACT_SHOT: u64 = 2;
 }
+
+/// The block of a journal's entry (pcapng §4.7).
+const JOURNAL: u32 = 9;
 
 /// The longest text that an option gets; its length field has 16 bits.
 const MOST: usize = 32 << 10;
@@ -204,23 +207,18 @@ impl Encoder for Pcapng {
         entry.clear();
         let word = words::event_word(&event.kind);
         // Writing to a String does not fail.
-        let _ = write!(entry, "__REALTIME_TIMESTAMP={}\nMESSAGE={word}: ", event.at.as_micros());
+        let _ = write!(entry, "__REALTIME_TIMESTAMP={}", event.at.as_micros());
+        entry.extend(["\nMESSAGE=", word, ": "]);
         let _ = words::event(&mut entry, event);
-        let _ = write!(entry, "\nPRIORITY=6\nSYSLOG_IDENTIFIER=tcpglass\nTCPGLASS_EVENT={word}\n");
-        if let Some(conn) = event.conn {
-            let _ = writeln!(entry, "TCPGLASS_CONN={conn}");
-        }
-        if let Some(local) = event.local {
-            let _ = writeln!(entry, "TCPGLASS_LOCAL={local}");
-        }
-        if let Some(remote) = event.remote {
-            let _ = writeln!(entry, "TCPGLASS_REMOTE={remote}");
-        }
-        if let Some(blocks) = &mut self.blocks {
-            let block = SystemdJournalExportBlock { journal_entry: entry.as_bytes().into() };
-            blocks.write_pcapng_block(block).expect(IN_MEMORY);
-        }
-        self.take(out);
+        entry.extend(["\nPRIORITY=6\nSYSLOG_IDENTIFIER=tcpglass\nTCPGLASS_EVENT=", word]);
+        let _ = event.conn.map_or(Ok(()), |conn| number(&mut entry, "\nTCPGLASS_CONN=", conn));
+        let _ = event.local.map_or(Ok(()), |local| address(&mut entry, "\nTCPGLASS_LOCAL=", local));
+        let _ = event.remote.map_or(Ok(()), |remote| address(&mut entry, "\nTCPGLASS_REMOTE=", remote));
+        entry.push('\n');
+        let block = open_block(out, JOURNAL);
+        out.extend_from_slice(entry.as_bytes());
+        pad(out);
+        close_block(out, block);
         self.text = entry;
     }
 

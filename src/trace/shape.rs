@@ -1,5 +1,6 @@
 //! What do the middle pieces of a super-segment say alike? All but three numbers, which are put into one text.
 
+use super::digits::Digits;
 use super::record::{PacketRecord, Piece};
 use super::words::{self, Numbers, Slots};
 
@@ -9,28 +10,6 @@ pub(super) struct Shape {
     text: String,
     /// Where the range of numbers and the number of the piece go; none if the text has not one place for each.
     places: Option<(usize, usize)>,
-}
-
-/// A number in decimal digits.
-struct Digits {
-    bytes: [u8; 10],
-    from: usize,
-}
-
-impl Digits {
-    fn of(mut n: u32) -> Digits {
-        let mut digits = Digits { bytes: [b'0'; 10], from: 10 };
-        while n > 0 || digits.from == 10 {
-            digits.from -= 1;
-            digits.bytes[digits.from] += (n % 10) as u8;
-            n /= 10;
-        }
-        digits
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.from..]
-    }
 }
 
 impl Shape {
@@ -72,13 +51,6 @@ mod tests {
     use crate::tcp::{Cause, DataWhy, Piggyback};
     use crate::time::{Duration, Instant};
     use crate::trace::{Direction, Why};
-
-    #[test]
-    fn digits_are_those_of_the_number() {
-        for n in [0, 7, 10, 65_535, 4_294_967_295] {
-            assert_eq!(Digits::of(n).bytes(), n.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn the_middle_pieces_read_as_if_each_had_been_worded() {

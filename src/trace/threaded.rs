@@ -21,8 +21,8 @@ const NAP: Duration = Duration::from_millis(2);
 const NAP_BYTES: usize = 256 << 10;
 const NAP_RECORDS: usize = 512;
 
-/// What may wait for the thread: bytes of packets and texts, and records.
-const MOST_BYTES: usize = 8 << 20;
+/// What may wait for the thread: bytes of packets and texts, and records. More would not stay in the processor's caches.
+const MOST_BYTES: usize = 1 << 20;
 const MOST_RECORDS: usize = 16 << 10;
 
 /// A record without its bytes, of which there are `bytes` in the batch.

@@ -3,6 +3,7 @@
 //! Sequence numbers are relative, as Wireshark shows them: the SYN is 0, the first byte is 1. Ranges are
 //! `start..end`, the end not included.
 
+use super::digits::{bytes, number, range, spoken, tight};
 use super::record::{Direction, EventKind, EventRecord, PacketRecord, Piece, Why};
 use crate::segment::{Ecn, Flags, Segment};
 use crate::seq::Seq;
@@ -10,13 +11,13 @@ use crate::tcp::{
     AckNowWhy, Cause, CloseReason, CwndWhy, DataWhy, DropReason, Note, Piggyback, Received, Release, RstWhy,
     Snapshot, Verdict,
 };
-use crate::time::{Duration, Spoken};
+use crate::time::Spoken;
 use crate::wire;
 use std::fmt::{self, Write};
 
 /// Writes the packet's first comment: `why=WORD: sentence`.
 pub(super) fn why(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) -> fmt::Result {
-    write!(out, "why={}: ", packet.why.word())?;
+    ["why=", packet.why.word(), ": "].iter().try_for_each(|part| out.write_str(part))?;
     sentence(out, packet, piece)
 }
 
@@ -54,7 +55,9 @@ fn say(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece, slots: bool
     if slots {
         write!(out, " ({} of {} from one super-segment)", Slots::NTH, piece.of)?;
     } else if piece.of > 1 {
-        write!(out, " ({} of {} from one super-segment)", piece.nth, piece.of)?;
+        number(out, " (", piece.nth)?;
+        number(out, " of ", piece.of)?;
+        out.write_str(" from one super-segment)")?;
     }
     Ok(())
 }
@@ -89,21 +92,25 @@ fn marks(out: &mut dyn Write, packet: &PacketRecord<'_>, piece: Piece) -> fmt::R
 /// Writes the packet's second comment: the connection's numbers after it.
 pub(super) fn state(out: &mut dyn Write, conn: Option<u32>, state: Option<&Snapshot>) -> fmt::Result {
     match conn {
-        Some(conn) => write!(out, "conn={conn}")?,
+        Some(conn) => number(out, "conn=", conn)?,
         None => out.write_str("conn=none")?,
     }
     let Some(s) = state else { return Ok(()) };
-    write!(out, " state={} cwnd={}", s.state.name(), s.cwnd)?;
+    [" state=", s.state.name()].iter().try_for_each(|part| out.write_str(part))?;
+    number(out, " cwnd=", s.cwnd)?;
     match s.ssthresh {
         u32::MAX => out.write_str(" ssthresh=unset")?,
-        bytes => write!(out, " ssthresh={bytes}")?,
+        bytes => number(out, " ssthresh=", bytes)?,
     }
-    write!(out, " flight={}", s.flight)?;
+    number(out, " flight=", s.flight)?;
     match s.srtt {
-        Some(srtt) => write!(out, " srtt={}", Tight(srtt))?,
+        Some(srtt) => tight(out, " srtt=", srtt)?,
         None => out.write_str(" srtt=unset")?,
     }
-    write!(out, " rto={} rwnd={} unsent={} limit={}", Tight(s.rto), s.rwnd, s.unsent, s.limit.word())?;
+    tight(out, " rto=", s.rto)?;
+    number(out, " rwnd=", s.rwnd)?;
+    number(out, " unsent=", s.unsent)?;
+    [" limit=", s.limit.word()].iter().try_for_each(|part| out.write_str(part))?;
     match s.ecn {
         Some(marks) => write!(out, " ecn={marks}"),
         None => Ok(()),
@@ -147,17 +154,26 @@ impl Numbers {
     }
 }
 
-/// `1001..2461`, or what is there instead of bytes.
+impl Numbers {
+    /// Writes `1001..2461`, or what is there instead of bytes.
+    fn put(&self, out: &mut dyn Write) -> fmt::Result {
+        match (self.seg.len, self.seg.has(Flags::SYN), self.seg.has(Flags::FIN)) {
+            (0, true, _) => out.write_str("the SYN"),
+            (0, _, true) => number(out, "the FIN at ", self.start()),
+            (0, ..) => number(out, "nothing at ", self.start()),
+            (_, _, true) => {
+                range(out, self.start(), self.end())?;
+                out.write_str(" and the FIN")
+            }
+            _ if self.slots => out.write_char(Slots::RANGE),
+            _ => range(out, self.start(), self.end()),
+        }
+    }
+}
+
 impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.seg.len, self.seg.has(Flags::SYN), self.seg.has(Flags::FIN)) {
-            (0, true, _) => write!(f, "the SYN"),
-            (0, _, true) => write!(f, "the FIN at {}", self.start()),
-            (0, ..) => write!(f, "nothing at {}", self.start()),
-            (_, _, true) => write!(f, "{}..{} and the FIN", self.start(), self.end()),
-            _ if self.slots => f.write_char(Slots::RANGE),
-            _ => write!(f, "{}..{}", self.start(), self.end()),
-        }
+        self.put(f)
     }
 }
 
@@ -297,10 +313,11 @@ fn ack_now(out: &mut dyn Write, n: &Numbers, why: AckNowWhy) -> fmt::Result {
 
 /// `37 bytes 1..38`, with the FIN if it is there.
 fn data(out: &mut dyn Write, n: &Numbers) -> fmt::Result {
-    match n.seg.len {
-        0 => write!(out, "{n}"),
-        len => write!(out, "{} {n}", Count(len, "byte")),
+    if n.seg.len > 0 {
+        bytes(out, n.seg.len)?;
+        out.write_char(' ')?;
     }
+    n.put(out)
 }
 
 fn release(by: Release) -> &'static str {
@@ -324,8 +341,10 @@ fn timer(out: &mut dyn Write, state: Option<Snapshot>) -> fmt::Result {
 }
 
 fn piggybacked(out: &mut dyn Write, n: &Numbers, piggyback: Option<Piggyback>) -> fmt::Result {
-    let Some(Piggyback { bytes, waited }) = piggyback else { return Ok(()) };
-    write!(out, "; ack-piggyback: acknowledges {}, {}", n.ack(), Count(bytes, "byte"))?;
+    let Some(Piggyback { bytes: came, waited }) = piggyback else { return Ok(()) };
+    number(out, "; ack-piggyback: acknowledges ", n.ack())?;
+    out.write_str(", ")?;
+    bytes(out, came)?;
     match waited.is_zero() {
         true => out.write_str(" that just came"),
         false => write!(out, " that came {} ago", Spoken(waited)),
@@ -353,7 +372,7 @@ fn received(out: &mut dyn Write, it: &Received, n: &Numbers, piece: Piece) -> fm
         list.add(format_args!("RST"))?;
     }
     if seg.len > 0 {
-        list.add(format_args!("{} {n}", Count(seg.len, "byte")))?;
+        data(list.next()?, n)?;
     } else if seg.has(Flags::FIN) {
         list.add(format_args!("FIN at {}", n.start()))?;
     }
@@ -369,17 +388,21 @@ fn received(out: &mut dyn Write, it: &Received, n: &Numbers, piece: Piece) -> fm
     // What a super-segment did as a whole is said at its end.
     if piece.nth == piece.of {
         if it.delivered > 0 && (it.delivered != seg.len || piece.of > 1) {
-            list.add(format_args!("{} can be read now", Count(it.delivered, "byte")))?;
+            bytes(list.next()?, it.delivered)?;
+            list.out.write_str(" can be read now")?;
         }
         if it.acked > 0 {
-            list.add(format_args!("acknowledges {} (+{})", n.ack(), it.acked))?;
+            number(list.next()?, "acknowledges ", n.ack())?;
+            number(list.out, " (+", it.acked)?;
+            list.out.write_char(')')?;
         }
     }
     if it.duplicate_acks > 0 {
         list.add(format_args!("duplicate ACK {} of {}", it.duplicate_acks, n.ack()))?;
     }
     if let Some(window) = it.window {
-        list.add(format_args!("window now {}", Count(window, "byte")))?;
+        number(list.next()?, "window now ", window)?;
+        list.out.write_str(if window == 1 { " byte" } else { " bytes" })?;
     }
     if list.empty {
         list.add(format_args!("acknowledges {}, nothing new", n.ack()))?;
@@ -399,11 +422,16 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn add(&mut self, part: fmt::Arguments<'_>) -> fmt::Result {
+    /// Where the next one goes.
+    fn next(&mut self) -> Result<&mut dyn Write, fmt::Error> {
         if !std::mem::take(&mut self.empty) {
             self.out.write_str(", ")?;
         }
-        self.out.write_fmt(part)
+        Ok(&mut *self.out)
+    }
+
+    fn add(&mut self, part: fmt::Arguments<'_>) -> fmt::Result {
+        self.next()?.write_fmt(part)
     }
 }
 
@@ -466,8 +494,8 @@ fn note(out: &mut dyn Write, note: &Note) -> fmt::Result {
             write!(out, "Nagle's algorithm holds {} until an ACK comes", Count(bytes, "byte"))
         }
         Note::Hold { bytes, cork: true } => write!(out, "the cork holds {}", Count(bytes, "byte")),
-        Note::AckTimer { delay } => write!(out, "an ACK waits for company, at most {}", Spoken(delay)),
-        Note::RtoTimer { rto } => write!(out, "the retransmission timer is set to {}", Spoken(rto)),
+        Note::AckTimer { delay } => spoken(out, "an ACK waits for company, at most ", delay),
+        Note::RtoTimer { rto } => spoken(out, "the retransmission timer is set to ", rto),
         Note::Mtu { mtu } => {
             write!(out, "packets of {mtu} bytes pass, or are tried because larger ones vanish")
         }
@@ -587,23 +615,6 @@ impl fmt::Display for Offer<'_> {
             list.add(format_args!("with {}", Count(self.0.len, "byte")))?;
         }
         Ok(())
-    }
-}
-
-/// A duration in one ASCII word, so that it can be typed into a filter: `98ms`, `40.2us`.
-struct Tight(Duration);
-
-impl fmt::Display for Tight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Squeeze<'a, 'b>(&'a mut fmt::Formatter<'b>);
-        impl Write for Squeeze<'_, '_> {
-            fn write_str(&mut self, s: &str) -> fmt::Result {
-                s.chars()
-                    .filter(|&c| c != ' ')
-                    .try_for_each(|c| self.0.write_char(if c == 'µ' { 'u' } else { c }))
-            }
-        }
-        write!(Squeeze(f), "{}", Spoken(self.0))
     }
 }
 

@@ -7,17 +7,25 @@ use std::net::IpAddr;
 
 /// The sum of `bytes`, not yet complemented. An odd last byte counts as if a zero followed.
 ///
-/// Words of eight bytes are summed in the machine's order, as halves, so that no carry is lost within 64 bits; the order of the
-/// bytes comes right at the end (RFC 1071 §2).
+/// Words of eight bytes are summed in the machine's order, four sums side by side, with room for all carries; the order of
+/// the bytes comes right at the end (RFC 1071 §2).
 pub fn sum(bytes: &[u8]) -> u16 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let halves = |word: &[u8; 8]| {
-        let word = u64::from_ne_bytes(*word);
-        (word & 0xffff_ffff) + (word >> 32)
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut sums = [0u128; 4];
+    let mut add = |block: &[u8; 32]| {
+        let words = block.as_chunks::<8>().0;
+        // Not by an iterator: this is what takes the time of a packet that nobody else has summed.
+        for n in 0..4 {
+            sums[n] += u128::from(u64::from_ne_bytes(words[n]));
+        }
     };
-    let mut sum = words.iter().map(halves).sum::<u64>() + halves(&last);
+    blocks.iter().for_each(&mut add);
+    let mut last = [0; 32];
+    last[..rest.len()].copy_from_slice(rest);
+    add(&last);
+    let all: u128 = sums.iter().sum();
+    let halves = |n: u64| (n & 0xffff_ffff) + (n >> 32);
+    let mut sum = halves(all as u64) + halves((all >> 64) as u64);
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
