@@ -15,8 +15,10 @@ use crate::time::{Duration, Instant};
 const FIRST: u32 = 5;
 /// What ACE can tell apart.
 const SPAN: u32 = 8;
-/// With so many marks to tell of, an acknowledgment leaves before ACE goes round (RFC 9768 §3.2.2.5.1).
+/// With so many marks to tell of, an acknowledgment leaves before ACE goes round: as on Linux.
 const MOST_PENDING: u8 = 6;
+/// In other profiles data with the second of them is acknowledged at once (RFC 9768 §3.2.2.5.1).
+const SECOND_MARK: u8 = 2;
 /// What the counts of bytes begin with: ECT(1), CE, ECT(0). A zero shows that somebody has wiped them (RFC 9768 §3.2.1).
 const FIRST_BYTES: [u32; 3] = [1, 0, 1];
 /// After so many bytes without an option the counts may have gone round: it is too late for one.
@@ -361,6 +363,7 @@ impl Accurate {
         if !std::mem::take(&mut self.newer) && !covered.progress {
             return 0;
         }
+        self.hurried |= self.pending >= MOST_PENDING;
         let marked = self.hear_bytes(seg.options.ecn.as_ref(), covered);
         if covered.packets > 0 {
             let packets = u64::from(covered.packets) << 6;
@@ -452,8 +455,7 @@ impl Conn {
         ecn.capable |= arrival.ecn != Field::NotEct;
         let changed = accurate.count(arrival.ecn, arrival.segments, arrival.seg.len);
         let news = arrival.seg.seq_len() > 0;
-        let full = accurate.pending >= MOST_PENDING || !linux && accurate.pending >= 2;
-        accurate.hurried |= changed || !linux && full && news;
+        accurate.hurried |= changed || !linux && news && accurate.pending >= SECOND_MARK;
         if news && accurate.hurried {
             let why = if arrival.ecn == Field::Ce { AckNowWhy::Ecn } else { AckNowWhy::EcnChange };
             self.ack.at_once(why);
@@ -481,7 +483,9 @@ impl Conn {
         let Some(accurate) = self.accurate_mut() else { return false };
         let marks = accurate.hear(seg, &covered);
         accurate.delivered = accurate.delivered.wrapping_add(marks);
-        accurate.hurried |= progress && accurate.pending >= MOST_PENDING;
+        if accurate.hurried && seg.seq_len() > 0 {
+            self.ack.at_once(AckNowWhy::Ecn);
+        }
         marks > 0
     }
 
@@ -498,7 +502,7 @@ impl Conn {
                 accurate.deaf = true;
             }
             0 | 1 | 5 | 7 => {}
-            _ if seg.len > 0 || seg.has(Flags::FIN) || !seg.options.sack.is_empty() => {}
+            _ if seg.seq_len() > 0 || !seg.options.sack.is_empty() => {}
             _ if checks && seg.flags.ace() != reflection(Field::NotEct).ace() => {
                 accurate.fails.add(Fails::ACE_HEARD);
             }

@@ -259,6 +259,7 @@ impl HalfOpen {
         if syn && !ack && !rst && seg.seq == self.irs {
             // The peer has not seen our SYN-ACK, or it is a flood that would have it sent over and over.
             if self.may_answer(cx) {
+                // RFC 9768 §3.1.4.2.
                 (self.due, self.syn_field, self.bleak) = (true, field, self.retries > 0);
                 if self.ecn == Agreed::Accurate && seg.flags.ace() == 0 {
                     // It is about to give up: what we say may never arrive, and its own flags may not have (RFC 9768 §3.1.4.1).

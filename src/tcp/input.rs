@@ -204,8 +204,9 @@ impl Conn {
         }
         // Fourth: the SYN bit (RFC 5961 §4.2).
         if seg.has(Flags::SYN) {
-            self.take_late_syn(arrival, true);
             self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
+            let answers = self.ack.now == Some(AckNowWhy::Challenge);
+            self.take_late_syn(arrival, answers);
             return dropped(DropReason::Control);
         }
         // Fifth: the ACK field.

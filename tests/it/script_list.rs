@@ -129,6 +129,7 @@ scripts! {
         slow_start
         window_of_the_peer_limits;
     ecn:
+        accurate_abe
         accurate_ace_goes_round
         accurate_ace_of_zero
         accurate_client_mangled
@@ -165,6 +166,8 @@ scripts! {
         accurate_syn_ack_falls_back
         accurate_syn_ack_not
         accurate_syn_again
+        accurate_syn_again_after_a_timeout
+        accurate_syn_again_asks_for_nothing
         accurate_syn_ce
         accurate_syn_cookie
         accurate_syn_does_not_fall_back
@@ -176,6 +179,7 @@ scripts! {
         accurate_syn_with_ae
         accurate_syn_with_cwr_and_ae
         accurate_syn_with_ece
+        accurate_time_wait
         active_and_reduction
         bare_acknowledgment_says_reduced
         classic_server_of_an_accurate_client

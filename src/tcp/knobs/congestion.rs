@@ -133,9 +133,10 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
     Knob {
         name: "tcp.ecn_fallback",
         values: "on|off",
-        meaning: "a SYN that is repeated asks for ECN no more",
+        meaning: "a SYN that is repeated asks for ECN no more, and who is told of marks that nobody can have made sends nothing \
+                  that is ECN-capable",
         linux: "net.ipv4.tcp_ecn_fallback",
-        rfc: "RFC 3168 §6.1.1.1",
+        rfc: "RFC 3168 §6.1.1.1, RFC 9768 §3.1.4.1, §3.2.2.3",
         get: |c| show_switch(c.ecn_fallback),
         set: |c, v| Ok(c.ecn_fallback = switch(v)?),
     },
