@@ -267,6 +267,8 @@ pub(super) struct Place {
     pub why: Option<&'static str>,
     /// What it had waited for, if it is new data.
     pub held: Option<Part>,
+    /// How many packets were lost before it.
+    pub lost: u16,
 }
 
 impl<'a> Connections<'a> {
@@ -306,7 +308,7 @@ impl<'a> Connections<'a> {
         };
         let connection = &mut self.list[index];
         let from_client = segment.source == connection.client;
-        let place = |why, held| Some(Place { connection: index + 1, from_client, why, held });
+        let place = |why, held| Some(Place { connection: index + 1, from_client, why, held, lost: 0 });
         let Some(flow) = &mut self.flows[index] else { return place(None, None) };
         let findings = &mut self.findings;
         let counts = connection.numbers(segment, from_client);
@@ -347,10 +349,10 @@ impl<'a> Connections<'a> {
         if self.exchanges > EXCHANGES {
             flow.exchanges.keep_no_more();
         }
-        let (after, held) = (flow.burden(), flow.held);
+        let (after, held, lost) = (flow.burden(), flow.held, flow.lost_before);
         self.exchanges += after.0 - before.0;
         self.records = self.records + after.1 - before.1;
-        place(Some(why), held)
+        place(Some(why), held).map(|place| Place { lost, ..place })
     }
 
     /// A connection begins with this segment: its place in the list.

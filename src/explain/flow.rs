@@ -93,6 +93,8 @@ pub(super) struct Flow {
     wild: [Option<(Seq, Seq)>; 2],
     /// What new data that just passed had waited for.
     pub held: Option<Part>,
+    /// How many packets of its sender were lost before what just passed, which repeats the first of them.
+    pub lost_before: u16,
     pub exchanges: Exchanges,
 }
 
@@ -140,7 +142,7 @@ impl Flow {
         } else if p.stated.is_some() {
             self.own = Some(o);
         }
-        self.held = None;
+        (self.held, self.lost_before) = (None, 0);
         self.passed[s] += 1;
         let lone = self.parts.transfer;
         self.speaker = (p.seg.seq_len() > 0).then_some(s);

@@ -146,6 +146,8 @@ pub struct Caused<'a> {
     pub from_client: bool,
     /// What it had waited for, if it is new data.
     pub held: Option<Part>,
+    /// Packets of its sender that were lost before it, on their way here, as its number tells: what it repeats, most likely.
+    pub lost: u16,
     /// The word of the trace's vocabulary that follows from what passed by.
     pub inferred: &'static str,
 }
@@ -300,6 +302,7 @@ impl Look<'_> {
                     segment: &segment,
                     from_client: place.from_client,
                     held: place.held,
+                    lost: place.lost,
                     inferred,
                 }));
             }

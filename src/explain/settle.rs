@@ -120,6 +120,7 @@ impl Flow {
             }
             Kind::Data if self.was_lost_before(s, p, gap) => {
                 self.held = Some(Part::Recovery);
+                self.lost_before = self.halves[s].idents.missing(p.seg).unwrap_or(0);
                 let before = self.parts.recovery;
                 self.waited(s, Part::Recovery, p.at);
                 let cost = self.parts.recovery - before;

@@ -3,7 +3,7 @@
 use super::scenario::{Offer, Talk};
 use crate::explain::Caused;
 use crate::settings::{Profile, Settings};
-use crate::tcp::Nagle;
+use crate::tcp::{Nagle, WindowScale};
 use crate::time::Duration;
 
 /// What shows of the settings of an end.
@@ -29,6 +29,9 @@ pub(super) fn inferred(talks: &[Talk], measured: &[[Habits; 2]], bandwidth: Opti
         let offers = || talks.iter().map(|t| t.offers[e]);
         settings.tcp.sack = offers().any(|o| o.sack);
         settings.tcp.timestamps = offers().any(|o| o.timestamps);
+        if offers().all(|o| o.scale.is_none()) {
+            settings.tcp.window_scale = WindowScale::Off;
+        }
         let measured = || measured.iter().map(|m| m[e]);
         let tcp = &mut settings.tcp;
         if measured().any(|m| m.hasty) {

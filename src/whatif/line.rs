@@ -187,6 +187,12 @@ impl Line {
                 };
                 self.losses.push(Loss { from_client: e == 0, offset: offset as i64, nth });
             }
+            if c.lost > 0 && fresh && !self.told {
+                // What came before it was lost on its way here: the same, sent before.
+                way.sent.insert(offset, u32::from(c.lost) + 1);
+                let all = 1..=u32::from(c.lost);
+                self.losses.extend(all.map(|nth| Loss { from_client: e == 0, offset: offset as i64, nth }));
+            }
             let write = Write {
                 at,
                 sending,
