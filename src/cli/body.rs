@@ -1,6 +1,7 @@
 //! Where do response bodies go? To a thread of their own, so that a slow terminal does not stop the stack.
 
 use super::failure::Failure;
+use super::output;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -82,7 +83,7 @@ impl Writer {
     pub fn finish(self) -> Result<(), Failure> {
         match self.thread.join() {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::writing(&self.name, &error)),
+            Ok(Err(error)) => Err(Failure::lost(&self.name, &error)),
             Err(_) => Err(Failure::failed(format_args!("writing to {} ended early", self.name))),
         }
     }
@@ -92,7 +93,7 @@ fn write(path: Option<PathBuf>, pieces: &Receiver<Vec<u8>>) -> io::Result<()> {
     let Ok(first) = pieces.recv() else { return Ok(()) };
     let mut out: Box<dyn Write> = match path {
         Some(path) => Box::new(BufWriter::new(File::create(path)?)),
-        None => Box::new(io::stdout()),
+        None => Box::new(output::stdout()?),
     };
     out.write_all(&first)?;
     for piece in pieces {

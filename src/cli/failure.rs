@@ -1,7 +1,8 @@
 //! How is an error told, and which exit code does it have?
 
+use super::output;
 use std::fmt;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tcpglass::settings::SettingError;
 
@@ -58,6 +59,11 @@ impl Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Failure { exit: ExitCode::SUCCESS, why: None };
         }
+        Failure::lost(to, error)
+    }
+
+    /// The same where what was asked for is not whole without the rest, as the body of a response.
+    pub fn lost(to: &str, error: &std::io::Error) -> Failure {
         Failure::failed(format_args!("cannot write to {to}: {error}"))
     }
 
@@ -107,10 +113,10 @@ pub fn clap(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            return match error.print() {
-                Err(e) => Failure::writing("standard output", &e).report(),
-                Ok(()) => ExitCode::SUCCESS,
-            };
+            let text = error.render();
+            let colored = std::io::stdout().is_terminal() && !output::colors_are_refused();
+            let text = if colored { text.ansi().to_string() } else { text.to_string() };
+            return output::result(&text).map_or_else(Failure::report, |()| ExitCode::SUCCESS);
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             let _ = error.print();

@@ -3,7 +3,7 @@
 use super::args::{NetArgs, Overflow, SettingArgs, TraceArgs};
 use super::drawn::{self, Page};
 use super::failure::Failure;
-use super::whole_file;
+use super::{output, whole_file};
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -277,6 +277,9 @@ impl Recording {
         interface: &str,
         settings: &Settings,
     ) -> Result<Vec<Box<dyn Sink>>, Failure> {
+        if self.uses_stdout() {
+            output::stdout().map_err(|e| Failure::writing("standard output", &e))?;
+        }
         let options = self.options(names, interface, settings);
         let trace = self.trace.as_deref().map(|path| trace::open(path, &options));
         let events = self.events.as_deref().map(|path| trace::open_as(path, Format::Jsonl, &options));

@@ -2,19 +2,31 @@
 
 use super::args::{Color, OutputArgs};
 use super::failure::Failure;
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use tcpglass::report::Style;
 pub use tcpglass::trace::{ledger, ledger_from};
 
-/// Results: buffered, and a closed pipe ends the program quietly.
+/// Standard output as a file: the one of `std` takes one that is closed, or open for reading, for one that is written to.
+///
+/// # Errors
+/// It was closed when the program was started.
+pub fn stdout() -> io::Result<File> {
+    if tcpglass::tun::started_without_stdout() {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Results. A closed pipe ends the program quietly: its reader has seen enough.
 pub fn result(text: &str) -> Result<(), Failure> {
     bytes(text.as_bytes())
 }
 
 /// The same for what is no text.
 pub fn bytes(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Failure::writing("standard output", &e))
+    stdout().and_then(|mut out| out.write_all(bytes)).map_err(|e| Failure::writing("standard output", &e))
 }
 
 /// A JSON object on one line of stdout.
@@ -50,13 +62,16 @@ pub fn terminal_style(color: Color) -> Style {
 }
 
 fn style(color: Color, terminal: bool) -> Style {
-    // https://no-color.org: set and not empty.
-    let refused = || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     Style {
         color: match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && !refused(),
+            Color::Auto => terminal && !colors_are_refused(),
         },
     }
+}
+
+/// <https://no-color.org>: set and not empty.
+pub fn colors_are_refused() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
 }

@@ -66,9 +66,9 @@ fn each(
 /// One object, written as it comes: there may be many.
 fn json(visitor: &mut Visitor, ask: &Ask) -> Outcome {
     let about = visitor.about().clone();
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut write =
-        |text: String| out.write_all(text.as_bytes()).map_err(|e| Failure::writing("standard output", &e));
+    let refused = |e| Failure::writing("standard output", &e);
+    let mut out = std::io::BufWriter::new(output::stdout().map_err(refused)?);
+    let mut write = |text: String| out.write_all(text.as_bytes()).map_err(refused);
     write(format!("{{\"schema\":\"tcpglass.ss/1\",\"stack\":{about},\"sockets\":["))?;
     let mut comma = "";
     let totals = each(visitor, ask, &mut |socket| {
@@ -77,7 +77,7 @@ fn json(visitor: &mut Visitor, ask: &Ask) -> Outcome {
         Ok(())
     })?;
     write(format!("],\"totals\":{totals}}}\n"))?;
-    out.flush().map_err(|e| Failure::writing("standard output", &e))?;
+    out.flush().map_err(refused)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,6 +6,7 @@ use super::threaded::Threaded;
 use super::writer::{Direct, Output};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Opens a capture for writing: `.pcapng`, `.pcap` or `.jsonl` by the name's end; `-` is pcapng on standard output,
@@ -41,7 +42,9 @@ pub fn open(path: &Path, options: &TraceOptions) -> io::Result<Box<dyn Sink>> {
 /// As [`open`], but for the name's end.
 pub fn open_as(path: &Path, format: Format, options: &TraceOptions) -> io::Result<Box<dyn Sink>> {
     let (writer, name): (Box<dyn Write + Send>, String) = if path == Path::new("-") {
-        (Box::new(io::stdout()), "the trace to standard output".into())
+        // As a file: `Stdout` takes one that cannot be written for one that has been.
+        let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        (Box::new(File::from(stdout)), "the trace to standard output".into())
     } else {
         let refused = |e: io::Error| {
             io::Error::new(e.kind(), format!("cannot write the trace {}: {e}{}", path.display(), remedy(&e)))

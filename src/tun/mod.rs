@@ -16,3 +16,4 @@ pub use error::{TunError, TunErrorKind};
 pub use line::Offload;
 pub use namespace::{Entered, enter_private_namespace};
 pub use status::Status;
+pub use sys::started_without_stdout;

@@ -7,6 +7,30 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether there was no standard output when the program was started.
+static NO_STDOUT: AtomicBool = AtomicBool::new(false);
+
+/// Runs before Rust's runtime, which puts /dev/null in the place of what is closed.
+// SAFETY: the section holds pointers to functions that the C library calls before `main`, with arguments that this one
+// need not take.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = {
+    extern "C" fn look() {
+        // SAFETY: the borrow asks whether the number is a descriptor, and ends before anybody can close it.
+        let stdout = unsafe { BorrowedFd::borrow_raw(1) };
+        NO_STDOUT.store(rustix::io::fcntl_getfd(stdout).is_err(), Ordering::Relaxed);
+    }
+    look
+};
+
+/// Whether this program was started without a standard output (`>&-`), so that what is written there would be lost
+/// without an error.
+pub fn started_without_stdout() -> bool {
+    NO_STDOUT.load(Ordering::Relaxed)
+}
 
 /// `struct ifreq` of `netdevice(7)`: a name and a union of at most 24 bytes.
 #[repr(C, align(8))]

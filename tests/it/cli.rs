@@ -162,17 +162,70 @@ fn knobs_as_json_hold_each_profile() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+fn a_closed_pipe_is_no_error_but_for_a_body_and_a_full_disk_is_one() {
     let scratch = Scratch::new("pipe");
     let mut child =
         program(&scratch, &["knobs"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    // A body is not whole without its rest.
+    let mut child = program(&scratch, &["get", "--sim", "rtt=1ms", "http://glass/bytes/3000000"]);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let told = "tcpglass: cannot write to standard output: Broken pipe (os error 32)\n";
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), told));
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = program(&scratch, &["knobs"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("tcpglass: cannot write to standard output: "));
+}
+
+#[test]
+fn what_cannot_be_written_to_standard_output_is_never_lost_silently() {
+    let scratch = Scratch::new("stdout");
+    let capture = run(&scratch, &["get", "--sim", "rtt=1ms", "http://glass/", "--trace", "a.pcapng"]);
+    assert_eq!(capture.status.code(), Some(0));
+    for args in [
+        "get --sim rtt=1ms http://glass/bytes/300",
+        "get --sim rtt=1ms http://glass/ --timeline",
+        "get --sim rtt=1ms http://glass/ --json",
+        "get --sim rtt=1ms http://glass/ -o body --trace -",
+        "load --sim rtt=1ms -n 3 http://glass/",
+        "load --sim rtt=1ms -n 3 http://glass/ --json",
+        "lab list",
+        "lab dumb-proxy",
+        "lab dumb-proxy --json",
+        "explain a.pcapng",
+        "explain a.pcapng --json",
+        "explain a.pcapng --csv -",
+        "explain a.pcapng --html -",
+        "knobs",
+        "--help",
+        "get --help",
+        "--version",
+    ] {
+        // Closed, open for reading only, full.
+        for redirection in [">&-", "1</dev/null", ">/dev/full"] {
+            let command = format!("exec \"$0\" {args} {redirection}");
+            let mut shell = Command::new("sh");
+            let output = shell.args(["-c", &command, env!("CARGO_BIN_EXE_tcpglass")]).current_dir(&scratch.0);
+            let output = output.output().unwrap();
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{args} {redirection}: {told}");
+            assert!(told.contains("tcpglass: cannot write"), "{args} {redirection}: {told}");
+        }
+        let command = format!("exec \"$0\" {args} >/dev/null");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command, env!("CARGO_BIN_EXE_tcpglass")]).current_dir(&scratch.0);
+        assert_eq!(shell.status().unwrap().code(), Some(0), "{args}");
+    }
+    // What writes nothing there loses nothing.
+    let mut shell = Command::new("sh");
+    let command = "exec \"$0\" get --sim rtt=1ms http://glass/ -o body >&-";
+    shell.args(["-c", command, env!("CARGO_BIN_EXE_tcpglass")]).current_dir(&scratch.0);
+    assert_eq!(shell.status().unwrap().code(), Some(0));
 }
 
 #[test]
