@@ -1,18 +1,19 @@
 //! Where does the client's side of a connection stand? Requests out, responses in, matched by their order.
 
+mod told;
+
 use super::body::{BodyError, BodyReader};
 use super::buffer::Buffer;
-use super::chunked::ChunkError;
 use super::encode::{self, Announced, RequestLine};
 use super::endpoint::Endpoint;
 use super::fields::{Fields, KeepAlive};
 use super::framing::{self, Framing};
-use super::head::{self, BadHead, Lines, ResponseHead, Scan, Version};
+use super::head::{self, BadHead, Lines, Scan, Version};
 use super::{Config, Method, StatusCode, is_idempotent, is_safe};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
+pub use told::{ClientError, ClientEvent, Departed, OutBody, OutRequest, SendError};
 
 const INPUT_LIMIT: usize = 64 << 10;
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -22,107 +23,6 @@ const INTERIM_LIMIT: u32 = 100;
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 /// What a connection's expiry is brought forward by, so that a request does not meet the server's FIN.
 const EXPIRY_MARGIN: Duration = Duration::from_millis(100);
-
-/// A request to send.
-#[derive(Clone, Copy, Debug)]
-pub struct OutRequest<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// Path and query, or `*`; `/` for an empty path (RFC 9112 §3.2.1).
-    pub target: &'a str,
-    /// The value of Host, unless `fields` bring their own.
-    pub authority: &'a str,
-    /// The version to send.
-    pub version: Version,
-    /// Fields; those about the body's length are added here.
-    pub fields: &'a Fields,
-    /// The body.
-    pub body: OutBody,
-    /// Wait for `100 Continue` before the body.
-    pub expect_continue: bool,
-    /// Ask the server to close after the response.
-    pub close: bool,
-}
-
-/// How a request's body is sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OutBody {
-    /// Not at all.
-    None,
-    /// Exactly so many bytes, 0 included.
-    Length(u64),
-    /// In chunks.
-    Chunked,
-}
-
-/// Why a request cannot be sent now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SendError {
-    /// The request before it must be answered first (RFC 9112 §9.3.2).
-    Busy,
-    /// The connection carries no further request.
-    Closed,
-    /// The target or Host would not be a valid request line, or the body cannot be sent to an HTTP/1.0 server.
-    Invalid,
-}
-
-/// What happened on the connection. For each request: `Interim`s, one `Response`, then one `End`; or one `Failed`.
-#[derive(PartialEq, Eq, Debug)]
-pub enum ClientEvent {
-    /// An interim response (1xx).
-    Interim(ResponseHead),
-    /// The head of the response to the oldest unanswered request. Its body is pulled with [`ClientConn::read_body`].
-    Response(ResponseHead),
-    /// The response is complete, with its trailer section.
-    End(Fields),
-    /// The oldest unanswered request gets no (complete) response; the connection is of no further use.
-    Failed(ClientError),
-}
-
-/// Why a request was not answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClientError {
-    /// The connection ended before the first byte of the response: an idempotent request may be sent once more
-    /// elsewhere (RFC 9110 §9.2.2).
-    NoAnswer,
-    /// The connection ended within the response (RFC 9112 §8).
-    Incomplete,
-    /// The response cannot be understood.
-    Malformed(&'static str),
-    /// The chunked framing of the response is broken.
-    Chunked(ChunkError),
-    /// The response head is longer than `http.max_head`.
-    HeadTooLarge,
-    /// Nothing came within `http.body_timeout`, or nothing was taken.
-    TimedOut,
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ClientError::NoAnswer => f.write_str("the server closed the connection without an answer"),
-            ClientError::Incomplete => f.write_str("the server closed the connection within the response"),
-            ClientError::Malformed(why) => f.write_str(why),
-            ClientError::Chunked(why) => write!(f, "the response is broken: {why}"),
-            ClientError::HeadTooLarge => f.write_str("the response head is longer than http.max_head"),
-            ClientError::TimedOut => f.write_str("no progress within http.body_timeout"),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {}
-
-/// How much of a request left this side: what can be known of one that got no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Departed {
-    /// Not a byte: the server cannot have processed it.
-    #[default]
-    Nothing,
-    /// Its head or part of it, not the whole body.
-    Part,
-    /// All of it: it may have been processed.
-    Whole,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sending {
@@ -183,6 +83,8 @@ pub struct ClientConn {
     handed: u64,
     had_last: bool,
     failure: Option<ClientError>,
+    /// Whether something of the next answer had come when the connection was of no further use.
+    heard: bool,
     /// Runs while a response or room for the request is awaited.
     deadline: Option<Instant>,
 }
@@ -211,6 +113,7 @@ impl ClientConn {
             handed: 0,
             had_last: false,
             failure: None,
+            heard: false,
             deadline: None,
         }
     }
@@ -512,6 +415,7 @@ impl ClientConn {
     }
 
     fn stop(&mut self) {
+        self.heard = self.heard();
         self.keep = false;
         self.over = true;
         self.deadline = None;
@@ -538,9 +442,17 @@ impl ClientConn {
             if !self.keep {
                 // RFC 9112 §9.3.1: what was sent after it will not be answered on this connection.
                 self.failure = Some(ClientError::NoAnswer);
+                self.input.clear();
                 self.stop();
             }
         }
+    }
+
+    /// Whether something of the answer to the oldest unanswered request has come, be it an interim response, also after a
+    /// failure.
+    pub fn heard(&self) -> bool {
+        let begun = |oldest: &Unanswered| oldest.interims > 0 || !self.input.is_empty();
+        self.heard || self.receiving != Receiving::Head || self.unanswered.front().is_some_and(begun)
     }
 
     /// The connection was reset: what was received before still counts, what was to be sent does not (RFC 9112 §9.5). A

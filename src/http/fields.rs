@@ -164,12 +164,10 @@ impl Fields {
         self.list(name).any(|e| e.eq_ignore_ascii_case(element.as_bytes()))
     }
 
-    /// What `Keep-Alive` promises, if `Connection` names it (RFC 9110 §7.6.1: otherwise it is not for this hop).
+    /// What `Keep-Alive` promises. If `Connection` does not name it, it may be that of another hop (RFC 9110 §7.6.1) or of a
+    /// server that leaves that out; who heeds it all the same only leaves early.
     pub fn keep_alive(&self) -> KeepAlive {
         let mut promise = KeepAlive::default();
-        if !self.list_has("Connection", "keep-alive") {
-            return promise;
-        }
         for parameter in self.list("Keep-Alive") {
             let Some((name, value)) = std::str::from_utf8(parameter).ok().and_then(|p| p.split_once('='))
             else {
@@ -245,11 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn keep_alive_counts_only_when_connection_names_it_rfc_9110_7_6_1() {
+    fn keep_alive_counts_whether_or_not_connection_names_it() {
         let alone = Fields::new().with("Keep-Alive", "timeout=5, max=100");
-        assert_eq!(alone.keep_alive(), KeepAlive::default());
-        let named = alone.with("Connection", "Keep-Alive");
-        assert_eq!(named.keep_alive(), KeepAlive { timeout: Some(Duration::from_secs(5)), max: Some(100) });
+        let promise = KeepAlive { timeout: Some(Duration::from_secs(5)), max: Some(100) };
+        assert_eq!(alone.keep_alive(), promise);
+        assert_eq!(alone.with("Connection", "Keep-Alive").keep_alive(), promise);
         for odd in ["timeout", "timeout=", "timeout=-1", "timeout=99999999999999999999999", "=,=,max=x"] {
             let fields = Fields::new().with("Connection", "keep-alive").with("Keep-Alive", odd);
             assert_eq!(fields.keep_alive(), KeepAlive::default(), "{odd}");

@@ -39,7 +39,7 @@ const WINDOWS: usize = 100;
 /// window / RTT remain.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut limited, mut unscaled) = (Vec::new(), Vec::new());
-    for (window, window_text) in lab.sizes("buffer")? {
+    for (window, window_text) in lab.sizes("buffer", 8 << 20)? {
         for (rtt, rtt_text) in lab.durations("rtt")? {
             let mut scaled = (0.0, 0);
             for scaling in ["auto", "off"] {

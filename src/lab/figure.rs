@@ -103,7 +103,7 @@ fn merged(series: Vec<(String, Vec<(f64, f64)>)>) -> Vec<(String, Vec<(f64, f64)
     apart
 }
 
-/// Where a value lies on its axis: a time in ms, a size in bytes, a rate in bit/s or a number.
+/// Where a value lies on its axis: a time in ms, a size in bytes, a share in %, a rate in bit/s or a number.
 fn position(value: &str) -> Option<(f64, &'static str)> {
     if let Ok(n) = value.parse::<f64>() {
         return Some((n, ""));
@@ -113,6 +113,9 @@ fn position(value: &str) -> Option<(f64, &'static str)> {
     }
     if let Ok(n) = knob::size(value) {
         return Some((n as f64, "bytes"));
+    }
+    if let Ok(n) = knob::share(value) {
+        return Some((f64::from(n) / 1e7, "%"));
     }
     knob::rate(value).ok().flatten().map(|n| (n as f64, "bit/s"))
 }

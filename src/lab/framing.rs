@@ -44,7 +44,7 @@ const RTT: Duration = Duration::from_millis(20);
 /// connection of its own unless the first response is whole and ends by itself.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut told, mut hidden, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-    for (size, text) in lab.sizes("size")? {
+    for (size, text) in lab.sizes("size", 100 << 20)? {
         for framing in ["length", "chunks", "close"] {
             for ends in ["whole", "cut short"] {
                 let knobs = [

@@ -42,11 +42,11 @@ const SHORTEST: Duration = Duration::from_micros(1);
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut shares, mut differences) = (Vec::new(), Vec::new());
     let cases = lab
-        .durations_from("rtt", SHORTEST)?
+        .round_trips("rtt", SHORTEST)?
         .into_iter()
         .flat_map(|rtt| lab.peers().iter().map(move |&peer| (peer, rtt.clone())));
     for (peer, (rtt, rtt_text)) in cases.collect::<Vec<_>>() {
-        for (size, size_text) in lab.sizes("size")? {
+        for (size, size_text) in lab.sizes("size", 100 << 20)? {
             let knobs = [&knobs()[..], &[("link.rtt", rtt_text.as_str())]].concat();
             let mut arm = lab.arm_with(peer, &[("rtt", &rtt_text), ("size", &size_text)], &knobs)?;
             let (connected, fresh) = request(&mut arm, size)?;

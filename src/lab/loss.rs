@@ -94,6 +94,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut fast, mut burst, mut tail, mut caught) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut slow = Vec::new();
     let one = RTT / 2 + RTT;
+    lab.whole_packets();
     for recovery in lab.words("recovery", WAYS)? {
         let (sack, rack) = match recovery.as_str() {
             "timer" | "newreno" => ("off", "off"),

@@ -32,6 +32,7 @@ mod nagle_delayed_ack;
 mod parallel;
 mod persistent;
 mod pipelining;
+mod random_loss;
 mod reordering;
 mod slow_start;
 mod time_wait;
@@ -129,6 +130,7 @@ pub static EXPERIMENTS: &[Experiment] = &[
     dumb_proxy::EXPERIMENT,
     closing::EXPERIMENT,
     loss::EXPERIMENT,
+    random_loss::EXPERIMENT,
     reordering::EXPERIMENT,
     duplicates::EXPERIMENT,
     buffers::EXPERIMENT,
@@ -165,7 +167,31 @@ const HELD: &[(&str, &str)] = &[
     ("tcp.window_scale", "auto"),
     ("tcp.window_clamp", "off"),
     ("http.max_connections", "65536"),
+    ("http.max_head", "16KiB"),
+    ("http.max_fields", "1000"),
+    ("http.max_body", "1GiB"),
+    ("http.min_rate", "100"),
+    ("tcp.backlog", "4096"),
+    ("tcp.time_wait_limit", "262144"),
+    // A connection is kept until the plan ends it, and ends like any other.
+    ("http.idle_connections", "100"),
+    ("http.idle_timeout", "90s"),
+    ("http.farewell", "close"),
+    ("http.linger", "5s"),
+    // The link does what the plan says. `what-if` and `get --sim` have others.
+    ("link.bandwidth", "unlimited"),
+    ("link.queue", "1000"),
+    ("link.loss", "0%"),
+    ("link.reorder", "0%"),
+    ("link.duplicate", "0%"),
+    ("link.corrupt", "0%"),
+    ("link.ecn_threshold", "0"),
+    ("link.ecn_mark", "0%"),
+    ("link.mtu", "0"),
+    ("link.drop_nth", "none"),
     // Nothing but the windows, Nagle's algorithm and the link makes data wait.
+    ("tcp.notsent_lowat", "off"),
+    ("tcp.defer_accept", "0"),
     ("tcp.cork", "off"),
     ("tcp.pacing", "off"),
     ("tcp.max_pacing_rate", "off"),

@@ -17,8 +17,10 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What of each packet is kept in captures: headers and the beginning of the data.
+/// What of each packet is kept in captures if the plan asks for no more: headers and the beginning of the data.
 const SNAPLEN: u32 = 512;
+/// When a SYN is repeated: all plans hold `tcp.rto_initial`.
+const SYN_TIMER: Duration = Duration::from_secs(1);
 
 /// One round of one experiment.
 pub(super) struct Notebook<'a> {
@@ -28,6 +30,8 @@ pub(super) struct Notebook<'a> {
     /// Knobs that are swept from outside, in this round.
     round: Vec<(String, String)>,
     directory: Option<PathBuf>,
+    snaplen: u32,
+    throw: u64,
     findings: Findings,
 }
 
@@ -49,7 +53,21 @@ impl<'a> Notebook<'a> {
             fs::create_dir_all(directory)
                 .map_err(|e| LabError::new(format!("cannot make {}: {e}", directory.display())))?;
         }
-        Ok(Notebook { experiment, setup, settings, round, directory, findings: Findings::default() })
+        Ok(Notebook {
+            experiment,
+            setup,
+            settings,
+            round,
+            directory,
+            snaplen: SNAPLEN,
+            throw: 0,
+            findings: Findings::default(),
+        })
+    }
+
+    /// From now on captures hold packets as a whole, so that their checksums can be verified.
+    pub fn whole_packets(&mut self) {
+        self.snaplen = 0;
     }
 
     pub fn into_findings(self) -> Findings {
@@ -95,14 +113,28 @@ impl<'a> Notebook<'a> {
         }
     }
 
-    /// The values of an axis in bytes, at most 1 GiB.
-    pub fn sizes(&self, axis: &str) -> Result<Vec<(usize, String)>, LabError> {
+    /// The values of an axis that is a round trip time on a path that connections are made on: a SYN must not be repeated,
+    /// which it is after a second.
+    pub fn round_trips(&self, axis: &str, least: Duration) -> Result<Vec<(Duration, String)>, LabError> {
+        let values = self.durations_from(axis, least)?;
+        match values.iter().find(|value| value.0 >= SYN_TIMER) {
+            Some((_, text)) => Err(LabError::usage(format!(
+                "{axis} {text} is too long here: a SYN is repeated after {}",
+                Spoken(SYN_TIMER)
+            ))),
+            None => Ok(values),
+        }
+    }
+
+    /// The values of an axis in bytes, from 1 to `most`: more take longer than anybody waits.
+    pub fn sizes(&self, axis: &str, most: usize) -> Result<Vec<(usize, String)>, LabError> {
         self.parsed(axis, |text| {
-            let n = knob::size(text)?;
-            if n == 0 || n > 1 << 30 {
-                return Err(LabError::new(format!("{axis} {text} is out of range: 1 to 1GiB")));
+            let n = usize::try_from(knob::size(text)?).unwrap_or(usize::MAX);
+            if n == 0 || n > most {
+                let most = knob::show_size(most as u64);
+                return Err(LabError::new(format!("{axis} {text} is out of range: 1 to {most}")));
             }
-            Ok(n as usize)
+            Ok(n)
         })
     }
 
@@ -156,9 +188,7 @@ impl<'a> Notebook<'a> {
         knobs: &[(&str, &str)],
     ) -> Result<Arm, LabError> {
         let mut settings = self.settings.clone();
-        for (name, value) in knobs {
-            settings.set_value(name, value)?;
-        }
+        turn(&mut settings, knobs)?;
         let mut all = self.round.clone();
         if peer != Peer::Ours {
             // Before there are threads.
@@ -170,8 +200,21 @@ impl<'a> Notebook<'a> {
             Peer::Ours => self.captures(&["client", "server"], &all, &settings)?,
             _ => self.captures(&[peer.our_side()], &all, &settings)?,
         };
-        let (seed, addrs) = (self.setup.seed, self.addrs());
+        let (seed, addrs) = (self.seed(), self.addrs());
         Arm::new(Plan { settings: &settings, seed, addrs, varied: all, captures, peer })
+    }
+
+    /// From now on chance in arms follows from another number, which follows from the seed.
+    pub fn throw(&mut self, n: u64) {
+        self.throw = n;
+    }
+
+    fn seed(&self) -> u64 {
+        if self.throw == 0 {
+            self.setup.seed
+        } else {
+            self.setup.seed.wrapping_mul(1000).wrapping_add(self.throw)
+        }
     }
 
     /// Where the hosts are.
@@ -182,9 +225,7 @@ impl<'a> Notebook<'a> {
     /// Hosts for something that has no place in an arm's capture.
     pub fn beside(&self, knobs: &[(&str, &str)]) -> Result<Arm, LabError> {
         let mut settings = self.settings.clone();
-        for (name, value) in knobs {
-            settings.set_value(name, value)?;
-        }
+        turn(&mut settings, knobs)?;
         let (seed, addrs) = (self.setup.seed, self.addrs());
         let (varied, captures) = (Vec::new(), Vec::new());
         Arm::new(Plan { settings: &settings, seed, addrs, varied, captures, peer: Peer::Ours })
@@ -204,15 +245,20 @@ impl<'a> Notebook<'a> {
             let file = File::create(&path)
                 .map_err(|e| LabError::new(format!("cannot write the capture {}: {e}", path.display())))?;
             let options = TraceOptions {
-                snaplen: SNAPLEN,
+                snaplen: self.snaplen,
                 names: vec![(addrs.client, "client".into()), (addrs.server, "server".into())],
                 interface: host.into(),
                 description: format!(
-                    "tcpglass lab {}: {}; as the {host} saw it, the first {PACKETS} packets at most; {} seed={}",
+                    "tcpglass lab {}: {}; as the {host} saw it, the first {PACKETS} packets at most{}; {} seed={}",
                     self.experiment.name,
                     spoken(varied),
+                    if self.snaplen > 0 {
+                        format!(", {} bytes of each", self.snaplen)
+                    } else {
+                        String::new()
+                    },
                     settings.changed(),
-                    self.setup.seed
+                    self.seed()
                 ),
                 portable: true,
                 ..TraceOptions::default()
@@ -239,6 +285,12 @@ impl<'a> Notebook<'a> {
     pub fn draw(&mut self, figure: Figure) {
         self.findings.figure = Some(figure);
     }
+}
+
+/// A value that a knob refuses is one that was asked for: the plan's own are good.
+fn turn(settings: &mut Settings, knobs: &[(&str, &str)]) -> Result<(), LabError> {
+    let refused = |e: crate::settings::SettingError| LabError::usage(e.to_string());
+    knobs.iter().try_for_each(|(name, value)| settings.set_value(name, value).map_err(refused))
 }
 
 fn spoken(varied: &[(String, String)]) -> String {

@@ -89,7 +89,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (close, shorter, longer) =
         if lab.is_real() { (1000, 500, 2000) } else { (120_000, 119_000, 121_000) };
     let [close, shorter, longer] = [close, shorter, longer].map(Duration::from_millis);
-    let (rtts, peers) = (lab.durations("rtt")?, lab.peers());
+    let (rtts, peers) = (lab.round_trips("rtt", Duration::ZERO)?, lab.peers());
     for (&peer, (rtt, text)) in rtts.iter().flat_map(|rtt| peers.iter().map(move |peer| (peer, rtt))) {
         let (rtt, at) = (*rtt, text.as_str());
         // Two round trips on a new connection, one on a kept one.

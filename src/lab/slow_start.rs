@@ -90,7 +90,7 @@ pub(super) fn flights(segments: usize, window: usize) -> u32 {
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut doubles, mut faster, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
     for (window, window_text) in lab.numbers("iw", 1, 1000)? {
-        for (size, size_text) in lab.sizes("size")? {
+        for (size, size_text) in lab.sizes("size", 100 << 20)? {
             let segments = size.div_ceil(MSS);
             let cold = RTT / 2 + RTT * (flights(segments, window) - 1);
             let mut times = Vec::new();

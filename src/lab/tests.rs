@@ -1,5 +1,6 @@
 use super::*;
 use crate::settings::Profile;
+use crate::time::Duration;
 
 fn find(name: &str) -> &'static Experiment {
     EXPERIMENTS.iter().find(|e| e.name == name).unwrap()
@@ -18,6 +19,8 @@ fn setup(experiment: &Experiment, profile: Profile, seed: u64) -> Setup {
         ("queue", "20"),
         ("lasts", "3s"),
         ("connections", "2"),
+        ("loss", "1%,2%"),
+        ("draw", "1"),
     ];
     let few = few
         .iter()
@@ -79,19 +82,73 @@ fn looks_the_same(experiment: &Experiment, findings: &Findings) {
 
 #[test]
 fn an_experiment_can_fail() {
-    let mut setup = Setup::default();
-    setup.settings.set_link("drop_nth=1").unwrap();
-    setup.sweep = vec![("rtt".into(), vec!["20ms".into()]), ("size".into(), vec!["1KiB".into()])];
-    let findings = find("handshake").run(&setup).unwrap();
-    assert!(!findings.hold(), "losing the first segment costs nothing: {:#?}", findings.rows);
+    let wrong = Experiment {
+        claims: &[],
+        run: |lab| {
+            let mut arm = lab.arm(&[("rtt", "20ms")], &[("link.rtt", "20ms")])?;
+            let (start, _) = (arm.now(), arm.pair()?);
+            arm.time("time", arm.now().since(start), Duration::from_millis(10));
+            lab.record(arm)
+        },
+        ..handshake::EXPERIMENT
+    };
+    let findings = wrong.run(&Setup::default()).unwrap();
+    assert!(!findings.hold(), "a connection takes half a round trip: {:#?}", findings.rows);
+}
+
+#[test]
+fn what_a_plan_does_not_compute_with_cannot_be_set() {
+    for experiment in EXPERIMENTS {
+        for knob in [
+            "link.loss",
+            "link.mtu",
+            "link.duplicate",
+            "link.reorder",
+            "http.idle_connections",
+            "http.farewell",
+            "tcp.notsent_lowat",
+            "http.max_fields",
+        ] {
+            assert!(experiment.sets(knob), "{} {knob}", experiment.name);
+        }
+    }
+}
+
+#[test]
+fn axes_end_where_the_plan_would_not_hold_or_nobody_would_wait() {
+    for (experiment, axis, value) in [
+        ("buffers", "buffer", "1GiB"),
+        ("buffers", "buffer", "1"),
+        ("handshake", "rtt", "1h"),
+        ("handshake", "rtt", "1s"),
+        ("handshake", "size", "1GiB"),
+        ("persistent", "rtt", "5s"),
+        ("transaction", "rtt", "2s"),
+        ("nagle-delayed-ack", "ack_delay", "1h"),
+        ("time-wait", "ports", "1"),
+        ("random-loss", "loss", "20%"),
+        ("random-loss", "loss", "much"),
+    ] {
+        let setup = Setup { sweep: vec![(axis.into(), vec![value.into()])], ..Setup::default() };
+        let error = find(experiment).run(&setup).map(|_| ()).unwrap_err();
+        assert!(error.is_usage(), "{experiment} {axis}={value}: {error}");
+    }
+}
+
+#[test]
+fn another_seed_gives_other_numbers_where_there_is_chance() {
+    let rows = |seed| {
+        let experiment = find("random-loss");
+        let findings = experiment.run(&setup(experiment, Profile::Linux, seed)).unwrap();
+        findings.rows.iter().map(|row| row.cells.clone()).collect::<Vec<_>>()
+    };
+    assert_ne!(rows(1), rows(2));
 }
 
 #[test]
 fn the_same_seed_gives_the_same_findings() {
-    let mut setup = Setup { seed: 7, ..Setup::default() };
-    setup.settings.set_link("loss=20%,reorder=20%").unwrap();
-    setup.sweep = vec![("rtt".into(), vec!["20ms".into()])];
-    let run = || find("handshake").run(&setup).map_err(|e| e.to_string());
+    let experiment = find("random-loss");
+    let run = || experiment.run(&setup(experiment, Profile::Linux, 7)).map_err(|e| e.to_string());
     assert_eq!(run(), run());
 }
 
@@ -122,13 +179,9 @@ fn axes_and_knobs_can_be_swept_and_nothing_else() {
 /// An experiment whose plan stands on something that is not so, with axes of one value each: what it finds of its claims.
 fn broken(
     experiment: Experiment,
-    sets: &[&str],
     sweep: &[(&str, &str)],
 ) -> (Findings, impl Fn(&str) -> (Verdict, String) + use<>) {
     let mut setup = setup(&experiment, Profile::Linux, 1);
-    for set in sets {
-        setup.settings.set(set).unwrap();
-    }
     for (name, values) in sweep {
         setup.sweep.retain(|known| known.0 != *name);
         setup.sweep.push(((*name).to_owned(), values.split(',').map(str::to_owned).collect()));
@@ -142,12 +195,17 @@ fn broken(
     (findings, tell)
 }
 
+/// The same over a link that does what the plan knows nothing of.
+const fn losing(experiment: Experiment, holds: &'static [(&'static str, &'static str)]) -> Experiment {
+    Experiment { holds, ..experiment }
+}
+
 #[test]
 fn words_follow_the_table_where_a_claim_does_not_hold() {
     use Verdict::{Confirmed, Refined, Refuted, Untried};
     // A window of a few hundred bytes: the responses do not fit into it, whoever closes.
     let small = Experiment { holds: &[("tcp.recv_buffer", "4096")], ..closing::EXPERIMENT };
-    let (findings, tell) = broken(small, &[], &[("server", "half,graceful,full")]);
+    let (findings, tell) = broken(small, &[("server", "half,graceful,full")]);
     let most = findings.rows.iter().map(|row| row.cells[0].value.number()).fold(0.0, f64::max);
     assert!((1.0..10_000.0).contains(&most));
     for claim in ["half-close-is-safe", "graceful-close", "full-close-without-more"] {
@@ -158,40 +216,41 @@ fn words_follow_the_table_where_a_claim_does_not_hold() {
     }
     // Partial segments wait for 200 ms, whatever is acknowledged when.
     let corked = Experiment { holds: &[("tcp.cork", "on")], ..delayed_ack::EXPERIMENT };
-    let (findings, tell) = broken(corked, &[], &[("ack_delay", "200ms")]);
+    let (findings, tell) = broken(corked, &[("ack_delay", "200ms")]);
     let added = findings.rows[0].cells.iter().find(|c| c.name == "added").unwrap().value.to_string();
     let (verdict, told) = tell("significant-delay");
     assert!(verdict == Refined && told.contains(&format!("{added} (request-response 200ms)")), "{told}");
     // Less than a segment for each acknowledgment: they do not halve.
     let narrow = Experiment { holds: &[("tcp.recv_buffer", "6000")], ..delayed_ack::EXPERIMENT };
-    let (findings, tell) = broken(narrow, &[], &[("ack_delay", "200ms")]);
+    let (findings, tell) = broken(narrow, &[("ack_delay", "200ms")]);
     let pure = findings.rows[2].cells[0].value.to_string();
     let (verdict, told) = tell("bulk-halves");
     assert!(verdict == Refuted && told.ends_with(&format!(": {pure} (200ms)")) && pure != "50", "{told}");
     // Full segments are no small ones.
-    let (_, tell) = broken(nagle::EXPERIMENT, &[], &[("write", "1460")]);
+    let (_, tell) = broken(nagle::EXPERIMENT, &[("write", "1460")]);
     assert_eq!(
         tell("bundles"),
         (Refuted, "segments for 50 writes: 50 instead of 50 (writes of 1460)".into())
     );
     assert_eq!(tell("off-wants-large-writes").0, Refuted);
     // What is lost is neither fast nor quiet.
-    let (findings, tell) = broken(duplicates::EXPERIMENT, &["link.drop_nth=7"], &[("every", "2")]);
+    let (findings, tell) =
+        broken(losing(duplicates::EXPERIMENT, &[("link.drop_nth", "7")]), &[("every", "2")]);
     let time = findings.rows[0].cells.iter().find(|c| c.name == "time").unwrap().value.to_string();
     let (verdict, told) = tell("no-delay");
     assert!(verdict == Refuted && told.contains(&time), "{told}");
-    let (_, tell) = broken(loss::EXPERIMENT, &["link.drop_nth=13"], &[("recovery", "newreno")]);
+    let (_, tell) = broken(losing(loss::EXPERIMENT, &[("link.drop_nth", "13")]), &[("recovery", "newreno")]);
     assert!(tell("fast-retransmit").0 == Refuted && !tell("fast-retransmit").1.contains(": 150 ms"));
     // One proxy that is slow to hear makes the hang longer, not shorter; a short idle time leaves no hang at all.
-    let (_, tell) = broken(pipelining::EXPERIMENT, &["link.drop_nth=4"], &[("depth", "4")]);
+    let (_, tell) = broken(losing(pipelining::EXPERIMENT, &[("link.drop_nth", "4")]), &[("depth", "4")]);
     assert!(tell("saves-round-trips").1 != "time for 17 requests, 1.8 s one by one: 600 ms (depth 4)");
     // Nothing to compare.
     for (experiment, axis, value, claims) in [
         (parallel::EXPERIMENT, "connections", "1", &["faster", "feels-faster", "unfair"][..]),
         (pipelining::EXPERIMENT, "depth", "1", &["saves-round-trips"]),
-        (time_wait::EXPERIMENT, "ports", "1", &[]),
+        (time_wait::EXPERIMENT, "ports", "2", &[]),
     ] {
-        let (findings, tell) = broken(experiment, &[], &[(axis, value)]);
+        let (findings, tell) = broken(experiment, &[(axis, value)]);
         for claim in claims {
             assert_eq!(tell(claim), (Untried, String::new()));
         }
@@ -199,7 +258,7 @@ fn words_follow_the_table_where_a_claim_does_not_hold() {
         assert!(!findings.conclusions.iter().any(odd), "{:#?}", findings.conclusions);
     }
     // And as a check of the check: undisturbed it holds.
-    let (_, tell) = broken(closing::EXPERIMENT, &[], &[("server", "half")]);
+    let (_, tell) = broken(closing::EXPERIMENT, &[("server", "half")]);
     assert_eq!(tell("half-close-is-safe").0, Confirmed);
 }
 

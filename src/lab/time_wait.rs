@@ -99,7 +99,7 @@ const LATE: Duration = Duration::from_millis(1500);
 /// run out.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let mut cases = Vec::new();
-    for (ports, ports_text) in lab.numbers("ports", 1_u64, 60_000)? {
+    for (ports, ports_text) in lab.numbers("ports", 2_u64, 60_000)? {
         for (wait, wait_text) in lab.durations_from("time_wait", Duration::from_secs(1))? {
             for &peer in lab.peers() {
                 for way in WAYS {

@@ -62,8 +62,8 @@ const NAME: &str = "glass.test";
 /// and first flight are one way there and back.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut sums, mut network, mut kept, mut told) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (rtt, rtt_text) in lab.durations("rtt")? {
-        for (size, size_text) in lab.sizes("size")? {
+    for (rtt, rtt_text) in lab.round_trips("rtt", Duration::ZERO)? {
+        for (size, size_text) in lab.sizes("size", 100 << 20)? {
             if size < HEAD_MAX {
                 return Err(LabError::new(format!("size {size_text} leaves no room for a response's head")));
             }

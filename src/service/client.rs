@@ -271,8 +271,9 @@ impl HttpClient {
     }
 
     /// Ends a connection and gives `error` to its oldest request. Those that may be sent again are: what did not leave
-    /// at all, and what is idempotent, on a connection that had been kept (RFC 9110 §9.2.2, RFC 9112 §9.3.1) or behind
-    /// another request (RFC 9112 §9.3.2); each once. The others get the error too, with what is known of them.
+    /// at all, and what is idempotent (RFC 9110 §9.2.2), if the connection ended before the head of its answer was
+    /// complete (RFC 9112 §9.3.1, §8) or it was behind another request (RFC 9112 §9.3.2); each once. The others get the
+    /// error too, with what is known of them.
     fn fail(&mut self, now: Instant, stack: &mut Stack, key: usize, error: FetchError) {
         let births = self.pool.births();
         let member = &mut self.pool[key];
@@ -283,11 +284,10 @@ impl HttpClient {
         let tab = connection.tab;
         let info = connection.id.filter(|_| self.options.tcp_info).and_then(|id| stack.info(now, id));
         let open = matches!(connection.state, State::Open);
-        let kept = member.http.answered() > 0;
-        let had_last = member.http.had_last();
+        let (heard, had_last) = (member.http.heard(), member.http.had_last());
         let gone = matches!(
             error,
-            FetchError::Http(ClientError::NoAnswer)
+            FetchError::Http(ClientError::NoAnswer | ClientError::Incomplete)
                 | FetchError::Stream(
                     StreamError::ConnectionReset | StreamError::BrokenPipe | StreamError::NotConnected
                 )
@@ -296,13 +296,16 @@ impl HttpClient {
         for (n, mut job) in jobs.into_iter().enumerate() {
             self.active -= 1;
             job.fetched.departed = departed[n];
-            // What comes ahead of a pipelined response is the end of the one before.
-            let unheard = !job.answering && (job.fetched.timings.first_byte.is_none() || n > 0);
+            if n == 0 && heard {
+                // Of a pipelined response the first byte came with the one before.
+                job.fetched.timings.first_byte.get_or_insert(now);
+            }
             let unsent = open && departed[n] == Departed::Nothing;
             let harmless = unsent || is_idempotent(&job.fetched.method);
             // Behind a response that was the last by its own word nothing was processed: that is no second attempt.
             let first = !job.fetched.retried || had_last;
-            if unheard && (harmless || had_last) && first && ((kept && gone) || n > 0) && !self.stopped {
+            let again = (harmless || had_last) && first && !job.answering && (gone || n > 0);
+            if again && !self.stopped {
                 self.queues[origin.index()].again.push_back(job.anew(births));
                 self.queued += 1;
                 continue;
@@ -317,7 +320,12 @@ impl HttpClient {
             job.fetched.tcp_info = info.map(Box::new);
             job.fetched.conn = number;
             job.fetched.remote = remote;
-            job.fetched.error.get_or_insert_with(|| error.clone());
+            let error = match &error {
+                // Of the answers behind it nothing came.
+                FetchError::Http(ClientError::Incomplete) if n > 0 => FetchError::Http(ClientError::NoAnswer),
+                error => error.clone(),
+            };
+            job.fetched.error.get_or_insert(error);
             self.hand_out(now, job.fetched);
         }
         self.remove(now, stack, key);

@@ -344,7 +344,7 @@ pub struct Fetched {
     pub remote: Option<SocketAddr>,
     /// Whether the connection had carried a request before.
     pub reused: bool,
-    /// Whether it was sent twice, because a kept connection ended before any answer (RFC 9110 §9.2.2), or because the
+    /// Whether it was sent twice, because its connection ended before the head of an answer (RFC 9110 §9.2.2), or because the
     /// server refused the expectation (RFC 9110 §10.1.1).
     pub retried: bool,
     /// Whether it was sent ahead of the response to another one.
@@ -365,14 +365,14 @@ impl Fetched {
         if self.error.is_none() || self.response.is_some() || self.remote.is_none() {
             return None;
         }
-        // A time-out in the middle of a head is one like those before it.
-        let understood =
-            matches!(self.error, Some(FetchError::Http(ClientError::NoAnswer | ClientError::TimedOut)));
-        if self.timings.first_byte.is_some() && matches!(self.error, Some(FetchError::Http(_))) && !understood
-        {
+        use ClientError::{Chunked, HeadTooLarge, Malformed};
+        if let Some(FetchError::Http(Malformed(_) | Chunked(_) | HeadTooLarge)) = self.error {
             return Some("sent, and answered with what cannot be understood: may have been processed");
         }
         Some(match self.departed {
+            Departed::Whole if self.timings.first_byte.is_some() => {
+                "sent, no whole answer: may have been processed"
+            }
             Departed::Nothing => "not sent: cannot have been processed",
             Departed::Part => "sent in part, no answer: was never complete at the server",
             Departed::Whole => "sent, no answer: may have been processed",

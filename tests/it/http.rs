@@ -424,25 +424,6 @@ fn a_request_that_crosses_the_servers_fin_is_sent_again_if_it_may_be_rfc_9110_9_
 }
 
 #[test]
-fn a_first_request_without_an_answer_is_not_sent_again_nor_a_second_one_for_ever() {
-    let mut net = Net::new(|_| {});
-    let raw = host(&mut net.world, "raw", "10.77.0.3");
-    let listener = net.world.listen(raw, "10.77.0.3:80".parse::<SocketAddr>().unwrap()).unwrap();
-    let plan = RequestPlan::get("http://10.77.0.3/").unwrap();
-    let client = HttpClient::new(Owner(2), vec![plan], ClientOptions::default());
-    let results = client.results();
-    net.world.add_service(net.client, Box::new(client));
-    let socket = net.world.accept(listener).unwrap();
-    read_request(&mut net.world, socket);
-    net.world.close(socket);
-    net.world.run_for(MINUTE);
-    let fetched: Vec<Fetched> = results.try_iter().collect();
-    assert_eq!(fetched.len(), 1);
-    assert_eq!(fetched[0].error, Some(FetchError::Http(ClientError::NoAnswer)));
-    assert!(!fetched[0].retried);
-}
-
-#[test]
 fn a_refused_expectation_is_dropped_and_the_request_repeated_rfc_9110_10_1_1() {
     let mut net = Net::new(|_| {});
     let raw = host(&mut net.world, "raw", "10.77.0.3");

@@ -3,9 +3,7 @@
 use super::super::plan::{FetchError, Timings};
 use super::super::pump;
 use super::{HttpClient, Job, Prepared, State};
-use crate::http::{
-    BodyError, ClientError, ClientEvent, Departed, Endpoint, OutRequest, SendError, StatusCode,
-};
+use crate::http::{BodyError, ClientEvent, Departed, Endpoint, OutRequest, SendError, StatusCode};
 use crate::ledger::Parts;
 use crate::stack::Stack;
 use crate::time::Instant;
@@ -204,13 +202,7 @@ impl HttpClient {
                 }
                 self.finish_job(now, key, job, ledger);
             }
-            ClientEvent::Failed(e) => {
-                if !matches!(e, ClientError::NoAnswer | ClientError::TimedOut) {
-                    // Something came.
-                    job.fetched.timings.first_byte.get_or_insert(now);
-                }
-                return Err(FetchError::Http(e));
-            }
+            ClientEvent::Failed(e) => return Err(FetchError::Http(e)),
         }
         Ok(())
     }

@@ -126,16 +126,17 @@ fn a_post_is_not_pipelined_nor_anything_behind_it_rfc_9112_9_3_2() {
 
 #[test]
 fn no_more_is_pipelined_than_keep_alive_max_allows_rfc_2068_19_7_1() {
-    let mut raw = Raw::new(paths(4), http(|c| c.pipeline = 8));
-    let socket = raw.accept();
-    raw.request(socket);
-    raw.answer(
-        socket,
-        b"HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\nKeep-Alive: timeout=9, max=2\r\n\r\n",
-    );
-    assert_eq!([raw.request(socket), raw.request(socket)], ["GET /1", "GET /2"]);
-    raw.net.world.run_for(RTT * 5);
-    assert_eq!(raw.net.world.readable(socket), 0);
+    // A server that leaves out `Connection: keep-alive` means it all the same.
+    for connection in ["Connection: keep-alive\r\n", ""] {
+        let mut raw = Raw::new(paths(4), http(|c| c.pipeline = 8));
+        let socket = raw.accept();
+        raw.request(socket);
+        let answer = format!("HTTP/1.1 204 No Content\r\n{connection}Keep-Alive: timeout=9, max=2\r\n\r\n");
+        raw.answer(socket, answer.as_bytes());
+        assert_eq!([raw.request(socket), raw.request(socket)], ["GET /1", "GET /2"]);
+        raw.net.world.run_for(RTT * 5);
+        assert_eq!(raw.net.world.readable(socket), 0);
+    }
 }
 
 #[test]
@@ -173,11 +174,13 @@ fn what_cannot_be_known_of_a_lost_request_is_said() {
 #[test]
 fn an_answer_that_cannot_be_understood_is_no_missing_answer() {
     const MALFORMED: &str = "sent, and answered with what cannot be understood: may have been processed";
+    const CUT: &str = "sent, no whole answer: may have been processed";
     const NONE: &str = "sent, no answer: may have been processed";
     for (answer, fate) in [
         ("ICY 200 OK\r\n\r\n", Some(MALFORMED)),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", Some(MALFORMED)),
-        ("HTTP/1.1 200", Some(MALFORMED)),
+        ("HTTP/1.1 200", Some(CUT)),
+        ("HTTP/1.1 103 Early Hints\r\n\r\n", Some(CUT)),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx", None),
         ("", Some(NONE)),
     ] {
@@ -189,6 +192,75 @@ fn an_answer_that_cannot_be_understood_is_no_missing_answer() {
         let fetched = raw.finish();
         assert!(fetched[0].error.is_some(), "{answer}");
         assert_eq!(fetched[0].fate(), fate, "{answer}");
+    }
+}
+
+#[test]
+fn an_answer_cut_within_its_head_is_asked_for_once_more_wherever_and_however_rfc_9112_8() {
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    for (method, abort, pipelined) in [
+        ("GET", false, false),
+        ("GET", true, false),
+        ("GET", false, true),
+        ("GET", true, true),
+        ("POST", true, false),
+        ("POST", false, false),
+    ] {
+        for cut in 0..ANSWER.len() {
+            let asked = to_raw("/x").method(method).unwrap();
+            let plans = vec![to_raw("/0"), to_raw("/1"), asked];
+            let mut raw = Raw::new(plans, http(|c| c.pipeline = if pipelined { 2 } else { 1 }));
+            let first = raw.accept();
+            raw.request(first);
+            raw.answer(first, OK);
+            raw.request(first);
+            if pipelined {
+                raw.request(first);
+                raw.answer(first, &[OK, &ANSWER[..cut]].concat());
+            } else {
+                raw.answer(first, OK);
+                raw.request(first);
+                raw.answer(first, &ANSWER[..cut]);
+            }
+            raw.net.world.run_for(RTT * 2);
+            match abort {
+                true => raw.net.world.abort(first),
+                false => raw.net.world.shutdown(first, Shutdown::Write),
+            }
+            let told = format!("{method} cut after {cut}, reset: {abort}, pipelined: {pipelined}");
+            if method == "GET" {
+                let second = raw.accept();
+                assert_eq!(raw.request(second), "GET /x", "{told}");
+                raw.answer(second, OK);
+            }
+            let fetched = raw.finish();
+            let whole = if cut == 0 {
+                "sent, no answer: may have been processed"
+            } else {
+                "sent, no whole answer: may have been processed"
+            };
+            let fate = (method == "POST").then_some(whole);
+            assert_eq!((fetched[2].fate(), fetched[2].retried), (fate, method == "GET"), "{told}");
+            assert_eq!(fetched[2].error.is_some(), method == "POST", "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_new_connection_that_ends_before_its_answer_has_one_more_chance_rfc_9110_9_2_2() {
+    for method in ["GET", "POST"] {
+        let mut raw = Raw::new(vec![to_raw("/x").method(method).unwrap()], http(|_| {}));
+        let mut asked = 0;
+        for _ in 0..if method == "GET" { 2 } else { 1 } {
+            let socket = raw.accept();
+            raw.request(socket);
+            asked += 1;
+            raw.net.world.shutdown(socket, Shutdown::Write);
+        }
+        let fetched = raw.finish();
+        assert_eq!(fetched[0].error, Some(FetchError::Http(ClientError::NoAnswer)), "{method}");
+        assert_eq!((fetched[0].retried, asked), (method == "GET", if method == "GET" { 2 } else { 1 }));
     }
 }
 
