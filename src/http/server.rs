@@ -18,6 +18,8 @@ const INPUT_LIMIT: usize = 64 << 10;
 const OUTPUT_LIMIT: usize = 64 << 10;
 /// How long a request may take before the connection counts as one that can be spared.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// For how long a peer may move nothing that is waited for before its connection can be spared in the middle of an exchange.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What is read and thrown away of a body that nobody wanted, to keep the connection (RFC 9112 §9.3).
 const DISCARD_LIMIT: u64 = 64 << 10;
 
@@ -286,14 +288,19 @@ impl ServerConn {
     }
 
     /// If no request is under way: when the connection will be closed for want of one, or of the peer's FIN. One that has
-    /// not sent its first request, or is about to send one, has a second's time before it counts as one without.
+    /// not sent its first request, or is about to send one, has a second's time before it counts as one without. In the
+    /// middle of an exchange: when one will be closed whose peer has taken, or sent, nothing for five seconds.
     pub fn spare_until(&self, now: Instant) -> Option<Instant> {
-        let (deadline, answered) = (self.deadline?, self.answered);
-        match self.phase {
-            Phase::Linger => Some(deadline),
-            Phase::Idle => Resting { deadline, answered }.spare_until(now, &self.config),
-            Phase::Head => Resting { deadline, answered: 0 }.spare_until(now, &self.config),
-            _ => None,
+        let answered = self.answered;
+        match (self.phase, self.deadline) {
+            (Phase::Linger, deadline) => deadline,
+            (Phase::Idle, Some(deadline)) => Resting { deadline, answered }.spare_until(now, &self.config),
+            (Phase::Head, Some(deadline)) => Resting { deadline, answered: 0 }.spare_until(now, &self.config),
+            _ => {
+                let soon = now + self.config.body_timeout.saturating_sub(PATIENCE);
+                let waits = [self.write_deadline, self.body_deadline].into_iter().flatten();
+                waits.filter(|at| *at <= soon).min()
+            }
         }
     }
 

@@ -178,7 +178,7 @@ const HELD: &[(&str, &str)] = &[
     ("http.idle_timeout", "90s"),
     ("http.farewell", "close"),
     ("http.linger", "5s"),
-    // The link does what the plan says. `what-if` and `get --sim` have others.
+    // The link does what the plan says, but for `link.drop_nth`: by that anybody can see how a plan fails.
     ("link.bandwidth", "unlimited"),
     ("link.queue", "1000"),
     ("link.loss", "0%"),
@@ -188,7 +188,6 @@ const HELD: &[(&str, &str)] = &[
     ("link.ecn_threshold", "0"),
     ("link.ecn_mark", "0%"),
     ("link.mtu", "0"),
-    ("link.drop_nth", "none"),
     // Nothing but the windows, Nagle's algorithm and the link makes data wait.
     ("tcp.notsent_lowat", "off"),
     ("tcp.defer_accept", "0"),

@@ -9,6 +9,12 @@ use std::fmt::Write;
 /// The shares of requests whose times are shown, percent.
 pub const PERCENTILES: [f64; 6] = [50.0, 75.0, 90.0, 99.0, 99.9, 100.0];
 
+/// Three digits at least, if there are so many.
+fn figure(x: f64) -> String {
+    let decimals = if x == 0.0 { 0 } else { (2 - x.log10().floor() as i32).clamp(0, 9) };
+    format!("{x:.*}", decimals as usize)
+}
+
 /// Totals, a table of times, errors by kind, and what it cost in ports. `open_loop` says from when times count.
 pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
     let nanos = |n: u64| Spoken(Duration::from_nanos(n)).to_string();
@@ -20,10 +26,10 @@ pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
     let head = format!("{} answered in {}", plural(answered, "request"), Spoken(report.elapsed()));
     let _ = writeln!(
         out,
-        "{}  {:.0} per second, {:.3} MB/s of bodies  {}",
+        "{}  {} per second, {} MB/s of bodies  {}",
         style.bold(&head),
-        per_second(answered),
-        per_second(report.bytes) / 1e6,
+        figure(per_second(answered)),
+        figure(per_second(report.bytes) / 1e6),
         style.dim(&statuses.join(", "))
     );
     if report.failed() > 0 {
@@ -55,7 +61,7 @@ pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
     }
     let _ = write!(
         out,
-        "{}, {} at most at a time; of {} {} were in TIME-WAIT at most, {} at the end",
+        "{}, {} open at a time at most, those that end included; of {} {} were in TIME-WAIT at most, {} at the end",
         plural(report.handshake.len(), "connection"),
         report.most_open,
         plural(report.ports as u64, "port"),
@@ -75,4 +81,15 @@ pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
         let _ = writeln!(out, "{} pipelined, {} sent a second time", report.pipelined, report.retried);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_figures_are_not_rounded_away() {
+        let shown = [0.0, 0.0004, 0.8, 12.34, 5678.9].map(figure);
+        assert_eq!(shown, ["0", "0.000400", "0.800", "12.3", "5679"]);
+    }
 }

@@ -4,6 +4,7 @@ use crate::http::StatusCode;
 use crate::http::conditional::Validators;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -85,6 +86,14 @@ fn segments(path: &str) -> Result<Vec<String>, Error> {
         }
     }
     Ok(segments)
+}
+
+/// A part of a path without percent-encoding; as it is if that is not valid.
+pub(super) fn decoded(part: &str) -> Cow<'_, str> {
+    match part.contains('%') {
+        true => decode(part).map_or(Cow::Borrowed(part), Cow::Owned),
+        false => Cow::Borrowed(part),
+    }
 }
 
 fn decode(segment: &str) -> Result<String, Error> {

@@ -100,9 +100,11 @@ pub(super) fn begin(
     if head.path() == "*" {
         return allowed(now, conn, &[Method::GET, Method::HEAD, Method::POST, Method::PUT]);
     }
-    let mut parts = head.path()[1..].splitn(2, '/');
-    let name = parts.next().unwrap_or("");
-    let argument = parts.next();
+    // RFC 3986 §6.2.2.2: what is encoded without need means the same. What cannot be decoded names no page.
+    let mut parts = head.path()[1..].splitn(2, '/').map(files::decoded);
+    let name = parts.next().unwrap_or_default();
+    let (name, argument) = (&*name, parts.next());
+    let argument = argument.as_deref();
     let methods = match (name, argument) {
         ("echo" | "slow-read", None) => UPLOAD,
         ("headers", None) | ("status" | "delay", Some(_)) => READ_OR_POST,

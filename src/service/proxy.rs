@@ -227,7 +227,8 @@ impl Proxy {
         }
     }
 
-    /// Closes the connection of a client that asks for nothing, of those at hand the one that would end first anyway.
+    /// Closes the connection of a client that asks for nothing, or takes nothing, of those at hand the one that would end
+    /// first anyway.
     fn make_room(&mut self, now: Instant, stack: &mut Stack) -> bool {
         let end = self.relays.capacity().max(1);
         let mut spare = None;
@@ -240,7 +241,8 @@ impl Proxy {
             spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
         }
         let Some((_, key)) = spare else { return false };
-        self.remove(now, stack, key, false);
+        let abort = matches!(&self.relays[key].work, Work::Smart(smart) if smart.is_responding());
+        self.remove(now, stack, key, abort);
         true
     }
 

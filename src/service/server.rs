@@ -46,7 +46,7 @@ pub struct ServerTotals {
     pub refused: u64,
     /// Connections that failed or were reset.
     pub aborted: u64,
-    /// Connections without a request that were closed to make room for others.
+    /// Connections without a request, or whose peers took or sent nothing, that were closed to make room for others.
     pub spared: u64,
     /// Exchanges that nobody took in time from [`HttpServer::exchanges`].
     pub exchanges_lost: u64,
@@ -186,8 +186,9 @@ impl HttpServer {
         }
     }
 
-    /// Closes a connection that carries no request, of those at hand the one that would end first anyway: those who
-    /// say nothing must not keep out those who ask. Looks at a few at a time, at others each time.
+    /// Closes a connection that carries no request, or on which nothing moves, of those at hand the one that would end
+    /// first anyway: those who say nothing, or take nothing, must not keep out those who ask. Looks at a few at a time, at
+    /// others each time.
     fn make_room(&mut self, now: Instant, stack: &mut Stack) -> bool {
         let mut spare: Option<(Instant, u32)> = None;
         for _ in 0..CANDIDATES.min(self.slots.end()) {
@@ -197,6 +198,11 @@ impl HttpServer {
         }
         let Some((_, key)) = spare else { return false };
         self.totals.spared += 1;
+        self.slots.wake(key);
+        if self.slots[key].http.is_responding() {
+            // What the client has of the answer must not be taken for all of it.
+            self.slots[key].http.abort();
+        }
         self.remove(now, stack, key, None);
         true
     }

@@ -62,7 +62,7 @@ pub enum ClientEvent {
     Failed(ClientError),
 }
 
-/// Why a request was not answered.
+/// Why a request was not answered, or not as a whole (RFC 9112 §8).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientError {
     /// The connection ended before the first byte of the response, or behind an interim one: an idempotent request may

@@ -84,6 +84,11 @@ impl Smart {
         self.server.drain();
     }
 
+    /// Whether the client is being answered.
+    pub fn is_responding(&self) -> bool {
+        self.server.is_responding()
+    }
+
     /// See [`ServerConn::spare_until`].
     pub fn spare_until(&self, now: Instant) -> Option<Instant> {
         self.server.spare_until(now)

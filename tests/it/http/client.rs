@@ -561,6 +561,35 @@ fn at_its_limit_the_server_closes_who_says_nothing_for_who_asks() {
 }
 
 #[test]
+fn at_its_limit_the_server_gives_up_who_takes_nothing_for_who_asks() {
+    let mut net = Net::new(|c| c.max_connections = 2);
+    let stuck: Vec<Socket> = (0..2).map(|_| net.connect()).collect();
+    for socket in &stuck {
+        net.world.write_all(*socket, b"GET /bytes/100000000 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    net.world.run_for(SECOND);
+    let asked = net.world.now();
+    let fetched = net.fetch(vec![plan("/bytes/10")], http(|_| {}));
+    assert_eq!((fetched[0].error.as_ref(), fetched[0].body_len), (None, 10));
+    let waited = fetched[0].timings.last_byte.unwrap().since(asked);
+    assert!((SECOND * 3..SECOND * 8).contains(&waited), "five seconds of patience: {waited:?}");
+    // What it has must not be taken for the whole.
+    net.world.run_for(SECOND);
+    let ended = stuck.iter().filter(|&&socket| net.world.state(socket) == State::Closed).count();
+    assert_eq!(ended, 1, "one for the one that was new");
+}
+
+#[test]
+fn a_page_is_the_same_however_its_path_is_encoded_rfc_3986_6_2_2_2() {
+    let mut net = Net::new(|_| {});
+    let paths = ["/bytes/10", "/%62ytes/%31%30", "/bytes%2F10", "/bytes/%zz"];
+    let fetched = net.fetch(paths.map(plan).to_vec(), http(|c| c.parallel = 1));
+    let found: Vec<_> = fetched.iter().map(|f| f.status().unwrap().as_u16()).collect();
+    assert_eq!(found, [200, 200, 404, 400]);
+    assert_eq!(fetched[0].body, fetched[1].body);
+}
+
+#[test]
 fn a_client_that_sends_or_takes_a_byte_now_and_then_does_not_hold_the_server_for_ever() {
     let change = |c: &mut Config| c.body_timeout = SECOND * 20;
     let mut net = Net::new(change);
