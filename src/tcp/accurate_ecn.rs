@@ -25,6 +25,8 @@ const FIRST_BYTES: [u32; 3] = [1, 0, 1];
 const BEFORE_WRAP: u64 = (1 << 23) - 1;
 /// On average so many packets are acknowledged at once where somebody thins acknowledgments out, times 64.
 const THINNED: u32 = 4 << 6;
+/// What that average begins with where our SYN was acknowledged, a packet as others.
+const SYN_COVERED: u16 = 1 << 6;
 
 /// The place of a codepoint among the counts of bytes; none for what is not capable.
 fn place(field: Field) -> Option<usize> {
@@ -516,7 +518,7 @@ impl Conn {
         let (seg, field) = (arrival.seg, arrival.ecn);
         let Some(accurate) = self.accurate_mut() else { return };
         accurate.on_first_option(seg.options.ecn.as_ref(), 2);
-        accurate.reflects = true;
+        (accurate.reflects, accurate.average) = (true, SYN_COVERED);
         if field != Field::Ce {
             return;
         }
@@ -533,8 +535,12 @@ impl Conn {
     /// A SYN came on an open connection, or the SYN-ACK of one that crossed ours: how, the answer says if it `reflects` (RFC 9768
     /// §3.2.2.1).
     pub(super) fn take_late_syn(&mut self, arrival: &Arrival, reflects: bool) {
+        let crossed = self.state == State::SynReceived && self.active;
         if let Some(accurate) = self.accurate_mut() {
             (accurate.syn, accurate.reflects) = (arrival.ecn, reflects);
+            if crossed {
+                accurate.average = SYN_COVERED;
+            }
             accurate.on_first_option(arrival.seg.options.ecn.as_ref(), 1);
         }
     }

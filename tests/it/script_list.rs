@@ -139,11 +139,13 @@ scripts! {
         accurate_client_of_the_future
         accurate_close
         accurate_counts_marks
+        accurate_data_completes_the_handshake
         accurate_granted_asks_for_classic
         accurate_mangled_ce
         accurate_mangled_ect0
         accurate_mangled_ect1
         accurate_mangled_is_not_minded
+        accurate_newer_acknowledgment
         accurate_option_always
         accurate_option_beacon
         accurate_option_beside_sack
@@ -155,11 +157,13 @@ scripts! {
         accurate_passive_asks_for_nothing
         accurate_reduction
         accurate_repetitions_are_capable
+        accurate_safest_case
         accurate_server
         accurate_server_of_a_classic_client
         accurate_server_of_no_ecn
         accurate_simultaneous
         accurate_simultaneous_classic
+        accurate_syn_ack_again
         accurate_syn_ack_ce
         accurate_syn_ack_ect0
         accurate_syn_ack_ect1
