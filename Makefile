@@ -48,7 +48,7 @@ soak: ## the conversations drawn by lot of SOAK=FIRST..LAST, with ourselves and 
 
 LOTS ?= 0..1000
 accuracy: ## how often explain infers what the stack's words say, over the lots LOTS=FIRST..LAST
-	TCPGLASS_SEEDS=$(LOTS) $(CARGO) test --release --test it -- explain::what_is_inferred --nocapture
+	TCPGLASS_SEEDS=$(LOTS) $(CARGO) test --release --test it -- explain::what_is_inferred explain::truth --nocapture
 
 ROUNDS ?= 10
 differential: ## our speed under loss against Linux's own TCP on the same path, in ROUNDS of 40 s

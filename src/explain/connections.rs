@@ -12,7 +12,7 @@ use crate::ledger::{Part, Parts};
 use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::time::Duration;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// A pair of ports that is used again sooner met the other end's TIME-WAIT, as most systems have it.
@@ -225,6 +225,8 @@ const EXCHANGES: usize = 250_000;
 /// Segments in flight that are told apart on all connections together, and on one beyond that.
 const RECORDS: usize = 500_000;
 const FEW_RECORDS: usize = 64;
+/// Bytes beyond gaps that are kept of all connections together; then the oldest gaps are given up.
+const PENDING: usize = 64 << 20;
 /// Connections from one host to one server within a minute that nearly use up the ports of a usual system (Linux has
 /// 28,232, others fewer).
 const PORTS: u64 = 28_000;
@@ -253,6 +255,9 @@ pub(super) struct Connections<'a> {
     listeners: HashSet<SocketAddr>,
     exchanges: usize,
     records: usize,
+    /// Bytes that are kept beyond gaps, and on which connections, in the order in which they came to have some.
+    pending: usize,
+    gaps: VecDeque<usize>,
     doubles: Doubles,
     /// Packets that were captured twice in the same place, and in two places.
     pub doubled: [u64; 2],
@@ -284,6 +289,8 @@ impl<'a> Connections<'a> {
             listeners: HashSet::new(),
             exchanges: 0,
             records: 0,
+            pending: 0,
+            gaps: VecDeque::new(),
             doubles: Doubles::default(),
             doubled: [0; 2],
         }
@@ -341,7 +348,7 @@ impl<'a> Connections<'a> {
             findings.add(What::Refused, index + 1, (frame, frame), cost, Confidence::Certain);
         }
         let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
-        let before = flow.burden();
+        let (before, pending) = (flow.burden(), flow.pending());
         let why = flow.add(&packet, index + 1, findings);
         if self.records > RECORDS {
             flow.lighten(FEW_RECORDS);
@@ -350,9 +357,27 @@ impl<'a> Connections<'a> {
             flow.exchanges.keep_no_more();
         }
         let (after, held, lost) = (flow.burden(), flow.held, flow.lost_before);
+        let kept = flow.pending();
+        if kept > 0 && !std::mem::replace(&mut flow.is_kept, true) {
+            self.gaps.push_back(index);
+        }
+        self.pending = self.pending + kept - pending;
         self.exchanges += after.0 - before.0;
         self.records = self.records + after.1 - before.1;
+        self.bound();
         place(Some(why), held).map(|place| Place { lost, ..place })
+    }
+
+    /// Gives up the oldest gaps while too much is kept beyond all of them.
+    fn bound(&mut self) {
+        while self.pending > PENDING
+            && let Some(oldest) = self.gaps.pop_front()
+        {
+            let Some(flow) = &mut self.flows[oldest] else { continue };
+            flow.is_kept = false;
+            self.pending -= flow.pending();
+            flow.give_up_gaps(oldest + 1, &mut self.findings);
+        }
     }
 
     /// A connection begins with this segment: its place in the list.

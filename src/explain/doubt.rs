@@ -24,6 +24,8 @@ pub(super) struct Doubt {
     pub confidence: Confidence,
     /// What it is if it was not.
     pub needless: What,
+    /// New data asked, and what it asks for was not sent again so far.
+    pub fresh: bool,
     /// It was sent again in smaller segments.
     pub smaller: bool,
     /// It was needless, it seems, or certainly.
@@ -61,6 +63,7 @@ impl Doubts {
         }
         for before in &mut self.0 {
             before.smaller |= before.is_like(&doubt) && doubt.end.lt(before.end);
+            before.fresh &= !before.is_like(&doubt);
         }
         self.0.push_back(doubt);
     }
@@ -84,7 +87,7 @@ impl Doubts {
             let doubt = self.0[n];
             let covered = seg.ack.ge(doubt.end);
             let soon = at.saturating_sub(doubt.at) < path / 2;
-            let early = covered && soon;
+            let early = covered && (soon || doubt.fresh);
             // One report is of one copy too many: of several repetitions of the same, the last was needless.
             let twice = !soon
                 && !doubt.acquitted

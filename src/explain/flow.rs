@@ -93,6 +93,8 @@ pub(super) struct Flow {
     wild: [Option<(Seq, Seq)>; 2],
     /// What new data that just passed had waited for.
     pub held: Option<Part>,
+    /// It waits with others to give up what it keeps beyond gaps, if there is too much of that.
+    pub(super) is_kept: bool,
     /// How many packets of its sender were lost before what just passed, which repeats the first of them.
     pub lost_before: u16,
     pub exchanges: Exchanges,
@@ -117,6 +119,21 @@ impl Flow {
     /// What it takes memory for: exchanges, and segments in flight.
     pub(super) fn burden(&self) -> (usize, usize) {
         (self.exchanges.done.len(), self.halves.iter().map(|half| half.sent.len()).sum())
+    }
+
+    /// What is kept beyond gaps, in bytes.
+    pub(super) fn pending(&self) -> usize {
+        self.streams.iter().map(Stream::burden).sum()
+    }
+
+    /// Takes what is missing for holes, so that nothing is kept beyond it.
+    pub(super) fn give_up_gaps(&mut self, connection: usize, findings: &mut Findings) {
+        for (s, speaker) in [(CLIENT, Speaker::Client), (SERVER, Speaker::Server)] {
+            let exchanges = &mut self.exchanges;
+            self.streams[s].give_up(&mut |piece| exchanges.take(speaker, piece));
+        }
+        self.close();
+        self.tell(connection, findings);
     }
 
     /// Keeps few segments in flight apart.

@@ -105,6 +105,7 @@ impl Flow {
                         Again::TailLossProbe => What::LateAcks,
                         _ => What::Reordering,
                     },
+                    fresh: false,
                     smaller: false,
                     acquitted: false,
                     sure: false,
@@ -237,7 +238,22 @@ impl Flow {
         if !idle && !self.halves[s].last_small && self.is_probe(s, p.at) {
             // What waited for room leaves all the same, because acknowledgments stay away.
             self.held = Some(Part::Recovery);
-            findings.add(What::LateAcks, connection, frames, gap, Confidence::Inferred);
+            // What is sent again of that was lost; what is acknowledged without was not.
+            let doubt = Doubt {
+                start: self.halves[s].una.unwrap_or(p.seg.seq),
+                end: p.seg.seq,
+                at: p.at,
+                frames,
+                cost: gap,
+                what: What::TailLoss,
+                confidence: Confidence::Inferred,
+                needless: What::LateAcks,
+                fresh: true,
+                smaller: false,
+                acquitted: false,
+                sure: false,
+            };
+            self.doubts[s].add(doubt, connection, findings);
             return self.charge(Part::Recovery, p.at);
         }
         self.burst[s].0 = 0;

@@ -92,6 +92,18 @@ impl Stream {
         }
     }
 
+    /// What is kept beyond gaps takes so many bytes.
+    pub(super) fn burden(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// Waits for nothing any more that is missing: it is a hole.
+    pub(super) fn give_up(&mut self, take: &mut dyn FnMut(Piece<'_>)) {
+        while self.has_gap() {
+            self.skip_gap(take);
+        }
+    }
+
     fn skip_gap(&mut self, take: &mut dyn FnMut(Piece<'_>)) {
         if let Some((&first, _)) = self.pending.first_key_value()
             && first > self.at

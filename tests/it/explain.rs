@@ -6,6 +6,7 @@ mod judged;
 mod odd_files;
 mod reading;
 mod talk;
+mod truth;
 mod written;
 
 use crate::judge::{self, Memory};

@@ -379,6 +379,27 @@ fn a_packet_that_was_not_captured_is_neither_a_pause_nor_the_end() {
     }
 }
 
+/// What is kept beyond gaps has a limit that all connections share: the oldest gaps are given up.
+#[test]
+fn gaps_on_many_connections_share_a_limit() {
+    let mut packets = Vec::new();
+    for n in 0..72 {
+        let mut t = Talk::between(20_000 + n, 80);
+        let at = t.open(f64::from(n) * 100.0);
+        t.say(at, Client, ".", &get("/a"));
+        t.say(at + 20.0, Server, ".", &ok(1_000_000, 20_000));
+        t.odd(at + 20.0, Server, ".", &[7; 20_000], UNSEEN);
+        for _ in 0..16 {
+            t.say(at + 21.0, Server, ".", &[7; 60_000]);
+        }
+        packets.extend(t.packets);
+    }
+    let summary = explain(Talk::file(&packets, usize::MAX).as_slice(), Options::default()).unwrap();
+    let complete = |n: usize| summary.connections[n].exchanges[0].progress == Progress::Complete;
+    assert!(complete(0), "given up, so that the rest is read");
+    assert!(!complete(71), "what is missing may still come");
+}
+
 /// One number is damaged by a bit: that is no gigabyte that was sent.
 #[test]
 fn a_segment_far_beyond_the_window_is_left_out_and_two_that_agree_are_not() {
