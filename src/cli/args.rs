@@ -337,6 +337,9 @@ pub struct Proxy {
     /// Send every request to this server
     #[arg(long, value_name = "HOST[:PORT]")]
     pub upstream: Option<String>,
+    /// Send every request to this proxy, as it is asked for here: with an absolute URL
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "upstream")]
+    pub parent: Option<String>,
     /// Ports that CONNECT may lead to: numbers and ranges such as 443,8000-8099, or any, or none
     #[arg(long, value_name = "PORTS", default_value = "443")]
     pub tunnels: String,
@@ -524,7 +527,8 @@ pub struct Lab {
     /// Let the hosts speak IPv6
     #[arg(long)]
     pub ipv6: bool,
-    /// Write captures of each arm, as its client and its server saw it, a drawing (SVG) and the findings (JSON) of each experiment into this directory
+    /// Write captures of each arm, as its client and its server saw it, a drawing (SVG) and the findings (JSON) of each experiment into
+    /// this directory. A capture holds 10,000 packets at most, and 512 bytes of each unless checksums are what it is about
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
     /// Write one page for a browser about the experiment: verdicts, drawing, arms; of several each its own, FILE-NAME

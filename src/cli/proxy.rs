@@ -36,7 +36,11 @@ pub fn run(args: ProxyArgs) -> Outcome {
         network,
     };
     let proxy = ProxyOptions {
-        upstream: args.upstream.as_deref().map(origin).transpose()?,
+        upstream: match (&args.upstream, &args.parent) {
+            (Some(server), _) => Some(origin("--upstream", server)?),
+            (None, parent) => parent.as_deref().map(|parent| origin("--parent", parent)).transpose()?,
+        },
+        parent: args.parent.is_some(),
         tunnels: ports(&args.tunnels)?,
         http: stage.settings.http.clone(),
         ..ProxyOptions::new(if args.dumb { ProxyKind::Dumb } else { ProxyKind::Smart })
@@ -83,8 +87,8 @@ pub fn run(args: ProxyArgs) -> Outcome {
 }
 
 /// `HOST:PORT`, or `HOST` for port 80.
-fn origin(text: &str) -> Result<Origin, Failure> {
-    let wrong = || Failure::usage(format_args!("--upstream {text:?}: write HOST or HOST:PORT"));
+fn origin(option: &str, text: &str) -> Result<Origin, Failure> {
+    let wrong = || Failure::usage(format_args!("{option} {text:?}: write HOST or HOST:PORT"));
     let url = Url::parse(&format!("http://{text}/")).map_err(|_| wrong())?;
     let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty();
     let host = url.host().filter(|_| plain).ok_or_else(wrong)?.to_owned();

@@ -35,7 +35,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.queue",
     ]],
     holds: &[("tcp.mss", "auto")],
-    plot: Plot::over("queue", "longest RTT", (true, true)),
+    plot: Plot::over("queue", "longest RTT", (true, true)).of("packets"),
     run,
 };
 

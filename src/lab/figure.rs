@@ -79,6 +79,7 @@ impl Figure {
                 None => series.push((name, vec![point])),
             }
         }
+        let x_unit = if x_unit.is_empty() { plot.unit } else { x_unit };
         let x = if x_unit.is_empty() { plot.x.to_owned() } else { format!("{}, {x_unit}", plot.x) };
         let by = named.join(", ");
         Some(Figure { kind: Kind::Lines, x, y, log: plot.log, by, series: merged(series) })
@@ -91,16 +92,23 @@ fn label(row: &Row, named: &[&str]) -> String {
     values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// Lines that lie on one another become one, with all their names.
+/// Lines that lie on one another, as far as anybody can see, become one with all their names: else the last drawn would
+/// hide the others.
 fn merged(series: Vec<(String, Vec<(f64, f64)>)>) -> Vec<(String, Vec<(f64, f64)>)> {
     let mut apart: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
     for (name, points) in series {
-        match apart.iter_mut().find(|(_, known)| *known == points) {
-            Some((names, _)) => *names = format!("{names} = {name}"),
+        match apart.iter_mut().find(|(_, known)| look_the_same(known, &points)) {
+            Some((names, _)) => *names = format!("{names}, {name}"),
             None => apart.push((name, points)),
         }
     }
     apart
+}
+
+/// Whether they are nowhere further apart than a line is wide.
+fn look_the_same(one: &[(f64, f64)], other: &[(f64, f64)]) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= 0.005 * a.abs().max(b.abs());
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.0 == b.0 && near(a.1, b.1))
 }
 
 /// Where a value lies on its axis: a time in ms, a size in bytes, a share in %, a rate in bit/s or a number.
@@ -118,4 +126,22 @@ fn position(value: &str) -> Option<(f64, &'static str)> {
         return Some((f64::from(n) / 1e7, "%"));
     }
     knob::rate(value).ok().flatten().map(|n| (n as f64, "bit/s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_hide_one_another_are_one_with_all_their_names() {
+        let line = |name: &str, ys: [f64; 2]| (name.to_owned(), vec![(1.0, ys[0]), (2.0, ys[1])]);
+        let drawn = merged(vec![
+            line("1ms", [50.0, 25.0]),
+            line("20ms", [50.0, 25.01]),
+            line("100ms", [50.0, 26.0]),
+            line("600ms", [50.0, 25.0]),
+        ]);
+        let names: Vec<&str> = drawn.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["1ms, 20ms, 600ms", "100ms"]);
+    }
 }

@@ -96,17 +96,23 @@ struct Plot {
     x: &'static str,
     y: &'static str,
     log: (bool, bool),
+    /// Of the values of `x`, where they are written without one.
+    unit: &'static str,
     /// Only rows in which this was so.
     only: Option<(&'static str, &'static str)>,
 }
 
 impl Plot {
     const fn bars(y: &'static str) -> Plot {
-        Plot { x: "", y, log: (false, false), only: None }
+        Plot { x: "", y, log: (false, false), unit: "", only: None }
     }
 
     const fn over(x: &'static str, y: &'static str, log: (bool, bool)) -> Plot {
-        Plot { x, y, log, only: None }
+        Plot { x, y, log, unit: "", only: None }
+    }
+
+    const fn of(self, unit: &'static str) -> Plot {
+        Plot { unit, ..self }
     }
 
     const fn only(self, name: &'static str, value: &'static str) -> Plot {

@@ -57,7 +57,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.rtt",
     ]],
     holds: &[("tcp.congestion", "newreno")],
-    plot: Plot::over("write", "efficiency", (true, false)),
+    plot: Plot::over("write", "efficiency", (true, false)).of("bytes"),
     run,
 };
 

@@ -43,7 +43,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.bandwidth",
     ]],
     holds: &[("tcp.undo", "on")],
-    plot: Plot::over("overtaken_by", "sent in vain", (false, false)),
+    plot: Plot::over("overtaken_by", "sent in vain", (false, false)).of("segments"),
     run,
 };
 

@@ -1,5 +1,8 @@
 //! Where does a value lie on an axis, and which round numbers stand beside it?
 
+/// Ticks that are closer to one another have no room for their labels.
+const CLOSE: f64 = 0.08;
+
 /// One axis of a drawing.
 pub(super) struct Scale {
     low: f64,
@@ -63,6 +66,13 @@ impl Scale {
                 ticks.insert(0, self.low);
                 ticks.push(self.high);
             }
+            // Between its last ticks and its ends a logarithmic axis can hide a decade, and most of what was varied.
+            if ticks.first().is_some_and(|tick| self.place(*tick) > CLOSE) {
+                ticks.insert(0, self.low);
+            }
+            if ticks.last().is_some_and(|tick| self.place(*tick) < 1.0 - CLOSE) {
+                ticks.push(self.high);
+            }
             return ticks;
         }
         let rough = (self.high - self.low) / most.max(1) as f64;
@@ -107,7 +117,7 @@ mod tests {
         let scale = Scale::new([3.0, 97.0].into_iter(), false, true);
         assert_eq!(scale.ticks(5), [0.0, 20.0, 40.0, 60.0, 80.0]);
         let scale = Scale::new([1024.0, 1_048_576.0].into_iter(), true, false);
-        assert_eq!(scale.ticks(5), [1e4, 1e5, 1e6]);
+        assert_eq!(scale.ticks(5), [1024.0, 1e4, 1e5, 1e6], "where it begins, too");
         assert!((scale.place(1024.0), scale.place(1_048_576.0)) == (0.0, 1.0));
     }
 

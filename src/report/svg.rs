@@ -83,7 +83,7 @@ fn lines(figure: &Figure) -> (String, f64) {
                 );
             }
         }
-        if figure.series.len() > 1 {
+        if !name.is_empty() {
             let (from, at) = (LEFT + PLOT.0 + 20.0, TOP + 18.0 * n as f64);
             let _ = writeln!(
                 out,
@@ -92,7 +92,7 @@ fn lines(figure: &Figure) -> (String, f64) {
             text(&mut out, from + 28.0, at + 4.0, "start", name);
         }
     }
-    if figure.series.len() > 1 {
+    if !figure.by.is_empty() {
         text(&mut out, LEFT + PLOT.0 + 20.0, TOP - 16.0, "start", &figure.by);
     }
     let legend = TOP + 18.0 * figure.series.len() as f64;

@@ -6,6 +6,7 @@ use crate::http::range::{self, Asked, ByteRange};
 use crate::http::{Fields, Method, ReplyBody, RequestHead, ServerConn, StatusCode, date};
 use crate::time::Instant;
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::LazyLock;
 
@@ -232,7 +233,10 @@ pub(super) fn answer(
             Content::slice(range),
         ),
         Asked::Several(ranges) => {
-            let boundary = format!("part-of-{total:x}-bytes");
+            // RFC 2046 §5.1.1: nothing that occurs in a part, so nothing that one could be made to hold beforehand.
+            let mut hasher = DefaultHasher::new();
+            (now.as_nanos(), validators.etag, total).hash(&mut hasher);
+            let boundary = format!("part-{:016x}", hasher.finish());
             (
                 StatusCode::PARTIAL_CONTENT,
                 fields.with("Content-Type", format!("multipart/byteranges; boundary={boundary}")),

@@ -48,6 +48,8 @@ pub struct ProxyOptions {
     pub kind: ProxyKind,
     /// Where all requests go; `None` goes where each request's absolute-form target says (RFC 9112 §3.2.2).
     pub upstream: Option<Origin>,
+    /// Whether that is another proxy, which is asked with absolute URLs as this one is.
+    pub parent: bool,
     /// Names whose addresses are known, looked at before the name servers.
     pub hosts: Vec<(String, IpAddr)>,
     /// Ports that a CONNECT to a smart proxy may lead to; none where it stands in front of one server. RFC 9110 §9.3.6
@@ -65,6 +67,7 @@ impl ProxyOptions {
         ProxyOptions {
             kind,
             upstream: None,
+            parent: false,
             hosts: Vec::new(),
             tunnels: vec![443..=443],
             connect_timeout: Duration::from_secs(10),

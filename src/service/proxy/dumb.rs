@@ -147,7 +147,7 @@ impl Dumb {
         Ok(())
     }
 
-    /// Sends the request on as it is, but for the target: the server gets a path.
+    /// Sends the request on as it is, but for the target: a server gets a path.
     fn begin(&mut self, cx: &mut Cx, upstream: &mut Upstream) {
         let text = String::from_utf8_lossy(&self.head).into_owned();
         let (line, fields) = text.split_once('\n').unwrap_or((&text, ""));
@@ -163,11 +163,11 @@ impl Dumb {
             return self.answer(cx, "400 Bad Request");
         };
         let path = match &url {
-            Some(url) => match url.query() {
+            Some(url) if !cx.options.parent => match url.query() {
                 Some(query) => format!("{}?{query}", url.path()),
                 None => url.path().to_owned(),
             },
-            None => target.to_owned(),
+            _ => target.to_owned(),
         };
         let value_of = |wanted: &str| {
             fields.lines().find_map(|field| {

@@ -183,7 +183,7 @@ impl Smart {
             return tunnel_to(cx, &head.target);
         }
         let authority = head.authority().filter(|a| is_authority(a)).unwrap_or("").to_owned();
-        if let Some(origin) = &cx.options.upstream {
+        if let Some(origin) = cx.options.upstream.as_ref().filter(|_| !cx.options.parent) {
             // RFC 9112 §3.2: an HTTP/1.0 client may have left out whom it asks.
             let authority = if authority.is_empty() { origin.authority() } else { authority };
             return Ok(Route { origin: origin.clone(), authority });
@@ -195,10 +195,8 @@ impl Smart {
         }
         let host = url.host().map(|h: Host<&str>| h.to_owned()).ok_or_else(|| bad("the URL has no host"))?;
         let port = url.port_or_known_default().filter(|port| *port != 0);
-        Ok(Route {
-            origin: Origin { host, port: port.ok_or_else(|| bad("the URL has no port"))? },
-            authority,
-        })
+        let named = Origin { host, port: port.ok_or_else(|| bad("the URL has no port"))? };
+        Ok(Route { origin: cx.options.upstream.clone().unwrap_or(named), authority })
     }
 
     fn refuse(&mut self, cx: &mut Cx, refused: &Refused) {
@@ -440,7 +438,7 @@ const TOO_LATE: &str = "the server did not answer in time";
 /// Where CONNECT leads, if it may (RFC 9110 §9.3.6).
 fn tunnel_to(cx: &Cx, target: &str) -> Result<Route, Refused> {
     if cx.options.upstream.is_some() {
-        let why = "this proxy stands in front of one server and makes no tunnels";
+        let why = "this proxy sends everything to one server and makes no tunnels";
         return Err(refused(StatusCode::NOT_IMPLEMENTED, why));
     }
     let (host, port) = target.rsplit_once(':').unwrap_or((target, ""));
@@ -470,7 +468,7 @@ fn with_trailer(mut fields: Fields, of: &Fields) -> Fields {
     fields
 }
 
-/// Writes the request for the next hop: in origin-form, with a Host that says what the target said (RFC 9112 §3.2.2),
+/// Writes the request for the next hop: in origin-form unless that is a proxy, with a Host that says what the target said (RFC 9112 §3.2.2),
 /// in our own version (RFC 9112 §2.3). Of TE only `trailers` goes on: chunks need not be asked for (RFC 9112 §7.4).
 fn send(cx: &Cx, client: &mut ClientConn, exchange: &Exchange, name: &str) -> bool {
     let head = &exchange.head;
@@ -491,7 +489,7 @@ fn send(cx: &Cx, client: &mut ClientConn, exchange: &Exchange, name: &str) -> bo
     }
     let request = OutRequest {
         method: &head.method,
-        target: &head.origin_form(),
+        target: &if cx.options.parent { head.target.as_str().into() } else { head.origin_form() },
         authority: &exchange.authority,
         version: Version::Http11,
         fields: &fields,

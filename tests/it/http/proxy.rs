@@ -246,6 +246,30 @@ fn a_dumb_proxy_relays_bodies_both_ways_and_to_one_server_if_told_so() {
     }
 }
 
+#[test]
+fn proxies_can_be_chained_each_asked_with_absolute_urls_rfc_9112_3_2_2() {
+    for kind in [ProxyKind::Dumb, ProxyKind::Smart] {
+        let mut net = Net::new(|_| {});
+        let (near, far) = ("10.77.0.8", "10.77.0.9");
+        let parent = tcpglass::http::Origin { host: url::Host::parse(far).unwrap(), port: 3128 };
+        let chained = ProxyOptions { upstream: Some(parent), parent: true, ..ProxyOptions::new(kind) };
+        for (address, options) in [(near, chained), (far, ProxyOptions::new(ProxyKind::Smart))] {
+            let middle = host(&mut net.world, "proxy", address);
+            let at = SocketAddr::new(address.parse().unwrap(), 3128);
+            net.world.add_service(middle, Box::new(Proxy::new(Owner(1), vec![at], options)));
+        }
+        let connect_to = Some(SocketAddr::new(near.parse().unwrap(), 3128));
+        let options = ClientOptions { connect_to, absolute_form: true, ..http(|c| c.keepalive = false) };
+        let plans = vec![plan("/echo").body(RequestBody::Pattern(500_000)), plan("/bytes/500000")];
+        for fetched in net.fetch(plans, options) {
+            assert_eq!((fetched.error, fetched.body_len), (None, 500_000), "{kind:?}");
+        }
+        let options = ClientOptions { connect_to, ..http(|_| {}) };
+        let fetched = net.fetch(vec![plan("/bytes/5")], options);
+        assert_eq!(fetched[0].status().unwrap().as_u16(), 400, "{kind:?}: nobody knows whom it is for");
+    }
+}
+
 /// A smart proxy in front of a server that the test plays.
 fn in_front_of_raw() -> client::Raw {
     let mut raw = client::Raw::new(Vec::new(), http(|_| {}));
