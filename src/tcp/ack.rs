@@ -40,6 +40,8 @@ pub(super) struct Came {
     pub(super) usual_options: u32,
     /// With the PSH flag, or the FIN.
     pub(super) pushed: bool,
+    /// No segment of the peer's is believed to be larger: several may have come as one.
+    pub(super) most: u32,
 }
 
 /// What the connection knows that bears on how long an acknowledgment may wait.
@@ -191,7 +193,8 @@ impl Ack {
     }
 
     /// How large the peer's segments are, and whether this one ends a write.
-    pub(super) fn on_size(&mut self, Came { bytes, segments, options, usual_options, pushed }: Came) {
+    pub(super) fn on_size(&mut self, came: Came) {
+        let Came { bytes, segments, options, usual_options, pushed, most } = came;
         let size = bytes / u32::from(segments.max(1));
         if !self.adaptive {
             self.full = self.full.max(size);
@@ -199,7 +202,7 @@ impl Ack {
         }
         let last = std::mem::take(&mut self.smaller);
         if size >= self.full {
-            self.full = size;
+            self.full = size.min(most);
             if pushed {
                 self.ends = self.ends.max(1);
             }
@@ -403,7 +406,8 @@ mod tests {
 
     const DELAY: Duration = Duration::from_millis(40);
     /// A small write of the peer's.
-    const SMALL: Came = Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true };
+    const SMALL: Came =
+        Came { bytes: 50, segments: 1, options: 0, usual_options: 0, pushed: true, most: 1460 };
 
     fn around(ms: u64) -> Around {
         let rto = Duration::from_millis(300);
@@ -425,7 +429,7 @@ mod tests {
             ack.on_data(
                 &around(at),
                 bytes,
-                Came { bytes, segments, options: 0, usual_options: 0, pushed: false },
+                Came { bytes, segments, options: 0, usual_options: 0, pushed: false, most: 1460 },
             );
             let verdict = ack.verdict(&around(at));
             if !matches!(verdict, Verdict::Wait(_)) {

@@ -101,17 +101,25 @@ impl Conn {
         waits.then_some(if by_peer { Blocked::PeerWindow } else { Blocked::Cwnd })
     }
 
-    /// How large a piece of what is written gets, and how much may leave together now.
-    pub(super) fn piece_goal(&self) -> (u32, u32) {
+    /// How large a piece of what is written gets, how much may leave together now, and how much at all.
+    pub(super) fn piece_goal(&self) -> (u32, u32, u32) {
         let full = self.full_payload(&self.usual_options());
-        (self.snd.bounded(MOST_BYTES as u32, full) / full * full, self.quota(full))
+        let window = match self.pacer {
+            None => self.congestion_room(full).min(self.snd.usable() / full * full),
+            Some(_) => 0,
+        };
+        (self.snd.bounded(MOST_BYTES as u32, full) / full * full, self.quota(full), window)
+    }
+
+    /// What the congestion window lets go, in segments of `full` bytes.
+    fn congestion_room(&self, full: u32) -> u32 {
+        let mss = self.mss();
+        (self.cc.cwnd() / mss).saturating_sub(self.pipe() / mss).saturating_mul(full)
     }
 
     /// What the congestion window and the rate let go together, in segments of `full` bytes.
     pub(super) fn quota(&self, full: u32) -> u32 {
-        let mss = self.mss();
-        let window = (self.cc.cwnd() / mss).saturating_sub(self.pipe() / mss).saturating_mul(full);
-        window.min(self.burst_limit(full).max(full))
+        self.congestion_room(full).min(self.burst_limit(full).max(full))
     }
 
     /// How many bytes of new data may leave together, in segments of `full` bytes: half of the window at the most.

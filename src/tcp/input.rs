@@ -423,11 +423,8 @@ impl Conn {
 
     /// The window and what follows from the acknowledgment, loss apart.
     fn after_ack(&mut self, cx: &mut Cx, acked: u32) {
+        // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37).
         self.probes = 0;
-        if self.snd.wnd == 0 {
-            // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37), §3.8.6 (SHLD-17).
-            self.retries = self.retries.min(1);
-        }
         if acked == 0 {
             return;
         }
@@ -525,12 +522,9 @@ impl Conn {
                 if delivered > 0 {
                     self.rcv.on_turn(cx.now);
                     // Not what had waited behind the gap: it says nothing about the size of the peer's segments.
-                    self.ack.on_data(
-                        &self.around(cx),
-                        delivered.min(fits),
-                        self.came(seg, fits, arrival.segments),
-                    );
-                    self.rcv.on_segment_size(self.ack.full());
+                    let (around, full) = (self.around(cx), self.ack.full());
+                    self.ack.on_data(&around, delivered.min(fits), self.came(seg, fits, arrival.segments));
+                    self.learn_memory(full, fits, arrival.segments);
                 }
                 self.rcv.buffer.queue(seg.seq, fits, arrival.segments);
                 let each = fits / u32::from(arrival.segments.max(1));
@@ -649,15 +643,23 @@ impl Conn {
     fn came(&self, seg: &Segment, bytes: u32, segments: u16) -> Came {
         let pushed = seg.has(Flags::PSH) || seg.has(Flags::FIN);
         let usual_options = if self.ts.on { 12 } else { 0 };
-        Came { bytes, segments, options: seg.options.encoded_len(), usual_options, pushed }
+        let (options, most) = (seg.options.encoded_len(), self.expected_mss());
+        Came { bytes, segments, options, usual_options, pushed, most }
     }
 
     /// Data beyond a gap tells, too, how large the peer's segments are.
     fn learn_segment_size(&mut self, seg: &Segment, bytes: u32, segments: u16) {
         if bytes > 0 {
+            let full = self.ack.full();
             self.ack.on_size(self.came(seg, bytes, segments));
-            self.rcv.on_segment_size(self.ack.full());
+            self.learn_memory(full, bytes, segments);
         }
+    }
+
+    /// How much memory the peer's segments take; `full` was the size of a full one until now. What came as one takes memory as one.
+    fn learn_memory(&mut self, full: u32, bytes: u32, segments: u16) {
+        let size = bytes / u32::from(segments.max(1));
+        self.rcv.on_segment_size(if size >= full { size } else { self.ack.full() });
     }
 
     /// RCV.NXT has passed the peer's FIN.

@@ -284,7 +284,7 @@ impl Conn {
         let until = self.bunch_end(lost.start).map_or(until, |end| end.min(until));
         let end = self.board.repeatable(cx.now, lost.start, full, (self.snd.data_end(), until))?;
         let cause = if self.intents.rto {
-            Cause::Rto { nth: self.retries, waited: cx.now.since(lost.last_sent) }
+            Cause::Rto { nth: self.retries.max(1), waited: cx.now.since(lost.last_sent) }
         } else if self.has_unanswered_syn_data(lost.start) {
             Cause::SynDataAgain
         } else if self.recovery.path {

@@ -35,6 +35,9 @@ pub(super) struct Bounds {
     /// What is left of the peer's window, and what may leave together: pieces that cannot leave yet join up to that.
     pub(super) usable: u32,
     pub(super) quota: u32,
+    /// So much may leave now, in whole segments, `quota` of it together: a first piece that is full sends that much at once, which
+    /// makes room for more behind it.
+    pub(super) window: u32,
 }
 
 /// All of a connection, in order.
@@ -68,11 +71,11 @@ impl Pieces {
     /// `len` bytes are written from `at` on, and what has not left begins at `nxt`. Returns how many find room.
     pub(super) fn write(&mut self, nxt: Seq, at: Seq, len: u32, bounds: &Bounds) -> u32 {
         let (mut at, mut left, mut fresh, mut joined) = (at, len, bounds.fresh, false);
-        let mut taken = bounds.taken;
+        let (mut taken, mut sent, mut window) = (bounds.taken, nxt, bounds.window);
         while left > 0 {
             let before = match self.list.len().checked_sub(2) {
                 Some(i) => self.list[i].end,
-                None => nxt,
+                None => sent,
             };
             let held = self.list.back().map_or(0, |tail| tail.end.since(before));
             let mut room = if fresh || self.list.is_empty() { 0 } else { bounds.goal.saturating_sub(held) };
@@ -89,6 +92,7 @@ impl Pieces {
                 (room, fresh) = (bounds.goal, false);
             }
             let n = room.min(left);
+            let first = left == len;
             at += n;
             left -= n;
             taken = taken.saturating_add(n);
@@ -96,12 +100,19 @@ impl Pieces {
             let mut pushes = false;
             if let Some(tail) = self.list.back_mut() {
                 let full = n == room && left > 0;
+                let due = full && due(self.pushed, nxt, at, bounds.half);
                 tail.end = at;
-                tail.push = full && due(self.pushed, nxt, at, bounds.half);
-                tail.stops = full && (tail.push || alone);
-                if tail.push {
+                tail.push = due || tail.push && !first;
+                if due {
                     (self.pushed, pushes) = (Some(at), true);
                 }
+                let leaves = if due { window } else { window.min(bounds.quota) };
+                let grows = full && alone && leaves > 0 && leaves < at.since(sent);
+                if grows {
+                    (sent, window) = (sent + leaves, window - leaves);
+                    taken = taken.saturating_add(OVERHEAD * leaves.div_ceil(bounds.quota));
+                }
+                tail.stops = full && !grows && (due || alone);
             }
             if pushes && !joined && self.join_beyond(nxt, bounds) {
                 (taken, joined) = (taken.saturating_sub(OVERHEAD), true);

@@ -179,8 +179,14 @@ impl Send {
         }
     }
 
-    /// Appends as much of `data` as finds room, in pieces of `goal` bytes, of which `quota` may leave together.
-    pub(super) fn write(&mut self, data: &[u8], (goal, quota): (u32, u32), bursts: u32, more: bool) -> usize {
+    /// Appends as much of `data` as finds room, in pieces of `goal` bytes, of which `quota` may leave together and `window` at all.
+    pub(super) fn write(
+        &mut self,
+        data: &[u8],
+        (goal, quota, window): (u32, u32, u32),
+        bursts: u32,
+        more: bool,
+    ) -> usize {
         let (nxt, at, taken, usable) = (self.nxt, self.data_end(), self.taken(bursts), self.usable());
         let (buffer, half) = (self.buffer, self.max_wnd / 2);
         let Layout { records, pieces } = &mut **self.layout.get_or_insert_default();
@@ -188,7 +194,7 @@ impl Send {
             return 0;
         }
         let fresh = records.back() == Some(&at);
-        let bounds = Bounds { goal, half, buffer, taken, more, fresh, usable, quota };
+        let bounds = Bounds { goal, half, buffer, taken, more, fresh, usable, quota, window };
         let n = pieces.write(nxt, at, data.len() as u32, &bounds) as usize;
         self.ring.append(&data[..n]);
         n

@@ -61,6 +61,7 @@ scripts! {
         timestamping
         two_connections
         write_and_send
+        write_fills_what_its_beginning_left
         zerocopy
         zerocopy_epoll_edge
         zerocopy_epoll_oneshot
@@ -298,12 +299,14 @@ scripts! {
         hard_error_while_connecting
         host_unreachable_while_connecting
         mtu_below_the_least
+        mtu_zero_of_an_old_router
         packet_too_big
         reported_at_once
         soft_error_is_the_reason
         soft_error_when_established
         source_quench
-        stale_is_ignored;
+        stale_is_ignored
+        what_left_together_is_cut_again;
     info:
         accepted
         closed_window
@@ -326,6 +329,10 @@ scripts! {
         probe_limit_with_traffic
         user_timeout
         user_timeout_counts_time;
+    mtu:
+        black_hole_after_the_time_of_retries1
+        probes_from_a_passive_open
+        probes_from_an_active_open;
     nagle:
         against_delayed_ack
         classic
@@ -382,6 +389,7 @@ scripts! {
         lost_retransmission
         newreno_partial_ack
         nonsense_sack_is_ignored
+        orphan_gives_up_by_time
         probe_of_many
         probe_of_one
         probe_reports_the_other
@@ -389,6 +397,7 @@ scripts! {
         rack_lost_retransmission
         rack_waits_for_what_is_late
         reneging
+        repeats_across_an_old_cut
         rto_after_partial
         rto_backoff
         sack_holes
@@ -488,6 +497,7 @@ scripts! {
         fin_in_zero_window
         full_buffer_and_update
         grows_with_full_segments
+        grows_with_large_segments
         half_of_the_largest
         middling_segments_waste_memory
         old_segments_do_not_change_it

@@ -49,9 +49,12 @@ impl Conn {
         self.recovery.enter(Phase::Rto, self.snd.nxt);
         (self.recovery.probe, self.recovery.path) = (None, false);
         (self.recovery.repeats, self.recovery.new_first, self.recovery.dup_acks) = (true, false, 0);
-        self.counters.on_rto(cx.now, self.retries == 0);
         let long = self.retried_for(cx, cx.cfg.retries1);
-        self.retries = self.retries.saturating_add(1);
+        // To a closed window it is a probe like others (RFC 9293 §3.8.6, SHLD-17).
+        if self.snd.wnd > 0 || self.released {
+            self.counters.on_rto(cx.now, self.retries == 0);
+            self.retries = self.retries.saturating_add(1);
+        }
         match cx.cfg.thin_linear && self.retries <= THIN_RETRIES && self.tally().out < THIN {
             true => self.rtt.calm(),
             false => self.rtt.back_off(),
