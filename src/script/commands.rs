@@ -356,6 +356,8 @@ fn route(words: &[&str]) -> Option<Vec<Change>> {
             "features" if value == "ecn" => out.push(knob("tcp.ecn", "on".to_string())),
             "features" if value == "0" => {}
             "initcwnd" => out.push(knob("tcp.init_cwnd", value.parse::<u32>().ok()?.to_string())),
+            "initrwnd" => out.push(knob("tcp.init_rwnd", value.parse::<u32>().ok()?.to_string())),
+            "window" => out.push(knob("tcp.window_clamp", value.parse::<u32>().ok()?.to_string())),
             "rto_min" => {
                 let plain = value.parse::<u64>().is_ok();
                 out.push(knob("tcp.rto_min", if plain { format!("{value}ms") } else { value.to_string() }));
@@ -430,6 +432,9 @@ impl Sockets {
         }
         for socket in self.table.values_mut() {
             follow(&mut socket.opts);
+            if !matches!(socket.kind, SocketKind::Conn(_)) {
+                put(&mut socket.opts.window_clamp, old.window_clamp, new.window_clamp);
+            }
             if let SocketKind::Conn(conn) = &socket.kind
                 && !socket.tuning.is_plain()
             {
@@ -458,6 +463,8 @@ const LIVE: &[&str] = &[
     "tcp.challenge_limit",
     "tcp.challenge_interval",
     "tcp.thin_linear",
+    "tcp.abort_on_overflow",
+    "tcp.compressed_ack_delay",
     "tcp.ecn_fallback",
 ];
 

@@ -145,6 +145,8 @@ pub(crate) fn profile(name: &str) -> Option<tcp::Config> {
 pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings, Trouble> {
     let mut script = Options::default();
     let mut tcp = options.tcp.clone();
+    // Scripts want Linux whole.
+    tcp.prune |= tcp.whole_segments;
     let (mut ts_tick, mut percent, mut non_fatal) = (0, TOLERANCE_PERCENT, false);
     let (mut whole_segments, mut dry_run, mut init) = (false, false, Vec::new());
     let own = options.lines.iter().map(|(name, value)| OptionLine {

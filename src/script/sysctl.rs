@@ -6,8 +6,6 @@ use super::{Kind, Trouble};
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_fack", &["0"]),
-    ("net.ipv4.tcp_abort_on_overflow", &["0"]),
-    ("net.ipv4.tcp_reordering", &["3"]),
     ("net.ipv4.tcp_stdurg", &["0"]),
     ("net.ipv4.tcp_migrate_req", &["0"]),
     ("net.ipv4.tcp_shrink_window", &["0"]),
@@ -128,11 +126,8 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.ipv4.tcp_frto" => switch("tcp.frto"),
         "net.ipv4.tcp_sack" => switch("tcp.sack"),
         "net.ipv4.tcp_dsack" => switch("tcp.dsack"),
-        // The first bit is RACK; the others say how patient it is.
-        "net.ipv4.tcp_recovery" => {
-            let on = if number(0, 1)? == 1 { "on" } else { "off" };
-            Ok(vec![Change::Knob("tcp.rack", on.to_string())])
-        }
+        // The first bit was RACK, which there is nothing beside any more; the others say how patient it is.
+        "net.ipv4.tcp_recovery" => number(0, 1).map(|_| Vec::new()),
         "net.ipv4.tcp_ecn_fallback" => switch("tcp.ecn_fallback"),
         "net.ipv4.tcp_thin_linear_timeouts" => switch("tcp.thin_linear"),
         "net.ipv4.ip_no_pmtu_disc" => {
@@ -176,12 +171,13 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.ipv4.tcp_fastopen_blackhole_timeout_sec" => {
             Ok(vec![Change::Knob("tcp.fastopen_pause", format!("{}s", number(0, 86_400)?))])
         }
-        // Without a delay nothing is gathered; other delays than the one there is are refused.
-        "net.ipv4.tcp_comp_sack_delay_ns" => match number(0, 1_000_000)? {
+        // Without a delay nothing is gathered.
+        "net.ipv4.tcp_comp_sack_delay_ns" => match number(0, 1_000_000_000)? {
             0 => Ok(vec![Change::Knob("tcp.compressed_acks", "0".to_string())]),
-            1_000_000 => Ok(Vec::new()),
-            _ => Err(unsupported()),
+            n => Ok(vec![Change::Knob("tcp.compressed_ack_delay", format!("{}us", n / 1000))]),
         },
+        "net.ipv4.tcp_abort_on_overflow" => switch("tcp.abort_on_overflow"),
+        "net.ipv4.tcp_reordering" => Ok(vec![Change::Knob("tcp.reordering", number(1, 300)?.to_string())]),
         "net.ipv4.tcp_notsent_lowat" => Ok(vec![Change::NotsentLowat(number(-1, u32::MAX.into())? as u32)]),
         "net.ipv4.tcp_syn_linear_timeouts" => same("tcp.syn_linear"),
         "net.ipv4.tcp_synack_retries" => same("tcp.synack_retries"),

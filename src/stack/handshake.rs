@@ -9,7 +9,9 @@ use super::syn_queue::Opening;
 use super::{ListenerId, Ready, Stack, cookies};
 use crate::segment::{Arrival, Cookie, Ecn, Flags, Segment};
 use crate::seq::Seq;
-use crate::tcp::{Cause, Conn, Cx, DropReason, HalfOpen, Note, Opts, Received, Step, SynCookies, Verdict};
+use crate::tcp::{
+    Cause, Conn, Cx, DropReason, HalfOpen, Note, Opts, Received, RstWhy, Step, SynCookies, Verdict,
+};
 use crate::time::Instant;
 use crate::trace::Why;
 use crate::wire::Packet;
@@ -212,6 +214,12 @@ impl Stack {
             // Like Linux: the SYN-ACK comes again, and with its answer there may be room.
             Step::Completes if self.listeners.get(id).is_none_or(|listener| listener.is_full()) => {
                 self.trace_in(now, frame, about, Why::Dropped(DropReason::Backlog));
+                if self.config.tcp.abort_on_overflow {
+                    let reset = Segment { seq: packet.seg.ack, flags: Flags::RST, ..Segment::default() };
+                    self.reply(flow, reset, Cause::Rst(RstWhy::NoRoom), Some((number, state)));
+                    self.forget_opening(now, index);
+                    return;
+                }
             }
             Step::Completes => {
                 let opening = self.end_opening(index);

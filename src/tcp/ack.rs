@@ -59,6 +59,8 @@ pub(super) struct Around {
     pub(super) window: u32,
     /// An acknowledgment now would offer as much window as the last one did: the application keeps up.
     pub(super) keeps_up: bool,
+    /// More than half of the buffer is taken: no hurry to say so.
+    pub(super) tight: bool,
 }
 
 /// The state of the acknowledgment policy.
@@ -262,6 +264,9 @@ impl Ack {
         if around.delay.is_zero() {
             return Verdict::Now(AckNowWhy::NoDelay);
         }
+        if self.adaptive && around.tight && self.bytes > self.full {
+            self.leave_quick();
+        }
         if self.quick > 0 && !self.interactive {
             if !self.adaptive {
                 self.quick -= 1;
@@ -418,6 +423,7 @@ mod tests {
             rto,
             window: 65_535,
             keeps_up: true,
+            tight: false,
         }
     }
 

@@ -161,6 +161,8 @@ pub enum RstWhy {
     BadSyn,
     /// Retransmission, keep-alive or the user timeout gave up.
     GaveUp,
+    /// The listener's queue is full.
+    NoRoom,
 }
 
 /// Why an acknowledgment must leave at once.

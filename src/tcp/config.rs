@@ -166,8 +166,19 @@ pub struct Config {
     /// Spread what the window allows over the round trip. An algorithm with a rate of its own is paced anyway.
     pub pacing: bool,
     /// Beyond three duplicates in a row gather up to so many acknowledgments of data beyond a gap for a twentieth of the round
-    /// trip, 1 ms at most; 0 sends each.
+    /// trip, but no longer than `compressed_ack_delay`; 0 sends each.
     pub compressed_acks: u8,
+    /// No gathered acknowledgment waits longer.
+    pub compressed_ack_delay: Duration,
+    /// So many segments is the window in our SYN at the most.
+    pub init_rwnd: Option<u32>,
+    /// So many segments beyond a gap mean a loss at first (RFC 5681 §3.2: three), until the path shows that it changes the order by more.
+    pub reordering: u16,
+    /// Who finishes a handshake for which the listener has no room is refused by a RST; else the handshake may be finished later.
+    pub abort_on_overflow: bool,
+    /// When what waits to be read takes more memory than the buffer has, what comes is dropped and the window closed, though it was
+    /// promised. Off: what was promised is kept.
+    pub prune: bool,
     /// Send in bursts that grow with the rate of the flow, the last segment of each pushed, and cut from pieces that what is
     /// written is kept in: what Linux does with segmentation offload. Segments are no larger than half of the largest window
     /// that the peer ever offered then.
@@ -352,6 +363,11 @@ impl Config {
             cwnd_validation: true,
             pacing: false,
             compressed_acks: 44,
+            prune: false,
+            compressed_ack_delay: Duration::from_millis(1),
+            init_rwnd: None,
+            reordering: 3,
+            abort_on_overflow: false,
             bursts: true,
             sack: true,
             dsack: true,

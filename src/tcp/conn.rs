@@ -305,7 +305,7 @@ impl Conn {
             rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning), cx.cfg.dsack),
             board: Spare::default(),
             recovery: Recovery::new(iss),
-            rack: Rack::new(),
+            rack: Rack::expecting(cx.cfg.reordering),
             burst: Burst::new(iss),
             cut: 0,
             cc: congestion::new(opts.congestion, &start),
@@ -370,7 +370,7 @@ impl Conn {
         conn.ask_ecn(cx.cfg);
         conn.ledger.is_client();
         let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest());
-        conn.rcv.offer_first(u32::from(conn.own_mss()), shift);
+        conn.rcv.offer_first(u32::from(conn.own_mss()), shift, cx.cfg.init_rwnd);
         conn
     }
 
@@ -408,7 +408,7 @@ impl Conn {
         if !self.active {
             let stamps = if self.ts.on { 12 } else { 0 };
             let shift = if self.scaling { scale_shift(cx.cfg, self.rcv.buffer.largest()) } else { 0 };
-            self.rcv.offer_first(u32::from(self.own_mss()) - stamps, shift);
+            self.rcv.offer_first(u32::from(self.own_mss()) - stamps, shift, cx.cfg.init_rwnd);
         } else if !self.scaling {
             self.rcv.give_up_scaling();
         }

@@ -97,7 +97,8 @@ impl HalfOpen {
         let mut buffer = Window::new(&Opts::new(cx.cfg), cx.cfg.recv_tuning);
         let own_shift = shift.map_or(0, |_| scale_shift(cx.cfg, buffer.largest()));
         let stamps = if ts_recent.is_some() { 12 } else { 0 };
-        let window = buffer.first(u32::from(own_mss(cx.cfg.mss, mtu, ip_header)) - stamps, own_shift);
+        let segment = u32::from(own_mss(cx.cfg.mss, mtu, ip_header)) - stamps;
+        let window = buffer.first(segment, own_shift, cx.cfg.init_rwnd);
         HalfOpen {
             iss,
             irs: syn.seq,

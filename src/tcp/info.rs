@@ -4,6 +4,7 @@ use super::conn::Conn;
 use super::ecn::Agreed;
 use super::pacing;
 use super::recovery::Phase;
+use super::send::Fin;
 use super::state::State;
 use super::tally::Tally;
 use crate::segment::Ecn;
@@ -293,7 +294,11 @@ impl Conn {
             bytes_received: counters.bytes_received,
             segs_out: counters.segs_out,
             segs_in: counters.segs_in,
-            notsent_bytes: if self.state.is_over() { rare.unsent_at_end } else { self.snd.unsent() },
+            // A FIN that waits counts.
+            notsent_bytes: match self.state.is_over() {
+                true => rare.unsent_at_end,
+                false => self.snd.unsent() + u32::from(self.snd.fin == Fin::Queued),
+            },
             min_rtt: if min_rtt == Duration::MAX { u32::MAX } else { micros(min_rtt) },
             data_segs_in: counters.data_segs_in,
             data_segs_out: counters.data_segs_out,

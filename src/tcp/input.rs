@@ -11,6 +11,7 @@ use super::receive::Placed;
 use super::send::Fin;
 use super::state::{CloseReason, State};
 use super::timers::Timer;
+use super::window::Room;
 use crate::dropped::DropReason;
 use crate::segment::{Arrival, Flags, Segment};
 use crate::seq::Seq;
@@ -24,9 +25,6 @@ const SYN_BEHIND_RST: Duration = Duration::from_millis(2);
 
 /// No timer is shorter: half a tick of Linux' clock.
 const TICK: Duration = Duration::from_millis(2);
-
-/// Acknowledgments of data beyond a gap are gathered no longer.
-const LONGEST_GATHERING: Duration = Duration::from_millis(1);
 
 /// A time stamp may be so much older than TS.Recent: two segments of one tick may have changed places, as in Linux.
 const PAWS_SLACK: i32 = 1;
@@ -241,7 +239,9 @@ impl Conn {
             received.acked = 1;
         }
         // RFC 5961 §5.2 (RFC 9293 §3.10.7.4, MAY-12).
-        if seg.ack.gt(self.snd.nxt) || seg.ack.lt(self.snd.una - self.snd.max_wnd) {
+        // Below what was ever acknowledged there is nothing that an old acknowledgment could be of. As on Linux.
+        let reach = u64::from(self.snd.max_wnd).min(self.counters.bytes_acked) as u32;
+        if seg.ack.gt(self.snd.nxt) || seg.ack.lt(self.snd.una - reach) {
             self.answer_doubtful(cx, &seg, AckNowWhy::Challenge);
             return dropped(DropReason::BadAck);
         }
@@ -496,6 +496,19 @@ impl Conn {
             self.ack.at_once(AckNowWhy::NoMemory);
             return dropped(DropReason::Memory);
         }
+        if cx.cfg.prune {
+            let room = self.rcv.buffer.make_room(self.rcv.copied());
+            if room != Room::Plenty {
+                self.ack.leave_quick();
+            }
+            let beyond = seg.seq.gt(self.rcv.nxt);
+            if room == Room::None && fits > 0 && (beyond || self.rcv.readable() > 0) {
+                if !beyond {
+                    self.ack.now = Some(AckNowWhy::NoMemory);
+                }
+                return dropped(DropReason::Memory);
+            }
+        }
         let gap_before = self.rcv.has_gap();
         self.stir(cx.now);
         if let Some((echo, age)) = self.echo(cx, seg) {
@@ -596,6 +609,7 @@ impl Conn {
             rto: self.rtt.rto(),
             window: self.rcv.offered(),
             keeps_up: self.rcv.keeps_up(),
+            tight: self.rcv.is_tight(),
         }
     }
 
@@ -630,7 +644,7 @@ impl Conn {
             self.ack.at_once(why);
         } else if !self.timers.is_set(Timer::Gathered) {
             let rtt = self.rtt.srtt().map_or(self.rcv.buffer.rtt(), |srtt| srtt.min(self.rcv.buffer.rtt()));
-            let wait = (rtt / 20).min(LONGEST_GATHERING);
+            let wait = (rtt / 20).min(cx.cfg.compressed_ack_delay);
             self.timers.set(Timer::Gathered, cx.now + wait);
         }
     }

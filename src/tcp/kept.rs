@@ -134,6 +134,28 @@ impl Buffers {
         freed
     }
 
+    /// From the first buffer on that makes less of its memory than most, `ratio` in 256ths, or of which something below `read` was read, what waits to be read is copied to buffers of
+    /// a page. Returns what is free for it.
+    pub(super) fn collapse(&mut self, read: Seq, ratio: u8) -> u32 {
+        let bloated = |kept: &Kept| {
+            (u64::from(kept.size) * u64::from(ratio)) >> 8 > u64::from(kept.end.since(kept.start))
+        };
+        let waste = |kept: &Kept| bloated(kept) || kept.start.lt(read);
+        let Some(first) = self.queue.iter().position(waste) else { return 0 };
+        let before: u32 = self.queue.range(first..).map(|kept| kept.size).sum();
+        let (start, end) =
+            (self.queue[first].start.max(read), self.queue.back().map_or(Seq(0), |kept| kept.end));
+        self.queue.truncate(first);
+        let (mut at, mut after) = (start, 0);
+        while at.lt(end) {
+            let len = end.since(at).min(PAGE - BOOKKEEPING);
+            let size = (len.next_multiple_of(64) + BOOKKEEPING).next_power_of_two() + 256;
+            self.queue.push_back(Kept { start: at, end: at + len, size, room: 0 });
+            (at, after) = (at + len, after + size);
+        }
+        before.saturating_sub(after)
+    }
+
     /// Nothing is kept beyond a gap any more. Returns what is free for it.
     pub(super) fn forget_beyond(&mut self) -> u32 {
         self.beyond.drain(..).map(|kept| kept.size).sum()

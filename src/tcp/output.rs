@@ -1,7 +1,7 @@
 //! What is sent now, and why? The only place that makes segments.
 
 use super::accurate_ecn;
-use super::cause::{Blocked, Cause, Snapshot};
+use super::cause::{AckNowWhy, Blocked, Cause, Snapshot};
 use super::config::{IdleRestart, WindowScale};
 use super::conn::{Conn, Cx};
 use super::counters::Busy;
@@ -479,7 +479,12 @@ impl Conn {
         }
         seg.ack = self.rcv.nxt;
         seg.options = options;
-        seg.window = self.rcv.advertise();
+        seg.window = match self.ack.now {
+            Some(AckNowWhy::NoMemory) if cx.cfg.prune && !self.rcv.buffer.has_room() => {
+                self.rcv.close_window()
+            }
+            _ => self.rcv.advertise(),
+        };
         if self.rcv.is_tight() {
             self.ack.leave_quick();
         }
@@ -596,7 +601,9 @@ impl Conn {
         };
         self.counters.note_busy(cx.now, busy);
         let most = self.tally().out.saturating_mul(self.mss());
-        if self.usage.note(self.snd.una, self.snd.nxt, most, full) {
+        // A window that only repetitions fill is not used.
+        let waits = self.snd.unsent() > 0 || self.snd.fin == Fin::Queued;
+        if (waits || self.usage.has_sent()) && self.usage.note(self.snd.una, self.snd.nxt, most, full) {
             self.give_up_unused(cx);
         }
         match blocked {

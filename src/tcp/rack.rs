@@ -96,6 +96,11 @@ impl Rack {
         }
     }
 
+    /// The same for a path that may change the order by so many segments, as far as anybody knows.
+    pub(super) fn expecting(segments: u16) -> Rack {
+        Rack { distance: segments, ..Rack::new() }
+    }
+
     fn newest(&self) -> (u64, Seq) {
         (self.newest, self.newest_end)
     }
@@ -132,10 +137,10 @@ impl Rack {
         self.late = self.late.saturating_add(1);
     }
 
-    /// The timer expired although so many were reported: order was never changed by that much.
-    pub(super) fn on_timeout(&mut self, sacked: u32) {
-        if sacked >= DUP_THRESH.into() {
-            self.distance = self.distance.min(DUP_THRESH);
+    /// The timer expired although so many were reported: order was never changed by more than is `usual`.
+    pub(super) fn on_timeout(&mut self, sacked: u32, usual: u16) {
+        if sacked >= usual.into() {
+            self.distance = self.distance.min(usual);
         }
     }
 
@@ -272,9 +277,9 @@ mod tests {
         rack.on_late(500, 100);
         assert_eq!((rack.distance(), rack.late()), (5, 1));
         assert_eq!(rack.window(None, 9, true), 10 * MS);
-        rack.on_timeout(2);
+        rack.on_timeout(2, 3);
         assert_eq!(rack.distance(), 5);
-        rack.on_timeout(3);
+        rack.on_timeout(3, 3);
         assert_eq!(rack.distance(), 3);
     }
 

@@ -103,9 +103,9 @@ impl Receive {
     }
 
     /// Chooses the window for our SYN and what it will be scaled by; `mss` is the payload of the segments expected.
-    pub(super) fn offer_first(&mut self, mss: u32, shift: u8) {
+    pub(super) fn offer_first(&mut self, mss: u32, shift: u8, most: Option<u32>) {
         (self.shift, self.first_shift) = (shift, shift);
-        self.offered = self.buffer.first(mss, shift);
+        self.offered = self.buffer.first(mss, shift, most);
     }
 
     /// The peer's SYN had the number `irs`; what the handshake advertises becomes the first right edge.
@@ -340,6 +340,12 @@ impl Receive {
         self.offered = window.min(65_535 << self.shift).max(promised);
         self.edge = self.nxt + self.offered;
         (self.offered >> self.shift).min(65_535) as u16
+    }
+
+    /// There is no memory for what came: no window is offered any more, though one was promised. As Linux does.
+    pub(super) fn close_window(&mut self) -> u16 {
+        (self.edge, self.offered) = (self.nxt, 0);
+        0
     }
 
     /// Whether more than half of the buffer is taken.

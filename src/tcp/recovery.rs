@@ -19,9 +19,6 @@ use crate::segment::Segment;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 
-/// Three duplicates mean a loss (RFC 5681 §3.2).
-pub(super) const DUP_THRESH: u32 = 3;
-
 /// What the timer for late segments waits beyond the last one's time, as on Linux.
 const TIMER_MARGIN: Duration = Duration::from_millis(2);
 
@@ -250,7 +247,7 @@ impl Conn {
         if self.recovery.reduces() {
             let lost = self.board.losses() != losses;
             self.reduce_rate(cx, heard.delivered, acked > 0 && !lost);
-        } else if heard.gone > 0 || (heard.sacked && self.rack.distance() > DUP_THRESH) {
+        } else if heard.gone > 0 || (heard.sacked && self.rack.distance() > cx.cfg.reordering.into()) {
             self.grow_window(cx, &heard, prior_flight, rtt);
         }
         // A timer that had expired, and whose segment had not left yet, was overtaken.

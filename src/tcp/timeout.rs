@@ -155,7 +155,7 @@ impl Conn {
         let since = self.recovery.since;
         let again = if since == Instant::FAR { Duration::ZERO } else { cx.now.since(since) };
         if self.snd.wnd == 0 && !self.released {
-            // A peer that answers with a closed window is alive (RFC 9293 §3.8.6.1, MUST-37).
+            // A peer that answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37), §3.8.6 (SHLD-17).
             let longest = cx.cfg.rto_max * 2;
             let limit = self.opts.user_timeout.map_or(longest, |limit| longest.min(limit));
             let mute = cx.now.since(self.last_received) > limit;

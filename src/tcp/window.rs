@@ -43,6 +43,15 @@ pub(super) struct Window {
     last_echo: u32,
 }
 
+/// Whether there is memory for what comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    Plenty,
+    /// By an effort: nobody is asked to hurry.
+    Made,
+    None,
+}
+
 impl Window {
     pub(super) fn new(opts: &Opts, tuned: bool) -> Window {
         let buffer = opts.recv_buffer_initial.min(opts.recv_buffer);
@@ -112,12 +121,15 @@ impl Window {
     }
 
     /// The window for the SYN: whole segments of `mss` bytes; `scaled` if more than 16 bits can ever be told.
-    pub(super) fn first(&mut self, mss: u32, shift: u8) -> u32 {
+    ///
+    /// `most` is how many of them it may be at the most.
+    pub(super) fn first(&mut self, mss: u32, shift: u8, most: Option<u32>) -> u32 {
         if self.buffer >= self.limit {
             self.clamp = self.clamp.min(self.space());
         }
         let space = self.space().min(self.clamp);
         let window = if space > mss { space - space % mss } else { space };
+        let window = most.map_or(window, |most| window.min(most.saturating_mul(mss)));
         self.clamp = self.clamp.min(65_535 << shift);
         self.threshold = window;
         window
@@ -203,6 +215,28 @@ impl Window {
         if self.charge > self.buffer {
             self.buffer = self.charge.min(self.limit);
         }
+    }
+
+    /// Whether what is held fits the buffer.
+    pub(super) fn has_room(&self) -> bool {
+        self.charge <= self.buffer
+    }
+
+    /// More has come: what is held is to fit first. Small
+    /// windows are offered, and what wastes memory is put together. As in Linux (tcp_prune_queue).
+    ///
+    /// All below `read` was read.
+    pub(super) fn make_room(&mut self, read: Seq) -> Room {
+        if self.charge <= self.buffer {
+            return Room::Plenty;
+        }
+        if self.charge > self.buffer {
+            self.threshold = self.clamp.min(2 * self.own_mss);
+            let ratio = self.ratio;
+            let freed = self.buffers.as_mut().map_or(0, |buffers| buffers.collapse(read, ratio));
+            self.charge = self.charge.saturating_sub(freed);
+        }
+        if self.charge > self.buffer { Room::None } else { Room::Made }
     }
 
     /// What share of the memory segments of `len` bytes make use of, and the window with it.

@@ -271,6 +271,7 @@ fn sent(
             RstWhy::BadAck => "what came acknowledges something never sent",
             RstWhy::BadSyn => "another SYN came in the middle of a handshake",
             RstWhy::GaveUp => "gave up, the peer does not answer",
+            RstWhy::NoRoom => "the listener's queue is full",
         }),
         Cause::AckEvery { segments } => {
             write!(out, "acknowledges {}, {} came", n.ack(), Count(segments.into(), "full segment"))?;

@@ -293,7 +293,7 @@ fn a_window_that_closes_under_data_in_flight_is_probed_for_as_long_as_the_peer_a
     let mut acked = 0;
     for _ in 0..20 {
         glass.acks(acked);
-        for sent in glass.waits(Duration::from_secs(120)) {
+        for sent in glass.waits(Duration::from_secs(9)) {
             if sent.offset() == acked {
                 assert_eq!(sent.data, bytes(acked..acked + sent.seg.len));
             }

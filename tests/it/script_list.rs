@@ -246,6 +246,7 @@ scripts! {
         server_wrong_ack
         server_wrong_cookie;
     handshake:
+        abort_on_overflow
         accept_blocks
         active
         active_nonblocking
@@ -266,6 +267,7 @@ scripts! {
         fin_in_syn_received
         fin_on_the_syn_ack
         half_open_peer
+        initial_receive_window
         last_ack_is_lost
         lost_syn_ack_shrinks_the_window
         nobody_listens
@@ -419,6 +421,7 @@ scripts! {
         undo_by_time_stamps
         user_timeout_with_a_closed_window;
     reset:
+        ack_below_all_that_was_acknowledged
         ack_of_the_unsent
         before_accept
         behind_the_last_block
@@ -448,6 +451,7 @@ scripts! {
         four_without_time_stamps
         gap_then_fin
         partial_fill
+        reordering_sysctl
         three_beside_time_stamps
         twice_beyond_the_gap
         twice_on_all_of_a_burst;
@@ -500,6 +504,7 @@ scripts! {
         grows_with_large_segments
         half_of_the_largest
         middling_segments_waste_memory
+        no_memory_closes_it
         old_segments_do_not_change_it
         overlaps_cost_memory
         probe_interval_stays_while_it_is_too_small

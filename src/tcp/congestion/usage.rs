@@ -40,6 +40,11 @@ impl Usage {
         self.sent = true;
     }
 
+    /// Whether new data has left since this was noted.
+    pub(in crate::tcp) fn has_sent(&self) -> bool {
+        self.sent
+    }
+
     /// All that may be sent now has been sent, and `flight` bytes are out; `full` says that the window has no room for a full
     /// segment. True if anything was sent for it to matter.
     pub(in crate::tcp) fn note(&mut self, una: Seq, nxt: Seq, flight: u32, full: bool) -> bool {

@@ -76,11 +76,42 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
     Knob {
         name: "tcp.compressed_acks",
         values: "acks 0..255",
-        meaning: "beyond three in a row, gather up to so many acknowledgments of data beyond a gap, 1 ms at most; 0: none",
-        linux: "net.ipv4.tcp_comp_sack_nr, tcp_comp_sack_delay_ns",
+        meaning: "beyond three in a row, gather up to so many acknowledgments of data beyond a gap; 0: none",
+        linux: "net.ipv4.tcp_comp_sack_nr",
         rfc: "",
         get: |c| c.compressed_acks.to_string(),
         set: |c, v| Ok(c.compressed_acks = number(v, 0, 255)?),
+    },
+    Knob {
+        name: "tcp.compressed_ack_delay",
+        values: "duration 0..1s",
+        meaning: "a gathered acknowledgment waits a twentieth of the round trip, and no longer than this",
+        linux: "net.ipv4.tcp_comp_sack_delay_ns",
+        rfc: "",
+        get: |c| show_duration(c.compressed_ack_delay),
+        set: |c, v| Ok(c.compressed_ack_delay = duration_in(v, Duration::ZERO, SECOND)?),
+    },
+    Knob {
+        name: "tcp.prune",
+        values: "on|off",
+        meaning: "drop what comes and close the window, though it was promised, when what waits to be read takes more memory than the \
+                  buffer has; off: keep it. On in packet scripts, not else: there are peers that never ask again",
+        linux: "on",
+        rfc: "RFC 9293 §3.8.6 (SHLD-14)",
+        get: |c| show_switch(c.prune),
+        set: |c, v| Ok(c.prune = switch(v)?),
+    },
+    Knob {
+        name: "tcp.init_rwnd",
+        values: "off|segments 1..65535",
+        meaning: "the window in the SYN holds so many segments at the most; off: what the buffer has room for",
+        linux: "ip route … initrwnd",
+        rfc: "",
+        get: |c| c.init_rwnd.map_or_else(|| "off".into(), |n| n.to_string()),
+        set: |c, v| {
+            c.init_rwnd = if v.trim() == "off" { None } else { Some(number(v, 1, 65_535)?) };
+            Ok(())
+        },
     },
     Knob {
         name: "tcp.whole_segments",

@@ -66,6 +66,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         },
     },
     Knob {
+        name: "tcp.abort_on_overflow",
+        values: "on|off",
+        meaning: "a handshake that ends while the listener's queue is full is refused by a RST; off: it may end later",
+        linux: "net.ipv4.tcp_abort_on_overflow",
+        rfc: "",
+        get: |c| show_switch(c.abort_on_overflow),
+        set: |c, v| Ok(c.abort_on_overflow = switch(v)?),
+    },
+    Knob {
         name: "tcp.defer_accept",
         values: "duration 0..5m",
         meaning: "how long a new connection waits for data before it can be accepted; 0: not at all",

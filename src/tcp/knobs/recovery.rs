@@ -49,6 +49,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.fast_retransmit = switch(v)?),
     },
     Knob {
+        name: "tcp.reordering",
+        values: "segments 1..300",
+        meaning: "so many segments beyond a gap mean a loss, until the path shows that it changes the order by more",
+        linux: "net.ipv4.tcp_reordering",
+        rfc: "RFC 5681 §3.2",
+        get: |c| c.reordering.to_string(),
+        set: |c, v| Ok(c.reordering = number(v, 1, 300)?),
+    },
+    Knob {
         name: "tcp.prr",
         values: "on|off",
         meaning: "spread what a recovery sends over the acknowledgments",

@@ -40,7 +40,7 @@ impl Conn {
         self.set_window(self.tally().in_network() + 1);
         self.usage.restart(cx.now);
         if phase <= Phase::Disorder {
-            self.rack.on_timeout(sacked);
+            self.rack.on_timeout(sacked, cx.cfg.reordering);
         }
         self.note_cwnd(cx, from, CwndWhy::Rto);
         self.say_reduced(true);
