@@ -1,6 +1,6 @@
 //! How do Linux' TCP, and nginx on it, do the same over a veth pair?
 
-use super::{Run, Work};
+use super::{Run, Work, ours};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -17,6 +17,7 @@ fn ip(args: &str) -> io::Result<()> {
 
 /// This side of the wire, before there is another one.
 pub fn prepare() -> io::Result<()> {
+    fs::write("/proc/sys/net/ipv4/tcp_notsent_lowat", ours::UNSENT.to_string())?;
     ip("link add v0 type veth peer name v1")?;
     ip("addr add 10.77.0.2/24 dev v0")?;
     ip("link set v0 up")

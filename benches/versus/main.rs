@@ -73,6 +73,8 @@ const IDLE: usize = 10_000;
 pub enum Subject {
     /// This stack.
     Ours,
+    /// This stack without a limit of what may be unsent.
+    Defaults,
     /// This stack through the handles of `net`, as a program with threads has it.
     Handles,
     /// This stack, recording everything.
@@ -87,8 +89,9 @@ pub enum Subject {
     Linux,
 }
 
-const SUBJECTS: [(Subject, &str); 7] = [
+const SUBJECTS: [(Subject, &str); 8] = [
     (Subject::Ours, "ours"),
+    (Subject::Defaults, "defaults"),
     (Subject::Handles, "handles"),
     (Subject::Traced, "traced"),
     (Subject::Snapped, "snapped"),
@@ -109,7 +112,10 @@ impl Subject {
 
     /// Whether it is this stack, in whatever way it is used.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Subject::Ours | Subject::Handles | Subject::Traced | Subject::Snapped)
+        matches!(
+            self,
+            Subject::Ours | Subject::Defaults | Subject::Handles | Subject::Traced | Subject::Snapped
+        )
     }
 
     /// Whether it is there to be measured, and if not, why.
@@ -167,7 +173,7 @@ fn main() -> ExitCode {
         None => {
             eprintln!(
                 "usage: versus [--rounds N] [--seconds S] [--out DIR] [--set KNOB=VALUE]... [--only WORD]... (subjects and \
-                 works: ours ceiling smoltcp linux handles traced snapped; in-N out-N beside-N kept-N fresh-N; plain; simulator)"
+                 works: ours defaults ceiling smoltcp linux handles traced snapped; in-N out-N beside-N kept-N fresh-N; plain; simulator)"
             );
             ExitCode::from(2)
         }
@@ -257,6 +263,9 @@ impl Plan {
         for work in bulk {
             for subject in [Subject::Ours, Subject::Ceiling, Subject::Stock, Subject::Linux] {
                 add(subject, work, true, 0);
+            }
+            if matches!(work, Work::Out(_)) {
+                add(Subject::Defaults, work, true, 0);
             }
         }
         for work in [Work::In(1), Work::Out(1)] {

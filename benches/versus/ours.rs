@@ -17,12 +17,19 @@ use tcpglass::tun::Tun;
 
 const OWNER: Owner = Owner(1);
 
+/// So many bytes may be unsent (`TCP_NOTSENT_LOWAT`), as a program has it that always has more to send: what waits stays in the
+/// processor's caches. Linux' sockets have the same.
+pub const UNSENT: u32 = 256 << 10;
+
 /// The variable that tells a run which settings differ from the profile's.
 pub const SETTINGS: &str = "VERSUS_SETTINGS";
 
 /// Starts it on `tun`; it runs until the process ends.
 pub fn start(run: &Run, tun: Tun, addr: SocketAddr) -> io::Result<()> {
     let mut settings = Settings::new(Profile::Linux);
+    if run.subject != Subject::Defaults {
+        settings.tcp.notsent_lowat = Some(UNSENT);
+    }
     for assignment in std::env::var(SETTINGS).unwrap_or_default().split_whitespace() {
         settings.set(assignment).map_err(io::Error::other)?;
     }
