@@ -466,6 +466,8 @@ const LIVE: &[&str] = &[
     "tcp.abort_on_overflow",
     "tcp.compressed_ack_delay",
     "tcp.ecn_fallback",
+    "tcp.ecn_option",
+    "tcp.ecn_option_beacon",
 ];
 
 /// Sets a knob.

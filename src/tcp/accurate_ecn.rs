@@ -464,6 +464,13 @@ impl Conn {
         }
     }
 
+    /// The settings of the option hold for open connections, too, when they change.
+    pub(super) fn follow_option(&mut self, cfg: &Config) {
+        if let Some(accurate) = self.accurate_mut() {
+            (accurate.option, accurate.beacon) = (cfg.ecn_option, cfg.ecn_option_beacon);
+        }
+    }
+
     /// The time stamp of the acknowledgment under way is newer than all before it.
     pub(super) fn note_newer(&mut self, newer: bool) {
         if let Some(accurate) = self.accurate_mut() {

@@ -89,6 +89,7 @@ impl Conn {
         }
         self.restart_after_idle(cx);
         self.look_again(cx.now);
+        self.follow_option(cx.cfg);
         let room = self.room_for_marks(room);
         let options = self.data_options(cx);
         match self.decide(cx, room, &options) {

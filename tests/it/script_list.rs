@@ -154,6 +154,7 @@ scripts! {
         accurate_option_not_seen
         accurate_option_off
         accurate_option_sparse
+        accurate_option_switched_off
         accurate_option_wiped
         accurate_passive_asks_for_nothing
         accurate_reduction
