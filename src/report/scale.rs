@@ -85,6 +85,9 @@ impl Scale {
             ticks.push(n * step + 0.0);
             n += 1.0;
         }
+        if ticks.first().is_some_and(|tick| self.place(*tick) > 2.0 * CLOSE) {
+            ticks.insert(0, self.low);
+        }
         ticks
     }
 }

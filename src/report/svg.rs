@@ -10,6 +10,9 @@ const TOP: f64 = 84.0;
 const LEFT: f64 = 76.0;
 const PLOT: (f64, f64) = (460.0, 300.0);
 const BAR: f64 = 20.0;
+/// Where the names of lines begin, and what a letter of theirs takes: half its height, and a little more.
+const LEGEND: f64 = LEFT + PLOT.0 + 20.0;
+const LETTER: f64 = 7.0;
 /// Colours that people with any kind of sight can tell apart (Okabe and Ito).
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f"];
@@ -24,12 +27,16 @@ pub fn svg(title: &str, question: &str, figure: &Figure) -> String {
         Kind::Lines => lines(figure),
         Kind::Bars => bars(figure),
     };
+    let width = match figure.kind {
+        Kind::Lines => WIDTH.max(LEGEND + 44.0 + LETTER * longest(figure)),
+        Kind::Bars => WIDTH,
+    };
     let (title, question) = (escaped(title), escaped(question));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n\
-         <rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
+         <rect class=\"paper\" width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n\
          <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n\
          <text x=\"16\" y=\"46\" font-size=\"12\">{question}</text>\n{body}</svg>\n"
     )
@@ -84,7 +91,7 @@ fn lines(figure: &Figure) -> (String, f64) {
             }
         }
         if !name.is_empty() {
-            let (from, at) = (LEFT + PLOT.0 + 20.0, TOP + 18.0 * n as f64);
+            let (from, at) = (LEGEND, TOP + 18.0 * n as f64);
             let _ = writeln!(
                 out,
                 "<path class=\"{class}\" d=\"M{from} {at}h22\" stroke=\"{colour}\" stroke-width=\"2\"{dash}/>"
@@ -93,18 +100,22 @@ fn lines(figure: &Figure) -> (String, f64) {
         }
     }
     if !figure.by.is_empty() {
-        text(&mut out, LEFT + PLOT.0 + 20.0, TOP - 16.0, "start", &figure.by);
+        text(&mut out, LEGEND, TOP - 16.0, "start", &figure.by);
     }
     let legend = TOP + 18.0 * figure.series.len() as f64;
     (out, (bottom + 56.0).max(legend + 16.0))
 }
 
+/// The letters of the longest name.
+fn longest(figure: &Figure) -> f64 {
+    figure.series.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) as f64
+}
+
 fn bars(figure: &Figure) -> (String, f64) {
     let values = || figure.series.iter().filter_map(|(_, points)| points.first().map(|p| p.1));
     let scale = Scale::new(values(), figure.log.1, true);
-    // Half the width of a letter is a little more than a quarter of its height; the longest name gets its room.
-    let longest = figure.series.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let left = (longest as f64 * 7.0 + 24.0).min(WIDTH / 2.0);
+    // The longest name gets its room.
+    let left = (LETTER * longest(figure) + 24.0).min(WIDTH / 2.0);
     let room = WIDTH - left - 90.0;
     let mut out = String::new();
     text(&mut out, 16.0, TOP - 16.0, "start", &of(&figure.y, &figure.by));
@@ -149,6 +160,22 @@ mod tests {
         let picture = svg("t & u", "", &figure);
         assert!(!picture.contains("<script>") && picture.contains("&lt;script&gt;&quot;&amp;"), "{picture}");
         assert!(picture.contains("t &amp; u") && picture.contains("a &lt; b"), "{picture}");
+    }
+
+    #[test]
+    fn the_longest_name_has_its_room() {
+        let figure = |name: &str| Figure {
+            kind: Kind::Lines,
+            x: "x".into(),
+            y: "y".into(),
+            log: (false, false),
+            by: "rtt".into(),
+            series: vec![(name.into(), vec![(1.0, 1.0), (16.0, 2.0)])],
+        };
+        assert!(svg("t", "", &figure("20ms")).contains("viewBox=\"0 0 760 "));
+        let wide = svg("t", "", &figure("1ms, 20ms, 100ms, 600ms, 900ms"));
+        assert!(wide.contains("viewBox=\"0 0 810 "), "{wide}");
+        assert!(wide.contains("text-anchor=\"middle\">1</text>"), "where the axis begins: {wide}");
     }
 
     #[test]
