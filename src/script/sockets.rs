@@ -536,7 +536,9 @@ impl Sockets {
             return match (no_socket, socket.lost.take()) {
                 (true, _) => Read::Error("EINVAL"),
                 (_, Some(errno)) => Read::Error(errno),
-                _ if socket.shut.0 => Read::Bytes(Vec::new()),
+                _ if socket.shut.0 && !matches!(socket.kind, SocketKind::Listening { .. }) => {
+                    Read::Bytes(Vec::new())
+                }
                 _ => Read::Error("ENOTCONN"),
             };
         };

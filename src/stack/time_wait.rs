@@ -136,8 +136,13 @@ impl Waiting {
             }
             return taken(Verdict::InOrder, None, Then::Ends);
         }
+        // Data is no answer to an answer.
+        let told = match seg.seq_len() > 0 && !seg.has(Flags::SYN) {
+            true => Some(self.ack(now, AckNowWhy::Duplicate)),
+            false => None,
+        };
         if is_older {
-            return dropped(DropReason::Paws, self.challenge(now, cfg));
+            return dropped(DropReason::Paws, told.or_else(|| self.challenge(now, cfg)));
         }
         if seg.has(Flags::SYN) {
             return dropped(DropReason::Control, self.challenge(now, cfg));
@@ -153,12 +158,7 @@ impl Waiting {
             }
             return taken(Verdict::InOrder, None, Then::GoesOn);
         }
-        // Data is no answer to an answer.
-        let reply = match seg.seq_len() {
-            0 => self.challenge(now, cfg),
-            _ => Some(self.ack(now, AckNowWhy::Duplicate)),
-        };
-        dropped(DropReason::Window, reply)
+        dropped(DropReason::Window, told.or_else(|| self.challenge(now, cfg)))
     }
 
     /// Where we are, for a segment that does not fit; not too often, lest two such ends answer each other for ever.

@@ -322,25 +322,26 @@ impl Conn {
             _ if seg.has(Flags::SYN) => AckNowWhy::Challenge,
             _ => AckNowWhy::Duplicate,
         };
-        if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
-            if seg.seq.lt(self.rcv.nxt) {
-                self.on_repetition(cx);
-                self.suspect_option(seg.seq);
-                self.rcv.came_twice(seg.seq, self.rcv.nxt.min(seg.end()));
-            }
-            // Our acknowledgment may have been lost: the peer waits for it, with a FIN not less than with data. What
-            // occupies numbers is no acknowledgment, so no two ends can answer each other for ever with it.
-            self.ack.at_once(why);
-        } else {
-            self.answer_doubtful(cx, seg, why);
+        if seg.seq_len() > 0 && !seg.has(Flags::SYN) && seg.seq.lt(self.rcv.nxt) {
+            self.on_repetition(cx);
+            self.suspect_option(seg.seq);
+            self.rcv.came_twice(seg.seq, self.rcv.nxt.min(seg.end()));
         }
+        self.answer_doubtful(cx, seg, why);
         if old { Received::new(Verdict::Old) } else { dropped(DropReason::Window) }
     }
 
     /// An ACK in answer to something doubtful, not more often than `challenge_interval` allows (RFC 5961 §7).
     fn answer_doubtful(&mut self, cx: &Cx, seg: &Segment, why: AckNowWhy) {
-        if seg.has(Flags::RST) && why != AckNowWhy::Challenge {
-            return;
+        if why != AckNowWhy::Challenge {
+            if seg.has(Flags::RST) {
+                return;
+            }
+            // Our acknowledgment may have been lost: the peer waits for it, with a FIN not less than with data. What
+            // occupies numbers is no acknowledgment, so no two ends can answer each other for ever with it.
+            if seg.seq_len() > 0 && !seg.has(Flags::SYN) {
+                return self.ack.at_once(why);
+            }
         }
         let wait = cx.cfg.challenge_interval;
         // A probe waits for its answer; one that acknowledges what was never sent is none. Linux makes no difference.

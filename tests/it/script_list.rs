@@ -464,7 +464,9 @@ scripts! {
         options_only_on_a_syn
         paws
         paws_allows_a_tick
+        paws_answers_data_each_time
         paws_ends_after_24_days
+        paws_in_time_wait
         paws_lets_duplicates_pass
         paws_without_a_clock
         reset_needs_none
