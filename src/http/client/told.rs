@@ -54,7 +54,8 @@ pub enum SendError {
 pub enum ClientEvent {
     /// An interim response (1xx).
     Interim(ResponseHead),
-    /// The head of the response to the oldest unanswered request. Its body is pulled with [`ClientConn::read_body`](super::ClientConn::read_body).
+    /// The head of the response to the oldest unanswered request. Its body is pulled with
+    /// [`ClientConn::read_body`](super::ClientConn::read_body).
     Response(ResponseHead),
     /// The response is complete, with its trailer section.
     End(Fields),
