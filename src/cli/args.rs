@@ -373,7 +373,7 @@ pub struct Proxy {
 pub struct Ss {
     /// Only these, in the words of ss: state NAME, exclude NAME, sport = :80, dport, src ADDRESS, dst, and, or, not, brackets;
     /// also limit WORD
-    #[arg(value_name = "FILTER", trailing_var_arg = true)]
+    #[arg(value_name = "FILTER")]
     pub filter: Vec<String>,
     /// The process to ask, if several run
     #[arg(long, value_name = "PID")]

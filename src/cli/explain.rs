@@ -196,6 +196,7 @@ fn exchange(e: &Exchange) -> serde_json::Value {
         "last_frame": e.frames.1,
         "progress": e.progress.word(),
         "reused": e.reused,
+        "tls": e.tls,
         "ledger_us": output::ledger_from(e.start, &e.parts),
     })
 }

@@ -63,6 +63,8 @@ pub struct Exchange {
     pub progress: Progress,
     /// There was an exchange before it on the same connection.
     pub reused: bool,
+    /// It is encrypted: its connection begins as TLS does (RFC 8446 §5.1).
+    pub tls: bool,
     /// Where the time went; the sum is `end` − `start` exactly.
     pub parts: Parts,
     /// The same in the order in which it went there: parts that follow each other, in long exchanges with short ones put
@@ -113,6 +115,7 @@ struct Closed {
 pub(super) struct Exchanges {
     observer: Observer,
     opaque: bool,
+    tls: bool,
     now: Duration,
     frame: u64,
     parts: Parts,
@@ -206,6 +209,8 @@ impl Exchanges {
         if piece == Piece::Hole(1) && !self.in_progress() {
             return;
         }
+        // A record of its handshake.
+        self.tls |= self.begun == 0 && matches!(piece, Piece::Bytes([22, 3, 0..=4, ..]));
         self.piece = match piece {
             Piece::Bytes(bytes) => bytes.len() as u64,
             Piece::Hole(n) => n,
@@ -404,6 +409,7 @@ impl Exchanges {
             }
             Heard::Opaque => {
                 self.opaque = true;
+                self.open.iter_mut().for_each(|e| e.tls = self.tls);
                 // What was taken for a request so far is the first turn.
                 self.open.truncate(1);
             }
@@ -440,6 +446,7 @@ impl Exchanges {
             frames: (frame, frame),
             progress: Progress::Asked,
             reused,
+            tls: self.tls,
             parts: Parts::default(),
             course: Vec::new(),
             before,

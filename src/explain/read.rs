@@ -206,21 +206,24 @@ fn plain(magic: [u8; 4], input: impl Read, take: &mut dyn FnMut(Item<'_>)) -> Re
     let mut source = Source::new(input);
     let (format, damage) = match magic {
         [0x0a, 0x0d, 0x0d, 0x0a] => ("pcapng", pcapng::read(&mut source, take)?),
-        [0xa1, 0xb2, 0xc3, 0xd4] => ("pcap", pcap(&mut source, u32::from_be_bytes, 1000, take)?),
-        [0xd4, 0xc3, 0xb2, 0xa1] => ("pcap", pcap(&mut source, u32::from_le_bytes, 1000, take)?),
-        [0xa1, 0xb2, 0x3c, 0x4d] => ("pcap", pcap(&mut source, u32::from_be_bytes, 1, take)?),
-        [0x4d, 0x3c, 0xb2, 0xa1] => ("pcap", pcap(&mut source, u32::from_le_bytes, 1, take)?),
+        [0xa1, 0xb2, 0xc3, 0xd4] => ("pcap", pcap(&mut source, u32::from_be_bytes, (1000, 0), take)?),
+        [0xd4, 0xc3, 0xb2, 0xa1] => ("pcap", pcap(&mut source, u32::from_le_bytes, (1000, 0), take)?),
+        [0xa1, 0xb2, 0x3c, 0x4d] => ("pcap", pcap(&mut source, u32::from_be_bytes, (1, 0), take)?),
+        [0x4d, 0x3c, 0xb2, 0xa1] => ("pcap", pcap(&mut source, u32::from_le_bytes, (1, 0), take)?),
+        // The kind that some old systems' libpcap wrote: interface and protocol stand in each packet's header, too.
+        [0xa1, 0xb2, 0xcd, 0x34] => ("pcap", pcap(&mut source, u32::from_be_bytes, (1000, 8), take)?),
+        [0x34, 0xcd, 0xb2, 0xa1] => ("pcap", pcap(&mut source, u32::from_le_bytes, (1000, 8), take)?),
         _ => return Err(ReadError::NotACapture("it is neither pcap nor pcapng".into())),
     };
     Ok(End { format, damage: damage.said() })
 }
 
-/// Reads a pcap file; a unit of its times is so many nanoseconds. What its header says of the longest packet is not
+/// Reads a pcap file; a unit of its times is so many nanoseconds, and so many bytes more stand in a packet's header. What its header says of the longest packet is not
 /// asked: some say 0, and some are wrong.
 fn pcap(
     source: &mut Source<impl Read>,
     number: fn([u8; 4]) -> u32,
-    unit: u64,
+    (unit, more): (u64, u64),
     take: &mut dyn FnMut(Item<'_>),
 ) -> Result<Damage, ReadError> {
     let word =
@@ -234,14 +237,17 @@ fn pcap(
     let (mut damage, mut data) = (Damage::default(), Vec::new());
     loop {
         let (start, mut record) = (source.at, [0; 16]);
-        let read = source.fill(&mut record).and_then(|more| {
+        let read = source.fill(&mut record).and_then(|some| {
             let kept = word(&record, 2);
             data.clear();
             if kept > PACKET {
                 return Err(format!("a packet says that {kept} bytes of it were kept"));
             }
-            source.more(&mut data, if more { kept.into() } else { 0 })?;
-            Ok(more)
+            if some {
+                source.skip(more)?;
+                source.more(&mut data, kept.into())?;
+            }
+            Ok(some)
         });
         match read {
             Ok(true) => {}

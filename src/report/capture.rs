@@ -85,7 +85,7 @@ fn parts(parts: &Parts) -> String {
 
 pub(super) fn name(exchange: &Exchange) -> String {
     if exchange.method.is_empty() {
-        return "(not HTTP)".into();
+        return if exchange.tls { "(TLS)" } else { "(not HTTP)" }.into();
     }
     printable(&format!("{} {}", exchange.method, exchange.target))
 }

@@ -116,6 +116,8 @@ fn ss_shows_the_connections_of_a_stack_that_runs() {
         let (code, shown, error) = ss(&[&["-H", "-O"], filter].concat());
         assert_eq!((code, shown.lines().count()), (Some(0), n), "{filter:?}: {shown}{error}");
     }
+    let (code, shown, error) = ss(&["state", "established", "-H", "-O"]);
+    assert_eq!((code, shown.lines().count()), (Some(0), 1), "options behind the filter: {error}");
     let (_, summary, _) = ss(&["-s"]);
     assert_eq!(summary, "TCP: 3 (ESTABLISHED 1, LISTEN 2)\n");
     let (_, json, _) = ss(&["--json", "-a"]);

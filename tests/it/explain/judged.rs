@@ -400,6 +400,40 @@ fn gaps_on_many_connections_share_a_limit() {
     assert!(!complete(71), "what is missing may still come");
 }
 
+/// As some old systems' libpcap wrote it, with a longer header before each packet.
+#[test]
+fn a_pcap_with_longer_packet_headers_is_read() {
+    let t = super::talk::usual();
+    let plain = Talk::file(&t.packets, usize::MAX);
+    let mut longer = plain[..24].to_vec();
+    longer[..4].copy_from_slice(&0xa1b2_cd34_u32.to_le_bytes());
+    let mut rest = &plain[24..];
+    while !rest.is_empty() {
+        let kept = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
+        longer.extend_from_slice(&rest[..16]);
+        longer.extend_from_slice(&[0, 0, 0, 2, 8, 0, 4, 0]);
+        longer.extend_from_slice(&rest[16..16 + kept]);
+        rest = &rest[16 + kept..];
+    }
+    assert_eq!(explain(longer.as_slice(), Options::default()).unwrap(), t.told());
+    let cut = explain(&longer[..longer.len() - 1], Options::default()).unwrap();
+    assert!(cut.damage.is_some());
+}
+
+#[test]
+fn what_is_encrypted_is_called_so() {
+    for (first, name) in [(&b"\x16\x03\x01\x00\x05hello"[..], "(TLS)"), (b"\x00\x01", "(not HTTP)")] {
+        let mut t = Talk::between(40_000, 443);
+        let at = t.open(0.0);
+        t.say(at, Client, ".", first);
+        t.say(at + 20.0, Server, ".", b"\x16\x03\x03\x00\x05world");
+        t.say(at + 20.1, Client, ".", b"\x17\x03\x03\x00\x01x");
+        t.say(at + 40.1, Server, ".", b"\x17\x03\x03\x00\x01y");
+        let text = tcpglass::report::capture(&t.told(), tcpglass::report::Style::PLAIN);
+        assert_eq!(text.matches(name).count(), 2, "{text}");
+    }
+}
+
 /// One number is damaged by a bit: that is no gigabyte that was sent.
 #[test]
 fn a_segment_far_beyond_the_window_is_left_out_and_two_that_agree_are_not() {
