@@ -50,6 +50,8 @@ pub enum StreamError {
     HostUnreachable,
     /// ICMP said that there is no way to the network.
     NetworkUnreachable,
+    /// ICMP said that the host does not speak TCP.
+    ProtocolUnreachable,
 }
 
 impl StreamError {
@@ -65,6 +67,7 @@ impl StreamError {
             StreamError::TimedOut => io::ErrorKind::TimedOut,
             StreamError::HostUnreachable => io::ErrorKind::HostUnreachable,
             StreamError::NetworkUnreachable => io::ErrorKind::NetworkUnreachable,
+            StreamError::ProtocolUnreachable => io::ErrorKind::Unsupported,
         }
     }
 }
@@ -81,6 +84,7 @@ impl fmt::Display for StreamError {
             StreamError::TimedOut => "connection timed out",
             StreamError::HostUnreachable => "host unreachable",
             StreamError::NetworkUnreachable => "network unreachable",
+            StreamError::ProtocolUnreachable => "protocol unreachable",
         })
     }
 }

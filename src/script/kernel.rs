@@ -57,46 +57,6 @@ pub struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
-    pub fn bind(&mut self, fd: i64, addr: SocketAddr) -> Result<Step, Trouble> {
-        // Addresses are checked where the stack does it: when the socket listens or connects.
-        let taken = self.sockets.table.iter().any(|(&other, socket)| {
-            other != fd
-                && match &socket.kind {
-                    SocketKind::Fresh { bound } => *bound == Some(addr),
-                    SocketKind::Listening { addr: listening, .. } => *listening == addr,
-                    _ => false,
-                }
-                && !(socket.reuse_port
-                    || socket.reuse_addr && matches!(socket.kind, SocketKind::Fresh { .. }))
-        });
-        let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
-        let own = addr.ip() == self.settings.local.ip() || addr.ip().is_unspecified();
-        Ok(match &mut socket.kind {
-            SocketKind::Fresh { bound: bound @ None } => {
-                if !own {
-                    return Ok(Step::Errno("EADDRNOTAVAIL"));
-                }
-                if taken {
-                    return Ok(Step::Errno("EADDRINUSE"));
-                }
-                *bound = Some(addr);
-                Step::Done(0)
-            }
-            SocketKind::Epoll(_) | SocketKind::Other(_) => Step::Errno("ENOTSOCK"),
-            // What has ended is bound to nothing any more.
-            SocketKind::Conn(conn)
-                if self.stack.conn(conn.id).is_none_or(|live| live.state() == State::Closed) =>
-            {
-                if taken {
-                    Step::Errno("EADDRINUSE")
-                } else {
-                    Step::Done(0)
-                }
-            }
-            _ => Step::Errno("EINVAL"),
-        })
-    }
-
     pub fn listen(&mut self, fd: i64, backlog: i64, line: u32) -> Result<Step, Trouble> {
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         let bound = match &socket.kind {
@@ -537,6 +497,8 @@ impl Kernel<'_> {
                 if lingers.is_some() {
                     self.stack.set_opts(self.now, conn.id, |opts| opts.linger = None);
                 }
+                let shared = self.sockets.shared.entry(conn.local.port()).or_insert((true, true));
+                *shared = (shared.0 && socket.reuse_addr, shared.1 && socket.reuse_port);
                 self.stack.release(self.now, conn.id);
             }
             SocketKind::Listening { id, waiting, .. } => {

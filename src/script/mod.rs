@@ -10,6 +10,7 @@
 //! `sockets`, which is Linux' socket layer over the stack.
 
 mod ast;
+mod bind;
 mod call_args;
 mod calls;
 mod code;

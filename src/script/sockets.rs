@@ -225,6 +225,8 @@ pub struct Sockets {
     pub base: tcp::Config,
     /// net.ipv4.tcp_notsent_lowat.
     pub notsent_lowat: Option<u32>,
+    /// Ports of connections that were closed: whether all of them had SO_REUSEADDR, and SO_REUSEPORT.
+    pub shared: BTreeMap<u16, (bool, bool)>,
     /// The files that commands have made, by name, with their sizes.
     pub files: BTreeMap<String, u64>,
     /// How many bytes are in each pipe.
@@ -251,6 +253,7 @@ pub fn errno(error: StreamError) -> &'static str {
         StreamError::TimedOut => "ETIMEDOUT",
         StreamError::HostUnreachable => "EHOSTUNREACH",
         StreamError::NetworkUnreachable => "ENETUNREACH",
+        StreamError::ProtocolUnreachable => "ENOPROTOOPT",
     }
 }
 
@@ -260,6 +263,7 @@ impl Sockets {
         Sockets {
             patterned,
             table: BTreeMap::new(),
+            shared: BTreeMap::new(),
             under_test: None,
             domain: 2,
             wire_v6: false,

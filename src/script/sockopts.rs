@@ -575,7 +575,10 @@ impl Sockets {
                 }
                 SocketKind::Conn(conn) => match stack.conn(conn.id).and_then(|c| c.error()) {
                     Some(error) => conn.fail(error).map_or(0, |_| errnos::number(errno(error)).unwrap_or(0)),
-                    None => 0,
+                    // What ends nothing is told to who asks, once.
+                    None => {
+                        stack.take_soft_error(conn.id).and_then(|e| errnos::number(errno(e))).unwrap_or(0)
+                    }
                 },
                 _ => socket.lost.take().and_then(errnos::number).unwrap_or(0),
             },

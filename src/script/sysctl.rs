@@ -40,7 +40,6 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_probe_interval",
     "net.ipv4.tcp_probe_threshold",
     "net.ipv4.tcp_comp_sack_slack_ns",
-    "net.ipv4.tcp_max_reordering",
     "net.ipv4.tcp_early_demux",
     "net.ipv4.tcp_fwmark_accept",
     "net.ipv4.tcp_l3mdev_accept",
@@ -178,6 +177,9 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         },
         "net.ipv4.tcp_abort_on_overflow" => switch("tcp.abort_on_overflow"),
         "net.ipv4.tcp_reordering" => Ok(vec![Change::Knob("tcp.reordering", number(1, 300)?.to_string())]),
+        "net.ipv4.tcp_max_reordering" => {
+            Ok(vec![Change::Knob("tcp.max_reordering", number(1, 65_535)?.to_string())])
+        }
         "net.ipv4.tcp_notsent_lowat" => Ok(vec![Change::NotsentLowat(number(-1, u32::MAX.into())? as u32)]),
         "net.ipv4.tcp_syn_linear_timeouts" => same("tcp.syn_linear"),
         "net.ipv4.tcp_synack_retries" => same("tcp.synack_retries"),

@@ -10,6 +10,7 @@ use super::syn_queue::SynQueue;
 use super::time_wait::TimeWaits;
 use super::{Accepted, ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError, Stream};
 use crate::ledger::Parts;
+use crate::stream::StreamError;
 use crate::tcp::fast_open::{self, Keys};
 use crate::tcp::{self, Conn, Info, Oob, Opts, Shutdown, TimeWaitReuse};
 use crate::time::Instant;
@@ -310,6 +311,12 @@ impl Stack {
     /// Read-only access; None after it is gone.
     pub fn conn(&self, id: ConnId) -> Option<&Conn> {
         self.index_of(id).map(|index| &self.conns[index].conn)
+    }
+
+    /// What a router said last of a connection that goes on all the same (`SO_ERROR`): see [`Conn::take_soft_error`].
+    pub fn take_soft_error(&mut self, id: ConnId) -> Option<StreamError> {
+        let index = self.index_of(id)?;
+        self.conns[index].conn.take_soft_error()
     }
 
     /// How a connection is doing (`TCP_INFO`); None after it is gone.

@@ -29,6 +29,8 @@ pub(super) struct Quoted {
 pub(super) enum Problem {
     /// It could not be delivered; `hard` if trying again is pointless.
     Unreachable { error: StreamError, hard: bool },
+    /// A router knew no way for it.
+    NoRoute { error: StreamError },
     /// It was too big; packets of so many bytes pass.
     TooBig(u16),
 }
@@ -58,8 +60,11 @@ pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Opt
         (ICMPV6, 2, _) => Problem::TooBig(u16::try_from(u32::from_be_bytes(rest)).unwrap_or(u16::MAX)),
         // Every "unreachable" ends a connection attempt, as on Linux (RFC 5461 §4.1): whoever waits for `connect`
         // wants to know at once. A loop of routes may be gone with the next try.
-        (ICMP, 3, 2 | 3) | (ICMPV6, 1, 4) => hard(StreamError::ConnectionRefused),
-        (ICMP, 3, 0 | 6 | 9 | 11) | (ICMPV6, 1, 0) => hard(StreamError::NetworkUnreachable),
+        (ICMP, 3, 0) | (ICMPV6, 1, 0) => Problem::NoRoute { error: StreamError::NetworkUnreachable },
+        (ICMP, 3, 1) => Problem::NoRoute { error: StreamError::HostUnreachable },
+        (ICMP, 3, 2) => hard(StreamError::ProtocolUnreachable),
+        (ICMP, 3, 3) | (ICMPV6, 1, 4) => hard(StreamError::ConnectionRefused),
+        (ICMP, 3, 6 | 9 | 11) => hard(StreamError::NetworkUnreachable),
         (ICMP, 3, _) | (ICMPV6, 1, _) => hard(StreamError::HostUnreachable),
         (ICMP, 11, _) | (ICMPV6, 3, _) => {
             Problem::Unreachable { error: StreamError::HostUnreachable, hard: false }
@@ -191,8 +196,9 @@ mod tests {
         let hard = |error| Problem::Unreachable { error, hard: true };
         let flow = Flow::new((US, 4000).into(), (PEER, 80).into());
         for (sentence, kind, code, rest, problem) in [
-            ("network", 3, 0, [0; 4], hard(NetworkUnreachable)),
-            ("host", 3, 1, [0; 4], hard(HostUnreachable)),
+            ("network", 3, 0, [0; 4], Problem::NoRoute { error: NetworkUnreachable }),
+            ("host", 3, 1, [0; 4], Problem::NoRoute { error: HostUnreachable }),
+            ("protocol", 3, 2, [0; 4], hard(ProtocolUnreachable)),
             ("port", 3, 3, [0; 4], hard(ConnectionRefused)),
             ("administrator", 3, 13, [0; 4], hard(HostUnreachable)),
             ("time exceeded", 11, 0, [0; 4], Problem::Unreachable { error: HostUnreachable, hard: false }),

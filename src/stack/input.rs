@@ -195,7 +195,9 @@ impl Stack {
     /// RFC 9293 §3.9.2.2 (MUST-54): the connection that the message is about hears of it.
     fn on_icmp_error(&mut self, now: Instant, frame: &Frame, quoted: Quoted) {
         let said = match quoted.problem {
-            Problem::Unreachable { error, .. } => format!("{error}, about {}", quoted.seq),
+            Problem::Unreachable { error, .. } | Problem::NoRoute { error } => {
+                format!("{error}, about {}", quoted.seq)
+            }
             Problem::TooBig(mtu) => {
                 format!("packet too big: the path carries {mtu} bytes, about {}", quoted.seq)
             }
@@ -212,11 +214,15 @@ impl Stack {
         };
         let entry = &mut self.conns[index];
         let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
+        // What somebody has accepted already is as good as open.
+        let opens = !entry.conn.is_early() || matches!(entry.home, Home::Waiting(_));
         match quoted.problem {
             Problem::Unreachable { error, hard } => {
-                // What somebody has accepted already is as good as open.
-                let hard = hard && (!entry.conn.is_early() || matches!(entry.home, Home::Waiting(_)));
-                entry.conn.on_unreachable(&mut cx, quoted.seq, error, hard);
+                entry.conn.on_unreachable(&mut cx, quoted.seq, error, hard && opens);
+            }
+            Problem::NoRoute { error } => {
+                entry.conn.on_no_route(&mut cx, quoted.seq);
+                entry.conn.on_unreachable(&mut cx, quoted.seq, error, opens);
             }
             Problem::TooBig(mtu) => {
                 let before = entry.conn.path_mtu();

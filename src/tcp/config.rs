@@ -174,6 +174,8 @@ pub struct Config {
     pub init_rwnd: Option<u32>,
     /// So many segments beyond a gap mean a loss at first (RFC 5681 §3.2: three), until the path shows that it changes the order by more.
     pub reordering: u16,
+    /// A path is believed to change the order by so many segments at the most.
+    pub max_reordering: u16,
     /// Who finishes a handshake for which the listener has no room is refused by a RST; else the handshake may be finished later.
     pub abort_on_overflow: bool,
     /// When what waits to be read takes more memory than the buffer has, what comes is dropped and the window closed, though it was
@@ -367,6 +369,7 @@ impl Config {
             compressed_ack_delay: Duration::from_millis(1),
             init_rwnd: None,
             reordering: 3,
+            max_reordering: 300,
             abort_on_overflow: false,
             bursts: true,
             sack: true,

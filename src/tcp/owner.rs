@@ -367,10 +367,15 @@ impl Conn {
         self.error
     }
 
-    /// The last ICMP error about what is in flight, until something is acknowledged. It ends no connection: RFC 9293
+    /// The last ICMP error about what is in flight, until the peer acknowledges. It ends no connection: RFC 9293
     /// §3.9.1.8 (MUST-47), §3.9.2.2 (SHLD-25).
     pub fn soft_error(&self) -> Option<StreamError> {
         self.soft_error
+    }
+
+    /// The same, and nobody is told of it again.
+    pub fn take_soft_error(&mut self) -> Option<StreamError> {
+        self.soft_error.take()
     }
 
     /// Bytes that can be read now.

@@ -4,10 +4,8 @@ use super::scoreboard::Record;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant, Span};
 
-/// As many reports beyond a gap mean a loss (RFC 5681 §3.2), unless the path was seen to change the order by more, by so many
-/// segments at the most.
+/// As many reports beyond a gap mean a loss (RFC 5681 §3.2), unless the path was seen to change the order by more.
 const DUP_THRESH: u16 = 3;
-const MOST_DISTANCE: u16 = 300;
 
 /// Recoveries without a duplicate report after which the window is as small as at first (RFC 8985 §6.2 step 4).
 const PERSIST: u8 = 16;
@@ -124,16 +122,18 @@ impl Rack {
     }
 
     /// What was sent only once arrived `bytes` below the highest number that is known to have arrived: that much the path may
-    /// change the order (RFC 8985 §6.2 step 3).
-    pub(super) fn on_late(&mut self, bytes: u32, mss: u32) {
-        let segments = bytes.div_ceil(mss.max(1)).min(MOST_DISTANCE.into()) as u16;
-        self.distance = self.distance.max(segments);
+    /// change the order (RFC 8985 §6.2 step 3). By more than `most` segments it is believed to do by none.
+    pub(super) fn on_late(&mut self, bytes: u32, mss: u32, most: u16) {
+        let segments = bytes.div_ceil(mss.max(1));
+        if segments > self.distance.into() {
+            self.distance = segments.min(most.into()) as u16;
+        }
         self.late = self.late.saturating_add(1);
     }
 
     /// All that came without a SACK option came late, as far as anybody can tell: by so many segments at the most.
-    pub(super) fn on_many_duplicates(&mut self, segments: u32) {
-        self.distance = segments.min(MOST_DISTANCE.into()) as u16;
+    pub(super) fn on_many_duplicates(&mut self, segments: u32, most: u16) {
+        self.distance = segments.min(most.into()) as u16;
         self.late = self.late.saturating_add(1);
     }
 
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(rack.window(None, 2, false), 10 * MS);
         assert_eq!(rack.window(None, 3, false), Duration::ZERO);
         assert_eq!(rack.window(None, 0, true), Duration::ZERO);
-        rack.on_late(500, 100);
+        rack.on_late(500, 100, 300);
         assert_eq!((rack.distance(), rack.late()), (5, 1));
         assert_eq!(rack.window(None, 9, true), 10 * MS);
         rack.on_timeout(2, 3);
@@ -290,7 +290,7 @@ mod tests {
         rack.on_dsack();
         rack.adapt(10, Some(5));
         assert_eq!(rack.window(None, 0, false), 10 * MS, "nothing was ever late");
-        rack.on_late(100, 100);
+        rack.on_late(100, 100, 300);
         for (delivered, known, quarters) in [(10, 5, 2), (15, 9, 2), (20, 10, 3)] {
             rack.on_dsack();
             rack.adapt(delivered, Some(known));

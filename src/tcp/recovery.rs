@@ -195,6 +195,7 @@ impl Conn {
         let (una, prior_flight, losses) = (self.snd.una, self.snd.flight(), self.board.losses());
         let acked = seg.ack.since(una);
         let mut heard = Heard { acked, marked: self.reports_mark(seg), ..Heard::default() };
+        self.soft_error = None;
         heard.fresh = acked > 0 || seg.seq_len() > 0 || window;
         if acked > 0 {
             self.recovery.dup_acks = 0;
@@ -260,20 +261,16 @@ impl Conn {
         (acked, if duplicate { self.recovery.dup_acks } else { 0 })
     }
 
-    /// `seg` acknowledges less than another did before, which it changed places with: its reports are news all the same.
+    /// `seg` acknowledges less than another did before, which it changed places with: its reports are news all the same. But it tells
+    /// nothing of how much the path delivers now, as on Linux.
     pub(super) fn on_old_ack(&mut self, cx: &mut Cx, seg: &Segment) {
         if !self.sack || seg.options.sack.is_empty() || self.board.is_empty() {
             return;
         }
-        let losses = self.board.losses();
         let mut heard = Heard { fresh: true, ..Heard::default() };
-        let sacked = self.take_reports(cx, seg, self.snd.una, &mut heard);
+        self.take_reports(cx, seg, self.snd.una, &mut heard);
         let next = self.alert(cx, self.snd.una, &mut heard);
         self.recovery.repeats = next != Next::New;
-        self.rate.on_ack(cx.now, heard.delivered, sacked.latest.as_ref(), self.rack.min_rtt());
-        if self.recovery.reduces() {
-            self.reduce_rate(cx, heard.delivered, self.board.losses() == losses);
-        }
     }
 
     /// For the ledger: did the peer hold this acknowledgment back?
@@ -292,7 +289,7 @@ impl Conn {
         (self.intents.probe, self.intents.probe_tail) = (false, false);
         self.snd.release(seg.ack);
         self.counters.bytes_acked += u64::from(acked);
-        (self.retries, self.probes, self.soft_error) = (0, 0, None);
+        (self.retries, self.probes) = (0, 0);
         self.arm_user_timeout();
     }
 
@@ -311,7 +308,7 @@ impl Conn {
             low = Some(low.map_or(late, |low| low.min(late)));
         }
         if self.recovery.phase != Phase::Rto || self.recovery.undo.is_some() {
-            self.note_late(low);
+            self.note_late(cx, low);
         }
         news
     }
@@ -330,13 +327,13 @@ impl Conn {
             heard.delivered += news.delivered;
             heard.original |= news.original;
             if news.late.is_some_and(|late| late.lt(high)) {
-                self.note_late(news.late);
+                self.note_late(cx, news.late);
             }
         } else if news.gone > 0 {
             // Duplicates have told of all but the first already (RFC 6582 §3.2).
             heard.delivered += news.gone.saturating_sub(self.recovery.dupes).max(1);
             self.recovery.dupes = self.recovery.dupes.saturating_sub(news.gone.saturating_sub(1));
-            self.limit_dupes(news.gone);
+            self.limit_dupes(cx, news.gone);
             // Nobody knows whether what lay behind a repeated segment was there before (RFC 5682 §2.1).
             heard.original = news.original && !news.resent;
         }
@@ -344,10 +341,10 @@ impl Conn {
     }
 
     /// `low` was sent only once and arrived later than what is known to have arrived.
-    fn note_late(&mut self, low: Option<Seq>) {
+    fn note_late(&mut self, cx: &Cx, low: Option<Seq>) {
         let high = self.board.highest_sacked().unwrap_or(self.snd.una);
         if let Some(low) = low.filter(|low| low.lt(high)) {
-            self.rack.on_late(high.since(low), self.mss());
+            self.rack.on_late(high.since(low), self.mss(), cx.cfg.max_reordering);
         }
     }
 
@@ -434,7 +431,7 @@ impl Conn {
         match self.recovery.phase {
             Phase::Fast => {
                 if heard.acked == 0 {
-                    self.count_duplicate(heard);
+                    self.count_duplicate(cx, heard);
                 } else if self.undo_partly(cx, una, heard) {
                     return Next::New;
                 }
@@ -465,7 +462,7 @@ impl Conn {
             if heard.acked > 0 {
                 self.recovery.dupes = 0;
             }
-            self.count_duplicate(heard);
+            self.count_duplicate(cx, heard);
         }
         if self.recovery.phase <= Phase::Disorder {
             self.undo_by_reports(cx);
@@ -484,7 +481,7 @@ impl Conn {
     }
 
     /// Without SACK: a duplicate says that a segment has left the network, not which (RFC 6582).
-    fn count_duplicate(&mut self, heard: &mut Heard) {
+    fn count_duplicate(&mut self, cx: &Cx, heard: &mut Heard) {
         if self.sack || heard.fresh || heard.twice {
             return;
         }
@@ -496,18 +493,18 @@ impl Conn {
         let Some(believed) = self.recovery.believed.checked_sub(1) else { return };
         self.recovery.believed = believed;
         self.recovery.dupes += 1;
-        self.limit_dupes(0);
+        self.limit_dupes(cx, 0);
         heard.delivered += self.recovery.dupes.saturating_sub(before);
     }
 
     /// No more duplicates are believed than there are segments that can have left, without those that are missing (RFC 5681
     /// §3.2); `more` were in flight until now.
-    fn limit_dupes(&mut self, more: u32) {
+    fn limit_dupes(&mut self, cx: &Cx, more: u32) {
         let tally = self.board.tally();
         let holes = tally.lost.max(1).min(tally.out);
         if self.recovery.dupes + holes > tally.out {
             self.recovery.dupes = tally.out - holes;
-            self.rack.on_many_duplicates(tally.out + more);
+            self.rack.on_many_duplicates(tally.out + more, cx.cfg.max_reordering);
         }
     }
 
@@ -661,7 +658,7 @@ impl Conn {
         }
         if !self.sack {
             if self.snd.nxt.gt(self.recovery.mark) && !heard.fresh {
-                self.count_duplicate(heard);
+                self.count_duplicate(cx, heard);
             } else if heard.acked > 0 {
                 self.recovery.dupes = 0;
             }

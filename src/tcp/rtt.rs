@@ -120,6 +120,13 @@ impl Rtt {
         self.backoff = 0;
     }
 
+    /// The last doubling was a mistake; false if there was none.
+    pub(super) fn take_back(&mut self) -> bool {
+        let doubled = self.backoff > 0;
+        self.backoff = self.backoff.saturating_sub(1);
+        doubled
+    }
+
     /// The limit has changed.
     pub(super) fn limit(&mut self, cfg: &Config) {
         self.max = micros(cfg.rto_max);

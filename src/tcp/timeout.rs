@@ -267,6 +267,17 @@ impl Conn {
         }
     }
 
+    /// ICMP: a router knew no way for the segment at `seq`. So it was no congestion that kept it from its goal: the last doubling
+    /// of the time-out is taken back, and what has waited for that long already is sent again at once (RFC 6069 §4).
+    pub fn on_no_route(&mut self, cx: &mut Cx, seq: Seq) {
+        let Some(head) = self.board.head().filter(|_| seq == self.snd.una) else { return };
+        if self.retries == 0 || self.state.is_opening() || self.is_early() || !self.rtt.take_back() {
+            return;
+        }
+        let at = (head.last_sent + self.rtt.rto()).max(cx.now);
+        self.set_only(Timer::Rto, at);
+    }
+
     fn in_flight(&self, seq: Seq) -> bool {
         seq.ge(self.snd.una) && seq.lt(self.snd.nxt)
     }

@@ -127,7 +127,7 @@ impl Conn {
         }
         let high = self.board.highest_sacked().unwrap_or(self.snd.una);
         if una.lt(high) {
-            self.rack.on_late(high.since(una), self.mss());
+            self.rack.on_late(high.since(una), self.mss(), cx.cfg.max_reordering);
         }
         if self.board.tally().resent > 0 {
             // New data may go, but what is on its way a second time is to come home first.

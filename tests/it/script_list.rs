@@ -26,6 +26,8 @@ scripts! {
     api:
         bad_arguments
         bad_calls
+        bind_beside_a_connection
+        bind_beside_what_is_left
         connect_again
         disconnect
         empty_vectors
@@ -303,9 +305,12 @@ scripts! {
         host_unreachable_while_connecting
         mtu_below_the_least
         mtu_zero_of_an_old_router
+        no_route_takes_a_doubling_back
         packet_too_big
+        protocol_unreachable_while_connecting
         reported_at_once
         soft_error_is_the_reason
+        soft_error_is_told_once
         soft_error_when_established
         source_quench
         stale_is_ignored
@@ -392,6 +397,7 @@ scripts! {
         lost_retransmission
         newreno_partial_ack
         nonsense_sack_is_ignored
+        order_may_change_by_so_much
         orphan_gives_up_by_time
         probe_of_many
         probe_of_one
@@ -451,6 +457,7 @@ scripts! {
         compressed
         four_without_time_stamps
         gap_then_fin
+        old_ack_reports_only
         partial_fill
         reordering_sysctl
         three_beside_time_stamps

@@ -58,6 +58,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.reordering = number(v, 1, 300)?),
     },
     Knob {
+        name: "tcp.max_reordering",
+        values: "segments 1..65535",
+        meaning: "by so many segments at the most a path is believed to change the order",
+        linux: "net.ipv4.tcp_max_reordering",
+        rfc: "RFC 8985 §6.2",
+        get: |c| c.max_reordering.to_string(),
+        set: |c, v| Ok(c.max_reordering = number(v, 1, 65_535)?),
+    },
+    Knob {
         name: "tcp.prr",
         values: "on|off",
         meaning: "spread what a recovery sends over the acknowledgments",
