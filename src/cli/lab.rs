@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use tcpglass::knob::nearest;
 use tcpglass::lab::{Cell, EXPERIMENTS, Expected, Experiment, Findings, Quantity, Row, Setup};
 use tcpglass::report::{self, Table};
+use tcpglass::trace::ledger;
 
 /// Runs experiments; exit 6 if one does not come out as its plan says.
 pub fn run(args: Lab) -> Outcome {
@@ -249,6 +250,9 @@ fn row_object(row: &Row) -> Value {
         "measured": measured,
         "held": row.holds(),
     });
+    if let Some(parts) = &row.ledger {
+        object["ledger_us"] = ledger(parts);
+    }
     if !row.captures.is_empty() {
         let captures = row.captures.iter().map(|c| (c.host.to_owned(), Value::from(c.file.clone())));
         object["captures"] = captures.collect::<Map<_, _>>().into();

@@ -6,11 +6,12 @@ use super::kernel::{EARLY, Peer, Real};
 use super::quantity::{Cell, Expected, Quantity, TOLERANCE};
 use super::tally::{Tally, Way};
 use super::{Capture, LabError, Row};
+use crate::ledger::{Part, Parts};
 use crate::settings::Settings;
 use crate::sim::{HostId, Listener, Socket, World};
 use crate::stack;
 use crate::stream::{ByteStream, StreamError};
-use crate::tcp::Shutdown;
+use crate::tcp::{Shutdown, State};
 use crate::time::{Duration, Instant};
 use crate::trace::{Direction, Sink, Tracer};
 use std::io::ErrorKind;
@@ -46,6 +47,13 @@ pub(super) enum Door {
     Real(usize),
 }
 
+/// Where an exchange began: when, and what had been charged to its connection until then.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
+    pub at: Instant,
+    charged: Parts,
+}
+
 /// A client and a server on one link, and what was measured there.
 pub(super) struct Arm {
     /// Instead of the world, with a kernel at one end.
@@ -59,6 +67,7 @@ pub(super) struct Arm {
     tally: Tally,
     varied: Vec<(String, String)>,
     cells: Vec<Cell>,
+    ledger: Parts,
     from: Instant,
     captures: Vec<Capture>,
     /// By how much a rest took longer than it should have, at the most.
@@ -117,6 +126,7 @@ impl Arm {
             tally,
             varied,
             cells: Vec::new(),
+            ledger: Parts::default(),
             from: Instant::ZERO,
             captures: written,
             overslept: Duration::ZERO,
@@ -359,6 +369,60 @@ impl Arm {
         self.real.as_ref().map_or_else(|| self.world.now(), |real| real.clock.now())
     }
 
+    /// An exchange begins on the client's end of a connection.
+    pub fn begin(&mut self, near: impl Into<End>) -> Start {
+        let charged = self.charged(near.into()).unwrap_or_default();
+        Start { at: self.now(), charged }
+    }
+
+    /// The same with the connection that is made next.
+    pub fn begin_anew(&self) -> Start {
+        Start { at: self.now(), charged: Parts::default() }
+    }
+
+    /// The exchange is over: how long it took. What that went to by the client's records belongs to the row.
+    pub fn over(&mut self, near: impl Into<End>, start: Start) -> Duration {
+        let near = near.into();
+        if let Some(charged) = self.charged(near) {
+            let parts = charged - start.charged;
+            debug_assert!(self.sums_up(near, start, parts), "{parts:?}");
+            self.spent(parts);
+        }
+        self.now().since(start.at)
+    }
+
+    /// Whether nothing is missing of an exchange. After a reset nothing more is charged, and in real time clocks differ.
+    fn sums_up(&mut self, near: End, start: Start, parts: Parts) -> bool {
+        let End::Simulated(socket) = near else { return true };
+        let (total, now) = (parts.total().as_micros() as u64, self.now().as_micros());
+        let took = now - start.at.as_micros();
+        total == took || (total < took && self.world.state(socket) == State::Closed)
+    }
+
+    /// What the time of one more exchange of the client went to.
+    pub fn spent(&mut self, parts: Parts) {
+        self.ledger += parts;
+    }
+
+    /// The client waited for a port.
+    pub fn port_was_awaited(&mut self, time: Duration) {
+        self.ledger.add(Part::PortWait, time);
+    }
+
+    /// All that was charged to a connection of ours.
+    fn charged(&mut self, end: End) -> Option<Parts> {
+        let now = self.now();
+        match (&self.real, end) {
+            (Some(real), End::Real(n)) => real.stream(n).ok()?.ledger(),
+            (None, End::Simulated(socket)) => {
+                let stack = self.world.stack(socket.host);
+                stack.conn(socket.id)?;
+                Some(stack.cut_ledger(now, socket.id))
+            }
+            _ => None,
+        }
+    }
+
     /// Packets that a host sent for a cause.
     pub fn sent(&mut self, host: HostId, word: &str) -> u64 {
         self.world.stack(host).tracer().counts().of(word, Direction::Out)
@@ -496,7 +560,8 @@ impl Arm {
         // In real time the first packet is at the time of day.
         let first = if self.real.is_some() { self.tally.first() } else { Some(Instant::ZERO) };
         let from = first.map_or(Duration::ZERO, |first| self.from.since(first));
-        Ok(Row { varied: self.varied, from, cells: self.cells, captures: self.captures })
+        let ledger = (self.peer() != Peer::LinuxClient).then_some(self.ledger);
+        Ok(Row { varied: self.varied, from, cells: self.cells, ledger, captures: self.captures })
     }
 }
 

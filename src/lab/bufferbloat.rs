@@ -72,8 +72,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 lab.arm(&[("congestion", congestion), ("lasts", &lasts_text), ("queue", &text)], &knobs)?;
             let (near, far) = arm.pair()?;
             let data = vec![b'x'; 256 << 10];
-            let (start, mut curve, mut max) = (arm.now(), Vec::new(), Duration::ZERO);
-            let (mut got, mut at) = (0, start);
+            let (exchange, mut curve, mut max) = (arm.begin(near), Vec::new(), Duration::ZERO);
+            let (start, mut got) = (exchange.at, 0);
+            let mut at = start;
             while at < start + lasts {
                 at += LOOK;
                 let mut left = &data[..];
@@ -94,6 +95,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                     curve.push((arm.now().since(start).as_secs_f64(), srtt.as_secs_f64() * 1e3));
                 }
             }
+            arm.over(near, exchange);
             let rate = 8.0 * got as f64 / lasts.as_secs_f64();
             let full = Duration::from_nanos(queue * PACKET * 8 * 1_000_000_000 / RATE);
             let packet = Duration::from_nanos(PACKET * 8 * 1_000_000_000 / RATE);

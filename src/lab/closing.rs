@@ -122,6 +122,7 @@ fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str
         real.keep_in_stack();
     }
     let (near, far) = arm.ends(HTTP)?;
+    let start = arm.begin(near);
     arm.write(near, 10 * 100)?;
     arm.read(far, 10 * 100)?;
     for _ in 0..RESPONSES {
@@ -147,6 +148,7 @@ fn scene(arm: &mut Arm, server: &str, client: &str) -> Result<(u64, &'static str
     }
     arm.pass(Duration::from_millis(100));
     let (data, end) = arm.read_available(near)?;
+    arm.over(near, start);
     if server == "graceful" {
         // Whatever the client still sends is read, until its FIN.
         arm.close(near);

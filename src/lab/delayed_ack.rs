@@ -263,13 +263,13 @@ fn requests(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
     let before = arm.ways();
     let mut added = Duration::ZERO;
     for _ in 0..EXCHANGES {
-        let start = arm.now();
+        let start = arm.begin(near);
         arm.write(near, 200)?;
         arm.read(far, 200)?;
         arm.pass(THINKS);
         arm.write(far, 400)?;
         arm.read(near, 400)?;
-        added += arm.now().since(start).saturating_sub(RTT + THINKS);
+        added += arm.over(near, start).saturating_sub(RTT + THINKS);
         arm.pass(if arm.real.is_some() { READS_FAST } else { READS });
     }
     let (out, inn) = since(arm, before);
@@ -296,7 +296,7 @@ fn hear(arm: &mut Arm, end: End) -> Result<(), LabError> {
 /// Both sides speak each 30 ms, half a period apart.
 fn conversation(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
     let (near, far) = arm.warm_ends()?;
-    let before = arm.ways();
+    let (before, start) = (arm.ways(), arm.begin(near));
     for _ in 0..EXCHANGES {
         arm.write(near, 100)?;
         arm.pass(SPEAKS / 2);
@@ -305,6 +305,7 @@ fn conversation(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
         arm.pass(SPEAKS / 2);
         hear(arm, near)?;
     }
+    arm.over(near, start);
     arm.quiet();
     let (out, inn) = since(arm, before);
     Ok((out, inn, Duration::ZERO))
@@ -313,9 +314,9 @@ fn conversation(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
 /// Full segments in one direction; all are on their way at once.
 fn bulk(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
     let (near, far) = arm.warm_ends()?;
-    let (before, start) = (arm.ways(), arm.now());
+    let (before, start) = (arm.ways(), arm.begin(near));
     arm.transfer(near, far, SEGMENTS * MSS)?;
-    let added = arm.now().since(start).saturating_sub(RTT / 2);
+    let added = arm.over(near, start).saturating_sub(RTT / 2);
     arm.quiet();
     let (out, inn) = since(arm, before);
     Ok((out, inn, added))
@@ -324,9 +325,9 @@ fn bulk(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
 /// Three segments, each when the one before is acknowledged.
 fn window_of_one(arm: &mut Arm) -> Result<(Way, Way, Duration), LabError> {
     let (near, far) = arm.warm_ends()?;
-    let (before, start) = (arm.ways(), arm.now());
+    let (before, start) = (arm.ways(), arm.begin(near));
     arm.transfer(near, far, 3 * MSS)?;
-    let added = arm.now().since(start).saturating_sub(2 * RTT + RTT / 2);
+    let added = arm.over(near, start).saturating_sub(2 * RTT + RTT / 2);
     arm.quiet();
     let (out, inn) = since(arm, before);
     Ok((out, inn, added))

@@ -6,6 +6,7 @@ use super::notebook::Notebook;
 use super::web::serve;
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
 use crate::http::Origin;
+use crate::ledger::Parts;
 use crate::service::{Proxy, ProxyKind, ProxyOptions};
 use crate::sim::{Net, TcpStream};
 use crate::stack::Owner;
@@ -106,7 +107,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             }
             let (client, addrs) = (arm.client, arm.addrs);
             let task = arm.world.spawn(client, move |net| visit(net, addrs, field));
-            let (first, second, answered) = arm.world.join(task)??;
+            let (first, second, answered, ledger) = arm.world.join(task)??;
+            arm.spent(ledger);
             // Two round trips on each hop.
             let hops = if proxy == CHAIN { 3 } else { 2 };
             arm.time("first request", first, 2 * hops * RTT);
@@ -144,8 +146,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
 }
 
 /// Two requests, the second on the same connection if the response says that it is kept: how long each took, and
-/// whether the second was answered.
-fn visit(net: &Net, addrs: &Addrs, field: &str) -> io::Result<(Duration, Duration, bool)> {
+/// whether the second was answered; and what the time went to.
+fn visit(net: &Net, addrs: &Addrs, field: &str) -> io::Result<(Duration, Duration, bool, Parts)> {
     let (version, line) = match field {
         NEWER => ("1.1", String::new()),
         _ => ("1.0", format!("{field}: keep-alive\r\n")),
@@ -157,13 +159,15 @@ fn visit(net: &Net, addrs: &Addrs, field: &str) -> io::Result<(Duration, Duratio
     stream.write_all(request.as_bytes())?;
     let head = head(&mut stream)?.to_ascii_lowercase();
     stream.read_exact(&mut [0; 100])?;
-    let (first, start) = (net.now().since(start), net.now());
+    let (first, start, mut ledger) = (net.now().since(start), net.now(), Parts::default());
     if head.contains("connection: close") || (version == "1.0" && !head.contains("connection: keep-alive")) {
+        ledger += stream.ledger();
         stream = net.connect(proxy)?;
     }
     stream.write_all(request.as_bytes())?;
     let answered = self::head(&mut stream).is_ok_and(|head| head.starts_with("HTTP/1."));
-    Ok((first, net.now().since(start), answered))
+    ledger += stream.ledger();
+    Ok((first, net.now().since(start), answered, ledger))
 }
 
 /// Up to the empty line.

@@ -2,6 +2,7 @@
 
 use super::figure::Figure;
 use super::quantity::Cell;
+use crate::ledger::Parts;
 use crate::time::Duration;
 use std::fmt;
 
@@ -14,6 +15,9 @@ pub struct Row {
     pub from: Duration,
     /// The measurements: the same names in every row.
     pub cells: Vec<Cell>,
+    /// What the time of the client's exchanges went to by its own records, summed up; exchanges that go on at the same time
+    /// count each. None if the client is a kernel, which keeps no such records.
+    pub ledger: Option<Parts>,
     /// What was written of it, if that was asked for.
     pub captures: Vec<Capture>,
 }

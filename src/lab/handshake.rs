@@ -83,25 +83,25 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
 
 /// Connects, asks and reads the answer: how long the connection took, and all of it.
 fn request(arm: &mut Arm, size: usize) -> Result<(Duration, Duration), LabError> {
-    let start = arm.now();
+    let start = arm.begin_anew();
     let door = arm.listen(HTTP)?;
     let near = arm.connect(HTTP)?;
-    let connected = arm.now().since(start);
+    let connected = arm.now().since(start.at);
     arm.write(near, 100)?;
     let far = arm.accept(door)?;
     arm.read(far, 100)?;
     arm.transfer(far, near, size)?;
-    Ok((connected, arm.now().since(start)))
+    Ok((connected, arm.over(near, start)))
 }
 
 /// The same on a connection that has been idle long enough to start slowly again.
 fn repeat(arm: &mut Arm, size: usize) -> Result<Duration, LabError> {
     let (near, far) = arm.more_ends(81)?;
-    let start = arm.now();
+    let start = arm.begin(near);
     arm.write(near, 100)?;
     arm.read(far, 100)?;
     arm.transfer(far, near, size)?;
-    Ok(arm.now().since(start))
+    Ok(arm.over(near, start))
 }
 
 fn knobs() -> [(&'static str, &'static str); 12] {

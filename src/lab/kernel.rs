@@ -3,6 +3,7 @@
 use super::addrs::Addrs;
 use super::arm::End;
 use super::{LabError, plain_http};
+use crate::ledger::Parts;
 use crate::net::clock::Clock;
 use crate::net::{self, Handle, Runtime};
 use crate::service::Service;
@@ -414,6 +415,18 @@ impl Real {
 }
 
 impl Stream {
+    /// What its time went to so far; a kernel does not say.
+    pub fn ledger(&self) -> Option<Parts> {
+        match self {
+            Stream::Ours(stream) => stream.cut_ledger().ok(),
+            Stream::Linux(_) => None,
+            Stream::Bare(bare) => {
+                let id = bare.id;
+                bare.handle.call(move |stack, now| stack.cut_ledger(now, id)).ok()
+            }
+        }
+    }
+
     /// How long a read may wait.
     pub fn limit(&self, time: Option<Duration>) -> io::Result<()> {
         match self {

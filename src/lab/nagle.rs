@@ -160,7 +160,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
 
 /// Writes and returns how long a write took to arrive whole, on average.
 fn write_all(arm: &mut Arm, near: End, far: End, write: usize) -> Result<Duration, LabError> {
-    let start = arm.now();
+    let exchange = arm.begin(near);
+    let start = exchange.at;
     let mut log = Vec::new();
     let mut total = 0;
     for n in 1..=WRITES {
@@ -175,6 +176,7 @@ fn write_all(arm: &mut Arm, near: End, far: End, write: usize) -> Result<Duratio
         }
         total = log.last().map_or(0, |l: &(Instant, u64)| l.1);
     }
+    arm.over(near, exchange);
     let mut sum = Duration::ZERO;
     for n in 0..WRITES {
         let whole = ((n + 1) * write) as u64;

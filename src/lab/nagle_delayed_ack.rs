@@ -111,12 +111,12 @@ fn one(
     let varied = [("nagle", nagle), ("ack_delay", delay.1), ("remedy", remedy)];
     let mut arm = lab.arm_with(peer, &varied, &knobs)?;
     let (near, far) = arm.warm_ends()?;
-    let (before, start) = (words(&mut arm), arm.now());
+    let (before, start) = (words(&mut arm), arm.begin(near));
     request(&mut arm, near, far, remedy)?;
     arm.read(far, 500)?;
     arm.write(far, 100)?;
     arm.read(near, 100)?;
-    let time = arm.now().since(start);
+    let time = arm.over(near, start);
     let after = words(&mut arm);
     let (waits, delays) = match (nagle, remedy) {
         ("off", _) | (_, "nodelay" | "one write" | "cork") => (false, false),

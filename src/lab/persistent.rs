@@ -8,8 +8,9 @@ use super::kernel::{EARLY, Peer, Stream, pause};
 use super::notebook::Notebook;
 use super::web::{attempt, fetch, serve};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
+use crate::ledger::Parts;
 use crate::service::Fetched;
-use crate::sim::Net;
+use crate::sim::{Net, TcpStream};
 use crate::tcp::Shutdown;
 use crate::time::{Duration, Instant, Spoken};
 use std::io::{self, ErrorKind, Read, Write};
@@ -125,7 +126,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             serve(&mut arm)?;
             let (client, web) = (arm.client, arm.addrs.web());
             let task = arm.world.spawn(client, move |net| ask_as_of_old(net, web, path, asks));
-            let (time, found) = arm.world.join(task)??;
+            let (time, found) = arm.world.join(task)??.told(&mut arm);
             finish(&mut arm, (time, rtt * trips, Duration::ZERO), (1, 1), (found, outcome));
             let kept = if found == "answered" { "kept" } else { "closed" };
             match way {
@@ -244,24 +245,25 @@ fn idle_for(arm: &mut Arm, limit: Duration, idle: Duration) -> Result<(Duration,
         let [Some(near), Some(far)] = [near, far].map(|end| real.take_end(end)) else {
             return Err(LabError::new("an end is closed"));
         };
-        return std::thread::scope(|scope| {
+        let asked = std::thread::scope(|scope| {
             let server = scope.spawn(move || answer(far, limit));
-            let found = ask_twice(near, idle, || clock.now(), pause)?;
+            let asked = ask_twice(near, idle, || clock.now(), pause)?;
             server.join().map_err(|_| LabError::new("a server has panicked"))??;
-            Ok(found)
-        });
+            Ok::<_, LabError>(asked)
+        })?;
+        return Ok(asked.told(arm));
     }
     let (server, client, web) = (arm.server, arm.client, arm.addrs.web());
     arm.world.spawn(server, move |net| answer(net.listen(HTTP)?.accept()?.0, limit));
     let task = arm
         .world
         .spawn(client, move |net| ask_twice(net.connect(web)?, idle, || net.now(), |time| net.sleep(time)));
-    Ok(arm.world.join(task)??)
+    Ok(arm.world.join(task)??.told(arm))
 }
 
 /// An HTTP/1.0 client with two requests: until the second was answered, or until it knew that there is no connection for
 /// it.
-fn ask_as_of_old(net: &Net, web: SocketAddr, path: &str, asks: bool) -> io::Result<(Duration, &'static str)> {
+fn ask_as_of_old(net: &Net, web: SocketAddr, path: &str, asks: bool) -> io::Result<Asked> {
     let field = if asks { "Connection: keep-alive\r\n" } else { "" };
     let request = format!("GET {path} HTTP/1.0\r\nHost: lab\r\n{field}\r\n");
     let start = net.now();
@@ -269,12 +271,13 @@ fn ask_as_of_old(net: &Net, web: SocketAddr, path: &str, asks: bool) -> io::Resu
     stream.write_all(request.as_bytes())?;
     if !head(&mut stream)?.to_ascii_lowercase().contains("connection: keep-alive") {
         stream.read_to_end(&mut Vec::new())?;
-        return Ok((net.now().since(start), "known"));
+        return Ok(Asked { time: net.now().since(start), outcome: "known", ledger: stream.ledger() });
     }
     stream.read_exact(&mut [0; 1000])?;
     stream.write_all(request.as_bytes())?;
     let answered = head(&mut stream).is_ok_and(|head| head.starts_with("HTTP/1."));
-    Ok((net.now().since(start), if answered { "answered" } else { "lost" }))
+    let outcome = if answered { "answered" } else { "lost" };
+    Ok(Asked { time: net.now().since(start), outcome, ledger: stream.ledger() })
 }
 
 /// Two requests to a server that closes, unannounced, a quarter of a round trip after its first response, when the second
@@ -304,11 +307,17 @@ fn lose_the_second(arm: &mut Arm, method: &str) -> Result<Vec<Fetched>, LabError
 trait Wire: Read + Write {
     /// How long a read may wait; zero is as short as can be.
     fn limit(&self, time: Duration);
+    /// What its time went to so far, if its end keeps records of that.
+    fn ledger(&self) -> Parts;
 }
 
-impl Wire for crate::sim::TcpStream {
+impl Wire for TcpStream {
     fn limit(&self, time: Duration) {
         self.set_read_timeout(Some(time));
+    }
+
+    fn ledger(&self) -> Parts {
+        TcpStream::ledger(self)
     }
 }
 
@@ -316,6 +325,10 @@ impl Wire for Stream {
     fn limit(&self, time: Duration) {
         // A stream that is gone tells that when it is read.
         let _ = Stream::limit(self, Some(time.max(Duration::from_millis(1))));
+    }
+
+    fn ledger(&self) -> Parts {
+        Stream::ledger(self).unwrap_or_default()
     }
 }
 
@@ -329,13 +342,29 @@ fn answer(mut stream: impl Wire, limit: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// What became of two requests on one connection.
+struct Asked {
+    time: Duration,
+    outcome: &'static str,
+    /// Of the connection.
+    ledger: Parts,
+}
+
+impl Asked {
+    /// How long it took and what became of it; the ledger is the arm's.
+    fn told(self, arm: &mut Arm) -> (Duration, &'static str) {
+        arm.spent(self.ledger);
+        (self.time, self.outcome)
+    }
+}
+
 /// The client: how long the second request took, and what became of it.
 fn ask_twice(
     mut stream: impl Wire,
     idle: Duration,
     now: impl Fn() -> Instant,
     sleep: impl Fn(Duration),
-) -> io::Result<(Duration, &'static str)> {
+) -> io::Result<Asked> {
     let mut response = [0; 1000];
     stream.write_all(&[b'x'; 100])?;
     stream.read_exact(&mut response)?;
@@ -343,10 +372,10 @@ fn ask_twice(
     let start = now();
     stream.limit(Duration::ZERO);
     if !stream.read(&mut response).is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
-        return Ok((now().since(start), "known"));
+        return Ok(Asked { time: now().since(start), outcome: "known", ledger: stream.ledger() });
     }
     stream.limit(Duration::from_secs(30));
     stream.write_all(&[b'x'; 100])?;
     let outcome = if stream.read_exact(&mut response).is_ok() { "answered" } else { "lost" };
-    Ok((now().since(start), outcome))
+    Ok(Asked { time: now().since(start), outcome, ledger: stream.ledger() })
 }

@@ -96,7 +96,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let size = (EVERY * EVENTS) as usize * usize::from(mss - STAMPS);
             let before = arm.ways().1;
             let data: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+            let start = arm.begin(near);
             let got = arm.world.transfer(far, near, &data)?;
+            arm.over(near, start);
             arm.quiet();
             let received = arm.ways().1.since(before);
             let vain = received.data.saturating_sub(EVERY * EVENTS);

@@ -150,8 +150,8 @@ fn transfer(
     server: crate::sim::Socket,
     size: usize,
 ) -> Result<Duration, LabError> {
-    let start = arm.now();
+    let start = arm.begin(client);
     arm.write(server, size)?;
     arm.read(client, size)?;
-    Ok(arm.now().since(start))
+    Ok(arm.over(client, start))
 }

@@ -320,6 +320,7 @@ fn separate(
     };
     let start = arm.now();
     while found.at_once < places + MORE {
+        let exchange = arm.begin_anew();
         let Some(near) = connect(arm, addresses)? else { break };
         if arm.real.is_none() {
             arm.pass(rtt);
@@ -330,6 +331,7 @@ fn separate(
         arm.read(far, 100)?;
         arm.write(far, 100)?;
         arm.read(near, 100)?;
+        arm.over(near, exchange);
         arm.close(first);
         // In real time the FIN has to be there before the other side closes.
         arm.pass(if arm.real.is_some() { 2 * rtt } else { rtt / 2 });
@@ -359,6 +361,7 @@ fn separate(
         }
     }
     found.waited = arm.now().since(exhausted);
+    arm.port_was_awaited(found.waited);
     found.period = arm.now().since(start);
     Ok(found)
 }
@@ -386,10 +389,12 @@ fn connect(arm: &mut Arm, addresses: &[IpAddr]) -> Result<Option<End>, LabError>
 fn persistent(arm: &mut Arm, requests: u64) -> Result<Found, LabError> {
     let (near, far) = arm.ends(HTTP)?;
     for _ in 0..requests + MORE {
+        let exchange = arm.begin(near);
         arm.write(near, 100)?;
         arm.read(far, 100)?;
         arm.write(far, 100)?;
         arm.read(near, 100)?;
+        arm.over(near, exchange);
     }
     let tables = arm.client_tables()?;
     Ok(Found {

@@ -93,7 +93,9 @@ pub(super) fn fetch(arm: &mut Arm, requests: &[String]) -> Result<Visit, LabErro
             let missing = |_| LabError::new("requests came to no end");
             let fetched: Result<Vec<Fetched>, _> =
                 requests.iter().map(|_| results.recv_timeout(LONG).map_err(missing)).collect();
-            complete(&fetched?)?
+            let fetched = fetched?;
+            fetched.iter().for_each(|one| arm.spent(one.ledger));
+            complete(&fetched)?
         }
         (Some(real), _) => {
             let depth = usize::from(http.pipeline);
@@ -172,5 +174,6 @@ fn run(arm: &mut Arm, origin: &str, requests: &[String]) -> Result<(Vec<Fetched>
         let (n, of) = (fetched.len(), requests.len());
         return Err(LabError::new(format!("only {n} of {of} requests came to an end")));
     }
+    fetched.iter().for_each(|one| arm.spent(one.ledger));
     Ok((fetched, memory))
 }

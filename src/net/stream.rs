@@ -412,6 +412,11 @@ impl TcpStream {
         self.ask(|core, now, id| core.stack.ledger(now, id))
     }
 
+    /// The same, where something begins or ends for its owner ([`crate::tcp::Conn::cut_ledger`]).
+    pub(crate) fn cut_ledger(&self) -> io::Result<Parts> {
+        self.ask(|core, now, id| Some(core.stack.cut_ledger(now, id)))
+    }
+
     /// What the trace tells with each packet: state, windows, round-trip time, what limits it.
     ///
     /// # Errors

@@ -113,6 +113,7 @@ mod tests {
             varied: vec![("tcp.nagle".into(), "on".into())],
             from: Duration::ZERO,
             cells: vec![Cell { name: "time", value: time(ms), expected: Expected::Exactly(time(240)) }],
+            ledger: None,
             captures: Vec::new(),
         };
         let conclusion =

@@ -3,7 +3,8 @@
 use super::judge::{fields, have};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use tcpglass::lab::{EXPERIMENTS, Findings, Row, Setup};
+use tcpglass::lab::{EXPERIMENTS, Findings, Quantity, Row, Setup};
+use tcpglass::time::Duration;
 
 const CLIENT: &str = "ip.src == 10.77.0.1";
 const SERVER: &str = "ip.src == 10.77.0.2";
@@ -144,4 +145,85 @@ fn bytes_of_headers_and_data_are_those_of_the_capture() {
         assert_eq!((all - data, data), (measured(row, "header bytes"), 500), "{}", row.label());
     }
     std::fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
+
+fn cell(row: &Row, name: &str) -> Duration {
+    match row.cells.iter().find(|cell| cell.name == name).unwrap().value {
+        Quantity::Time(time) => time,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn varied<'a>(row: &'a Row, name: &str) -> &'a str {
+    &row.varied.iter().find(|(known, _)| known == name).unwrap().1
+}
+
+/// What an experiment found without captures.
+fn rows(name: &str, sweep: &[(&str, &str)]) -> Vec<Row> {
+    let sweep = sweep.iter().map(|(n, v)| ((*n).to_owned(), v.split(',').map(str::to_owned).collect()));
+    let setup = Setup { seed: 3, sweep: sweep.collect(), ..Setup::default() };
+    let findings = EXPERIMENTS.iter().find(|e| e.name == name).unwrap().run(&setup).unwrap();
+    assert!(findings.hold() && !findings.rows.is_empty(), "{name}: {:#?}", findings.rows);
+    findings.rows
+}
+
+#[test]
+fn the_clients_ledger_names_what_a_plan_computes() {
+    let ledger = |row: &Row| row.ledger.unwrap();
+    // With a delay of 200 ms the time-out comes at the same moment as the acknowledgment, and has the time.
+    for row in rows("nagle-delayed-ack", &[("ack_delay", "0,40ms,100ms")]) {
+        let (parts, time) = (ledger(&row), cell(&row, "time"));
+        let rtt = Duration::from_millis(20);
+        let delay = if measured(&row, "ack-delayed") > 0 { time - 2 * rtt } else { Duration::ZERO };
+        assert_eq!((parts.total(), parts.link), (time, rtt), "{}", row.label());
+        assert_eq!((parts.nagle, parts.peer_ack_delay), (time - rtt - delay, delay), "{}", row.label());
+    }
+    for row in rows("handshake", &[]) {
+        let (parts, new, kept) = (ledger(&row), cell(&row, "new"), cell(&row, "kept"));
+        assert_eq!((parts.total(), parts.handshake), (new + kept, new - kept), "{}", row.label());
+    }
+    for row in rows("slow-start", &[("size", "1KiB,100KiB")]) {
+        let (parts, time) = (ledger(&row), cell(&row, "time"));
+        // What is not a window's is the way of the last flight.
+        let way = Duration::from_millis(50);
+        assert_eq!((parts.total(), parts.cwnd), (time, time - way), "{}", row.label());
+    }
+    for row in rows("buffers", &[("buffer", "16KiB,64KiB"), ("rtt", "50ms")]) {
+        let parts = ledger(&row);
+        let share = parts.rwnd.as_secs_f64() / parts.total().as_secs_f64();
+        assert!(share > 0.8, "{}: {parts:?}", row.label());
+    }
+    let waits = [("ports", "100"), ("time_wait", "30s")];
+    for row in rows("time-wait", &waits) {
+        let parts = ledger(&row);
+        let kept = varied(&row, "way") == "persistent";
+        assert_eq!(parts.port_wait, cell(&row, "then waits"), "{}", row.label());
+        assert_eq!(parts.handshake.is_zero(), kept, "{}", row.label());
+    }
+}
+
+#[test]
+fn every_case_of_every_experiment_has_a_ledger() {
+    let few: &[(&str, &[(&str, &str)])] = &[
+        ("transaction", &[("rtt", "20ms"), ("size", "1KiB"), ("thinks", "10ms")]),
+        ("delayed-ack", &[("ack_delay", "40ms")]),
+        ("nagle", &[("write", "10")]),
+        ("parallel", &[("bandwidth", "1gbit"), ("connections", "1,4")]),
+        ("persistent", &[("rtt", "20ms")]),
+        ("pipelining", &[]),
+        ("framing", &[]),
+        ("dumb-proxy", &[]),
+        ("closing", &[]),
+        ("loss", &[("recovery", "sack")]),
+        ("random-loss", &[("loss", "2%"), ("draw", "1")]),
+        ("reordering", &[("overtaken_by", "4")]),
+        ("duplicates", &[("every", "2")]),
+        ("bufferbloat", &[("lasts", "1s"), ("queue", "100")]),
+    ];
+    for (name, sweep) in few {
+        for row in rows(name, sweep) {
+            let parts = row.ledger.unwrap();
+            assert!(!parts.total().is_zero(), "{name} {}", row.label());
+        }
+    }
 }
