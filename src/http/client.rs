@@ -316,6 +316,7 @@ impl ClientConn {
         self.input.consume(length);
         self.scan = Scan::default();
         let Some(request) = self.unanswered.front_mut() else { return Ok(None) };
+        // RFC 9110 §7.8: none of our requests has Upgrade.
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(ClientError::Malformed(
                 "the server switches protocols without being asked (RFC 9110 §7.8)",

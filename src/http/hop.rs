@@ -19,7 +19,7 @@ const HOP: [&str; 10] = [
 ];
 
 /// The fields of a message as an intermediary passes them on: without those of the hop that it came over, those that
-/// `Connection` names included (RFC 9110 §7.6.1), and without `also`; with a `Via` of its own (§7.6.3), in which
+/// `Connection` names included (RFC 9110 §7.6.1), with an `Upgrade` its option (§7.8), and without `also`; with a `Via` of its own (§7.6.3), in which
 /// `received_by` is how it is called. All others go on as they are and in their order, known or not (RFC 9110 §5.1,
 /// §5.3, §11.6.2).
 pub fn forward(fields: &Fields, version: Version, received_by: &str, also: &[&str]) -> Fields {

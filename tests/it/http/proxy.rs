@@ -373,6 +373,40 @@ fn a_response_without_date_gets_one_rfc_9110_6_6_1() {
 }
 
 #[test]
+fn a_smart_proxy_asks_for_no_other_protocol_and_takes_none_rfc_9110_7_8() {
+    let asked = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+                 Upgrade: websocket, h2c\r\nHTTP2-Settings: AAMA\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let switches =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x01\x02";
+    let offers = "HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nok";
+    let demands = "HTTP/1.1 426 U\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n";
+    for (answer, expected) in [(switches, "502"), (offers, "200"), (demands, "426")] {
+        let mut raw = in_front_of_raw();
+        let client = ask(&mut raw, asked);
+        let socket = raw.accept();
+        let got = read_request(&mut raw.net.world, socket).to_ascii_lowercase();
+        for dropped in ["upgrade", "http2-settings", "connection"] {
+            assert!(!got.contains(dropped), "{got}");
+        }
+        assert!(got.contains("sec-websocket-version: 13\r\n"), "{got}");
+        raw.answer(socket, answer.as_bytes());
+        raw.net.world.shutdown(client, Shutdown::Write);
+        let told = String::from_utf8(raw.net.world.read_to_end(client).unwrap()).unwrap();
+        assert_eq!(status(&told), expected, "{told}");
+        assert!(
+            !told.contains("Upgrade:") && !told.contains("websocket") && !told.contains('\x01'),
+            "{told}"
+        );
+        assert_eq!(told.matches("HTTP/1.1 ").count(), 1, "{told}");
+        if answer == switches {
+            // Who speaks something else there is spoken to no more.
+            raw.net.world.run_for(SECOND);
+            assert_ne!(raw.net.world.state(socket), tcp::State::Established);
+        }
+    }
+}
+
+#[test]
 fn a_tunnel_is_bytes_both_ways_rfc_9110_9_3_6() {
     let mut raw = client::Raw::new(Vec::new(), http(|_| {}));
     put(&mut raw.net, ProxyKind::Smart, |options| options.tunnels = vec![80..=80]);
