@@ -153,6 +153,21 @@ fn what_is_not_there_is_refused_before_anything_runs() {
     }
 }
 
+#[test]
+fn what_python_would_go_on_with_is_refused_and_does_not_fail() {
+    for text in [
+        "x = list(range(200000, 600000, 1))",
+        "x = 'a' * 1000000000000",
+        "x = [0] * 10**12",
+        "x = 2 ** 200",
+        "while 1: pass",
+    ] {
+        let block = parse(text, 1, &mut BTreeSet::new()).unwrap();
+        let trouble = block.run(&mut Interpreter::default(), &lookup).unwrap_err();
+        assert!(matches!(trouble.kind, Kind::Unsupported(_)), "{text}: {trouble:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_code_makes_the_reader_or_the_evaluator_panic(

@@ -6,7 +6,6 @@ use super::{Kind, Trouble};
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_fack", &["0"]),
-    ("net.ipv4.tcp_stdurg", &["0"]),
     ("net.ipv4.tcp_migrate_req", &["0"]),
     ("net.ipv4.tcp_shrink_window", &["0"]),
     ("net.ipv4.tcp_retrans_collapse", &["1"]),
@@ -15,7 +14,6 @@ const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_pingpong_thresh", &["1"]),
     ("net.ipv4.tcp_plb_enabled", &["0"]),
     ("net.ipv4.tcp_reflect_tos", &["0"]),
-    ("net.ipv4.tcp_min_snd_mss", &["48"]),
     ("net.ipv4.tcp_min_rtt_wlen", &["300"]),
     ("net.ipv4.tcp_tw_reuse_delay", &["1000"]),
 ];
@@ -98,6 +96,7 @@ const INERT_PREFIXES: &[&str] = &[
 
 /// What a sysctl changes here.
 pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble> {
+    let name = name.trim();
     let name = name.strip_prefix("/proc/sys/").unwrap_or(name).replace('/', ".");
     let value = value.trim();
     let unsupported = || Trouble::unsupported(line, format!("sysctl {name}={value}"));
@@ -210,6 +209,10 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             };
             Ok(vec![Change::Knob("tcp.orphan_retries", times.to_string())])
         }
+        "net.ipv4.tcp_stdurg" => switch("tcp.urgent_is_last"),
+        "net.ipv4.tcp_min_snd_mss" => {
+            Ok(vec![Change::Knob("tcp.min_send_mss", number(48, 500)?.to_string())])
+        }
         "net.ipv4.tcp_rfc1337" => switch("tcp.rfc1337"),
         "net.ipv4.tcp_max_tw_buckets" => {
             Ok(vec![Change::Knob("tcp.time_wait_limit", number(0, i64::from(i32::MAX))?.to_string())])
@@ -263,7 +266,11 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             ])
         }
         "net.ipv4.tcp_moderate_rcvbuf" => switch("tcp.recv_tuning"),
-        "net.core.rmem_max" => Ok(vec![Change::RmemMax(number(0, 1 << 31)?)]),
+        "net.core.rmem_max" => {
+            let most = number(0, 1 << 31)?;
+            let knob = Change::Knob("tcp.recv_buffer_max", most.clamp(2304, 1 << 30).to_string());
+            Ok(vec![Change::RmemMax(most), knob])
+        }
         "net.core.wmem_max" => Ok(vec![Change::WmemMax(number(0, 1 << 31)?)]),
         other if INERT_PREFIXES.iter().any(|prefix| other.starts_with(prefix)) => Ok(Vec::new()),
         _ => Err(Trouble::unsupported(line, format!("{NOT_THERE} {name}"))),

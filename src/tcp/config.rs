@@ -319,6 +319,12 @@ pub struct Config {
     /// What the receive buffer may grow to, in bytes with its bookkeeping, for which Linux and we reckon half of it before
     /// data has come: a window is at the most that share of it which segments of the peer's size fill.
     pub recv_buffer: u32,
+    /// Nobody is to ask for a larger buffer later: the window scale allows for it, if `recv_buffer` is less and not fixed.
+    pub recv_buffer_max: u32,
+    /// The peer's urgent pointer points at the last urgent byte, as in RFC 1122 §4.2.2.4, and not behind it.
+    pub urgent_is_last: bool,
+    /// A peer that announces smaller segments gets such all the same, bytes with their options: who sends tiny ones can be made to work for nothing.
+    pub min_send_mss: u16,
     /// The receive buffer's size at first, as `recv_buffer` counts. Not below `recv_buffer`, it is fixed.
     pub recv_buffer_initial: u32,
     /// The receive buffer grows with what the application reads in a round trip.
@@ -370,6 +376,9 @@ impl Config {
             init_rwnd: None,
             reordering: 3,
             max_reordering: 300,
+            urgent_is_last: false,
+            min_send_mss: 48,
+            recv_buffer_max: 4 << 20,
             abort_on_overflow: false,
             bursts: true,
             sack: true,

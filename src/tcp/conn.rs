@@ -369,7 +369,7 @@ impl Conn {
         conn.active = true;
         conn.ask_ecn(cx.cfg);
         conn.ledger.is_client();
-        let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest());
+        let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest(cx.cfg.recv_buffer_max));
         conn.rcv.offer_first(u32::from(conn.own_mss()), shift, cx.cfg.init_rwnd);
         conn
     }
@@ -398,8 +398,9 @@ impl Conn {
     pub(super) fn take_syn(&mut self, cx: &Cx, syn: &Segment) {
         let Options { mss, window_scale, sack_permitted, timestamps, .. } = syn.options;
         if let Some(mss) = mss {
-            self.peer_mss = mss.max(LEAST_MSS);
+            self.peer_mss = mss;
         }
+        self.peer_mss = self.peer_mss.max(LEAST_MSS).max(cx.cfg.min_send_mss);
         self.scaling &= window_scale.is_some();
         // RFC 7323 §2.3: a shift above 14 is taken for 14.
         self.snd.shift = if self.scaling { window_scale.unwrap_or(0).min(14) } else { 0 };
@@ -407,7 +408,11 @@ impl Conn {
         self.ts.on &= timestamps.is_some();
         if !self.active {
             let stamps = if self.ts.on { 12 } else { 0 };
-            let shift = if self.scaling { scale_shift(cx.cfg, self.rcv.buffer.largest()) } else { 0 };
+            let shift = if self.scaling {
+                scale_shift(cx.cfg, self.rcv.buffer.largest(cx.cfg.recv_buffer_max))
+            } else {
+                0
+            };
             self.rcv.offer_first(u32::from(self.own_mss()) - stamps, shift, cx.cfg.init_rwnd);
         } else if !self.scaling {
             self.rcv.give_up_scaling();

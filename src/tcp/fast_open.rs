@@ -273,7 +273,8 @@ impl Conn {
         }
         if acked < carried {
             self.board.lose_all();
-            (self.intents.resend, self.recovery.repeats) = (true, true);
+            self.recovery.lose_with_syn(self.snd.nxt);
+            self.intents.resend = true;
             self.timers.set(Timer::Rto, cx.now + self.rtt.rto());
             return;
         }

@@ -95,7 +95,7 @@ impl HalfOpen {
         let ts_recent = timestamps.filter(|_| cx.cfg.timestamps).map(|t| t.value);
         let shift = window_scale.filter(|_| cx.cfg.window_scale != WindowScale::Off);
         let mut buffer = Window::new(&Opts::new(cx.cfg), cx.cfg.recv_tuning);
-        let own_shift = shift.map_or(0, |_| scale_shift(cx.cfg, buffer.largest()));
+        let own_shift = shift.map_or(0, |_| scale_shift(cx.cfg, buffer.largest(cx.cfg.recv_buffer_max)));
         let stamps = if ts_recent.is_some() { 12 } else { 0 };
         let segment = u32::from(own_mss(cx.cfg.mss, mtu, ip_header)) - stamps;
         let window = buffer.first(segment, own_shift, cx.cfg.init_rwnd);

@@ -257,7 +257,7 @@ impl Conn {
             state: if self.state == State::TimeWait { State::Closed } else { self.state }.number(),
             ca_state,
             retransmits: self.retries,
-            probes: self.probes.max(self.keepalives),
+            probes: self.probes.saturating_add(self.keepalives),
             backoff: if self.state.is_over() { 0 } else { self.rtt.backoff().max(self.probe_backoff) },
             options: if open || self.is_early() { agreed } else { 0 },
             snd_wscale: if open { self.snd.shift } else { 0 },

@@ -230,7 +230,10 @@ impl Conn {
             let closing = self.snd.fin == Fin::Queued;
             self.establish(cx, &seg, u32::from(seg.window) << self.snd.shift);
             self.on_reflection(arrival.seg, cx.cfg.ecn_fallback);
-            if !self.active {
+            if self.active {
+                // On Linux our SYN-ACK counts beside our SYN.
+                self.rate.open_again();
+            } else {
                 self.count_marks(arrival, cx.cfg);
             }
             if closing {
@@ -282,7 +285,7 @@ impl Conn {
         }
         // Sixth: the URG bit.
         if seg.has(Flags::URG) || self.urgent.is_some() {
-            self.take_urgent(cx.now, &seg, arrival);
+            self.take_urgent(cx, &seg, arrival);
         }
         // Seventh and eighth: the text and the FIN.
         if seg.len > 0 || seg.has(Flags::FIN) {

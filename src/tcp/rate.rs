@@ -74,6 +74,11 @@ impl Rate {
         (self.delivered, self.delivered_at) = (1, now);
     }
 
+    /// It had heard of ours before it had sent its own, and tells of it now.
+    pub(super) fn open_again(&mut self) {
+        self.delivered += 1;
+    }
+
     /// The application writes while all before it has left and `in_flight` segments are out, for which there was more room.
     pub(super) fn too_little(&mut self, in_flight: u32) {
         self.limited_until = self.delivered.wrapping_add(in_flight).max(1);

@@ -162,6 +162,12 @@ impl Recovery {
         }
     }
 
+    /// What went with the SYN is lost, which says nothing of congestion: it is the SYN that was not wanted with data.
+    pub(super) fn lose_with_syn(&mut self, nxt: Seq) {
+        self.enter(Phase::Rto, nxt);
+        (self.undo, self.doubt, self.repeats) = (None, false, true);
+    }
+
     fn enter(&mut self, phase: Phase, nxt: Seq) {
         (self.phase, self.mark) = (phase, nxt);
     }

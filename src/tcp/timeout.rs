@@ -126,8 +126,8 @@ impl Conn {
         if self.state == State::SynSent {
             self.counters.on_rto(cx.now, self.retries == 0);
         }
-        if self.is_early() && self.retries == 1 && !self.board.is_empty() {
-            // Like Linux: who has not answered two SYN-ACKs has not got the data either.
+        if self.is_early() && self.retries == 1 {
+            // Like Linux: who has not answered two SYN-ACKs has not got data behind them either.
             return self.on_early_loss(cx);
         }
         self.retries += 1;

@@ -3,7 +3,7 @@
 //! One byte is urgent, the last one that the pointer speaks of. Who has not asked for it in its place (`SO_OOBINLINE`) reads it
 //! apart from the stream, which stops there once.
 
-use super::conn::Conn;
+use super::conn::{Conn, Cx};
 use crate::segment::{Arrival, Flags, Segment};
 use crate::seq::Seq;
 use crate::time::Instant;
@@ -101,10 +101,11 @@ impl Conn {
     }
 
     /// Step 6 of RFC 9293 §3.10.7.4: the URG bit. The pointer counts to behind the urgent data: RFC 6093 §2.1 (its text in RFC
-    /// 1122 was the other way). A closed window does not matter: RFC 9293 §3.4 (MUST-66).
-    pub(super) fn take_urgent(&mut self, now: Instant, seg: &Segment, arrival: &Arrival) {
+    /// 1122 was the other way, and so is `tcp.urgent_is_last`). A closed window does not matter: RFC 9293 §3.4 (MUST-66).
+    pub(super) fn take_urgent(&mut self, cx: &Cx, seg: &Segment, arrival: &Arrival) {
         if seg.has(Flags::URG) {
-            self.take_urgent_pointer(now, seg.seq + u32::from(seg.urgent.saturating_sub(1)));
+            let behind = u16::from(!cx.cfg.urgent_is_last);
+            self.take_urgent_pointer(cx.now, seg.seq + u32::from(seg.urgent.saturating_sub(behind)));
         }
         if let Some(Urgent { at, byte: byte @ Byte::Awaited }) = self.urgent.as_deref_mut()
             && let Some(&here) = arrival.payload.get(at.since(seg.seq) as usize)

@@ -114,9 +114,11 @@ impl Window {
         self.payload(self.buffer.saturating_sub(self.charge))
     }
 
-    /// The largest window that can come to be: what the window scale is chosen for (RFC 7323 §2.3).
-    pub(super) fn largest(&self) -> u32 {
-        let largest = if self.buffer >= self.limit { self.space() } else { self.limit.max(self.space()) };
+    /// The largest window that can come to be: what the window scale is chosen for (RFC 7323 §2.3). `most` is the largest buffer
+    /// that may be asked for later.
+    pub(super) fn largest(&self, most: u32) -> u32 {
+        let largest =
+            if self.buffer >= self.limit { self.space() } else { self.limit.max(self.space()).max(most) };
         largest.min(self.clamp)
     }
 

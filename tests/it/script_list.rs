@@ -204,6 +204,7 @@ scripts! {
         client_close_at_once
         client_connect_then_write
         client_cookie_then_data
+        client_data_goes_again
         client_data_on_the_syn_ack
         client_errors
         client_experimental_option
@@ -242,6 +243,7 @@ scripts! {
         server_shuts_down
         server_small_reads
         server_syn_ack_again
+        server_syn_ack_twice_more
         server_syn_again
         server_timestamps
         server_two_keys
@@ -324,7 +326,8 @@ scripts! {
         round_trip
         sample_each_round_trip
         slow_start
-        time_outs;
+        time_outs
+        two_syns_delivered;
     keepalive:
         answered
         begins_when_switched_on
@@ -335,6 +338,7 @@ scripts! {
         of_the_peer_is_limited
         off_by_default
         probe_limit_with_traffic
+        probes_of_both_kinds
         user_timeout
         user_timeout_counts_time;
     mtu:
@@ -365,6 +369,7 @@ scripts! {
         default_mss_ipv6
         ecn_is_not_accepted
         ip_header
+        least_size_to_send
         maxseg
         none
         signed_is_dropped
@@ -489,6 +494,7 @@ scripts! {
         peek
         pointer_at_closed_window
         pointer_of_zero
+        points_at_the_last
         receive
         receive_announced
         repeated
@@ -520,6 +526,7 @@ scripts! {
         probe_interval_stays_while_it_is_too_small
         probes_give_up
         reset_when_closed
+        scale_for_what_may_be_asked
         scale_zero_shift
         scaling
         shrinks

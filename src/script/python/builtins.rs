@@ -104,7 +104,7 @@ pub(super) fn builtin(name: &str, args: &[Value], named: &[(String, Value)]) -> 
             let (mut out, mut at) = (Vec::new(), from);
             while if step > 0 { at < to } else { at > to } {
                 if out.len() as i128 >= MOST_ITEMS {
-                    return Err("the range is too long".into());
+                    return Err(value::too_long().into());
                 }
                 out.push(Value::Int(at));
                 at = at.checked_add(step).ok_or_else(wrong)?;

@@ -93,6 +93,9 @@ impl Run<'_> {
         for stmt in block {
             self.tick()?;
             let flow = self.statement(stmt).map_err(|stop| match stop {
+                Stop::Raised(what) if what.starts_with(value::BEYOND) => {
+                    Stop::Told(Trouble::unsupported(stmt.line, what))
+                }
                 Stop::Raised(what) => Stop::Told(Trouble::failed(
                     stmt.line,
                     format!("the statement cannot be evaluated: {what}"),
@@ -110,7 +113,11 @@ impl Run<'_> {
 
     fn tick(&mut self) -> Result<(), Stop> {
         self.all.steps += 1;
-        if self.all.steps > MOST_STEPS { Err("the code does not come to an end".into()) } else { Ok(()) }
+        if self.all.steps > MOST_STEPS {
+            Err(value::beyond("more than 2,000,000 steps").into())
+        } else {
+            Ok(())
+        }
     }
 
     fn statement(&mut self, stmt: &Stmt) -> Result<Flow, Stop> {
@@ -246,7 +253,7 @@ impl Run<'_> {
     fn each(&mut self, each: &Each, level: usize, out: &mut Vec<(Value, Value)>) -> Result<(), Stop> {
         let Some((target, values, conditions)) = each.clauses.get(level) else {
             if out.len() as i128 >= MOST_ITEMS {
-                return Err("the list is too long".into());
+                return Err(value::too_long().into());
             }
             let item = self.value(&each.item)?;
             let value = each.value.as_ref().map(|e| self.value(e)).transpose()?;
@@ -437,7 +444,7 @@ impl Run<'_> {
         {
             let (mut list, item) = (self.value(base)?.items()?, self.value(item)?);
             if list.len() as i128 >= MOST_ITEMS {
-                return Err("the list is too long".into());
+                return Err(value::too_long().into());
             }
             list.push(item);
             self.assign(base, Value::List(list))?;

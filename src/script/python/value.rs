@@ -254,7 +254,20 @@ pub fn unary(op: &str, a: &Value) -> Result<Value, Raised> {
 }
 
 fn too_large() -> Raised {
-    "the number is larger than 127 bits".to_string()
+    beyond("a number of more than 127 bits")
+}
+
+/// How what is raised begins where Python would go on.
+pub const BEYOND: &str = "Python with ";
+
+/// What is raised where Python would go on, and this does not.
+pub fn beyond(what: &str) -> Raised {
+    format!("{BEYOND}{what}")
+}
+
+/// More than a list or a text may have.
+pub fn too_long() -> Raised {
+    beyond("a list or a text of more than 65536 items")
 }
 
 /// The most that multiplying a text or a list may make.
@@ -284,7 +297,7 @@ pub fn binary(op: &str, a: &Value, b: &Value) -> Result<Value, Raised> {
         ("*", Value::Text(text), n) if n.whole().is_some() => {
             let times = usize::try_from(n.whole().unwrap_or(0).max(0)).unwrap_or(usize::MAX);
             let fits = times.checked_mul(text.len()).is_some_and(|n| n <= MOST_ITEMS);
-            return if fits { Ok(Value::Text(text.repeat(times))) } else { Err(too_large()) };
+            return if fits { Ok(Value::Text(text.repeat(times))) } else { Err(too_long()) };
         }
         ("*", Value::List(list), n) if n.whole().is_some() => {
             let times = usize::try_from(n.whole().unwrap_or(0).max(0)).unwrap_or(usize::MAX);
@@ -292,7 +305,7 @@ pub fn binary(op: &str, a: &Value, b: &Value) -> Result<Value, Raised> {
             return if fits {
                 Ok(Value::List(vec![list.as_slice(); times].concat()))
             } else {
-                Err(too_large())
+                Err(too_long())
             };
         }
         ("&", Value::List(a), Value::List(_)) => {

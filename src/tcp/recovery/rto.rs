@@ -65,12 +65,17 @@ impl Conn {
         (self.intents.resend, self.intents.rto) = (true, true);
     }
 
-    /// A SYN-ACK is repeated for the second time, and data went behind it: the window begins anew, the data waits.
+    /// A SYN-ACK is repeated for the second time: the window begins anew, and data that went behind it waits.
     pub(in crate::tcp) fn on_early_loss(&mut self, cx: &mut Cx) {
         self.on_rto(cx);
+        // The SYN-ACK's time-out was doubled, not that of data.
+        self.rtt.calm();
         self.rtt.fall_back();
         self.board.lose_all();
+        // It counts whatever the window of the SYN was: there must be an end.
+        self.retries = 2;
         self.recovery.doubt = false;
+        self.intents.resend &= !self.board.is_empty();
         self.intents.syn = true;
     }
 
