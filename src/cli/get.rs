@@ -210,7 +210,9 @@ impl Shown {
 /// The exit code for an exchange that failed so.
 pub fn exit(error: &FetchError) -> ExitCode {
     match error {
-        FetchError::Connect(StreamError::ConnectionRefused) => Exit::Refused,
+        FetchError::Connect(StreamError::ConnectionRefused) | FetchError::Resolve(ResolveError::Refused) => {
+            Exit::Refused
+        }
         FetchError::Connect(StreamError::ConnectionReset)
         | FetchError::Stream(StreamError::ConnectionReset) => Exit::Reset,
         FetchError::Connect(StreamError::TimedOut)

@@ -389,6 +389,9 @@ fn resolve_error(e: ResolveError, name: &str) -> io::Error {
         ResolveError::InvalidName => (io::ErrorKind::InvalidInput, "not a host name"),
         ResolveError::NotFound => (io::ErrorKind::NotFound, "no such host"),
         ResolveError::TimedOut => (io::ErrorKind::TimedOut, "the name server did not answer"),
+        ResolveError::Refused => {
+            (io::ErrorKind::ConnectionRefused, "nobody listens at the name server's address")
+        }
         ResolveError::NoServer => (io::ErrorKind::NetworkUnreachable, "the stack has no name server"),
     };
     io::Error::new(kind, format!("looking up {name}: {text}"))

@@ -287,6 +287,9 @@ impl fmt::Display for FetchError {
             }
             FetchError::Resolve(ResolveError::NotFound) => f.write_str("the name does not exist"),
             FetchError::Resolve(ResolveError::TimedOut) => f.write_str("the name server did not answer"),
+            FetchError::Resolve(ResolveError::Refused) => {
+                f.write_str("nobody listens at the name server's address")
+            }
             FetchError::Resolve(ResolveError::NoServer) => f.write_str("no name server is configured"),
             FetchError::Stack(StackError::AddrInUse) => f.write_str("the local address is in use"),
             FetchError::Stack(StackError::AddrNotAvailable { connections, time_wait }) => {

@@ -1,13 +1,15 @@
 //! What does a host do besides TCP? It answers pings, asks name servers and puts fragments together.
 
+use super::addrs::Flow;
+use super::icmp::UDP;
 use super::queue_device::{Popped, QueueDevice};
 use super::{Owner, QueryId, ResolveError};
 use crate::time::{Duration, Instant};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::{dns, raw};
 use smoltcp::wire::{DnsQueryType, HardwareAddress, IpAddress, IpCidr, IpProtocol, IpVersion};
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The largest IP packet.
 const MAX_PACKET: usize = 65_535;
@@ -22,6 +24,10 @@ const REASSEMBLY: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(3
 const PATIENCE: Duration = Duration::from_secs(5);
 const ATTEMPTS: usize = 2;
 const SERVERS: usize = 3;
+/// Where name servers listen.
+const DNS_PORT: u16 = 53;
+/// So many questions are known by the port they left from.
+const ASKED_MAX: usize = 64;
 /// Addresses that smoltcp's interface has room for.
 const MAX_ADDRS: usize = 8;
 
@@ -32,6 +38,9 @@ pub(super) struct Host {
     raw: SocketHandle,
     /// One for each name server: questions go to one at a time.
     dns: Vec<SocketHandle>,
+    servers: Vec<IpAddr>,
+    /// The servers that were asked lately, and from which port: who does not know it cannot say that nobody listens.
+    asked: VecDeque<(IpAddr, u16)>,
     device: QueueDevice,
     queries: BTreeMap<u32, Query>,
     next_query: u32,
@@ -48,6 +57,8 @@ struct Query {
     pending: [Option<dns::QueryHandle>; 2],
     found: Vec<IpAddr>,
     timed_out: bool,
+    /// Nobody listens at the server that was asked last.
+    refused: bool,
     told: bool,
 }
 
@@ -95,9 +106,11 @@ impl Host {
             sockets.add(raw::Socket::new(Some(IpVersion::Ipv4), Some(IpProtocol::Tcp), inbox, no_outbox));
         let reachable =
             |server: &&IpAddr| config.addrs.iter().any(|(own, _)| own.is_ipv4() == server.is_ipv4());
-        let servers = config.dns.iter().filter(reachable).take(SERVERS);
-        let dns = servers.map(|ip| sockets.add(dns::Socket::new(&[IpAddress::from(*ip)], vec![]))).collect();
-        Host { iface, sockets, raw, dns, device, queries: BTreeMap::new(), next_query: 0, deadline: None }
+        let servers: Vec<IpAddr> = config.dns.iter().filter(reachable).take(SERVERS).copied().collect();
+        let one = |ip: &IpAddr| sockets.add(dns::Socket::new(&[IpAddress::from(*ip)], vec![]));
+        let dns = servers.iter().map(one).collect();
+        let (asked, queries) = (VecDeque::new(), BTreeMap::new());
+        Host { iface, sockets, raw, dns, servers, asked, device, queries, next_query: 0, deadline: None }
     }
 
     /// A packet that is not TCP, or a fragment. False if there is no room for what it may be answered with.
@@ -134,10 +147,34 @@ impl Host {
     /// Takes a packet to send.
     pub fn pop(&mut self, now: Instant, frame: &mut Vec<u8>) -> Option<Popped> {
         let popped = self.device.pop(frame);
+        if let Some(question) = popped.and_then(|_| question(frame)) {
+            if self.asked.len() >= ASKED_MAX {
+                self.asked.pop_front();
+            }
+            self.asked.push_back(question);
+        }
         if popped.is_some() && self.deadline.is_some_and(|at| at <= now) {
             self.run(now, true);
         }
         popped
+    }
+
+    /// Nobody listens for what was sent on that flow: those who wait for this server ask the next one now, as they do
+    /// when it is silent. False if it was no question of ours.
+    pub fn on_refused(&mut self, now: Instant, flow: &Flow) -> bool {
+        let (server, port) = (flow.remote().ip(), flow.local().port());
+        if flow.remote().port() != DNS_PORT || !self.asked.contains(&(server, port)) {
+            return false;
+        }
+        // The questions that they asked there matter no more, and the next ones leave from other ports.
+        self.asked.retain(|asked| asked.0 != server);
+        let servers = &self.servers;
+        let waiting = self.queries.values_mut().filter(|query| !query.is_done());
+        for query in waiting.filter(|query| servers.get(query.server(servers.len())) == Some(&server)) {
+            (query.until, query.refused) = (now, true);
+        }
+        self.run(now, false);
+        true
     }
 
     pub fn has_output(&self) -> bool {
@@ -172,6 +209,9 @@ impl Host {
         }
         let waits = self.queries.values().filter(|query| !query.is_done()).map(|query| query.until);
         self.deadline = self.deadline.into_iter().chain(waits).min();
+        if self.queries.values().all(Query::is_done) {
+            self.asked.clear();
+        }
     }
 
     /// Asks the next server what the one before did not answer in time.
@@ -179,6 +219,7 @@ impl Host {
         let servers = self.dns.len();
         for query in self.queries.values_mut().filter(|query| !query.is_done() && query.until <= now) {
             let before = self.dns[query.server(servers)];
+            let refused = std::mem::take(&mut query.refused);
             query.asked += 1;
             query.until = now + PATIENCE;
             let after = self.dns[query.server(servers)];
@@ -186,7 +227,7 @@ impl Host {
                 let Some(handle) = slot.take() else { continue };
                 self.sockets.get_mut::<dns::Socket>(before).cancel_query(handle);
                 if query.asked > servers * ATTEMPTS {
-                    query.timed_out = true;
+                    (query.timed_out, query.refused) = (!refused, refused);
                     continue;
                 }
                 let socket = self.sockets.get_mut::<dns::Socket>(after);
@@ -205,6 +246,7 @@ impl Host {
             pending: [None; 2],
             found: vec![],
             timed_out: false,
+            refused: false,
             told: false,
         };
         if let Ok(ip) = name.trim_start_matches('[').trim_end_matches(']').parse() {
@@ -239,11 +281,30 @@ impl Host {
         let answer = match (query.found.is_empty(), query.timed_out) {
             (false, _) => Ok(query.found.clone()),
             (true, true) => Err(ResolveError::TimedOut),
+            (true, false) if query.refused => Err(ResolveError::Refused),
             (true, false) => Err(ResolveError::NotFound),
         };
         self.queries.remove(&id.0);
         Some(answer)
     }
+}
+
+/// Whom a packet of ours asks, and from which port, if it is a question to a name server.
+fn question(packet: &[u8]) -> Option<(IpAddr, u16)> {
+    let (protocol, server, udp) = match packet.first()? >> 4 {
+        4 => {
+            let server: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
+            (packet.get(9)?, Ipv4Addr::from(server).into(), packet.get(usize::from(packet[0] & 0x0f) * 4..)?)
+        }
+        6 => {
+            let server: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
+            (packet.get(6)?, Ipv6Addr::from(server).into(), packet.get(40..)?)
+        }
+        _ => return None,
+    };
+    let &[s0, s1, d0, d1, ..] = udp else { return None };
+    let asks = *protocol == UDP && u16::from_be_bytes([d0, d1]) == DNS_PORT;
+    asks.then_some((server, u16::from_be_bytes([s0, s1])))
 }
 
 /// Whether an IPv4 fragment fits into a packet: what does not (the "ping of death") must not be put together.
@@ -254,4 +315,39 @@ pub(super) fn is_sane_fragment(frame: &[u8]) -> bool {
     let field = u16::from_be_bytes([f0, f1]);
     let (more, offset) = (field & 0x2000 != 0, usize::from(field & 0x1fff) * 8);
     first >> 4 == 4 && payload > 0 && (!more || payload % 8 == 0) && 60 + offset + payload <= MAX_PACKET
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    #[test]
+    fn only_who_knows_the_port_of_a_question_can_say_that_nobody_listens() {
+        let (us, server): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 53].into());
+        let (tcp, addrs, dns) = (crate::tcp::Config::linux(), vec![(us, 24)], vec![server]);
+        let config = crate::stack::Config { tcp, addrs, gateways: vec![], mtu: 1500, seed: 1, dns };
+        let mut host = Host::new(&config, 1);
+        let (now, mut frame) = (Instant::from_micros(1_000_000), Vec::new());
+        let id = host.resolve(now, "glass.test", Owner(1)).unwrap();
+        for attempt in 1..=ATTEMPTS {
+            let mut ports = Vec::new();
+            while host.pop(now, &mut frame).is_some() {
+                let (asked, port) = question(&frame).unwrap();
+                assert_eq!(asked, server);
+                ports.push(port);
+            }
+            assert_eq!(ports.len(), KINDS.len(), "attempt {attempt}");
+            let flow = |port, to| Flow::new(SocketAddr::new(us, port), SocketAddr::new(server, to));
+            let wrong = (1024..).find(|port| !ports.contains(port)).unwrap();
+            for forged in [flow(wrong, DNS_PORT), flow(ports[0], 54)] {
+                assert!(!host.on_refused(now, &forged) && host.finished().is_none());
+            }
+            assert!(host.on_refused(now, &flow(ports[0], DNS_PORT)));
+            assert!(!host.on_refused(now, &flow(ports[1], DNS_PORT)), "of an attempt that is over");
+        }
+        assert_eq!(host.finished(), Some((id, Owner(1))));
+        assert_eq!(host.resolved(id), Some(Err(ResolveError::Refused)));
+        assert!(host.asked.is_empty());
+    }
 }

@@ -35,24 +35,38 @@ pub(super) enum Problem {
     TooBig(u16),
 }
 
-/// Reads an ICMP error with a right checksum that quotes a TCP segment; None is anything else, source quench included
-/// (RFC 9293 §3.9.2.2, MUST-55).
-pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Option<Quoted> {
-    let (kind, code, rest, quote) = match *body {
-        [kind, code, _, _, a, b, c, d, ref quote @ ..] => (kind, code, [a, b, c, d], quote),
-        _ => return None,
-    };
-    let (flow, seq) = match (protocol, src, dst) {
+/// The flow of a datagram of ours that nobody listens for, if that is what an ICMP error with a right checksum says
+/// (RFC 1122 §4.1.3.3). Anyone can make one up: the port has to be one that is in use.
+pub(super) fn refused_datagram(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Option<Flow> {
+    let &[kind, code, ..] = body else { return None };
+    match (protocol, kind, code) {
+        (ICMP, 3, 2 | 3) | (ICMPV6, 1, 4) => Some(error(protocol, src, dst, body, UDP)?.0),
+        _ => None,
+    }
+}
+
+/// The flow and the sequence number of a packet of `wanted` that an ICMP error with a right checksum quotes.
+fn error(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8], wanted: u8) -> Option<(Flow, Seq)> {
+    let quote = body.get(8..)?;
+    match (protocol, src, dst) {
         (ICMP, IpAddr::V4(_), IpAddr::V4(_)) => {
             Icmpv4Packet::new_checked(body).ok().filter(|p| p.verify_checksum())?;
-            quote_v4(quote)?
+            quote_v4(quote, wanted)
         }
         (ICMPV6, IpAddr::V6(src), IpAddr::V6(dst)) => {
             Icmpv6Packet::new_checked(body).ok().filter(|p| p.verify_checksum(&src, &dst))?;
-            quote_v6(quote)?
+            quote_v6(quote, wanted)
         }
-        _ => return None,
-    };
+        _ => None,
+    }
+}
+
+/// Reads an ICMP error with a right checksum that quotes a TCP segment; None is anything else, source quench included
+/// (RFC 9293 §3.9.2.2, MUST-55).
+pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Option<Quoted> {
+    let &[kind, code, _, _, a, b, c, d, ..] = body else { return None };
+    let rest = [a, b, c, d];
+    let (flow, seq) = error(protocol, src, dst, body, TCP)?;
     let hard = |error| Problem::Unreachable { error, hard: true };
     let problem = match (protocol, kind, code) {
         // RFC 1191 §4; RFC 8201 §4. An old router leaves the field empty: the least that is believed (RFC 1191 §5).
@@ -74,19 +88,19 @@ pub(super) fn quoted(protocol: u8, src: IpAddr, dst: IpAddr, body: &[u8]) -> Opt
     Some(Quoted { flow, seq, problem })
 }
 
-/// The flow and the sequence number of the packet quoted: 8 bytes of TCP are always there.
-fn quote_v4(quote: &[u8]) -> Option<(Flow, Seq)> {
+/// The flow and the sequence number of the packet quoted: 8 bytes of TCP, or UDP, are always there.
+fn quote_v4(quote: &[u8], wanted: u8) -> Option<(Flow, Seq)> {
     let header = usize::from(quote.first()? & 0x0f) * 4;
     let tcp = quote.get(header..header + 8)?;
     let first_fragment = u16::from_be_bytes([quote[6], quote[7]]) & 0x1fff == 0;
-    if quote[0] >> 4 != 4 || header < 20 || quote[9] != TCP || !first_fragment {
+    if quote[0] >> 4 != 4 || header < 20 || quote[9] != wanted || !first_fragment {
         return None;
     }
     let ip = |at: usize| IpAddr::V4(Ipv4Addr::new(quote[at], quote[at + 1], quote[at + 2], quote[at + 3]));
     segment(ip(12), ip(16), tcp)
 }
 
-fn quote_v6(quote: &[u8]) -> Option<(Flow, Seq)> {
+fn quote_v6(quote: &[u8], wanted: u8) -> Option<(Flow, Seq)> {
     let (mut next, mut at) = (*quote.get(6)?, 40);
     // Extension headers of a few kinds may lie between (RFC 8200 §4); only a first fragment has a TCP header.
     for _ in 0..8 {
@@ -98,7 +112,7 @@ fn quote_v6(quote: &[u8]) -> Option<(Flow, Seq)> {
         (next, at) = (*quote.get(at)?, at + length);
     }
     let tcp = quote.get(at..at + 8)?;
-    if quote[0] >> 4 != 6 || next != TCP {
+    if quote[0] >> 4 != 6 || next != wanted {
         return None;
     }
     let ip = |at: usize| quote[at..at + 16].try_into().ok().map(|o: [u8; 16]| IpAddr::V6(Ipv6Addr::from(o)));

@@ -178,6 +178,13 @@ impl Stack {
         if let Some(quoted) = icmp::quoted(protocol, src, dst, body) {
             return self.on_icmp_error(now, frame, quoted);
         }
+        if let Some(flow) = icmp::refused_datagram(protocol, src, dst, body)
+            && self.host.on_refused(now, &flow)
+        {
+            let text = format!("nobody listens at {}, where a name server should be", flow.remote());
+            self.trace_in(now, frame, about, Why::Host { word: "icmp", text: &text });
+            return self.tell_resolved();
+        }
         let (word, text) = icmp::describe(protocol, body);
         let known = matches!(protocol, icmp::ICMP | icmp::UDP | icmp::ICMPV6);
         // What may be answered with an error: not more often than errors may be sent.

@@ -186,6 +186,8 @@ pub enum ResolveError {
     NotFound,
     /// No name server answered.
     TimedOut,
+    /// Nobody listens where name servers should be: ICMP says so.
+    Refused,
     /// No name server is configured.
     NoServer,
 }
@@ -196,6 +198,7 @@ impl fmt::Display for ResolveError {
             ResolveError::InvalidName => "not a valid host name",
             ResolveError::NotFound => "no address is known for this name",
             ResolveError::TimedOut => "no name server answered",
+            ResolveError::Refused => "nobody listens at the name servers' addresses",
             ResolveError::NoServer => "no name server is configured",
         })
     }

@@ -96,3 +96,24 @@ fn a_dead_name_server_costs_five_seconds_and_two_attempts_as_resolv_conf_says() 
         assert_eq!(results.try_recv().unwrap().error, Some(FetchError::Resolve(ResolveError::TimedOut)));
     }
 }
+
+#[test]
+fn a_name_server_that_does_not_listen_is_left_for_the_next_one_at_once() {
+    for (addrs, host) in [(FOUR, "10.0.0.2"), (SIX, "fd77::2")] {
+        let (fetched, ..) = fetch_with(addrs, &[host], "rtt=20ms", "http://glass.test/bytes/10");
+        let took = fetched.timings.name.unwrap().since(fetched.timings.start.unwrap());
+        assert_eq!((took, &fetched.error), (Duration::from_millis(20 + 27), &None), "{addrs:?}");
+        // Alone, it is asked twice.
+        let mut world = World::new(5, "rtt=20ms".parse().unwrap());
+        world.add(host.parse::<IpAddr>().unwrap());
+        let mut config = host_config(addrs[0].parse().unwrap(), Config::linux());
+        config.dns = vec![host.parse().unwrap()];
+        let client = world.add_host("client", config, Tracer::default());
+        let plans = vec![RequestPlan::get("http://glass.test/").unwrap()];
+        let service = HttpClient::new(Owner(2), plans, ClientOptions::default());
+        let results = service.results();
+        world.add_service(client, Box::new(service));
+        world.run_for(Duration::from_millis(2 * 20));
+        assert_eq!(results.try_recv().unwrap().error, Some(FetchError::Resolve(ResolveError::Refused)));
+    }
+}
