@@ -161,8 +161,11 @@ pub fn read(bytes: &[u8]) -> Options {
 }
 
 /// The options with as many SACK blocks as find room beside the others: four, or three beside time stamps. Counts of accurate ECN
-/// go last of all.
-fn fitted(options: &Options) -> Options {
+/// go last of all. Nothing if all find room.
+fn fitted(options: &Options) -> Option<Options> {
+    if options.encoded_len() as usize <= MAX_LEN {
+        return None;
+    }
     let mut fitted = *options;
     while fitted.encoded_len() as usize > MAX_LEN && !fitted.sack.is_empty() {
         fitted.sack.truncate(fitted.sack.len() - 1);
@@ -170,19 +173,20 @@ fn fitted(options: &Options) -> Options {
     if fitted.encoded_len() as usize > MAX_LEN {
         fitted.ecn = None;
     }
-    fitted
+    Some(fitted)
 }
 
 /// Bytes that [`write`] takes: [`Options::encoded_len`] without the SACK blocks that find no room.
 pub(super) fn len(options: &Options) -> usize {
-    fitted(options).encoded_len() as usize
+    fitted(options).as_ref().unwrap_or(options).encoded_len() as usize
 }
 
 /// Writes the options in the order of Linux, `buf` being [`len`] bytes long: two `nop` or the two bytes of SACK
 /// permitted align what follows to four bytes. Each option has its length, and no list needs an end with padding:
 /// RFC 9293 §3.1 (MUST-68, MUST-69).
 pub(super) fn write(options: &Options, buf: &mut [u8]) {
-    let options = fitted(options);
+    let fitted = fitted(options);
+    let options = fitted.as_ref().unwrap_or(options);
     let sack = options.sack.as_slice();
     let mut rest = buf;
     if let Some(mss) = options.mss {
