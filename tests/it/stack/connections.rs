@@ -301,7 +301,7 @@ fn a_stack_can_talk_to_itself() {
         let client = lan.a.stack.connect(lan.now, addr(ip, 80), None, None, OWNER).unwrap();
         lan.a.stack.poll(|| lan.now, &mut lan.a.device, 64);
         let server = lan.a.stack.accept(listener, OWNER).unwrap().id;
-        let data = vec![7; 50_000];
+        let data = vec![7; 40_000];
         write(&mut lan.a.stack, lan.now, client, &data);
         lan.pass(Duration::from_secs(1));
         assert_eq!(read(&mut lan.a.stack, lan.now, server).unwrap(), data);
