@@ -228,7 +228,9 @@ impl Flow {
         let rtt = self.round_trip();
         let full = self.halves[s].full(&self.halves[1 - s]);
         match kind {
-            Kind::Data if moves || gap.is_zero() => self.runs[s].add(p.at, p.frame, p.seg.len, full, rtt),
+            Kind::Data if (moves || gap.is_zero()) && self.runs[s].goes_on(p.at, rtt) => {
+                self.runs[s].add(p.at, p.frame, p.seg.len, full, rtt);
+            }
             Kind::Again(_) if gap <= rtt / 4 => {}
             Kind::Data | Kind::Again(_) | Kind::Fin | Kind::Rst | Kind::WindowProbe => {
                 self.rest(s, connection, findings);

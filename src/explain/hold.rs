@@ -212,7 +212,9 @@ impl Release {
         if small && alone && self.acked_all && room && (near || self.last_small) {
             return Some(Part::Nagle);
         }
-        // Small segments in flight do not fill a congestion window.
-        (!self.last_small || self.flight >= 2 * full).then_some(Part::Cwnd)
+        // Small segments in flight do not fill a congestion window, unless it is of one segment: nobody writes by chance at the
+        // moment at which an acknowledgment comes that was held back.
+        let of_one = near && self.acked_all && !self.delayed.is_zero();
+        (!self.last_small || self.flight >= 2 * full || of_one).then_some(Part::Cwnd)
     }
 }

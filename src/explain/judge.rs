@@ -206,6 +206,10 @@ impl View<'_> {
                 return Kind::Again(Again::Fast);
             }
         }
+        // The repetition that began it was not captured: no timer expires so soon.
+        if self.answers && !acked && since <= rtt * 3 / 2 {
+            return Kind::Again(if sacks { Again::Sack } else { Again::Fast });
+        }
         // RFC 8985 §6.2: what was sent later has arrived, and a quarter of a round trip was left for reordering.
         if sacks && sender.sacked_to.is_some_and(|to| to.gt(seg.end())) && since <= rtt * 5 / 4 + SLACK {
             return Kind::Again(Again::Sack);

@@ -27,11 +27,14 @@ pub(super) struct Full {
 }
 
 impl Run {
+    /// Whether a segment that leaves at `at` goes on with it. What is answered at once has no rest before it either, but what
+    /// was asked for after a pause begins anew.
+    pub fn goes_on(&self, at: Duration, round_trip: Duration) -> bool {
+        self.start.is_some() && at.saturating_sub(self.last.0) <= (round_trip * 2).max(WORTH * 2)
+    }
+
     /// Another segment without a rest before it.
     pub fn add(&mut self, at: Duration, frame: u64, len: u32, full: u32, round_trip: Duration) {
-        if self.start.is_none() {
-            return self.begin(at, frame);
-        }
         self.last = (at, frame);
         self.bytes += u64::from(len);
         self.small += u64::from(len < full);

@@ -475,6 +475,7 @@ fn what_is_inferred_is_what_the_stack_says() {
         What::PathRate,
         What::Handshake,
         What::SlowServer,
+        What::NotReused,
     ] {
         let (precision, recall) = all.finding(what);
         assert!(precision >= 95.0 && recall >= 95.0, "{}: {precision} %, {recall} %", what.word());
