@@ -84,7 +84,7 @@ pub struct Config {
     pub mtu: u16,
     /// Seed of ISNs, port choice and time stamp offsets: the same seed gives the same run.
     pub seed: u64,
-    /// Name servers for [`Stack::resolve`], in the order in which they are asked; four at most.
+    /// Name servers for [`Stack::resolve`], in the order in which they are asked; three at most.
     pub dns: Vec<IpAddr>,
 }
 
