@@ -5,6 +5,7 @@ use tcpglass::script::{Options, Outcome, run};
 /// An accepted connection, descriptor 4, at 0.1 s.
 const ACCEPTED: &str = "\
 0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0   setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
 +0   bind(3, ..., ...) = 0
 +0   listen(3, 1) = 0
 +0   < S 0:0(0) win 32792 <mss 1000,sackOK,TS val 1000 ecr 0,nop,wscale 7>
