@@ -544,6 +544,31 @@ fn a_full_path_is_told_from_a_slow_server_and_from_windows() {
     }
 }
 
+/// In virtual time an answer leaves at the moment of its request: no rest before it.
+#[test]
+fn a_path_is_not_full_while_nobody_asks_for_anything() {
+    let mut t = Talk::new();
+    t.window = [4000, 4000];
+    let mut now = t.open(0.0);
+    for turn in 0..2 {
+        t.say(now, Client, ".", &get("/big"));
+        now += if turn == 0 { 20.0 } else { 0.0 };
+        t.say(now, Server, ".", &ok(1400 + 200 * 1460, 1400));
+        for n in 0..200 {
+            now += 1.5;
+            t.say(now + 0.02, Server, ".", &[7; 1460]);
+            if n % 2 == 1 {
+                t.say(now + 0.05, Client, ".", b"");
+            }
+        }
+        now += 2000.0;
+    }
+    let summary = t.told();
+    let (_, cost, _) = told(&summary, What::PathRate);
+    assert!((290..=600).contains(&cost), "{cost} ms: {:?}", found(&summary));
+    sums(&summary);
+}
+
 /// A segment that is not pushed had more behind it: what it waited for on its way is not the server.
 #[test]
 fn a_path_that_stands_still_is_told_from_a_server_that_does() {
