@@ -32,6 +32,9 @@ pub fn totals(tally: &Tally) -> String {
     if tally.aborted > 0 {
         line += &format!(", {} aborted", tally.aborted);
     }
+    if tally.untold > 0 {
+        line += &format!("; {} of them came too fast for a line of their own", tally.untold);
+    }
     line + "\n"
 }
 

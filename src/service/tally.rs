@@ -22,6 +22,8 @@ pub struct Tally {
     pub by_status: BTreeMap<u16, u64>,
     /// Those that ended before their response was complete.
     pub aborted: u64,
+    /// Those that nobody took in time who had asked for [each](super::HttpServer::exchanges); they are counted here.
+    pub untold: u64,
     /// Where the time of all went.
     pub ledger: Parts,
 }
@@ -45,8 +47,10 @@ impl Reports {
 
     /// Counts all from now on and keeps the first `shown`.
     pub fn tally(&mut self, shown: usize) -> Arc<Mutex<Tally>> {
-        self.keeps = shown;
-        Arc::clone(self.tally.get_or_insert_default())
+        Arc::clone(self.tally.get_or_insert_with(|| {
+            self.keeps = shown;
+            Arc::default()
+        }))
     }
 
     /// Whether anybody wants to know.
@@ -73,6 +77,9 @@ impl Reports {
             && let Err(TrySendError::Full(_)) = sender.try_send(exchange)
         {
             self.lost += 1;
+            if let Some(tally) = &self.tally {
+                lock(tally).untold += 1;
+            }
         }
     }
 }
@@ -92,6 +99,7 @@ impl Tally {
         self.bytes += other.bytes;
         self.ledger += other.ledger;
         self.aborted += other.aborted;
+        self.untold += other.untold;
         for (&status, n) in &other.by_status {
             *self.by_status.entry(status).or_default() += n;
         }
@@ -157,10 +165,14 @@ mod tests {
     #[test]
     fn what_nobody_takes_in_time_is_counted_as_lost() {
         let mut reports = Reports::default();
-        let taker = reports.channel();
+        let (taker, tally) = (reports.channel(), reports.tally(1));
+        reports.tally(7);
         for _ in 0..EXCHANGES + 3 {
             reports.hand_out(exchange(200, Ended::Kept));
         }
         assert_eq!((reports.lost, taker.len()), (3, EXCHANGES));
+        let tally = lock(&tally);
+        assert_eq!((tally.untold, tally.exchanges), (3, EXCHANGES as u64 + 3));
+        assert_eq!(tally.first.len(), 1, "as the first caller said");
     }
 }
