@@ -8,7 +8,6 @@ use crossbeam_channel::Receiver;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -159,7 +158,7 @@ impl Opened<'_> {
     /// The same on each queue, with a service for each.
     pub fn start_each(self, services: Vec<Box<dyn Service>>) -> Result<Started, Failure> {
         let Opened { stage, queues } = self;
-        let mut started = Started { stacks: Vec::new(), device: String::new(), open: Vec::new() };
+        let mut started = Started { stacks: Vec::new(), device: String::new() };
         for ((tun, recording), service) in queues.into_iter().zip(stage.recordings()).zip(services) {
             let (device, status) = (tun.name().to_owned(), tun.status());
             let tracer = recording.open(stage.names(NAME), &device, &stage.settings)?;
@@ -172,7 +171,6 @@ impl Opened<'_> {
                 seed: stage.seed,
                 dns: stage.dns.clone(),
             };
-            started.open.push(tun.as_fd().try_clone_to_owned().context("cannot hold on to the device")?);
             let runtime = Runtime::builder(config)
                 .tracer(tracer)
                 .link(stage.settings.link.clone())
@@ -192,8 +190,6 @@ pub struct Started {
     stacks: Vec<(Runtime, tun::Status)>,
     /// The interface's name.
     pub device: String,
-    /// Its queues: were one closed before the others, its flows would move to them, who know nothing of them.
-    open: Vec<OwnedFd>,
 }
 
 impl Started {
@@ -204,7 +200,7 @@ impl Started {
 
     /// Ends it: what is open may finish within `grace`, the records are completed.
     pub fn finish(self, grace: Duration) -> Result<Counts, Failure> {
-        let Started { stacks, device, open } = self;
+        let Started { stacks, device } = self;
         let ended: Vec<_> = thread::scope(|scope| {
             let ending: Vec<_> = stacks
                 .into_iter()
@@ -212,7 +208,6 @@ impl Started {
                 .collect();
             ending.into_iter().map(|(thread, status)| (thread.join(), status)).collect()
         });
-        drop(open);
         let (mut counts, mut dropped) = (Counts::default(), 0);
         for (tracer, status) in ended {
             let tracer = tracer.unwrap_or_else(|_| Err(io::Error::other("its end panicked")));

@@ -12,7 +12,8 @@ use smoltcp::time::Instant;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The largest packet with its headers, and the largest super-segment.
@@ -67,6 +68,8 @@ pub struct Tun {
     name: String,
     received: Box<[u8]>,
     port: Port,
+    /// All queues of the device, this one too: none closes before the last is dropped.
+    _queues: Option<Arc<[OwnedFd]>>,
 }
 
 struct Port {
@@ -87,12 +90,13 @@ impl Tun {
     pub fn open(options: &TunOptions) -> Result<Tun, TunError> {
         let (line, name) = Line::open(wanted(options)?, options.offload, false)?;
         let mtu = set_up(&name, options)?;
-        Ok(Tun::new(name, line, mtu))
+        Ok(Tun::new(name, line, mtu, None))
     }
 
     /// The same with several queues, for a stack each (`IFF_MULTI_QUEUE`). The kernel chooses the queue of a flow by its
-    /// addresses and ports, the same one each time, so that whoever gets the SYN gets the rest, as long as all queues stay
-    /// open. What a stack sends moves its flow to its own queue, but the kernel forgets that in seconds: a connection
+    /// addresses and ports, the same one each time, so that whoever gets the SYN gets the rest. Were one closed before the
+    /// others, it would choose anew among those that are left, who know nothing of the flow: so all stay open until the
+    /// last of these devices is dropped, and the flows of one that is dropped earlier go unheard. What a stack sends moves its flow to its own queue, but the kernel forgets that in seconds: a connection
     /// that a stack opens itself belongs on a device with one queue.
     ///
     /// # Errors
@@ -109,15 +113,24 @@ impl Tun {
         }
         // Nothing comes before the interface is up, so nothing comes to fewer queues than there will be.
         let mtu = set_up(&name, options)?;
-        Ok(lines.into_iter().map(|line| Tun::new(name.clone(), line, mtu)).collect())
+        let held: Result<Vec<OwnedFd>, _> =
+            lines.iter().map(|line| line.as_fd().try_clone_to_owned()).collect();
+        let held: Arc<[OwnedFd]> = held
+            .map_err(|e| {
+                let remedy = "each queue takes two descriptors: `ulimit -n`";
+                TunError::new(TunErrorKind::Other, format!("holding on to the queues of {name}"), e, remedy)
+            })?
+            .into();
+        Ok(lines.into_iter().map(|line| Tun::new(name.clone(), line, mtu, Some(Arc::clone(&held)))).collect())
     }
 
-    fn new(name: String, line: Line, mtu: u16) -> Tun {
+    fn new(name: String, line: Line, mtu: u16, queues: Option<Arc<[OwnedFd]>>) -> Tun {
         let frame = vec![0; line.headroom() + usize::from(mtu)];
         Tun {
             name,
             received: vec![0; line.headroom() + MOST].into(),
             port: Port { line, mtu, frame, held: false, status: Status::default() },
+            _queues: queues,
         }
     }
 

@@ -71,6 +71,42 @@ fn each_flow_stays_with_the_stack_that_answered_its_first_packet() {
     });
 }
 
+/// The source ports of what waits in a queue: datagrams of IPv4 without options.
+fn ports(queue: &Tun) -> Vec<u16> {
+    let mut packet = [0; 2048];
+    let mut ports = Vec::new();
+    while let Ok(n) = rustix::io::read(queue, &mut packet) {
+        if n > 28 && packet[9] == 17 {
+            ports.push(u16::from_be_bytes([packet[20], packet[21]]));
+        }
+    }
+    ports
+}
+
+#[test]
+fn a_queue_that_is_dropped_leaves_the_flows_of_the_others_where_they_are() {
+    in_namespace(
+        "tun::queues::a_queue_that_is_dropped_leaves_the_flows_of_the_others_where_they_are",
+        || {
+            enter_private_namespace(&[]).unwrap();
+            let options = TunOptions { offload: Offload::Off, ..TunOptions::default() };
+            let mut queues = Tun::open_queues(&options, QUEUES).unwrap();
+            let flows: Vec<_> =
+                (0..FLOWS).map(|_| std::net::UdpSocket::bind("10.77.0.1:0").unwrap()).collect();
+            let all_say = |word: &[u8]| {
+                flows.iter().for_each(|flow| assert_eq!(flow.send_to(word, "10.77.0.9:7").unwrap(), 5))
+            };
+            all_say(b"first");
+            let mut before: Vec<Vec<u16>> = queues.iter().map(ports).collect();
+            assert_eq!(before.iter().flatten().count(), FLOWS);
+            assert!(before.iter().filter(|ports| !ports.is_empty()).count() > 1, "{before:?}");
+            drop((queues.remove(0), before.remove(0)));
+            all_say(b"again");
+            assert_eq!(queues.iter().map(ports).collect::<Vec<_>>(), before);
+        },
+    );
+}
+
 #[test]
 fn a_device_that_was_made_with_one_queue_has_no_second() {
     const NAME: &str = "tun::queues::a_device_that_was_made_with_one_queue_has_no_second";
