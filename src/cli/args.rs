@@ -224,7 +224,10 @@ pub struct Get {
     /// Requests sent ahead of their answers on a connection [default: http.pipeline]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub pipeline: Option<u8>,
-    /// Start this server in a private network and wait for its port
+    /// Ask this HTTP proxy, by absolute URLs; http_proxy and no_proxy, which are meant for the kernel's network, are not heeded
+    #[arg(short = 'x', long, value_name = "http://HOST:PORT", value_hint = ValueHint::Url, conflicts_with = "sim")]
+    pub proxy: Option<String>,
+    /// Start this server in a private network and wait for its port, or the proxy's
     #[arg(long, value_name = "COMMAND", conflicts_with = "sim")]
     pub with: Option<String>,
     /// Client and server in the simulator, with this link: rtt=100ms,bandwidth=10mbit,loss=1%
@@ -290,7 +293,10 @@ pub struct Load {
     /// Send DATA as the body; @FILE sends a file
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
-    /// Start this server in a private network and wait for its port
+    /// Ask this HTTP proxy, by absolute URLs; http_proxy and no_proxy, which are meant for the kernel's network, are not heeded
+    #[arg(short = 'x', long, value_name = "http://HOST:PORT", value_hint = ValueHint::Url, conflicts_with = "sim")]
+    pub proxy: Option<String>,
+    /// Start this server in a private network and wait for its port, or the proxy's
     #[arg(long, value_name = "COMMAND", conflicts_with = "sim")]
     pub with: Option<String>,
     /// Client and server in the simulator, with this link: rtt=100ms,bandwidth=10mbit,loss=1%

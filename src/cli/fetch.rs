@@ -78,7 +78,7 @@ fn wait_for(server: &mut Passed, port: u16, command: &str) -> Result<(), Failure
         }
     }
     Err(Failure::failed(format_args!(
-        "--with {command:?} does not listen on port {port} after {} s: give it the port of the URL",
+        "--with {command:?} does not listen on port {port} after {} s: give it the port of the URL, or of --proxy",
         START.as_secs()
     )))
 }

@@ -26,6 +26,7 @@ pub fn run(args: Get) -> Outcome {
         method: args.method.as_deref(),
         headers: &args.headers,
         data: args.data.as_deref(),
+        proxy: args.proxy.as_deref(),
     })?;
     let mut stage = stage(&args.settings, &args.trace, &args.net, args.sim.as_deref(), &args.dns)?;
     stage.recording.page = options::page(args.html.as_deref(), format!("get {}", args.urls.join(" ")))?;
@@ -66,6 +67,7 @@ pub fn run(args: Get) -> Outcome {
             at_once,
             repeat: args.repeat,
             hosts,
+            proxy: plan.proxy.clone(),
             max_time: Some(max_time),
             sink: Some(sink),
             tcp_info: args.show.json,
@@ -80,7 +82,7 @@ pub fn run(args: Get) -> Outcome {
         (Some(writer), client(sink))
     };
 
-    let mut shown = Shown::new(&args);
+    let mut shown = Shown::new(&args, plan.proxy_url());
     let done = drive(&args, &stage, &plan, client, writer.as_ref(), &mut |fetched| shown.add(&fetched));
     // What was received is written even if the end was not as it should be.
     let written = writer.map_or(Ok(()), Writer::finish);
@@ -139,7 +141,7 @@ fn drive(
     let client = fetch::Client { service: Box::new(client), results };
     match (&args.sim, &args.with) {
         (Some(_), _) => fetch::sim(stage, client, writer, each),
-        (None, Some(command)) => fetch::with(stage, command, plan.ports[0], client, writer, each),
+        (None, Some(command)) => fetch::with(stage, command, plan.port, client, writer, each),
         (None, None) => fetch::tun(stage, args.name.as_deref(), client, writer, each),
     }
 }
@@ -151,6 +153,8 @@ pub fn named(stage: &Stage) -> Vec<(String, IpAddr)> {
 
 /// What is printed of the exchanges, and what the exit code will be.
 struct Shown {
+    /// The proxy that was asked for them.
+    proxy: Option<String>,
     timeline: bool,
     json: bool,
     style: report::Style,
@@ -163,8 +167,9 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(args: &Get) -> Shown {
+    fn new(args: &Get, proxy: Option<String>) -> Shown {
         Shown {
+            proxy,
             timeline: args.timeline && !args.show.json,
             json: args.show.json,
             style: output::stdout_style(&args.show),
@@ -188,7 +193,8 @@ impl Shown {
         }
         if let Some(error) = &fetched.error {
             let fate = fetched.fate().map(|fate| format!(" ({fate})")).unwrap_or_default();
-            say(&format!("{}: {error}{fate}{}", printable(&fetched.url), remedy(error)));
+            let proxy = self.proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+            say(&format!("{}{proxy}: {error}{fate}{}", printable(&fetched.url), remedy(error)));
             self.failed.get_or_insert(exit(error));
         }
     }
@@ -201,7 +207,11 @@ impl Shown {
             output::result(&format!("\n{}", self.waterfall.text(self.style)))?;
         }
         if self.json {
-            output::json(&json!({ "schema": "tcpglass.get/2", "exchanges": self.exchanges }))?;
+            output::json(&json!({
+                "schema": "tcpglass.get/2",
+                "proxy": self.proxy,
+                "exchanges": self.exchanges,
+            }))?;
         }
         Ok(self.failed.unwrap_or(ExitCode::SUCCESS))
     }

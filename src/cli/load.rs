@@ -2,7 +2,7 @@
 
 use super::args::Load;
 use super::failure::{Failure, say};
-use super::plan::{Asked, plan};
+use super::plan::{Asked, Plan, plan};
 use super::stage::{SERVICE, Stage};
 use super::{Outcome, fetch, get, options, output};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ pub fn run(args: Load) -> Outcome {
         method: args.method.as_deref(),
         headers: &args.headers,
         data: args.data.as_deref(),
+        proxy: args.proxy.as_deref(),
     })?;
     let time = |name: &str, text: &str| {
         tcpglass::knob::duration(text).map_err(|e| wrong(&format!("{name} {text}"), e))
@@ -54,14 +55,15 @@ pub fn run(args: Load) -> Outcome {
             duration,
             rate: args.rate,
             hosts: if args.sim.is_some() { get::named(&stage) } else { Vec::new() },
+            proxy: plan.proxy.clone(),
             max_time: Some(max_time),
             port_wait: max_time,
             ..ClientOptions::default()
         },
     );
     let (watch, done) = (client.watch(), client.done());
-    drive(&args, &stage, plan.ports[0], client, &done)?;
-    show(&args, &watch.report())
+    drive(&args, &stage, plan.port, client, &done)?;
+    show(&args, &plan, &watch.report())
 }
 
 fn drive(
@@ -79,9 +81,9 @@ fn drive(
     }
 }
 
-fn show(args: &Load, report: &LoadReport) -> Outcome {
+fn show(args: &Load, plan: &Plan, report: &LoadReport) -> Outcome {
     if args.show.json {
-        output::json(&object(args, report))?;
+        output::json(&object(args, plan, report))?;
     } else {
         output::result(&report::load(report, args.rate.is_some(), output::stdout_style(&args.show)))?;
     }
@@ -94,7 +96,7 @@ fn show(args: &Load, report: &LoadReport) -> Outcome {
     }
 }
 
-fn object(args: &Load, report: &LoadReport) -> Value {
+fn object(args: &Load, plan: &Plan, report: &LoadReport) -> Value {
     let times = |h: &hdrhistogram::Histogram<u64>| {
         let mut object: serde_json::Map<String, Value> = (report::PERCENTILES.iter())
             .map(|p| (format!("p{p}"), (h.value_at_quantile(p / 100.0) / 1000).into()))
@@ -109,6 +111,7 @@ fn object(args: &Load, report: &LoadReport) -> Value {
     json!({
         "schema": "tcpglass.load/2",
         "urls": args.urls,
+        "proxy": plan.proxy_url(),
         "open_loop": args.rate.is_some(),
         "answered": report.answered(),
         "failed": report.failed(),

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use std::io::Read;
 use std::sync::Arc;
+use tcpglass::http::Origin;
 use tcpglass::service::{RequestBody, RequestPlan};
 use url::{Host, Url};
 
@@ -14,10 +15,19 @@ const LARGEST_BODY: u64 = 64 << 20;
 pub struct Plan {
     /// One for each URL.
     pub requests: Vec<RequestPlan>,
-    /// The ports of the URLs, each once, the first URL's first.
-    pub ports: Vec<u16>,
-    /// Whether all URLs lead to the same host and port.
+    /// The proxy that is asked for all of them.
+    pub proxy: Option<Origin>,
+    /// The port that the first request goes to.
+    pub port: u16,
+    /// Whether all requests go to the same host and port.
     pub one_server: bool,
+}
+
+impl Plan {
+    /// How the proxy is written, if there is one.
+    pub fn proxy_url(&self) -> Option<String> {
+        self.proxy.as_ref().map(|proxy| format!("http://{}:{}", proxy.host, proxy.port))
+    }
 }
 
 /// What was typed about requests.
@@ -30,18 +40,24 @@ pub struct Asked<'a> {
     pub headers: &'a [String],
     /// The body, or `@` and a file.
     pub data: Option<&'a str>,
+    /// The URL of a proxy.
+    pub proxy: Option<&'a str>,
 }
 
 /// Makes sense of what was typed.
 pub fn plan(args: &Asked) -> Result<Plan, Failure> {
     let body = args.data.map(body).transpose()?;
     let fields: Vec<(&str, &str)> = args.headers.iter().map(|h| field(h)).collect::<Result<_, _>>()?;
-    let mut plan = Plan { requests: Vec::new(), ports: Vec::new(), one_server: true };
+    let proxy = args.proxy.map(proxy).transpose()?;
+    let mut plan = Plan { requests: Vec::new(), proxy, port: 0, one_server: true };
     let mut server = None;
     for text in args.urls {
         let mut request = RequestPlan::get(text).map_err(Failure::usage)?;
-        let (host, port) = destination(request.url())?;
-        plan.one_server &= *server.get_or_insert_with(|| (host.clone(), port)) == (host, port);
+        let named = destination(request.url())?;
+        let asked = plan.proxy.clone().unwrap_or(named);
+        let first = server.get_or_insert_with(|| asked.clone());
+        plan.one_server &= *first == asked;
+        plan.port = first.port;
         if let Some(body) = &body {
             request = request.body(RequestBody::Bytes(body.clone()));
         }
@@ -52,15 +68,12 @@ pub fn plan(args: &Asked) -> Result<Plan, Failure> {
             request = request.field(name, value).map_err(|e| Failure::usage(format_args!("-H {e}")))?;
         }
         plan.requests.push(request);
-        if !plan.ports.contains(&port) {
-            plan.ports.push(port);
-        }
     }
     Ok(plan)
 }
 
 /// Host and port of a URL that a host can be connected to by.
-fn destination(text: &str) -> Result<(String, u16), Failure> {
+fn destination(text: &str) -> Result<Origin, Failure> {
     let wrong = |why: &str| Failure::usage(format_args!("{text}: {why}"));
     let url = Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
     let usable = match url.host() {
@@ -73,7 +86,29 @@ fn destination(text: &str) -> Result<(String, u16), Failure> {
         return Err(wrong("no host that can be connected to"));
     }
     let port = url.port_or_known_default().ok_or_else(|| wrong("no port"))?;
-    Ok((url.host_str().unwrap_or_default().to_owned(), port))
+    let host = url.host().ok_or_else(|| wrong("no host"))?.to_owned();
+    Ok(Origin { host, port })
+}
+
+/// A proxy's `http://HOST:PORT`, or `HOST:PORT`. Without a port curl takes 1080, others 80 or 8080: none is guessed.
+fn proxy(text: &str) -> Result<Origin, Failure> {
+    let wrong = |why: &str| Failure::usage(format_args!("--proxy {text}: {why}"));
+    let rest = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        Some(_) => return Err(wrong("only http:// proxies are spoken with")),
+        None => text,
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains('@') {
+        return Err(wrong("a user name: send -H 'Proxy-Authorization: Basic …' instead"));
+    }
+    if rest.contains(['/', '?', '#'])
+        || rest.rsplit(':').next().is_none_or(|port| port.parse::<u16>().is_err())
+    {
+        return Err(wrong("write http://HOST:PORT"));
+    }
+    let origin = destination(&format!("http://{rest}/"))?;
+    if origin.port == 0 { Err(wrong("port 0")) } else { Ok(origin) }
 }
 
 fn field(text: &str) -> Result<(&str, &str), Failure> {
@@ -112,7 +147,8 @@ mod tests {
         let cli = Cli::try_parse_from(["tcpglass", "get"].iter().chain(args)).unwrap();
         let Command::Get(args) = cli.command else { panic!("{:?}", cli.command) };
         let (urls, headers) = (&args.urls[..], &args.headers[..]);
-        let asked = Asked { urls, method: args.method.as_deref(), headers, data: args.data.as_deref() };
+        let (method, data, proxy) = (args.method.as_deref(), args.data.as_deref(), args.proxy.as_deref());
+        let asked = Asked { urls, method, headers, data, proxy };
         plan(&asked).map_err(|e| format!("{e:?}"))
     }
 
@@ -135,7 +171,35 @@ mod tests {
         }
         let plan = planned(&["10.77.0.1:8000/x", "http://glass", "glass:8000"]).unwrap();
         assert_eq!(plan.requests[0].url(), "http://10.77.0.1:8000/x");
-        assert_eq!(plan.ports, [8000, 80]);
+        assert_eq!((plan.port, plan.one_server), (8000, false));
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_and_a_port() {
+        for (text, told) in [
+            ("https://10.0.0.1:3128", "only http://"),
+            ("socks5://10.0.0.1:1080", "only http://"),
+            ("http://u:p@10.0.0.1:3128", "Proxy-Authorization"),
+            ("10.0.0.1", "write http://HOST:PORT"),
+            ("[fd77::1]", "write http://HOST:PORT"),
+            ("10.0.0.1:3128/x", "write http://HOST:PORT"),
+            ("10.0.0.1:99999", "write http://HOST:PORT"),
+            (":3128", "empty host"),
+            ("0.0.0.0:3128", "no host"),
+            ("10.0.0.1:0", "port 0"),
+        ] {
+            let error = planned(&["a", "--proxy", text]).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+        for (text, host, port) in [
+            ("http://10.0.0.1:80/", "10.0.0.1", 80),
+            ("HTTP://Cache:3128", "cache", 3128),
+            ("[::1]:8", "[::1]", 8),
+        ] {
+            let plan = planned(&["a:1", "b:2", "-x", text]).unwrap();
+            assert_eq!((plan.port, plan.one_server), (port, true));
+            assert_eq!(plan.proxy.unwrap(), Origin { host: Host::parse(host).unwrap(), port });
+        }
     }
 
     #[test]

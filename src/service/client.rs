@@ -56,10 +56,10 @@ pub struct ClientOptions {
     pub local: Option<SocketAddr>,
     /// Names whose addresses are known, looked at before the name servers.
     pub hosts: Vec<(String, IpAddr)>,
-    /// Connects to this address whatever the URL says: a proxy, or one server under many names.
+    /// Connects to this address whatever the URL says: one server under many names.
     pub connect_to: Option<SocketAddr>,
-    /// Sends the whole URL as the request's target, as a proxy wants it (RFC 9112 §3.2.2).
-    pub absolute_form: bool,
+    /// Asks this proxy for everything, with the whole URL as each request's target (RFC 9112 §3.2.2).
+    pub proxy: Option<Origin>,
     /// How long connecting may take; `None` leaves it to TCP.
     pub connect_timeout: Option<Duration>,
     /// How long a request may take from its turn to the end of its response.
@@ -89,7 +89,7 @@ impl Default for ClientOptions {
             local: None,
             hosts: Vec::new(),
             connect_to: None,
-            absolute_form: false,
+            proxy: None,
             connect_timeout: None,
             max_time: None,
             port_wait: Duration::ZERO,
@@ -198,8 +198,9 @@ impl HttpClient {
         let (sender, results) = unbounded();
         let mut pool = Pool::new(Arc::new(options.http.clone()));
         let prepare = |plan: RequestPlan| {
-            let origin = pool.origin(Origin { host: plan.host().to_owned(), port: plan.port() });
-            let target = if options.absolute_form { plan.absolute() } else { plan.target() };
+            let named = || Origin { host: plan.host().to_owned(), port: plan.port() };
+            let origin = pool.origin(options.proxy.clone().unwrap_or_else(named));
+            let target = if options.proxy.is_some() { plan.absolute() } else { plan.target() };
             Prepared { origin, url: plan.url().into(), target, authority: plan.authority(), plan }
         };
         let plans: Vec<Prepared> = plans.into_iter().map(prepare).collect();

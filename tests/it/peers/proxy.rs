@@ -1,6 +1,8 @@
 //! Do curl before our proxy and nginx behind it get what they would get from each other? And what hangs at a dumb one?
 
 use super::*;
+use crate::schema;
+use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
 const NGINX: &str = "daemon off; worker_processes 1; pid DIR/pid; error_log DIR/log; events {}
@@ -317,6 +319,48 @@ fn a_tunnel_goes_to_the_ports_that_are_allowed_rfc_9110_9_3_6() {
         let out = between(&place, options, &tunnel(&format!("{v4}/page")));
         assert!(out.contains(&format!("CONNECT tunnel failed, response {status}")), "{options}: {out}");
     }
+}
+
+#[test]
+fn our_client_asks_a_proxy_for_all_that_it_gets_rfc_9112_3_2_2() {
+    let Some(place) = place("our_client_asks_a_proxy_for_all_that_it_gets", &TOOLS) else { return };
+    let ours = |command: &str| {
+        let tcpglass = env!("CARGO_BIN_EXE_tcpglass");
+        format!("{tcpglass} {command} --name glass2 --addr 10.79.0.2/24 --peer 10.79.0.1")
+    };
+    let (proxy, url) = ("-x http://10.78.0.2:3128", "http://10.78.0.1:8000");
+    let script = [
+        "echo 1 > /proc/sys/net/ipv4/ip_forward".to_owned(),
+        // Where the environment says that there is one, nobody is asked.
+        format!("export http_proxy=http://10.78.0.1:8009; {} {proxy} {url}/page -o page", ours("get")),
+        "cmp page files/page".to_owned(),
+        format!("{} --json {proxy} {url}/page {url}/204 http://10.78.0.1:8009/ {url}/page", ours("get")),
+        format!("{} --json {proxy} --pipeline 4 -c 2 -n 200 {url}/page", ours("load")),
+        format!("set +e; {} -x http://10.78.0.2:3129 {url}/page 2>&1; echo $?", ours("get")),
+    ];
+    let out = between(&place, "", &format!("set -e; {}", script.join("\n")));
+    let lines: Vec<&str> = out.lines().collect();
+    let got: Value = serde_json::from_str(lines[0]).unwrap();
+    schema::holds("get-2", &got);
+    let told: Vec<_> = (got["exchanges"].as_array().unwrap().iter())
+        .map(|e| {
+            (e["status"].as_u64().unwrap(), e["connection"].as_u64().unwrap(), e["remote"].as_str().unwrap())
+        })
+        .collect();
+    let remote = "10.78.0.2:3128";
+    assert_eq!(told, [(200, 1, remote), (204, 1, remote), (502, 1, remote), (200, 1, remote)], "{out}");
+    for exchange in got["exchanges"].as_array().unwrap() {
+        let parts = exchange["ledger_us"].as_object().unwrap().values().map(|us| us.as_u64().unwrap());
+        assert_eq!(parts.sum::<u64>(), exchange["total_us"].as_u64().unwrap());
+    }
+    let loaded: Value = serde_json::from_str(lines[1]).unwrap();
+    schema::holds("load-2", &loaded);
+    assert_eq!((&loaded["answered"], &loaded["bytes"]), (&200.into(), &1_000_000.into()), "{out}");
+    assert!(lines[2].contains("/page through http://10.78.0.2:3129: cannot connect"), "{out}");
+    assert_eq!(lines[3], "3", "refused: {out}");
+    let asked = String::from_utf8(place.read("access")).unwrap();
+    let line = "GET /page HTTP/1.1|10.78.0.1:8000|-|-|-|-|-|-|-|-|1.1 10.78.0.2:3128";
+    assert_eq!(asked.lines().filter(|asked| *asked == line).count(), 203, "{asked}");
 }
 
 #[test]
