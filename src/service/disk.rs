@@ -1,6 +1,6 @@
-//! How is a file read without waiting for its disk? From memory at once; what is not there yet, helpers read first.
+//! How is a disk not waited for? What is in memory is taken at once; the rest is work for helpers.
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -10,36 +10,46 @@ use std::thread;
 
 /// What a helper reads at a time.
 const PIECE: usize = 64 << 10;
-/// Helpers, and pieces that may wait for them: a slow disk holds up those who wait for it, and nobody else.
+/// Helpers, and what may wait for them: a slow disk holds up those who wait for it, and nobody else.
 const HELPERS: usize = 4;
 const WAITING: usize = 1024;
 
-/// A piece to read, and where it goes.
-struct Job {
-    file: Arc<File>,
-    at: u64,
-    to: Sender<io::Result<Vec<u8>>>,
-}
+type Job = Box<dyn FnOnce() + Send>;
 
-/// The way to the helpers, who are there from the first piece on. `None` if no thread could be had.
+/// The way to the helpers, who are there from the first job on. `None` if no thread could be had.
 static JOBS: LazyLock<Option<Sender<Job>>> = LazyLock::new(|| {
     let (jobs, taken) = bounded::<Job>(WAITING);
     let started = (0..HELPERS).filter(|_| {
         let taken = taken.clone();
-        thread::Builder::new().name("tcpglass-disk".into()).spawn(move || help(&taken)).is_ok()
+        let help = move || taken.iter().for_each(|job| job());
+        thread::Builder::new().name("tcpglass-disk".into()).spawn(help).is_ok()
     });
     (started.count() > 0).then_some(jobs)
 });
 
-fn help(jobs: &Receiver<Job>) {
-    for Job { file, at, to } in jobs {
-        let mut piece = vec![0; PIECE];
-        let read = file.read_at(&mut piece, at).map(|n| {
-            piece.truncate(n);
-            piece
-        });
-        // Whoever asked may be gone.
-        let _ = to.send(read);
+/// What a helper does, and where what came of it will be.
+#[derive(Debug)]
+pub(super) enum Later<T> {
+    /// It comes there.
+    Coming(Receiver<T>),
+    /// It is here: there are no helpers.
+    Here(T),
+    /// As many as can wait do: to be asked again.
+    Busy,
+}
+
+/// Has a helper do this.
+pub(super) fn later<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Later<T> {
+    let Some(jobs) = &*JOBS else { return Later::Here(work()) };
+    if jobs.is_full() {
+        return Later::Busy;
+    }
+    let (to, coming) = bounded(1);
+    // Whoever asked may be gone.
+    let job = Box::new(move || drop(to.send(work())));
+    match jobs.try_send(job) {
+        Ok(()) => Later::Coming(coming),
+        Err(_) => Later::Busy,
     }
 }
 
@@ -92,13 +102,20 @@ impl DiskFile {
     }
 
     fn ask(&mut self, out: &mut [u8], at: u64) -> io::Result<usize> {
-        let (to, coming) = bounded(1);
-        let Some(jobs) = &*JOBS else { return self.file.read_at(out, at) };
-        match jobs.try_send(Job { file: Arc::clone(&self.file), at, to }) {
-            Ok(()) => self.coming = Some((at, coming)),
-            // As many as can wait do: it is asked again.
-            Err(TrySendError::Full(_)) => {}
-            Err(TrySendError::Disconnected(_)) => return self.file.read_at(out, at),
+        let file = Arc::clone(&self.file);
+        let read = later(move || {
+            let mut piece = vec![0; PIECE];
+            let n = file.read_at(&mut piece, at)?;
+            piece.truncate(n);
+            Ok(piece)
+        });
+        match read {
+            Later::Coming(coming) => self.coming = Some((at, coming)),
+            Later::Here(read) => {
+                self.piece = (at, read?);
+                return self.read_at(out, at);
+            }
+            Later::Busy => {}
         }
         Err(io::ErrorKind::WouldBlock.into())
     }

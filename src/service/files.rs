@@ -46,6 +46,8 @@ pub(super) enum Error {
     Forbidden,
     /// Something else went wrong, such as too many open files.
     Io,
+    /// What it names is not in memory, or this kernel cannot say: the disk would be waited for.
+    NotCached,
 }
 
 impl Error {
@@ -54,7 +56,7 @@ impl Error {
             Error::Path => StatusCode::BAD_REQUEST,
             Error::NotFound => StatusCode::NOT_FOUND,
             Error::Forbidden => StatusCode::FORBIDDEN,
-            Error::Io => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Io | Error::NotCached => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -65,7 +67,7 @@ impl fmt::Display for Error {
             Error::Path => "the path is not validly encoded",
             Error::NotFound => "there is no such file",
             Error::Forbidden => "it may not be read",
-            Error::Io => "it could not be opened",
+            Error::Io | Error::NotCached => "it could not be opened",
         })
     }
 }
@@ -115,15 +117,28 @@ fn decode(segment: &str) -> Result<String, Error> {
 /// The kernel itself refuses whatever would leave the root, symbolic links included (`openat2(2)`,
 /// `RESOLVE_BENEATH`); kernels without it get a check of the resolved path.
 pub(super) fn open(root: &Path, path: &str) -> Result<Found, Error> {
+    find(root, path, ResolveFlags::empty())
+}
+
+/// The same without waiting for a disk; `None` if one would be. Of what lies beyond a network, or in another program (NFS,
+/// FUSE), the kernel answers without it only where it needs nobody to agree.
+pub(super) fn open_at_once(root: &Path, path: &str) -> Option<Result<Found, Error>> {
+    match find(root, path, ResolveFlags::CACHED) {
+        Err(Error::NotCached) => None,
+        found => Some(found),
+    }
+}
+
+fn find(root: &Path, path: &str, how: ResolveFlags) -> Result<Found, Error> {
     let mut segments = segments(path)?;
-    let file = open_beneath(root, &segments)?;
+    let file = open_beneath(root, &segments, how)?;
     let metadata = file.metadata().map_err(|_| Error::Io)?;
     let (file, metadata) = if metadata.is_dir() {
         if !path.ends_with('/') {
             return Ok(Found::MovedTo(format!("/{}/", encode(&segments))));
         }
         segments.push("index.html".into());
-        let file = open_beneath(root, &segments)?;
+        let file = open_beneath(root, &segments, how)?;
         let metadata = file.metadata().map_err(|_| Error::Io)?;
         (file, metadata)
     } else if path.ends_with('/') {
@@ -166,15 +181,23 @@ fn encode(segments: &[String]) -> String {
     out
 }
 
-fn open_beneath(root: &Path, segments: &[String]) -> Result<File, Error> {
+fn open_beneath(root: &Path, segments: &[String], how: ResolveFlags) -> Result<File, Error> {
     let relative = if segments.is_empty() { ".".into() } else { segments.join("/") };
+    let cached = how.contains(ResolveFlags::CACHED);
     // Not blocking: opening a FIFO must not wait for its writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let directory = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(error)?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(&directory, relative.as_str(), flags, Mode::empty(), resolve) {
+    let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = match cached {
+        true => rustix::fs::openat2(rustix::fs::CWD, root, place, Mode::empty(), how),
+        false => rustix::fs::open(root, place, Mode::empty()),
+    };
+    let resolve = how | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let opened = directory
+        .and_then(|root| rustix::fs::openat2(&root, relative.as_str(), flags, Mode::empty(), resolve));
+    match opened {
         Ok(fd) => Ok(File::from(fd)),
+        // INVAL: Linux before 5.12 does not know how not to wait.
+        Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM) if cached => Err(Error::NotCached),
         Err(Errno::NOSYS | Errno::PERM) => open_resolved(root, &relative),
         Err(e) => Err(error(e)),
     }
@@ -211,5 +234,37 @@ pub fn check_root(root: &Path) -> Result<(), String> {
     match rustix::fs::FileType::from_raw_mode(found.st_mode) {
         rustix::fs::FileType::Directory => Ok(()),
         _ => Err(format!("cannot serve files from {}: it is not a directory", root.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_is_opened_at_once_and_the_rest_is_told() {
+        let root = std::env::temp_dir().join(format!("tcpglass-files-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("a")).unwrap();
+        std::fs::write(root.join("a/b"), "text").unwrap();
+        for path in ["/a/b", "/a", "/a/", "/a/c", "/%00"] {
+            let waited = format!("{:?}", open(&root, path).map(drop_file));
+            // A kernel or a sandbox without RESOLVE_CACHED tells of all that it would wait.
+            let at_once = open_at_once(&root, path).map(|found| format!("{:?}", found.map(drop_file)));
+            assert!(
+                at_once.as_ref().is_none_or(|at_once| *at_once == waited),
+                "{path}: {at_once:?} {waited}"
+            );
+        }
+        std::fs::remove_dir_all(root).unwrap();
+        // Names below /proc/sys are asked for each time.
+        assert!(open_at_once(Path::new("/proc/sys"), "/kernel/ostype").is_none());
+        assert!(matches!(open(Path::new("/proc/sys"), "/kernel/ostype"), Ok(Found::File(_))));
+    }
+
+    fn drop_file(found: Found) -> String {
+        match found {
+            Found::File(found) => format!("{} {}", found.length, found.etag),
+            Found::MovedTo(path) => path,
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! What does the server answer? The built-in pages.
 
 use super::content::{self, Content, Resource, Source};
-use super::disk::DiskFile;
-use super::files;
+use super::disk::{self, DiskFile, Later};
+use super::files::{self, Found};
 use crate::http::conditional::Validators;
 use crate::http::{
     BodyError, Fields, Method, ReplyBody, RequestHead, ServerConn, StatusCode, Version, is_known,
 };
 use crate::knob;
 use crate::time::{Duration, Instant};
+use crossbeam_channel::{Receiver, TryRecvError};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -51,6 +52,8 @@ pub(super) enum Page {
     Chunked(Content),
     /// The request's body sent back; the type it had.
     Echo { media_type: Vec<u8>, started: bool },
+    /// A file that a helper opens.
+    Opening(Box<Opening>),
     /// A text that comes at that time.
     Delay { until: Instant, text: String },
     /// Chunks with gaps.
@@ -59,6 +62,14 @@ pub(super) enum Page {
     SlowRead { size: usize, gap: Duration, next: Instant, total: u64 },
     /// Some bytes and then a RST.
     Reset(Content),
+}
+
+/// What was asked of a file that is not open yet.
+#[derive(Debug)]
+pub(super) struct Opening {
+    head: RequestHead,
+    root: PathBuf,
+    coming: Option<Receiver<Result<Found, files::Error>>>,
 }
 
 const INDEX: &str = "<!doctype html>
@@ -176,8 +187,48 @@ fn file(
     if let Some(page) = method_page(now, head, conn, READ) {
         return page;
     }
-    match files::open(root, head.path()) {
-        Ok(files::Found::File(found)) => {
+    let found = if disk_waits {
+        Some(files::open(root, head.path()))
+    } else {
+        files::open_at_once(root, head.path())
+    };
+    match found {
+        Some(found) => opened(now, found, disk_waits, head, conn),
+        None => Page::Opening(Box::new(Opening { head: head.clone(), root: root.to_owned(), coming: None })),
+    }
+}
+
+impl Opening {
+    /// What the path names, once that is known.
+    fn found(&mut self) -> Option<Result<Found, files::Error>> {
+        if let Some(coming) = &self.coming {
+            return match coming.try_recv() {
+                Ok(found) => Some(found),
+                Err(TryRecvError::Empty) => None,
+                // Its helper is gone.
+                Err(TryRecvError::Disconnected) => Some(Err(files::Error::Io)),
+            };
+        }
+        let (root, path) = (self.root.clone(), self.head.path().to_owned());
+        match disk::later(move || files::open(&root, &path)) {
+            Later::Coming(coming) => self.coming = Some(coming),
+            Later::Here(found) => return Some(found),
+            Later::Busy => {}
+        }
+        None
+    }
+}
+
+/// Answers with what a path names.
+fn opened(
+    now: Instant,
+    found: Result<Found, files::Error>,
+    disk_waits: bool,
+    head: &RequestHead,
+    conn: &mut ServerConn,
+) -> Page {
+    match found {
+        Ok(Found::File(found)) => {
             let resource = Resource {
                 total: found.length,
                 media_type: &found.media_type,
@@ -186,7 +237,7 @@ fn file(
             let answer = content::answer(now, head, conn, &resource);
             Page::Content(answer.with(Source::File(DiskFile::new(found.file, disk_waits))))
         }
-        Ok(files::Found::MovedTo(location)) => {
+        Ok(Found::MovedTo(location)) => {
             let fields = Fields::new().with("Location", &location);
             let text = format!("It is a directory: {location}\n");
             text_page(now, conn, StatusCode::MOVED_PERMANENTLY, fields, text)
@@ -362,6 +413,11 @@ impl Page {
                 Step::Done
             }
             Page::Echo { media_type, started } => echo(now, media_type, started, conn, scratch),
+            Page::Opening(opening) => {
+                let Some(found) = opening.found() else { return Step::Until(now + DISK) };
+                *self = opened(now, found, false, &opening.head, conn);
+                self.step(now, conn, scratch)
+            }
             Page::Delay { until, text } => {
                 if now < *until {
                     return Step::Until(*until);

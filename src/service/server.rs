@@ -123,7 +123,7 @@ impl HttpServer {
         self
     }
 
-    /// The server with helpers in threads of their own that read what of files is not in memory, so that a slow disk holds
+    /// The server with helpers in threads of their own that open and read what of files is not in memory, so that a slow disk holds
     /// up those who wait for it and nobody else. Not for virtual time, which would go on meanwhile.
     #[must_use]
     pub fn with_disk_helpers(self) -> HttpServer {

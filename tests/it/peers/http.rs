@@ -169,3 +169,43 @@ fn slowhttptest_does_not_hold_the_server() {
         assert_eq!(place.run(&options, &script), "200 200 200 200 200 ", "{mode}");
     }
 }
+
+#[test]
+fn files_whose_names_are_not_in_memory_are_opened_beside_the_stack() {
+    let Some(place) = place("files_whose_names_are_not_in_memory_are_opened_beside_the_stack", &["curl"])
+    else {
+        return;
+    };
+    let paths = ["kernel/ostype", "kernel", "kernel/", "kernel/none", "bytes/10"];
+    let urls: String = paths.iter().map(|path| format!(" -o /dev/null http://10.77.0.2/{path}")).collect();
+    // Names below /proc/sys are asked for each time, so a helper has to.
+    let script = format!("curl -sS -m 20 -w '%{{http_code}} %{{redirect_url}}|' {urls}");
+    let out = place.run(&["-q", "--root", "/proc/sys"], &script);
+    assert_eq!(out, "200 |301 http://10.77.0.2/kernel/|404 |404 |200 |");
+}
+
+#[test]
+fn a_disk_that_does_not_answer_holds_up_who_asks_for_its_files_and_nobody_else() {
+    const TEST: &str = "a_disk_that_does_not_answer_holds_up_who_asks_for_its_files_and_nobody_else";
+    let Some(place) = place(TEST, &["curl", "python3", "unshare"]) else { return };
+    if !rustix::process::geteuid().is_root() || !std::path::Path::new("/dev/fuse").exists() {
+        return println!("skipped: {TEST} needs root and /dev/fuse");
+    }
+    fs::write(place.0.join("slow_disk.py"), include_str!("slow_disk.py")).unwrap();
+    fs::create_dir_all(place.0.join("root")).unwrap();
+    let asks = "curl -sS -m 30 -o late http://10.77.0.2/file & asking=$!
+        until test -e asked; do sleep 0.1; done
+        curl -sS -m 30 http://10.77.0.2/bytes/10; curl -sS -m 30 http://10.77.0.2/bytes/20
+        test -s late && echo too early; touch go; wait $asking; cat late";
+    let script = format!(
+        "python3 slow_disk.py root 2>/dev/null & disk=$!
+         until mountpoint -q root; do kill -0 $disk || exit 1; sleep 0.1; done
+         {} run -q --root root -- sh -c '{asks}'; code=$?
+         umount root; kill $disk; exit $code",
+        env!("CARGO_BIN_EXE_tcpglass")
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script]).current_dir(&place.0).stdin(Stdio::null());
+    let out = succeeded(command.output().unwrap(), &script);
+    assert_eq!(out, ["0000000000", "0000000000000000 The", "late"].concat());
+}
