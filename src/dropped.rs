@@ -28,8 +28,12 @@ pub enum DropReason {
     Unhandled,
     /// A control bit that does not fit the state (RFC 5961 §3, §4; RFC 9293 §3.10.7).
     Control,
-    /// It is signed (RFC 2385), and there is no key.
+    /// It is signed (RFC 2385), and there is no key (Linux counts `TCPMD5Unexpected`).
     Signed,
+    /// It is not signed, and its sender has a key (`TCPMD5NotFound`).
+    Unsigned,
+    /// Its signature is wrong (`TCPMD5Failure`).
+    Signature,
     /// A connection that waits for data before it is told of (`tcp.defer_accept`), and there is none in it.
     Deferred,
     /// Too many gaps are open, or memory is short for all connections together.
@@ -38,7 +42,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [DropReason; 15] = [
+    pub const ALL: [DropReason; 17] = [
         DropReason::Checksum,
         DropReason::Window,
         DropReason::Paws,
@@ -52,6 +56,8 @@ impl DropReason {
         DropReason::Unhandled,
         DropReason::Control,
         DropReason::Signed,
+        DropReason::Unsigned,
+        DropReason::Signature,
         DropReason::Deferred,
         DropReason::Memory,
     ];
@@ -72,6 +78,8 @@ impl DropReason {
             DropReason::Unhandled => "drop-unhandled",
             DropReason::Control => "drop-control",
             DropReason::Signed => "drop-signed",
+            DropReason::Unsigned => "drop-unsigned",
+            DropReason::Signature => "drop-signature",
             DropReason::Deferred => "drop-deferred",
             DropReason::Memory => "drop-memory",
         }

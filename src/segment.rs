@@ -163,19 +163,31 @@ pub struct Options {
     pub sack: SackBlocks,
     /// A Fast Open cookie or the request for one, on a SYN only (RFC 7413 §4.1.1).
     pub fast_open: Option<Cookie>,
-    /// It came with a signature (RFC 2385); nothing that is sent has one.
+    /// It has a signature (RFC 2385): what is sent is signed where its addresses are known.
     pub signed: bool,
     /// Byte counts of accurate ECN (RFC 9768 §3.2.3).
     pub ecn: Option<EcnBytes>,
 }
 
 impl Options {
+    /// The most bytes that options can take (RFC 9293 §3.1: the data offset has four bits).
+    pub const MOST: u32 = 40;
+
+    /// Bytes that a signature takes, padding included.
+    pub const SIGNATURE: u32 = 20;
+
+    /// How many SACK blocks find room beside time stamps and a signature, 0 to 4.
+    pub fn sack_room(stamped: bool, signed: bool) -> u32 {
+        let taken = if stamped { 12 } else { 0 } + if signed { Options::SIGNATURE } else { 0 };
+        (Options::MOST - 4).saturating_sub(taken) / 8
+    }
+
     /// Bytes the options take in the header, padding included, 0 to 40.
     ///
-    /// The layout is Linux's: on a SYN `mss, sackOK, TS, nop, wscale`, where `sackOK` fills the two bytes of padding
+    /// The layout is Linux's: a signature before all others, on a SYN `mss, sackOK, TS, nop, wscale`, where `sackOK` fills the two bytes of padding
     /// before `TS` and two `nop` stand for it if it is off; elsewhere `nop, nop, TS` and `nop, nop, sack`.
     pub fn encoded_len(&self) -> u32 {
-        let mut len = 0;
+        let mut len = if self.signed { Options::SIGNATURE } else { 0 };
         if self.mss.is_some() {
             len += 4;
         }
@@ -313,6 +325,37 @@ impl fmt::Debug for Cookie {
             return f.write_str("request");
         }
         self.bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What signs the segments of a connection (RFC 2385 §2.0): 1 to 80 bytes that both ends know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    len: u8,
+    bytes: [u8; Key::LONGEST],
+}
+
+impl Key {
+    /// The most bytes that one can have, as with Linux' `TCP_MD5SIG`.
+    pub const LONGEST: usize = 80;
+
+    /// A key of these bytes; `None` if they are none, or more than 80.
+    pub fn new(bytes: &[u8]) -> Option<Key> {
+        let mut key = Key { len: bytes.len() as u8, bytes: [0; Key::LONGEST] };
+        key.bytes.get_mut(..bytes.len()).filter(|to| !to.is_empty())?.copy_from_slice(bytes);
+        Some(key)
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// Without its bytes: they are a secret.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a key of {} bytes", self.len)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::listener::Door;
 use super::socket::{Gate, Phase, Socket, State};
+use crate::segment::Key;
 use crate::stack::{ConnId, ListenerId, Owner, QueryId, Ready, ResolveError, Stack, StackError};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp::{CloseReason, Event, Opts, Shutdown};
@@ -74,9 +75,17 @@ impl Core {
         Some(self.adopt(accepted.id, addrs, Phase::Open))
     }
 
-    pub(super) fn connect(&mut self, now: Instant, remote: SocketAddr) -> io::Result<Arc<Socket>> {
+    pub(super) fn connect(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        key: Option<Key>,
+    ) -> io::Result<Arc<Socket>> {
         self.refuse_when_closing()?;
         let id = self.stack.connect(now, remote, None, None, OWNER).map_err(|e| stack_error(e, remote))?;
+        if key.is_some() {
+            self.stack.set_key(now, id, key);
+        }
         let addrs = self.stack.addrs_of(id).unwrap_or((remote, remote));
         Ok(self.adopt(id, addrs, Phase::Connecting))
     }

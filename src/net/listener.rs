@@ -2,7 +2,7 @@
 
 use super::handle::{Handle, gone};
 use super::stream::{TcpStream, each_address};
-use crate::stack::ListenerId;
+use crate::stack::{Keyring, ListenerId};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -95,6 +95,16 @@ impl TcpListener {
             let door = handle.run(move |core, _| core.listen(addr, backlog))??;
             Ok(TcpListener { inner: Arc::new(Inner { door, handle: handle.clone() }) })
         })
+    }
+
+    /// The keys that sign the segments of the peers in the ring (RFC 2385), from the SYN on; those of the others are not
+    /// signed.
+    ///
+    /// # Errors
+    /// `NotConnected` when the stack has shut down.
+    pub fn set_keys(&self, keys: Keyring) -> io::Result<()> {
+        let id = self.inner.door.id;
+        self.inner.handle.run(move |core, _| core.stack.set_listener_keys(id, keys))
     }
 
     /// Waits for a connection.

@@ -6,6 +6,7 @@ use super::handle::{Command, Handle};
 use super::queue::Queue;
 use super::socket::{Attempt, Gate, Phase, Socket, State};
 use crate::ledger::Parts;
+use crate::segment::Key;
 use crate::stream::StreamError;
 use crate::tcp::{CloseReason, Info, Nagle, Opts, Snapshot};
 use crate::time::{Duration, Instant};
@@ -199,7 +200,16 @@ impl TcpStream {
     /// `ConnectionRefused`, `TimedOut`, `HostUnreachable`, `NetworkUnreachable`, `AddrNotAvailable` if no port is free,
     /// `NotConnected` or `ConnectionAborted` if the stack has shut down.
     pub fn connect(handle: &Handle, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each_address(addr, |addr| TcpStream::open(handle, addr, Deadline::after(None)))
+        each_address(addr, |addr| TcpStream::open(handle, addr, None, Deadline::after(None)))
+    }
+
+    /// Opens a connection whose segments are signed with `key`, from the first to the last (RFC 2385); what comes without its
+    /// signature is dropped.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect); a peer that has another key, or none, never answers.
+    pub fn connect_signed(handle: &Handle, addr: impl ToSocketAddrs, key: Key) -> io::Result<TcpStream> {
+        each_address(addr, |addr| TcpStream::open(handle, addr, Some(key), Deadline::after(None)))
     }
 
     /// Opens a connection within `timeout`.
@@ -207,11 +217,16 @@ impl TcpStream {
     /// # Errors
     /// Those of [`connect`](Self::connect); `TimedOut`; `InvalidInput` for a time of zero.
     pub fn connect_timeout(handle: &Handle, addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-        TcpStream::open(handle, *addr, Deadline::after(Some(not_zero(timeout)?)))
+        TcpStream::open(handle, *addr, None, Deadline::after(Some(not_zero(timeout)?)))
     }
 
-    fn open(handle: &Handle, addr: SocketAddr, deadline: Deadline) -> io::Result<TcpStream> {
-        let socket = handle.run(move |core, now| core.connect(now, addr))??;
+    fn open(
+        handle: &Handle,
+        addr: SocketAddr,
+        key: Option<Key>,
+        deadline: Deadline,
+    ) -> io::Result<TcpStream> {
+        let socket = handle.run(move |core, now| core.connect(now, addr, key))??;
         let stream = TcpStream::new(handle.clone(), socket);
         let socket = &stream.inner.socket;
         let mut state = socket.lock();
@@ -394,6 +409,15 @@ impl TcpStream {
     pub fn set_options(&self, change: impl FnOnce(&mut Opts) + Send + 'static) -> io::Result<()> {
         let id = self.inner.socket.id;
         self.inner.handle.run(move |core, now| core.set_opts(now, id, change))
+    }
+
+    /// Signs and verifies every segment from now on with `key` (RFC 2385); `None` ends that.
+    ///
+    /// # Errors
+    /// `NotConnected` when the stack has shut down.
+    pub fn set_key(&self, key: Option<Key>) -> io::Result<()> {
+        let id = self.inner.socket.id;
+        self.inner.handle.run(move |core, now| core.stack.set_key(now, id, key))
     }
 
     /// How the connection is doing (`TCP_INFO`).

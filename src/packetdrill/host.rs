@@ -223,7 +223,7 @@ impl Host {
                 }
             }
             Request::Splice { ends, len, flags } => self.kernel().splice(*ends, *len, *flags, progress, 0),
-            Request::Close { fd } => self.kernel().close(*fd, 0, progress),
+            Request::Close { fd } => self.kernel().close(*fd, progress),
             Request::Poll { entries, timeout } => {
                 return match self.kernel().poll(entries, *timeout, progress) {
                     Ok(seen) => Attempt::Over(Ok(Answer::Ready(seen))),

@@ -198,7 +198,7 @@ impl Machine {
     }
 
     pub fn listen(&self, fd: i64, backlog: i64) -> Result<Answer, Errno> {
-        self.now(|inner| inner.with_kernel(|kernel| kernel.listen(fd, backlog, 0)))
+        self.now(|inner| inner.with_kernel(|kernel| kernel.listen(fd, backlog)))
     }
 
     pub fn shutdown(&self, fd: i64, how: i64) -> Result<Answer, Errno> {
@@ -245,7 +245,7 @@ impl Machine {
 
     /// `connect` to AF_UNSPEC.
     pub fn disconnect(&self, fd: i64) -> Result<Answer, Errno> {
-        self.now(|inner| inner.with_kernel(|kernel| kernel.disconnect(fd, 0)))
+        self.now(|inner| inner.with_kernel(|kernel| kernel.disconnect(fd)))
     }
 
     /// Whether the descriptor is one of ours.

@@ -59,7 +59,7 @@ impl Kernel<'_> {
             }
             "listen" => {
                 args.count(2)?;
-                self.listen(fd()?, args.int(1)?, line)
+                self.listen(fd()?, args.int(1)?)
             }
             "accept" | "accept4" => {
                 let flags = if args.call.name == "accept4" { args.int(3)? } else { 0 };
@@ -72,7 +72,7 @@ impl Kernel<'_> {
             "connect" => {
                 args.count(3)?;
                 if args.is_nobody(1)? {
-                    return self.disconnect(fd()?, line);
+                    return self.disconnect(fd()?);
                 }
                 let remote = args.address(1, self.settings.remote)?;
                 self.connect(fd()?, remote, progress)
@@ -152,7 +152,7 @@ impl Kernel<'_> {
             }
             "close" => {
                 args.count(1)?;
-                Ok(self.close(fd()?, line, progress)?)
+                Ok(self.close(fd()?, progress)?)
             }
             "fcntl" => self.fcntl_line(args),
             "ioctl" => self.ioctl_line(args),

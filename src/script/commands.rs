@@ -404,7 +404,8 @@ impl Sockets {
                 }
             }
         }
-        self.apply(stack)
+        self.apply(stack);
+        Ok(())
     }
 
     /// What is there already follows a setting that Linux reads when it needs it, and not when a socket is made.

@@ -57,7 +57,7 @@ pub struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
-    pub fn listen(&mut self, fd: i64, backlog: i64, line: u32) -> Result<Step, Trouble> {
+    pub fn listen(&mut self, fd: i64, backlog: i64) -> Result<Step, Trouble> {
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         let bound = match &socket.kind {
             SocketKind::Fresh { bound } => *bound,
@@ -83,7 +83,7 @@ impl Kernel<'_> {
                 }
                 let FastOpen { queue, keys, without_cookie, .. } = socket.fast_open;
                 self.stack.set_fast_open(id, queue, keys, without_cookie);
-                self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
+                self.sockets.apply(self.stack);
                 Ok(Step::Done(0))
             }
             Err(error) => Ok(Step::Errno(stack_errno(&error))),
@@ -102,7 +102,13 @@ impl Kernel<'_> {
                 if socket.tuning.quickack == Some(false) {
                     self.stack.set_quickack(self.now, a.id, false);
                 }
-                Ok(Step::Made(Made::Conn { id: a.id, local: a.local, remote: a.remote, nonblock }))
+                Ok(Step::Made(Made::Conn {
+                    id: a.id,
+                    local: a.local,
+                    remote: a.remote,
+                    nonblock,
+                    listener: fd,
+                }))
             }
             None if socket.nonblock => Ok(Step::Errno("EAGAIN")),
             None => Ok(Step::Block(None)),
@@ -153,7 +159,7 @@ impl Kernel<'_> {
     }
 
     /// `connect` to AF_UNSPEC: the socket is as new again, whatever it was connected to.
-    pub fn disconnect(&mut self, fd: i64, line: u32) -> Result<Step, Trouble> {
+    pub fn disconnect(&mut self, fd: i64) -> Result<Step, Trouble> {
         let Some(socket) = self.sockets.table.get_mut(&fd) else { return Ok(Step::Errno("EBADF")) };
         let fresh = SocketKind::Fresh { bound: None };
         match std::mem::replace(&mut socket.kind, fresh) {
@@ -178,7 +184,7 @@ impl Kernel<'_> {
                 return Ok(if socket_at_all { Step::Done(0) } else { Step::Errno("ENOTSOCK") });
             }
         }
-        self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
+        self.sockets.apply(self.stack);
         Ok(Step::Done(0))
     }
 
@@ -197,7 +203,10 @@ impl Kernel<'_> {
         conn.written = taken as u32;
         socket.kind = SocketKind::Conn(conn);
         socket.lost = None;
-        let tuning = socket.tuning;
+        let (tuning, key) = (socket.tuning, socket.keys.find(remote.ip()).copied());
+        if key.is_some() {
+            self.stack.set_key(self.now, id, key);
+        }
         if !tuning.is_plain() {
             self.stack.set_config(self.now, id, |config| tuning.apply(config));
         }
@@ -473,7 +482,7 @@ impl Kernel<'_> {
         self.stack.close_listener(self.now, id);
     }
 
-    pub fn close(&mut self, fd: i64, line: u32, progress: &mut Progress) -> Result<Step, Trouble> {
+    pub fn close(&mut self, fd: i64, progress: &mut Progress) -> Result<Step, Trouble> {
         let Some(socket) = self.sockets.table.get(&fd) else { return Ok(Step::Errno("EBADF")) };
         let lingers = socket.opts.linger.filter(|d| !d.is_zero());
         match &socket.kind {
@@ -513,7 +522,7 @@ impl Kernel<'_> {
                 interest.remove(&fd);
             }
         }
-        self.sockets.apply(self.stack).map_err(|what| Trouble::unsupported(line, what))?;
+        self.sockets.apply(self.stack);
         Ok(Step::Done(0))
     }
 

@@ -28,6 +28,7 @@ mod icmp;
 pub(crate) mod info;
 mod kept;
 pub(crate) mod kernel;
+mod keys;
 mod lexer;
 mod messages;
 mod packets;

@@ -4,7 +4,7 @@ use super::errqueue::Notices;
 use super::files::Other;
 use super::frames::pattern;
 use super::kept;
-use crate::stack::{Accepted, ConnId, ListenerId, Owner, Stack};
+use crate::stack::{Accepted, ConnId, Keyring, ListenerId, Owner, Stack};
 use crate::stream::{ByteStream, StreamError};
 use crate::tcp::fast_open::Keys;
 use crate::tcp::{self, Opts, State};
@@ -47,6 +47,8 @@ pub enum Made {
         remote: SocketAddr,
         /// SOCK_NONBLOCK.
         nonblock: bool,
+        /// The listener's descriptor.
+        listener: i64,
     },
     /// An epoll instance.
     Epoll,
@@ -78,6 +80,8 @@ pub struct Socket {
     /// What `shutdown` ended although there was no connection: reading, writing.
     pub shut: (bool, bool),
     pub fast_open: FastOpen,
+    /// TCP_MD5SIG: what signs the segments of which peers.
+    pub keys: Keyring,
     /// Options without effect here, by level and name: what was set can be read again.
     pub others: BTreeMap<(i64, i64), i64>,
 }
@@ -237,8 +241,6 @@ pub struct Sockets {
     pub domain: i64,
     /// Whether what is read must be the pattern of scripts.
     patterned: bool,
-    /// What connections inherit, and the listener that it comes from.
-    inherited: Option<(i64, Opts, Tuning)>,
 }
 
 /// How a stream's error is called.
@@ -272,7 +274,6 @@ impl Sockets {
             files: BTreeMap::new(),
             pipes: Vec::new(),
             base,
-            inherited: None,
         }
     }
 
@@ -282,17 +283,18 @@ impl Sockets {
             Made::Socket { nonblock } => (SocketKind::Fresh { bound: None }, nonblock),
             Made::Epoll => (SocketKind::Epoll(BTreeMap::new()), false),
             Made::Other(other) => (SocketKind::Other(other), false),
-            Made::Conn { id, local, remote, nonblock } => {
+            Made::Conn { id, local, remote, nonblock, .. } => {
                 self.under_test = Some(fd);
                 (SocketKind::Conn(Connection::new(id, local, remote, true)), nonblock)
             }
         };
-        let (opts, tuning, others) = match (made, &self.inherited) {
-            (Made::Conn { .. }, Some((listener, opts, tuning))) => {
-                let others = self.table.get(listener).map_or_else(BTreeMap::new, |s| s.others.clone());
-                (*opts, *tuning, others)
-            }
-            _ => (Opts::new(&self.base), Tuning::default(), BTreeMap::new()),
+        let parent = match made {
+            Made::Conn { listener, .. } => self.table.get(&listener),
+            _ => None,
+        };
+        let (opts, tuning, others) = match parent {
+            Some(parent) => (parent.opts, parent.tuning, parent.others.clone()),
+            None => (Opts::new(&self.base), Tuning::default(), BTreeMap::new()),
         };
         if let (SocketKind::Conn(conn), Some(flags)) = (&mut kind, others.get(&(1, 37))) {
             conn.notices.set_stamping(*flags, 0, 0);
@@ -311,44 +313,43 @@ impl Sockets {
             lost: None,
             shut: (false, false),
             fast_open: FastOpen::default(),
+            keys: Keyring::new(),
             others,
         };
-        if let (Made::Conn { .. }, Some((listener, ..))) = (made, &self.inherited)
-            && let Some(from) = self.table.get(listener)
-        {
+        if let Some(from) = parent {
             (socket.reuse_addr, socket.reuse_port) = (from.reuse_addr, from.reuse_port);
             (socket.rcv_lowat, socket.inq) = (from.rcv_lowat, from.inq);
             socket.notsent_lowat = from.notsent_lowat;
+            // The one key that is its peer's.
+            if let Made::Conn { remote, .. } = made
+                && let Some(key) = from.keys.find(remote.ip())
+            {
+                socket.keys.insert(remote.ip(), u8::MAX, *key);
+            }
         }
         self.table.insert(fd, socket);
     }
 
-    /// Brings the stack's settings in step with sysctls and with the listening socket's options.
-    ///
-    /// # Errors
-    /// If two listening sockets want their connections to differ: the stack has one set of defaults.
-    pub fn apply(&mut self, stack: &mut Stack) -> Result<(), String> {
-        let plain = Opts::new(&self.base);
-        self.inherited = None;
-        for (&fd, socket) in &self.table {
-            if !matches!(socket.kind, SocketKind::Listening { .. }) {
-                continue;
-            }
-            match self.inherited {
-                Some((_, opts, tuning)) if (opts, tuning) != (socket.opts, socket.tuning) => {
-                    return Err("two listening sockets with different options".to_string());
-                }
-                _ => self.inherited = Some((fd, socket.opts, socket.tuning)),
+    /// Brings the stack's settings in step with sysctls, and those of each listener's connections with its options.
+    pub fn apply(&mut self, stack: &mut Stack) {
+        if self.base != stack.config().tcp {
+            stack.set_tcp_config(self.base.clone());
+        }
+        let plain = (Opts::new(&self.base), Tuning::default());
+        for socket in self.table.values() {
+            if let SocketKind::Listening { id, .. } = &socket.kind {
+                let differs = (socket.opts, socket.tuning) != plain;
+                stack.set_listener_config(
+                    *id,
+                    differs.then(|| {
+                        let mut config = with_opts(&self.base, &socket.opts);
+                        socket.tuning.apply(&mut config);
+                        config
+                    }),
+                );
+                stack.set_listener_keys(*id, socket.keys.clone());
             }
         }
-        let (opts, tuning) =
-            self.inherited.map_or((plain, Tuning::default()), |(_, opts, tuning)| (opts, tuning));
-        let mut config = with_opts(&self.base, &opts);
-        tuning.apply(&mut config);
-        if config != stack.config().tcp {
-            stack.set_tcp_config(config);
-        }
-        Ok(())
     }
 
     /// What TCP_INQ reports behind a read: the bytes that are left, if that was asked for.

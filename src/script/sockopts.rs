@@ -3,6 +3,7 @@
 use super::errnos;
 use super::errqueue::stamping;
 use super::kept;
+use super::keys;
 use super::sockets::{Connection, Socket, SocketKind, Sockets, Step, errno};
 use crate::stack::Stack;
 use crate::tcp::fast_open::{self, Keys};
@@ -171,7 +172,7 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (6, 18) => Name::UserTimeout,
         (6, 25) => Name::NotsentLowat,
         (6, 36) => Name::Inq,
-        (6, 14) => Name::Md5Sig,
+        (6, 14 | keys::EXTENDED) => Name::Md5Sig,
         (6, 16) => Name::Thin,
         (6, 26) => Name::CcInfo,
         (6, 28) => Name::SavedSyn,
@@ -282,11 +283,24 @@ impl Sockets {
                 socket.fast_open.keys = Some(keys);
                 return self.changed(stack, now, fd);
             }
-            (Name::Md5Sig, _) => return Err("the socket option TCP_MD5SIG".to_string()),
+            (Name::Md5Sig, Value::Bytes(bytes)) => {
+                let change = match keys::read(bytes, option == keys::EXTENDED, self.domain) {
+                    Ok(change) => change,
+                    Err(errno) => return Ok(Step::Errno(errno)),
+                };
+                if let Err(errno) = keys::change(&mut socket.keys, &change) {
+                    return Ok(Step::Errno(errno));
+                }
+                if let SocketKind::Conn(conn) = &socket.kind {
+                    let key = socket.keys.find(conn.remote.ip()).copied();
+                    stack.set_key(now, conn.id, key);
+                }
+                return self.changed(stack, now, fd);
+            }
             (Name::Ulp, _) => return Err("the socket option TCP_ULP".to_string()),
             // More than the four bytes of a number that begins so.
             (Name::Kept, Value::Bytes(_)) => return Err(format!("this value of the socket option {option}")),
-            (Name::Congestion | Name::Linger | Name::FastOpenKey | Name::Device, _)
+            (Name::Congestion | Name::Linger | Name::FastOpenKey | Name::Device | Name::Md5Sig, _)
             | (_, Value::Bytes(_) | Value::Linger { .. }) => {
                 return Ok(Step::Errno("EINVAL"));
             }
@@ -530,7 +544,7 @@ impl Sockets {
         if let Some(Socket { kind: SocketKind::Listening { id, .. }, fast_open, .. }) = self.table.get(&fd) {
             stack.set_fast_open(*id, fast_open.queue, fast_open.keys, fast_open.without_cookie);
         }
-        self.apply(stack)?;
+        self.apply(stack);
         Ok(Step::Done(0))
     }
 

@@ -4,6 +4,7 @@ use super::addrs::{Addrs, Flow};
 use super::conns::{Entry, Home};
 use super::demux::{self, FlowMap, Slot};
 use super::isn::TableHasher;
+use super::keys::default_key;
 use super::listeners::Listeners;
 use super::ports::{Taken, Tried};
 use super::syn_queue::SynQueue;
@@ -199,6 +200,13 @@ impl Stack {
         }
     }
 
+    /// Gives a listener's connections to come settings of their own, or those of the stack.
+    pub fn set_listener_config(&mut self, id: ListenerId, cfg: Option<tcp::Config>) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.own = cfg.map(|cfg| (Arc::new(cfg.clone()), Arc::new(Opts::new(&cfg))));
+        }
+    }
+
     fn connect_with(
         &mut self,
         now: Instant,
@@ -239,6 +247,9 @@ impl Stack {
         let index = self.add_conn(now, flow, home, self.tcp.clone(), |cx| {
             Conn::connect(cx, iss, ts_offset, flow.ip_header(), mtu, opts)
         });
+        if let Some(key) = default_key(&self.tcp) {
+            self.sign_with(now, index, Some(key));
+        }
         let conn = &mut self.conns[index].conn;
         let taken = fast.map_or(0, |WithSyn { data, without_cookie }| {
             let offer = self.peers.offer(now, &self.tcp, (ip, remote.ip()), without_cookie);

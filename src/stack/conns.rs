@@ -3,7 +3,7 @@
 use super::addrs::Flow;
 use super::demux::{Belongs, Next};
 use super::{ConnId, ListenerId, Owner, Ready, Stack};
-use crate::segment::Segment;
+use crate::segment::{Key, Segment};
 use crate::stream::StreamError;
 use crate::tcp::{self, CloseReason, Conn, Cx, Event, Log, State};
 use crate::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub(super) struct Entry {
     memory: u32,
     /// Why it ended, if it did so before it was accepted.
     closed: Option<CloseReason>,
+    /// What signs its segments.
+    pub key: Option<Arc<Key>>,
     /// It is in use before its handshake is done, and counts in this listener's queue for that.
     pub early: Option<ListenerId>,
     next: Next,
@@ -63,7 +65,8 @@ impl Entry {
     pub fn new(conn: Conn, cfg: Arc<tcp::Config>, flow: Flow, number: u32, home: Home) -> Entry {
         let next = Next::default();
         let (linked, closed, early) = (true, None, None);
-        Entry { conn, cfg, flow, number, home, linked, queued: 0, round: 0, memory: 0, closed, early, next }
+        let (queued, round, memory, key) = (0, 0, 0, None);
+        Entry { conn, cfg, flow, number, home, linked, queued, round, memory, closed, key, early, next }
     }
 
     pub fn id(&self, index: u32) -> ConnId {
@@ -240,7 +243,8 @@ impl Stack {
             self.peers.passed(now, &self.tcp);
         }
         if let Some(wait) = entry.conn.time_wait() {
-            self.time_waits.add(now, &entry.flow, entry.number, wait, &self.config.tcp);
+            let key = entry.key.clone();
+            self.time_waits.add(now, &entry.flow, (entry.number, key), wait, &self.config.tcp);
         }
         self.changes.note(&entry.flow);
     }

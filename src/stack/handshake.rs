@@ -2,15 +2,15 @@
 
 use super::addrs::Flow;
 use super::conns::{About, Frame, Home, write_notes};
-use super::demux::Next;
+use super::demux::{Next, Slot};
 use super::icmp::{Problem, Quoted};
 use super::output::Reply;
 use super::syn_queue::Opening;
 use super::{ListenerId, Ready, Stack, cookies};
-use crate::segment::{Arrival, Cookie, Ecn, Flags, Segment};
+use crate::segment::{Arrival, Cookie, Ecn, Flags, Options, Segment};
 use crate::seq::Seq;
 use crate::tcp::{
-    Cause, Conn, Cx, DropReason, HalfOpen, Note, Opts, Received, RstWhy, Step, SynCookies, Verdict,
+    self, Cause, Conn, Cx, DropReason, HalfOpen, Note, Opts, Received, RstWhy, Step, SynCookies, Verdict,
 };
 use crate::time::Instant;
 use crate::trace::Why;
@@ -49,7 +49,7 @@ impl Stack {
             self.trace_in(now, frame, about, Why::Dropped(reason));
             return self.refuse(flow, seg);
         }
-        let cookies = self.tcp.syn_cookies;
+        let cookies = listener.cfg(&self.tcp).syn_cookies;
         // Like Linux: who gives up a TIME-WAIT for it costs nothing more, and is surely there.
         let flooded = succeeds.is_none() && listener.is_flooded();
         let reason = match () {
@@ -72,15 +72,25 @@ impl Stack {
             self.changes.note(&flow);
             iss = iss.max(floor);
         }
+        let cfg = self.config_of(id).clone();
         let Some(listener) = self.listeners.get_mut(id) else { return };
-        let fast = listener.fast_open.judge(now, &self.tcp, &self.secrets, &flow, seg);
+        let fast = listener.fast_open.judge(now, &cfg, &self.secrets, &flow, seg);
+        // Beside a signature there is no room for both; like Linux, SACK is worth more.
+        let mut told = *seg;
+        told.options.signed &= self.signs;
+        if told.options.signed && told.options.sack_permitted && cfg.sack {
+            told.options.timestamps = None;
+        }
+        let seg = &told;
         if fast.take {
             let syn = Arrival { seg, payload: packet.payload, segments: 1, ecn: packet.envelope.ecn };
             return self.open_early(now, frame, &syn, flow, iss, id, fast.cookie);
         }
-        listener.opened();
-        let (cfg, number) = (self.tcp.clone(), self.take_number());
-        let mut half = self.remember(now, &flow, iss, (seg, field));
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.opened();
+        }
+        let number = self.take_number();
+        let mut half = self.remember(now, &flow, iss, (seg, field), &cfg);
         half.give_cookie(fast.cookie.map(|cookie| cookie.experimental));
         let opening = Opening { half, cfg, flow, number, listener: id, next: Next::default() };
         let state = Some(opening.snapshot(now, &mut self.log));
@@ -104,12 +114,13 @@ impl Stack {
     ) {
         let mtu = self.path_mtus.towards(now, flow.remote().ip(), self.config.mtu);
         let home = (Home::Waiting(id), self.take_number());
-        let (offset, opts) = (self.secrets.timestamp_offset(&flow), self.opts.clone());
-        let index = self.add_conn(now, flow, home, self.tcp.clone(), |cx| {
+        let (offset, opts) = (self.secrets.timestamp_offset(&flow), self.opts_of(id));
+        let (cfg, key) = (self.config_of(id).clone(), self.key_by_listener(Some(id), flow.remote().ip()));
+        let index = self.add_conn(now, flow, home, cfg, |cx| {
             Conn::accept_early(cx, iss, offset, flow.ip_header(), mtu, syn, cookie, opts)
         });
         let entry = &mut self.conns[index];
-        entry.early = Some(id);
+        (entry.early, entry.key) = (Some(id), key);
         let about =
             About { conn: Some(entry.number), seg: Some(syn.seg), state: Some(entry.conn.snapshot()) };
         self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
@@ -129,9 +140,27 @@ impl Stack {
         }
     }
 
-    fn remember(&mut self, now: Instant, flow: &Flow, iss: Seq, (syn, field): (&Segment, Ecn)) -> HalfOpen {
+    /// The settings of a listener's connections.
+    fn config_of(&self, id: ListenerId) -> &Arc<tcp::Config> {
+        self.listeners.get(id).map_or(&self.tcp, |listener| listener.cfg(&self.tcp))
+    }
+
+    /// The socket options that its connections begin with.
+    fn opts_of(&self, id: ListenerId) -> Arc<Opts> {
+        let own = self.listeners.get(id).and_then(|listener| listener.own.as_ref());
+        own.map_or_else(|| self.opts.clone(), |(_, opts)| opts.clone())
+    }
+
+    fn remember(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        iss: Seq,
+        (syn, field): (&Segment, Ecn),
+        cfg: &tcp::Config,
+    ) -> HalfOpen {
         let mtu = self.path_mtus.towards(now, flow.remote().ip(), self.config.mtu);
-        let cx = Cx { now, cfg: &self.tcp, log: &mut self.log };
+        let cx = Cx { now, cfg, log: &mut self.log };
         HalfOpen::new(&cx, iss, self.secrets.timestamp_offset(flow), flow.ip_header(), mtu, syn, field)
     }
 
@@ -147,9 +176,10 @@ impl Stack {
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.sent_cookie(now);
         }
-        let (cookie, told) = cookies::make(&self.secrets, now, &flow, syn, self.tcp.timestamps);
-        let mut half = self.remember(now, &flow, cookie, (&told, field));
-        let cfg = self.tcp.clone();
+        let cfg = self.config_of(id).clone();
+        let (cookie, mut told) = cookies::make(&self.secrets, now, &flow, syn, cfg.timestamps);
+        told.options.signed = syn.options.signed && self.signs;
+        let mut half = self.remember(now, &flow, cookie, (&told, field), &cfg);
         let (mut seg, _) = half.syn_ack(&mut Cx { now, cfg: &cfg, log: &mut self.log });
         // The timer that this would have set is nobody's.
         self.log.drain();
@@ -178,11 +208,13 @@ impl Stack {
             self.trace_in(now, frame, about, Why::Dropped(DropReason::Backlog));
             return true;
         }
-        let half = self.remember(now, &flow, packet.seg.ack - 1, (&syn, Ecn::NotEct));
+        let cfg = self.config_of(id).clone();
+        let signed = packet.seg.options.signed && self.signs;
+        let syn = Segment { options: Options { signed, ..syn.options }, ..syn };
+        let half = self.remember(now, &flow, packet.seg.ack - 1, (&syn, Ecn::NotEct), &cfg);
         let number = self.take_number();
         self.log.push(Note::Cookie);
-        let opening =
-            Opening { half, cfg: self.tcp.clone(), flow, number, listener: id, next: Next::default() };
+        let opening = Opening { half, cfg, flow, number, listener: id, next: Next::default() };
         self.complete(now, frame, packet, &opening);
         true
     }
@@ -233,12 +265,14 @@ impl Stack {
     fn complete(&mut self, now: Instant, frame: &Frame, packet: &Packet, opening: &Opening) {
         let Opening { half, cfg, flow, number, listener: id, .. } = opening;
         // The settings may have changed since its SYN came.
-        let opts = match Arc::ptr_eq(cfg, &self.tcp) {
-            true => self.opts.clone(),
+        let opts = match Arc::ptr_eq(cfg, self.config_of(*id)) {
+            true => self.opts_of(*id),
             false => Arc::new(Opts::new(cfg)),
         };
+        let key = self.key_by_listener(Some(*id), flow.remote().ip()).filter(|_| self.signs);
         let index = self
             .add_conn(now, *flow, (Home::Waiting(*id), *number), cfg.clone(), |cx| half.complete(cx, opts));
+        self.conns[index].key = key;
         self.enter_accept_queue(*id, index);
         self.on_segment(now, frame, packet, index);
     }
@@ -286,11 +320,16 @@ impl Stack {
         if let (Some(experimental), Cause::SynAck { nth: 0 }) = (opening.half.gives_cookie(), cause)
             && let Some(listener) = self.listeners.get(opening.listener)
         {
-            seg.options.fast_open = listener.fast_open.cookie(&self.tcp, &self.secrets, &flow, experimental);
+            let with = listener.fast_open.cookie(&opening.cfg, &self.secrets, &flow, experimental);
+            let options = Options { fast_open: with, ..seg.options };
+            if options.encoded_len() <= Options::MOST {
+                seg.options = options;
+            }
         }
         let about = Some((number, opening.snapshot(now, &mut self.log)));
         self.syn_queue.settle(now, index, &mut self.log);
-        Reply { flow, seg, cause, about }
+        let key = self.key_of(&flow, Some(Slot::HalfOpen(index)));
+        Reply { flow, seg, cause, about, key }
     }
 
     /// RFC 9293 §3.9.2.2 would end a half-open connection by a hard error; anyone who guesses its number could then.

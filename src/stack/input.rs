@@ -36,12 +36,15 @@ impl Stack {
         if !self.is_foreign_host(remote.ip(), frame) {
             return self.trace_in(now, frame, about, Why::Dropped(DropReason::Malformed));
         }
-        if packet.seg.options.signed && self.config.tcp.drop_signed {
-            return self.trace_in(now, frame, about, Why::Dropped(DropReason::Signed));
-        }
         let flow = Flow::new(local, remote);
+        let slot = self.find(&flow);
+        if (packet.seg.options.signed || self.signs)
+            && let Some(reason) = self.judge_signature(packet, &flow, slot)
+        {
+            return self.trace_in(now, frame, about, Why::Dropped(reason));
+        }
         self.owes |= packet.seg.seq_len() > 0;
-        match self.find(&flow) {
+        match slot {
             Some(Slot::Conn(index)) => self.on_segment(now, frame, packet, index),
             Some(Slot::HalfOpen(index)) => self.on_handshake(now, frame, packet, index),
             Some(Slot::TimeWait(index)) => self.on_late_segment(now, frame, packet, flow, index),
@@ -128,7 +131,8 @@ impl Stack {
     /// Queues an answer that no connection sends. What finds no room is dropped, like anything on a full link.
     pub(super) fn reply(&mut self, flow: Flow, seg: Segment, cause: Cause, about: Option<(u32, Snapshot)>) {
         if self.replies.len() < super::output::MAX_REPLIES {
-            self.replies.push_back(Reply { flow, seg, cause, about });
+            let key = if self.signs { self.key_of(&flow, self.find(&flow)) } else { None };
+            self.replies.push_back(Reply { flow, seg, cause, about, key });
         }
     }
 

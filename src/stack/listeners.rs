@@ -1,10 +1,13 @@
 //! Who listens there, and has it room for one more?
 
 use super::fast_open::Queue;
+use super::keys::Keyring;
 use super::{ListenerId, Owner, cookies};
+use crate::tcp::{Config, Opts};
 use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 pub(super) struct Listener {
     pub local: SocketAddr,
@@ -21,9 +24,18 @@ pub(super) struct Listener {
     pub fast_open: Queue,
     /// Whether `Ready::Accept` is in the owner's queue.
     pub told: bool,
+    /// The keys of its peers.
+    pub keys: Keyring,
+    /// What its connections begin with, if that is not what the stack has.
+    pub own: Option<(Arc<Config>, Arc<Opts>)>,
 }
 
 impl Listener {
+    /// The settings of its connections, those of the stack being `cfg`.
+    pub fn cfg<'a>(&'a self, cfg: &'a Arc<Config>) -> &'a Arc<Config> {
+        self.own.as_ref().map_or(cfg, |(own, _)| own)
+    }
+
     /// Whether nobody more can wait to be accepted.
     pub fn is_full(&self) -> bool {
         self.waiting.len() as u64 >= u64::from(self.backlog)
@@ -125,6 +137,8 @@ impl Listeners {
             cookies_until: Instant::ZERO,
             fast_open: Queue::default(),
             told: false,
+            keys: Keyring::new(),
+            own: None,
         };
         self.by_id.insert(id, listener);
         Some(ListenerId(id))

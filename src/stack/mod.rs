@@ -18,6 +18,7 @@ mod host;
 mod icmp;
 mod input;
 mod isn;
+mod keys;
 mod limits;
 mod listeners;
 mod meta;
@@ -36,6 +37,7 @@ mod time_wait;
 pub(crate) mod timers;
 
 pub use app::WithSyn;
+pub use keys::Keyring;
 pub use meta::meta;
 pub use outlet::{Copying, Gather, Outlet};
 pub use output::Sent;
@@ -255,6 +257,8 @@ pub struct Stack {
     ident: u16,
     /// What came last may have to be answered at once.
     owes: bool,
+    /// There is or was a key somewhere.
+    signs: bool,
     tracer: Tracer,
     log: Log,
     /// A packet that is being put together or comes back.
@@ -292,6 +296,7 @@ impl Stack {
             looped: Looped::new(config.mtu),
             ident: 0,
             owes: false,
+            signs: config.tcp.md5_key.is_some(),
             log: Log::new(tracer.wants_events()),
             tracer,
             scratch: Vec::new(),
@@ -310,6 +315,7 @@ impl Stack {
     pub fn set_tcp_config(&mut self, tcp: tcp::Config) {
         self.tcp = Arc::new(tcp.clone());
         self.opts = Arc::new(tcp::Opts::new(&tcp));
+        self.signs |= tcp.md5_key.is_some();
         self.config.tcp = tcp;
     }
 

@@ -7,13 +7,14 @@ use super::icmp;
 use super::meta::meta;
 use super::outlet::{Copying, Gather, Lent, Outlet};
 use super::queue_device::QueueDevice;
-use crate::segment::{Ecn, Segment};
+use crate::segment::{Ecn, Key, Options, Segment};
 use crate::tcp::{AckNowWhy, Cause, Cx, Opts, Payload, Room, Snapshot};
 use crate::time::Instant;
 use crate::trace::{Direction, PacketRecord, Record, Tracer, Why};
 use crate::wire::{self, Decoded, Envelope};
 use smoltcp::phy::{Device, DeviceCapabilities};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 /// Answers that wait for the device. They come one per packet received, and are sent before anything else.
 pub(super) const MAX_REPLIES: usize = 256;
@@ -31,6 +32,8 @@ pub(super) struct Reply {
     pub cause: Cause,
     /// The connection it is about, and its numbers.
     pub about: Option<(u32, Snapshot)>,
+    /// What signs it.
+    pub key: Option<Arc<Key>>,
 }
 
 /// What was sent.
@@ -50,6 +53,8 @@ struct Outgoing<'a> {
     gso_size: Option<NonZeroU16>,
     /// Whether the device computes the TCP checksum.
     partial: bool,
+    /// What signs it.
+    key: Option<&'a Key>,
 }
 
 impl Stack {
@@ -122,12 +127,14 @@ impl Stack {
         reply: Reply,
         (looped, partial): (bool, bool),
     ) {
+        let signed = reply.key.is_some();
         let out = Outgoing {
             envelope: envelope(&reply.flow, self.take_ident(1), self.tcp.ttl, self.tcp.dscp, Ecn::NotEct),
-            seg: reply.seg,
+            seg: Segment { options: Options { signed, ..reply.seg.options }, ..reply.seg },
             payload: Payload::default(),
             gso_size: None,
             partial,
+            key: reply.key.as_deref(),
         };
         let (cause, about) = (reply.cause, reply.about);
         match looped {
@@ -168,7 +175,9 @@ impl Stack {
                 self.dirty.put_back(index);
                 return 0;
             }
-            let room = room(self.config.mtu, caps, entry.flow.ip_header(), looped);
+            // Each segment has a signature of its own.
+            let alone = looped || entry.key.is_some();
+            let room = room(self.config.mtu, caps, entry.flow.ip_header(), alone);
             let Opts { ttl, dscp, .. } = *entry.conn.opts();
             entry.conn.set_surroundings(surroundings);
             let mut cx = Cx { now, cfg: &entry.cfg, log: &mut self.log };
@@ -177,13 +186,15 @@ impl Stack {
                 self.reap(index);
                 continue;
             };
-            let (seg, cause, gso_size) = (transmit.seg, transmit.cause, transmit.gso_size);
+            let (mut seg, cause, gso_size) = (transmit.seg, transmit.cause, transmit.gso_size);
+            seg.options.signed = entry.key.is_some();
             let envelope = envelope(&entry.flow, self.ident, ttl, dscp, transmit.ecn);
             // A super-segment takes as many identifications as packets it becomes.
             let packets = gso_size.map_or(1, |size| seg.len.div_ceil(size.get().into()).max(1));
             self.ident = self.ident.wrapping_add(packets as u16);
             let partial = offloads_checksum(caps) && !looped;
-            let out = Outgoing { envelope, seg, payload: transmit.payload, gso_size, partial };
+            let key = entry.key.as_deref();
+            let out = Outgoing { envelope, seg, payload: transmit.payload, gso_size, partial, key };
             let about = Some((entry.number, transmit.state));
             match looped {
                 true => self.looped.loop_back(now, &out, cause, about, &mut self.tracer),
@@ -218,7 +229,7 @@ impl Outgoing<'_> {
     ) {
         token.set_meta(meta(self.gso_size, false));
         // What is looked at as a whole must be in one piece.
-        if self.partial && self.seg.len >= GATHERED && !tracer.wants_packets() {
+        if self.partial && self.seg.len >= GATHERED && !tracer.wants_packets() && self.key.is_none() {
             let head = wire::encoded_len(&self.envelope, &self.seg) - self.seg.len as usize;
             return token.gather(head, [self.payload.0, self.payload.1], |head| {
                 wire::encode_head(head, &self.envelope, &self.seg);
@@ -227,10 +238,13 @@ impl Outgoing<'_> {
         token.consume(wire::encoded_len(&self.envelope, &self.seg), |buf| {
             let payload = [self.payload.0, self.payload.1];
             // What is recorded as it is must be complete; the pieces of a super-segment become so when it is cut.
-            if self.partial && (self.gso_size.is_some() || !tracer.wants_packets()) {
-                wire::encode_partial(buf, &self.envelope, &self.seg, payload);
-            } else {
-                wire::encode(buf, &self.envelope, &self.seg, payload);
+            let partial = self.partial && (self.gso_size.is_some() || !tracer.wants_packets());
+            match (self.key, partial) {
+                (Some(key), partial) => {
+                    wire::encode_signed(buf, &self.envelope, &self.seg, payload, (key, partial));
+                }
+                (None, true) => wire::encode_partial(buf, &self.envelope, &self.seg, payload),
+                (None, false) => wire::encode(buf, &self.envelope, &self.seg, payload),
             }
             tracer.record(&Record::Packet(PacketRecord {
                 at: now,
@@ -302,10 +316,10 @@ fn offloads_checksum(caps: &DeviceCapabilities) -> bool {
 }
 
 /// How much a connection may send at once.
-fn room(mtu: u16, caps: &DeviceCapabilities, ip_header: u16, looped: bool) -> Room {
+fn room(mtu: u16, caps: &DeviceCapabilities, ip_header: u16, alone: bool) -> Room {
     let mtu = u16::try_from(caps.max_transmission_unit).unwrap_or(u16::MAX).min(mtu);
     let offload = match ip_header {
-        _ if looped => None,
+        _ if alone => None,
         20 => caps.segmentation.tcpv4,
         _ => caps.segmentation.tcpv6,
     };

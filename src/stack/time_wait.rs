@@ -3,13 +3,15 @@
 use super::addrs::Flow;
 use super::demux::{Belongs, FlowMap, Next};
 use super::isn::TableHasher;
-use crate::segment::{Flags, Options, Segment, Timestamps};
+use crate::segment::{Flags, Key, Options, Segment, Timestamps};
 use crate::seq::Seq;
 use crate::tcp::{
     AckNowWhy, Blocked, Cause, Config, DropReason, Received, Snapshot, State, TimeWait, Verdict,
 };
 use crate::time::{Duration, Instant};
 use crate::trace::Why;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How old a flow in TIME-WAIT must be for `connect` to take it.
 const REUSE_AFTER: Duration = Duration::from_secs(1);
@@ -324,17 +326,26 @@ impl<K: Copy + Into<Flow>> Family<K> {
 pub(super) struct TimeWaits {
     v4: Family<Short>,
     v6: Family<Long>,
+    /// Of those few that have one.
+    keys: BTreeMap<u32, Arc<Key>>,
 }
 
 const SIX: u32 = 1 << 31;
 
 impl TimeWaits {
     pub fn new(hasher: TableHasher) -> TimeWaits {
-        TimeWaits { v4: Family::new(hasher), v6: Family::new(hasher) }
+        TimeWaits { v4: Family::new(hasher), v6: Family::new(hasher), keys: BTreeMap::new() }
     }
 
     /// A new entry, which stays for 2 MSL; nothing if there are `cfg.time_wait_limit` already.
-    pub fn add(&mut self, now: Instant, flow: &Flow, number: u32, wait: TimeWait, cfg: &Config) {
+    pub fn add(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        (number, key): (u32, Option<Arc<Key>>),
+        wait: TimeWait,
+        cfg: &Config,
+    ) {
         if cfg.time_wait.is_zero() || self.len() >= cfg.time_wait_limit as usize {
             return;
         }
@@ -351,10 +362,18 @@ impl TimeWaits {
             expires: now.into(),
             quiet_until: now.as_millis() as u32,
         };
-        match flow.short() {
+        let index = match flow.short() {
             Some(short) => self.v4.add(short, waiting, now, cfg.time_wait),
-            None => self.v6.add(flow.bytes(), waiting, now, cfg.time_wait),
+            None => self.v6.add(flow.bytes(), waiting, now, cfg.time_wait) | SIX,
         };
+        if let Some(key) = key {
+            self.keys.insert(index, key);
+        }
+    }
+
+    /// What signs the segments of an entry.
+    pub fn key(&self, index: u32) -> Option<&Arc<Key>> {
+        self.keys.get(&index)
     }
 
     /// The entry of a flow, whose hash is `hash`.
@@ -405,6 +424,9 @@ impl TimeWaits {
     }
 
     pub fn remove(&mut self, index: u32) -> (Flow, Waiting) {
+        if !self.keys.is_empty() {
+            self.keys.remove(&index);
+        }
         match index & SIX {
             0 => self.v4.remove(index),
             _ => self.v6.remove(index & !SIX),

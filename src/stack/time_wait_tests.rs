@@ -32,7 +32,7 @@ fn all() -> TimeWaits {
 /// The only entry, which began at 0.
 fn only(timestamps: bool, cfg: &Config) -> (TimeWaits, u32) {
     let mut all = all();
-    all.add(Instant::ZERO, &flow(1), 1, wait(timestamps), cfg);
+    all.add(Instant::ZERO, &flow(1), (1, None), wait(timestamps), cfg);
     let index = find(&all, 1);
     (all, index)
 }
@@ -147,8 +147,8 @@ fn a_repeated_fin_starts_the_wait_again() {
 #[test]
 fn a_shorter_wait_ends_before_a_longer_one_that_began_earlier() {
     let (mut all, long) = (all(), Config { time_wait: 60 * SECOND, ..cfg() });
-    all.add(Instant::ZERO, &flow(1), 1, wait(false), &long);
-    all.add(Instant::ZERO, &flow(2), 2, wait(false), &cfg());
+    all.add(Instant::ZERO, &flow(1), (1, None), wait(false), &long);
+    all.add(Instant::ZERO, &flow(2), (2, None), wait(false), &cfg());
     assert_eq!(all.expire(Instant::ZERO + SECOND).map(|(_, w)| w.number), Some(2));
     assert!(all.expire(Instant::ZERO + 59 * SECOND).is_none());
 }
@@ -157,7 +157,7 @@ fn a_shorter_wait_ends_before_a_longer_one_that_began_earlier() {
 fn no_more_wait_than_are_allowed() {
     let (mut all, cfg) = (all(), Config { time_wait_limit: 3, ..cfg() });
     for port in 0..9 {
-        all.add(Instant::ZERO, &flow(port), 1, wait(false), &cfg);
+        all.add(Instant::ZERO, &flow(port), (1, None), wait(false), &cfg);
     }
     assert_eq!(all.len(), 3);
 }
@@ -194,7 +194,7 @@ proptest! {
                 }
                 (_, false) => {
                     model.insert(port, now + cfg.time_wait);
-                    all.add(now, &flow(port), 1, wait(false), &cfg);
+                    all.add(now, &flow(port), (1, None), wait(false), &cfg);
                 }
                 _ => {}
             }
@@ -209,7 +209,7 @@ fn what_finds_no_lane_of_its_own_waits_too_long_and_not_too_short() {
     let mut all = all();
     for n in 1..=40 {
         let cfg = Config { time_wait: u32::from(n) * SECOND, ..cfg() };
-        all.add(Instant::ZERO, &flow(n), 1, wait(false), &cfg);
+        all.add(Instant::ZERO, &flow(n), (1, None), wait(false), &cfg);
     }
     while let Some(at) = all.next_deadline() {
         while let Some((ended, _)) = all.expire(at) {
@@ -235,7 +235,7 @@ fn a_million_flows_in_time_wait_cost_less_than_100_bytes_each() {
                 for _ in 0..step {
                     count += 1;
                     let flow = Flow::new((ip(1), 80).into(), (ip(count), count as u16).into());
-                    all.add(Instant::ZERO, &flow, count, wait(true), &cfg);
+                    all.add(Instant::ZERO, &flow, (count, None), wait(true), &cfg);
                 }
             });
             bytes += info.bytes_current;

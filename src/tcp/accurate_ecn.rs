@@ -412,7 +412,7 @@ pub(super) fn fitted(options: Options, counts: &[u32; 3], least: usize) -> Optio
     loop {
         for fields in (least..=counts.len()).rev() {
             with.ecn = Some(EcnBytes::new(&counts[..fields], true));
-            if with.encoded_len() <= MOST_OPTIONS {
+            if with.encoded_len() <= Options::MOST {
                 return with;
             }
         }
@@ -422,9 +422,6 @@ pub(super) fn fitted(options: Options, counts: &[u32; 3], least: usize) -> Optio
         with.sack.truncate(with.sack.len() - 1);
     }
 }
-
-/// The most bytes that options can take.
-const MOST_OPTIONS: u32 = 40;
 
 /// The options of a SYN-ACK, with the counts as they begin.
 pub(super) fn with_first_counts(options: Options, cfg: &Config) -> Options {

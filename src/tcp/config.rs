@@ -2,6 +2,7 @@
 
 use super::congestion::Custom;
 use super::fast_open::{self, Keys};
+use crate::segment::Key;
 use crate::time::Duration;
 
 /// What a small segment waits for (RFC 9293 §3.7.4, RFC 896).
@@ -280,6 +281,8 @@ pub struct Config {
     pub rst_lenient: bool,
     /// What is signed (RFC 2385) is dropped, there being no keys; else the signature is an option like any that nobody knows.
     pub drop_signed: bool,
+    /// What signs the segments of peers that have no key of their own (RFC 2385).
+    pub md5_key: Option<Key>,
     /// A segment that ends beyond the window is taken whole if nothing waits to be read, else refused: what Linux does.
     /// Otherwise what lies within the window is taken (RFC 9293 §3.10.7.4).
     pub whole_segments: bool,
@@ -426,6 +429,7 @@ impl Config {
             keepalive_count: 9,
             rst_lenient: true,
             drop_signed: true,
+            md5_key: None,
             whole_segments: true,
             challenge_interval: Duration::from_millis(500),
             challenge_limit: None,
@@ -473,6 +477,7 @@ impl Config {
             bursts: false,
             rst_lenient: false,
             drop_signed: false,
+            md5_key: None,
             whole_segments: false,
             reno_catch_up: true,
             ecn: EcnMode::On,

@@ -237,6 +237,8 @@ pub struct Conn {
     pub(super) ack: Ack,
     pub(super) ts: Timestamping,
     pub(super) sack: bool,
+    /// Its segments are signed (RFC 2385).
+    pub(super) signed: bool,
     /// If both ends agreed on it.
     pub(super) ecn: Option<Box<Ecn>>,
     pub(super) scaling: bool,
@@ -324,6 +326,7 @@ impl Conn {
                 last_ack_sent: Seq(0),
             },
             sack: cx.cfg.sack,
+            signed: false,
             ecn: None,
             scaling: cx.cfg.window_scale != WindowScale::Off,
             ip_header,
@@ -386,6 +389,7 @@ impl Conn {
         opts: impl Into<Arc<Opts>>,
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts.into());
+        conn.signed = syn.options.signed;
         conn.take_syn(cx, syn);
         let agreed = Agreed::with_syn(cx.cfg, syn, Field::NotEct);
         conn.agree_ecn(agreed, || Accurate::granted(cx.cfg, Field::NotEct));
@@ -565,7 +569,17 @@ impl Conn {
 
     /// The bytes of the options that each segment carries.
     pub(super) fn stamps(&self) -> u32 {
-        if self.ts.on { 12 } else { 0 }
+        let signature = if self.signed { Options::SIGNATURE } else { 0 };
+        if self.ts.on { 12 + signature } else { signature }
+    }
+
+    /// Whether what is sent is signed (RFC 2385), which takes room.
+    pub fn set_signed(&mut self, signed: bool) {
+        let before = self.mss();
+        self.signed = signed;
+        // As with Linux, who signs a SYN offers no time stamps.
+        self.ts.on &= !(signed && self.state == State::SynSent);
+        self.remeasure(before);
     }
 
     /// Segments may have become larger or smaller than `before`: the window holds as many as it did.

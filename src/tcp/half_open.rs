@@ -39,6 +39,8 @@ pub struct HalfOpen {
     own_shift: u8,
     window: u16,
     sack: bool,
+    /// Its SYN was signed, and so is what answers it (RFC 2385).
+    signed: bool,
     /// What both ends agreed on of ECN.
     ecn: Agreed,
     /// How the SYN came, and what is known of accurate ECN's ways.
@@ -112,6 +114,7 @@ impl HalfOpen {
             // No shift applies to it (RFC 7323 §2.2).
             window: window.min(65_535) as u16,
             sack: sack_permitted && cx.cfg.sack,
+            signed: syn.options.signed,
             ecn: Agreed::with_syn(cx.cfg, syn, field),
             syn_field: field,
             seen: Seen::No,
@@ -179,6 +182,7 @@ impl HalfOpen {
             window_scale: self.shift.map(|_| self.own_shift),
             sack_permitted: self.sack,
             timestamps: self.timestamps(cx.now),
+            signed: self.signed,
             ..Options::default()
         };
         // There may be a box that drops what has the option: RFC 9768 §3.2.3.2.2.
@@ -354,7 +358,11 @@ impl HalfOpen {
             ack: self.irs + 1,
             flags: Flags::ACK,
             window: self.window >> self.own_shift,
-            options: Options { timestamps: self.timestamps(cx.now), ..Options::default() },
+            options: Options {
+                timestamps: self.timestamps(cx.now),
+                signed: self.signed,
+                ..Options::default()
+            },
             ..Segment::default()
         };
         Step::Answers(received, seg, Cause::AckNow(why))
@@ -367,6 +375,7 @@ impl HalfOpen {
             window_scale: self.shift,
             sack_permitted: self.sack,
             timestamps: self.ts_recent.map(|value| Timestamps { value, echo: 0 }),
+            signed: self.signed,
             ..Options::default()
         };
         let syn = Segment { seq: self.irs, flags: Flags::SYN, options, ..Segment::default() };

@@ -283,7 +283,7 @@ impl Conn {
             rttvar: micros(self.rtt.rttvar()),
             snd_ssthresh: if ssthresh == u32::MAX { 0x7fff_ffff } else { ssthresh / mss },
             snd_cwnd: cwnd,
-            advmss: u32::from(self.announced) - if open { self.stamps() } else { 0 },
+            advmss: u32::from(self.announced) - if open && self.ts.on { 12 } else { 0 },
             reordering: self.rack.distance(),
             rcv_rtt: micros(rcv_rtt),
             rcv_space,

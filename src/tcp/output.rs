@@ -174,9 +174,9 @@ impl Conn {
     /// The options of a segment that leaves now, but for the time.
     pub(super) fn usual_options(&self) -> Options {
         let timestamps = self.ts.on.then_some(Timestamps { value: 0, echo: self.ts.recent });
-        let sack =
-            if self.sack { self.rcv.sack_blocks(if self.ts.on { 3 } else { 4 }) } else { SackBlocks::NONE };
-        let options = Options { timestamps, sack, ..Options::default() };
+        let blocks = Options::sack_room(self.ts.on, self.signed) as usize;
+        let sack = if self.sack { self.rcv.sack_blocks(blocks) } else { SackBlocks::NONE };
+        let options = Options { timestamps, sack, signed: self.signed, ..Options::default() };
         self.beside_marks(options, None)
     }
 
@@ -522,13 +522,17 @@ impl Conn {
                 .then_some(self.rcv.first_shift),
             sack_permitted: self.sack || offers && cx.cfg.sack,
             // Without ACK there is nothing to echo (RFC 7323 §3.2).
-            timestamps: (self.ts.on || offers && cx.cfg.timestamps).then(|| Timestamps {
+            timestamps: (self.ts.on || offers && cx.cfg.timestamps && !self.signed).then(|| Timestamps {
                 value: self.ts_now(cx.now),
                 echo: if answering { self.ts.recent } else { 0 },
             }),
             fast_open: self.fast_open.as_ref().filter(|_| first).and_then(|fast| fast.option),
+            signed: self.signed,
             ..Options::default()
         };
+        if seg.options.encoded_len() > Options::MOST {
+            seg.options.fast_open = None;
+        }
         // There may be a box that drops what has the option (RFC 9768 §3.2.3.2.2).
         let again = if self.active { self.retries > 1 } else { !first };
         if answering && !again && self.agreed_ecn() == Agreed::Accurate {

@@ -394,10 +394,11 @@ impl Receive {
             blocks.push(start, end);
         }
         if !self.beyond.is_empty() {
-            for &(start, end) in self.beyond.sack_blocks(most - blocks.len()).as_slice() {
+            for &(start, end) in self.beyond.sack_blocks(most.saturating_sub(blocks.len())).as_slice() {
                 blocks.push(start, end);
             }
         }
+        blocks.truncate(most);
         blocks
     }
 

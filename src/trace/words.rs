@@ -451,6 +451,8 @@ fn drop_reason(reason: DropReason) -> &'static str {
         DropReason::Unhandled => "a protocol or packet type that nothing here handles",
         DropReason::Control => "a control bit that does not fit the state",
         DropReason::Signed => "it is signed, and there is no key to verify it with",
+        DropReason::Unsigned => "it is not signed, and its sender has a key (RFC 2385)",
+        DropReason::Signature => "its signature is not the key's (RFC 2385)",
         DropReason::Deferred => "it carries nothing, and the listener waits for data",
         DropReason::Memory => "too many gaps are open, or too little memory is left, to keep it",
     }

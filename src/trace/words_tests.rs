@@ -355,6 +355,8 @@ fn each_reason_to_drop_has_its_word_and_sentence() {
             "why=drop-unhandled: a protocol or packet type that nothing here handles",
             "why=drop-control: a control bit that does not fit the state",
             "why=drop-signed: it is signed, and there is no key to verify it with",
+            "why=drop-unsigned: it is not signed, and its sender has a key (RFC 2385)",
+            "why=drop-signature: its signature is not the key's (RFC 2385)",
             "why=drop-deferred: it carries nothing, and the listener waits for data",
             "why=drop-memory: too many gaps are open, or too little memory is left, to keep it",
         ]

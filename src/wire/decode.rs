@@ -4,7 +4,7 @@ use super::{Decoded, Envelope, Packet, TCP, checksum, ecn_from_bits, options};
 use crate::dropped::DropReason;
 use crate::segment::{Flags, Segment};
 use crate::seq::Seq;
-use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpPacket};
+use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN, TcpPacket};
 use std::net::{IpAddr, SocketAddr};
 
 /// Reads one IP packet.
@@ -140,6 +140,7 @@ fn upper(ip: Ip, protocol: u8, body: &[u8], verify_tcp: bool) -> Result<Decoded<
             options: options::read(tcp.options()),
             len: payload.len() as u32,
         },
+        header: &body[..TCP_HEADER_LEN],
         options: tcp.options(),
         payload,
     }))

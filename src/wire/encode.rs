@@ -1,8 +1,8 @@
 //! How does this segment look on the wire? [`Segment`] → bytes.
 
 use super::checksum::{self, pseudo_header};
-use super::{Envelope, ecn_bits, options};
-use crate::segment::Segment;
+use super::{Envelope, ecn_bits, options, signature};
+use crate::segment::{Key, Segment};
 use smoltcp::wire::{
     IPV4_HEADER_LEN, IPV6_HEADER_LEN, IpProtocol, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN, TcpPacket,
     TcpSeqNumber,
@@ -40,9 +40,33 @@ pub fn encode(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8
 /// As [`encode`].
 pub fn encode_partial(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]) {
     let at = write(buf, envelope, seg, payload);
-    let tcp = &mut buf[at..];
+    fill_pseudo_sum(&mut buf[at..], envelope);
+}
+
+fn fill_pseudo_sum(tcp: &mut [u8], envelope: &Envelope) {
     let sum = pseudo_header(envelope.src.ip(), envelope.dst.ip(), tcp.len());
     tcp[CHECKSUM_AT..CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Like [`encode`] or, if `partial`, [`encode_partial`], with a signature by `key` (RFC 2385), for which `seg.options.signed` has
+/// made room.
+///
+/// # Panics
+/// As [`encode`], and if there is no room.
+pub fn encode_signed(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    seg: &Segment,
+    payload: [&[u8]; 2],
+    (key, partial): (&Key, bool),
+) {
+    let at = write(buf, envelope, seg, payload);
+    let (src, dst) = (envelope.src.ip(), envelope.dst.ip());
+    signature::sign(&mut buf[at..], (src, dst), key);
+    match partial {
+        true => fill_pseudo_sum(&mut buf[at..], envelope),
+        false => fill_checksum(&mut buf[at..], src, dst),
+    }
 }
 
 /// Like [`encode_partial`], without the payload: `head` is as long as all that comes before it.

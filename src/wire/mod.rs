@@ -7,13 +7,15 @@ mod checksum;
 mod decode;
 mod encode;
 pub mod options;
+mod signature;
 mod super_segment;
 #[cfg(test)]
 mod tests;
 
 pub use checksum::sum;
 pub use decode::decode;
-pub use encode::{encode, encode_head, encode_partial, encoded_len};
+pub use encode::{encode, encode_head, encode_partial, encode_signed, encoded_len};
+pub use signature::is_signed_by;
 pub use super_segment::{piece, split_super};
 
 use crate::segment::{Ecn, Segment};
@@ -48,6 +50,8 @@ pub struct Packet<'a> {
     pub envelope: Envelope,
     /// The TCP header; `seg.len == payload.len()`.
     pub seg: Segment,
+    /// The TCP header's first twenty bytes as they came.
+    pub header: &'a [u8],
     /// The TCP options as they came, for [`options::iter`]; `seg.options` has what the engine understands of them.
     pub options: &'a [u8],
     /// What follows the TCP header.

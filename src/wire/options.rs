@@ -15,7 +15,8 @@ const FAST_OPEN: u8 = 34;
 /// RFC 3692's first experimental kind, and what tells Fast Open's use of it from others' (RFC 7413 §4.1.1, RFC 6994).
 const EXPERIMENT: u8 = 254;
 const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
-const SIGNATURE: u8 = 19;
+/// Its kind, and its length.
+pub(super) const SIGNATURE: [u8; 2] = [19, 18];
 /// Accurate ECN's, with the count of ECT(0) first or that of ECT(1) (RFC 9768 §3.2.3).
 const ECN_ECT0_FIRST: u8 = 172;
 const ECN_ECT1_FIRST: u8 = 174;
@@ -115,6 +116,18 @@ fn sack_blocks(data: &[u8]) -> impl Iterator<Item = (Seq, Seq)> {
     data.chunks_exact(8).map(|b| (Seq(u32_at(b, 0)), Seq(u32_at(b, 4))))
 }
 
+/// The signature, of which there may be one only; `None` if there is none or if the list says two things.
+pub(super) fn signature(bytes: &[u8]) -> Option<&[u8]> {
+    let mut found = None;
+    for raw in (Raw { rest: bytes }) {
+        let (kind, data) = raw.ok()?;
+        if kind == SIGNATURE[0] && data.len() == 16 && found.replace(data).is_some() {
+            return None;
+        }
+    }
+    found
+}
+
 /// As many counts as there are whole ones: RFC 9768 §3.2.3.
 fn ecn_bytes(data: &[u8], ect1_first: bool) -> EcnBytes {
     let mut counts = [0; EcnBytes::MOST as usize];
@@ -140,7 +153,7 @@ pub fn read(bytes: &[u8]) -> Options {
             (WINDOW_SCALE, 1) => options.window_scale = Some(data[0]),
             (SACK_PERMITTED, 0) => options.sack_permitted = true,
             (TIMESTAMPS, 8) => options.timestamps = Some(timestamps(data)),
-            (SIGNATURE, 16) => options.signed = true,
+            (kind, 16) if kind == SIGNATURE[0] => options.signed = true,
             (SACK, n) if n > 0 && n % 8 == 0 => {
                 options.sack = SackBlocks::NONE;
                 for (start, end) in sack_blocks(data) {
@@ -189,6 +202,10 @@ pub(super) fn write(options: &Options, buf: &mut [u8]) {
     let options = fitted.as_ref().unwrap_or(options);
     let sack = options.sack.as_slice();
     let mut rest = buf;
+    if options.signed {
+        put(&mut rest, &[NOP, NOP, SIGNATURE[0], SIGNATURE[1]]);
+        put(&mut rest, &[0; 16]);
+    }
     if let Some(mss) = options.mss {
         let [hi, lo] = mss.to_be_bytes();
         put(&mut rest, &[MSS, 4, hi, lo]);

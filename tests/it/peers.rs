@@ -9,6 +9,7 @@ mod many;
 mod path;
 mod proxy;
 mod raw;
+mod signed;
 
 use crate::judge;
 use std::fs;

@@ -7,3 +7,4 @@ mod hostile;
 mod lan;
 mod memory;
 mod segments;
+mod signed;

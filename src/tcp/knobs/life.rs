@@ -1,6 +1,7 @@
 //! Which settings are about how a connection begins, rests and ends, and what its packets look like?
 
 use super::*;
+use crate::segment::Key;
 
 pub(super) static KNOBS: &[Knob<Config>] = &[
     Knob {
@@ -195,9 +196,19 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.keepalive_count = number(v, 1, 127)?),
     },
     Knob {
+        name: "tcp.md5_key",
+        values: "off|text:KEY|hex:KEY, 1 to 80 bytes",
+        meaning: "every segment is signed with it, and none is heard that is not; listeners and connections may have keys of their own",
+        linux: "TCP_MD5SIG, for all peers",
+        rfc: "RFC 2385",
+        // What is recorded of settings tells no secrets.
+        get: |c| if c.md5_key.is_some() { "hidden" } else { "off" }.to_string(),
+        set: |c, v| Ok(c.md5_key = md5_key(v)?),
+    },
+    Knob {
         name: "tcp.drop_signed",
         values: "on|off",
-        meaning: "segments with a signature are dropped, as there is no key; off: the option is skipped",
+        meaning: "segments with a signature are dropped where there is no key; off: the option is skipped",
         linux: "on (CONFIG_TCP_MD5SIG), without TCP_MD5SIG",
         rfc: "RFC 2385, RFC 9293 §3.1",
         get: |c| show_switch(c.drop_signed),
@@ -406,3 +417,42 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.dscp = number(v, 0, 63)?),
     },
 ];
+
+fn md5_key(text: &str) -> Result<Option<Key>, ValueError> {
+    let bytes = match text.split_once(':') {
+        None if text == "off" => return Ok(None),
+        Some(("text", key)) => Some(key.as_bytes().to_vec()),
+        Some(("hex", digits)) if digits.is_ascii() && digits.len() % 2 == 0 => {
+            let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).ok();
+            (0..digits.len()).step_by(2).map(byte).collect()
+        }
+        _ => None,
+    };
+    match bytes.and_then(|bytes| Key::new(&bytes)) {
+        Some(key) => Ok(Some(key)),
+        None => {
+            Err(ValueError(format!("expected off, text:KEY or hex:KEY with 1 to {} bytes", Key::LONGEST)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_texts_or_bytes_and_are_not_told() {
+        let key = |text: &str| md5_key(text).map(|key| key.map(|key| key.bytes().to_vec()));
+        assert_eq!(key("off"), Ok(None));
+        assert_eq!(key("text:a:b"), Ok(Some(b"a:b".to_vec())));
+        assert_eq!(key("hex:00ffA5"), Ok(Some(vec![0, 255, 0xa5])));
+        let long = "text:".to_string() + &"x".repeat(81);
+        for wrong in ["secret", "text:", "hex:", "hex:0", "hex:0g", "hex:\u{e4}\u{e4}", &long] {
+            assert!(key(wrong).is_err(), "{wrong}");
+        }
+        let knob = super::super::knobs().find(|knob| knob.name == "tcp.md5_key").unwrap();
+        let mut config = Config::linux();
+        (knob.set)(&mut config, "text:secret").unwrap();
+        assert_eq!((knob.get)(&config), "hidden");
+    }
+}
