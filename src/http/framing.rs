@@ -46,6 +46,8 @@ fn content_length(fields: &Fields) -> Result<Option<u64>, ()> {
 #[derive(PartialEq, Eq, Debug)]
 enum Codings {
     Absent,
+    /// Nothing is done to the body: none, or `identity`, which RFC 2616 §3.6 had.
+    Identity,
     Chunked,
     /// Other codings, then chunked.
     OthersThenChunked,
@@ -58,8 +60,9 @@ fn transfer_codings(fields: &Fields) -> Codings {
     if !fields.has("Transfer-Encoding") {
         return Codings::Absent;
     }
-    let (mut seen, mut chunked, mut last) = (0, 0, false);
+    let (mut seen, mut chunked, mut last, mut identity) = (0, 0, false, true);
     for coding in fields.list("Transfer-Encoding") {
+        identity &= coding.eq_ignore_ascii_case(b"identity");
         last = coding.eq_ignore_ascii_case(b"chunked");
         seen += 1;
         chunked += u32::from(last);
@@ -67,6 +70,7 @@ fn transfer_codings(fields: &Fields) -> Codings {
     match (last, chunked, seen) {
         (true, 1, 1) => Codings::Chunked,
         (true, 1, _) => Codings::OthersThenChunked,
+        _ if identity => Codings::Identity,
         _ => Codings::NotChunkedLast,
     }
 }
@@ -95,7 +99,7 @@ pub(super) fn of_request(head: &RequestHead) -> Result<Framed, Refusal> {
             status: StatusCode::NOT_IMPLEMENTED,
             why: "only the chunked transfer coding is implemented (RFC 9112 §6.1)",
         }),
-        Codings::Absent | Codings::NotChunkedLast => {
+        Codings::Absent | Codings::Identity | Codings::NotChunkedLast => {
             Err(bad("Transfer-Encoding does not end in one chunked (RFC 9112 §6.3)"))
         }
     }
@@ -119,10 +123,11 @@ pub(super) fn of_response(method: &Method, head: &ResponseHead) -> Result<Framed
             framing: Framing::Chunked,
             close: head.version == Version::Http10 || length != Ok(None),
         }),
-        Codings::OthersThenChunked => {
+        // Where its end is would be known without chunks, too (RFC 9112 §6.3 rule 4), but not what the bytes mean.
+        Codings::OthersThenChunked | Codings::NotChunkedLast => {
             Err(BadHead("the response uses a transfer coding that was not offered (RFC 9112 §6.1)"))
         }
-        Codings::NotChunkedLast => Ok(Framed { framing: Framing::UntilClose, close: true }),
+        Codings::Identity => Ok(Framed { framing: Framing::UntilClose, close: true }),
         Codings::Absent => match length {
             Ok(Some(n)) => Ok(Framed { framing: Framing::Length(n), close: false }),
             Ok(None) => Ok(Framed { framing: Framing::UntilClose, close: true }),

@@ -34,7 +34,15 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.bandwidth",
         "link.queue",
     ]],
-    holds: &[("tcp.mss", "auto")],
+    holds: &[
+        ("tcp.mss", "auto"),
+        ("tcp.sack", "on"),
+        ("tcp.rack", "on"),
+        ("tcp.fast_retransmit", "on"),
+        ("tcp.timestamps", "on"),
+        ("tcp.init_cwnd", "10"),
+        ("tcp.ack_delay", "40ms"),
+    ],
     plot: Plot::over("queue", "longest RTT", (true, true)).of("packets"),
     run,
 };

@@ -351,12 +351,6 @@ impl Smart {
                     }
                 }
                 Some(ClientEvent::Response(head)) => {
-                    if !is_chunked_or_plain(&head) {
-                        // Without its Transfer-Encoding nobody behind could read it.
-                        return Err(ClientError::Malformed(
-                            "it has a transfer coding that was not asked for",
-                        ));
-                    }
                     exchange.answered = true;
                     let mut fields = forward(&head.fields, head.version, &self.name, &[]);
                     let body = length(&head);
@@ -498,12 +492,6 @@ fn send(cx: &Cx, client: &mut ClientConn, exchange: &Exchange, name: &str) -> bo
         close: false,
     };
     client.send(cx.now, &request).is_ok()
-}
-
-/// Whether the body is framed by chunks, a length or the end of the connection, and nothing else was done to it.
-fn is_chunked_or_plain(head: &ResponseHead) -> bool {
-    head.fields.list("Transfer-Encoding").all(|coding| coding.eq_ignore_ascii_case(b"chunked"))
-        && head.fields.list("Transfer-Encoding").count() <= 1
 }
 
 /// How long the response to the client says that it is: never both (RFC 9112 §6.3), nor a length that it was not said to
