@@ -2,7 +2,7 @@
 
 use crate::time::Instant;
 
-/// What is looked at of a packet that arrives, bytes: its headers, and what a checksum or a bit turned over may change.
+/// What is looked at of a packet, bytes: as long as its headers can be, and more.
 const BEGINNING: usize = 128;
 
 /// FNV-1a over words: order matters, every bit counts, and it is the same everywhere.
@@ -23,16 +23,8 @@ impl Hash {
         self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
     }
 
-    /// A packet that left or arrived. What it holds counts to its end when it leaves; then its beginning is enough, which
-    /// has its checksum.
+    /// A packet that left or arrived. Its beginning is enough: the checksum that stands there is that of the rest, too.
     pub fn packet(&mut self, at: Instant, path: (u16, u16), frame: &[u8]) {
-        self.word(at.as_nanos());
-        self.word(u64::from(path.0) << 48 | u64::from(path.1) << 32 | frame.len() as u64);
-        self.bytes(frame);
-    }
-
-    /// The same of one that arrived.
-    pub fn arrival(&mut self, at: Instant, path: (u16, u16), frame: &[u8]) {
         self.word(at.as_nanos());
         self.word(u64::from(path.0) << 48 | u64::from(path.1) << 32 | frame.len() as u64);
         self.bytes(&frame[..frame.len().min(BEGINNING)]);

@@ -11,8 +11,7 @@ use super::rule::{Action, Passing, Rule};
 use crate::segment::Ecn;
 use crate::time::{Duration, Instant};
 use crate::wire::{self, Decoded};
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
 /// What a link may hold at most, bytes. A link without a limit of its own must not take the machine's memory.
 const HELD_MAX: usize = 128 << 20;
@@ -155,10 +154,10 @@ pub struct Link {
     wire_rest: u64,
     /// When each packet in the queue gets the wire.
     waiting: VecDeque<Instant>,
-    underway: BinaryHeap<Reverse<Packet>>,
+    /// What arrives first stands first; of one time, what set out first.
+    underway: VecDeque<Packet>,
     held: Vec<Held>,
     held_bytes: usize,
-    number: u64,
     data_segments: u32,
     totals: Totals,
     spare: Vec<Vec<u8>>,
@@ -174,8 +173,6 @@ struct Dice {
 
 struct Packet {
     at: Instant,
-    /// Breaks ties in the order of sending.
-    number: u64,
     frame: Vec<u8>,
 }
 
@@ -202,10 +199,9 @@ impl Link {
             wire_free: Instant::ZERO,
             wire_rest: 0,
             waiting: VecDeque::new(),
-            underway: BinaryHeap::new(),
+            underway: VecDeque::new(),
             held: Vec::new(),
             held_bytes: 0,
-            number: 0,
             data_segments: 0,
             totals: Totals::default(),
             spare: Vec::new(),
@@ -256,10 +252,10 @@ impl Link {
     /// Moves the next packet that has arrived into `out`, replacing what is there; false if there is none.
     pub fn pop(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         self.let_go(now);
-        if self.underway.peek().is_none_or(|Reverse(p)| p.at > now) {
+        if self.underway.front().is_none_or(|packet| packet.at > now) {
             return false;
         }
-        let Some(Reverse(packet)) = self.underway.pop() else { return false };
+        let Some(packet) = self.underway.pop_front() else { return false };
         self.held_bytes -= packet.frame.len();
         self.recycle(std::mem::replace(out, packet.frame));
         true
@@ -267,7 +263,7 @@ impl Link {
 
     /// When the next packet arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let first = self.underway.peek().map(|Reverse(p)| p.at);
+        let first = self.underway.front().map(|packet| packet.at);
         self.held.iter().map(|h| h.latest).chain(first).min()
     }
 
@@ -409,8 +405,13 @@ impl Link {
             self.held_bytes += copy.len();
             self.set_out(at, copy, false);
         }
-        self.underway.push(Reverse(Packet { at, number: self.number, frame }));
-        self.number += 1;
+        let packet = Packet { at, frame };
+        // Hardly ever does one overtake another.
+        if self.underway.back().is_none_or(|last| last.at <= at) {
+            return self.underway.push_back(packet);
+        }
+        let place = self.underway.partition_point(|before| before.at <= at);
+        self.underway.insert(place, packet);
     }
 
     /// A packet arrives `at`: those held back until then have been passed once more.
@@ -459,25 +460,5 @@ fn turn_a_bit(frame: &mut [u8], dice: &mut Rng) {
         if let Some(byte) = part.get_mut(bit / 8) {
             *byte ^= 1 << (bit % 8);
         }
-    }
-}
-
-impl PartialEq for Packet {
-    fn eq(&self, other: &Packet) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Packet {}
-
-impl PartialOrd for Packet {
-    fn partial_cmp(&self, other: &Packet) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Packet {
-    fn cmp(&self, other: &Packet) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
     }
 }

@@ -45,6 +45,7 @@ mod impaired;
 mod incident;
 mod invariants;
 pub mod link;
+mod links;
 mod name_server;
 mod node;
 mod recording;

@@ -4,7 +4,8 @@ use super::hash::Hash;
 use super::host::{Host, host_config};
 use super::incident::Incident;
 use super::invariants::Monitor;
-use super::link::{Dropped, Link, LinkConfig, Totals};
+use super::link::{Dropped, LinkConfig, Totals};
+use super::links::{Links, Path};
 use super::name_server::NameServer;
 use super::node::{HostId, NameServerId, Node, NodeId, ReferenceId, Slot};
 use super::reference::Reference;
@@ -31,14 +32,12 @@ use std::net::{IpAddr, SocketAddr};
 pub struct World {
     now: Instant,
     seed: u64,
-    link: LinkConfig,
     nodes: Vec<Slot>,
     /// Who has which address.
     routes: BTreeMap<IpAddr, u16>,
     /// Those whom the caller may have changed: they get a turn before time goes on.
     touched: Vec<u16>,
-    /// By where they begin, then by where they end; those that were never used are not there.
-    links: Vec<Vec<Option<Box<LinkSlot>>>>,
+    links: Links,
     agenda: BinaryHeap<Reverse<(Instant, u64, Due)>>,
     arranged: u64,
     hash: Hash,
@@ -61,18 +60,10 @@ const TASKS_MAX: u16 = 30_000;
 /// So many events at one time are no coincidence: time will never go on.
 const STANDSTILL_MAX: u32 = 20_000_000;
 
-/// From one node to another, by number.
-type Path = (u16, u16);
-
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Due {
-    Link(Path),
+    Link(u32),
     Node(u16),
-}
-
-struct LinkSlot {
-    link: Link,
-    arranged: Option<Instant>,
 }
 
 impl World {
@@ -82,11 +73,10 @@ impl World {
         World {
             now: Instant::ZERO,
             seed,
-            link,
             nodes: Vec::new(),
             routes: BTreeMap::new(),
             touched: Vec::new(),
-            links: Vec::new(),
+            links: Links::new(link, seed),
             agenda: BinaryHeap::new(),
             arranged: 0,
             hash: Hash::new(),
@@ -209,7 +199,7 @@ impl World {
     pub fn set_link(&mut self, one: impl Into<NodeId>, other: impl Into<NodeId>, config: &LinkConfig) {
         let (one, other) = (one.into().0, other.into().0);
         for path in [(one, other), (other, one)] {
-            self.link_slot(path).link.set_config(config);
+            self.links.on(path).set_config(config);
         }
     }
 
@@ -220,7 +210,7 @@ impl World {
         to: impl Into<NodeId>,
         rule: impl super::Rule + 'static,
     ) {
-        self.link_slot((from.into().0, to.into().0)).link.add_rule(rule);
+        self.links.on((from.into().0, to.into().0)).add_rule(rule);
     }
 
     /// Keeps the packets of a host from now on in memory.
@@ -269,7 +259,7 @@ impl World {
 
     /// What the link from one node to another has done so far.
     pub fn link_totals(&mut self, from: impl Into<NodeId>, to: impl Into<NodeId>) -> Totals {
-        self.link_slot((from.into().0, to.into().0)).link.totals()
+        self.links.on((from.into().0, to.into().0)).totals()
     }
 
     /// The time.
@@ -413,7 +403,7 @@ impl World {
         );
         self.now = self.now.max(at);
         match due {
-            Due::Link(path) => self.arrive(path),
+            Due::Link(number) => self.arrive(number),
             Due::Node(number) => {
                 let slot = &mut self.nodes[usize::from(number)];
                 slot.arranged = None;
@@ -428,7 +418,7 @@ impl World {
     fn next_event(&mut self) -> Option<(Instant, Due)> {
         while let Some(&Reverse((at, _, due))) = self.agenda.peek() {
             let arranged = match due {
-                Due::Link(path) => self.link_slot(path).arranged,
+                Due::Link(number) => self.links[number].arranged,
                 Due::Node(number) => self.nodes[usize::from(number)].arranged,
             };
             if arranged == Some(at) {
@@ -440,22 +430,22 @@ impl World {
     }
 
     /// The next packet comes out of a link.
-    fn arrive(&mut self, path: Path) {
+    fn arrive(&mut self, number: u32) {
         let mut frame = std::mem::take(&mut self.incoming);
-        let slot = self.link_slot(path);
+        let slot = &mut self.links[number];
         slot.arranged = None;
-        let now = self.now;
-        if self.link_slot(path).link.pop(now, &mut frame) {
+        let path = slot.path;
+        if slot.link.pop(self.now, &mut frame) {
             self.deliver(path.0, path.1, &frame);
         }
         self.incoming = frame;
-        self.arrange_link(path);
+        self.arrange_link(number);
     }
 
     /// One packet reaches a node, which then sends what it has to send: a packet at a time, so that the answer does
     /// not depend on how many came together.
     fn deliver(&mut self, from: u16, to: u16, frame: &[u8]) {
-        self.hash.arrival(self.now, (from, to), frame);
+        self.hash.packet(self.now, (from, to), frame);
         let slot = &mut self.nodes[usize::from(to)];
         if let (Some(monitor), Node::Host(_)) = (&mut self.monitor, &slot.node) {
             monitor.received(HostId(to), frame);
@@ -506,7 +496,11 @@ impl World {
         let path = (from, to);
         self.hash.packet(self.now, path, frame);
         let now = self.now;
-        let fate = self.link_slot(path).link.push(now, frame);
+        let number = self.links.number(path);
+        let fate = self.links[number].link.push(now, frame);
+        if fate.is_plain() {
+            return self.arrange_link(number);
+        }
         if fate.arrives == Err(Dropped::Reset) {
             self.reset(path, frame);
         }
@@ -517,15 +511,15 @@ impl World {
                 }
             }
         }
-        self.arrange_link(path);
-        let LinkConfig { mtu, mtu_icmp, .. } = *self.link_slot(path).link.config();
+        self.arrange_link(number);
+        let LinkConfig { mtu, mtu_icmp, .. } = *self.links[number].link.config();
         if mtu_icmp
             && fate.arrives == Err(Dropped::TooBig)
             && let Some(answer) = too_big::answer(frame, mtu)
         {
-            let back = (to, from);
-            self.hash.packet(now, back, &answer);
-            self.link_slot(back).link.push(now, &answer);
+            self.hash.packet(now, (to, from), &answer);
+            let back = self.links.number((to, from));
+            self.links[back].link.push(now, &answer);
             self.arrange_link(back);
         }
     }
@@ -541,9 +535,9 @@ impl World {
         for (path, envelope, seg) in [((from, to), there, forward), ((to, from), back, backward)] {
             let mut rst = vec![0; wire::encoded_len(&envelope, &seg)];
             wire::encode(&mut rst, &envelope, &seg, [&[], &[]]);
-            let now = self.now;
-            self.link_slot(path).link.put(now, &rst);
-            self.arrange_link(path);
+            let number = self.links.number(path);
+            self.links[number].link.put(self.now, &rst);
+            self.arrange_link(number);
         }
     }
 
@@ -562,26 +556,11 @@ impl World {
         self.routes.get(&destination(frame)?).copied()
     }
 
-    fn link_slot(&mut self, (from, to): Path) -> &mut LinkSlot {
-        let (row, column) = (usize::from(from), usize::from(to));
-        if self.links.len() <= row {
-            self.links.resize_with(row + 1, Vec::new);
-        }
-        let ends = &mut self.links[row];
-        if ends.len() <= column {
-            ends.resize_with(column + 1, || None);
-        }
-        ends[column].get_or_insert_with(|| {
-            let salt = u64::from(from) << 16 | u64::from(to);
-            Box::new(LinkSlot { link: Link::new(&self.link, self.seed, salt), arranged: None })
-        })
-    }
-
-    fn arrange_link(&mut self, path: Path) {
-        let slot = self.link_slot(path);
+    fn arrange_link(&mut self, number: u32) {
+        let slot = &mut self.links[number];
         if let Some(at) = slot.link.next_deadline().filter(|&at| slot.arranged.is_none_or(|old| at < old)) {
             slot.arranged = Some(at);
-            self.arrange(at, Due::Link(path));
+            self.arrange(at, Due::Link(number));
         }
     }
 

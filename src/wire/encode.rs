@@ -82,7 +82,7 @@ pub fn encode_head(head: &mut [u8], envelope: &Envelope, seg: &Segment) {
 
 /// Writes all but the TCP checksum, which is left zero; returns where the TCP header begins.
 fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]) -> usize {
-    assert_eq!(buf.len(), encoded_len(envelope, seg), "the buffer has the packet's length");
+    assert!(buf.len() >= seg.len as usize, "the buffer has the packet's length");
     assert_eq!(payload[0].len() + payload[1].len(), seg.len as usize, "the payload has the segment's length");
     let (head, body) = buf.split_at_mut(buf.len() - seg.len as usize);
     let (first, second) = body.split_at_mut(payload[0].len());
@@ -93,8 +93,10 @@ fn write(buf: &mut [u8], envelope: &Envelope, seg: &Segment, payload: [&[u8]; 2]
 
 /// Writes what comes before the payload, but for the TCP checksum; returns where the TCP header begins.
 fn write_head(buf: &mut [u8], envelope: &Envelope, seg: &Segment) -> usize {
-    let whole = encoded_len(envelope, seg);
-    assert_eq!(buf.len() + seg.len as usize, whole, "the buffer has the length of the headers");
+    let (at, options_len) = (ip_header_len(envelope), options::len(&seg.options));
+    let header_len = TCP_HEADER_LEN + options_len;
+    assert_eq!(buf.len(), at + header_len, "the buffer has the length of the headers");
+    let whole = buf.len() + seg.len as usize;
     match (envelope.src.ip(), envelope.dst.ip()) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let total = u16::try_from(whole).expect("an IPv4 packet has at most 65,535 bytes");
@@ -128,9 +130,6 @@ fn write_head(buf: &mut [u8], envelope: &Envelope, seg: &Segment) -> usize {
         }
         _ => panic!("both addresses of a packet are of one family"),
     }
-    let at = ip_header_len(envelope);
-    let options_len = options::len(&seg.options);
-    let header_len = TCP_HEADER_LEN + options_len;
     let header = &mut buf[at..at + header_len];
     header[..TCP_HEADER_LEN].fill(0);
     options::write(&seg.options, &mut header[TCP_HEADER_LEN..]);
