@@ -341,10 +341,12 @@ pub unsafe extern "C" fn getsockopt(
     len: *mut socklen_t,
 ) -> c_int {
     let call = |m: &Machine| {
-        let seen = m.getsockopt(fd.into(), (level.into(), name.into()))?;
         if out.is_null() || len.is_null() {
             return Err(EFAULT);
         }
+        // SAFETY: it is no null pointer.
+        let room = unsafe { *len } as usize;
+        let seen = m.getsockopt(fd.into(), (level.into(), name.into()), room)?;
         let data = seen.to_bytes();
         // SAFETY: `out` has room for `*len` bytes, of which no more are written.
         unsafe {

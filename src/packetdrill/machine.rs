@@ -224,10 +224,10 @@ impl Machine {
         })
     }
 
-    pub fn getsockopt(&self, fd: i64, option: (i64, i64)) -> Result<Value, Errno> {
+    pub fn getsockopt(&self, fd: i64, option: (i64, i64), len: usize) -> Result<Value, Errno> {
         self.now(|inner| {
             inner.sockets.domain = inner.families.get(&fd).copied().unwrap_or(AF_INET).into();
-            match inner.sockets.option(&mut inner.stack, fd, option) {
+            match inner.sockets.option(&mut inner.stack, fd, option, len) {
                 Ok(answer) => answer.map_err(number),
                 Err(what) => unsupported(format_args!("{what}")),
             }
@@ -262,7 +262,7 @@ impl Machine {
 
     /// What SO_MEMINFO says about a socket of ours: of nine numbers the limits of its two buffers, and what is queued.
     pub fn memory(&self, fd: i64) -> Option<Vec<u8>> {
-        let number = |name| match self.getsockopt(fd, (1, name)) {
+        let number = |name| match self.getsockopt(fd, (1, name), 4) {
             Ok(Value::Int(value)) => value as u32,
             _ => 0,
         };

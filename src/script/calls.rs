@@ -278,7 +278,9 @@ impl Kernel<'_> {
         }
         let option = self.option_of(args)?;
         let wanted = args.boxed(3)?;
-        let seen = match self.sockets.option(self.stack, fd, option) {
+        let room = args.boxed(4)?.map(|e| number(e, line)).transpose()?;
+        let Ok(room) = usize::try_from(room.unwrap_or(i64::MAX)) else { return Ok(Step::Errno("EINVAL")) };
+        let seen = match self.sockets.option(self.stack, fd, option, room) {
             Err(what) => return Err(Trouble::unsupported(line, what)),
             Ok(Err(errno)) => return Ok(Step::Errno(errno)),
             Ok(Ok(seen)) => seen,
@@ -289,6 +291,11 @@ impl Kernel<'_> {
             (Value::Bytes(seen), Value::Bytes(wanted)) => {
                 let end = wanted.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
                 seen.starts_with(&wanted[..end])
+            }
+            (Value::Bytes(seen), Value::Int(wanted)) => {
+                let mut bytes = [0; 4];
+                bytes.iter_mut().zip(seen).for_each(|(to, from)| *to = *from);
+                i32::from_ne_bytes(bytes) == wanted as i32
             }
             (Value::Int(seen), Value::Int(wanted)) => *seen as i32 == wanted as i32,
             (Value::Linger { on, .. }, Value::Int(wanted)) => i64::from(*on) == wanted,

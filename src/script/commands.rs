@@ -355,6 +355,7 @@ fn route(words: &[&str]) -> Option<Vec<Change>> {
             "mtu" => out.push(Change::Mtu(value.parse().ok()?)),
             "features" if value == "ecn" => out.push(knob("tcp.ecn", "on".to_string())),
             "features" if value == "0" => {}
+            "advmss" => out.push(knob("tcp.advmss", value.parse::<u32>().ok()?.to_string())),
             "initcwnd" => out.push(knob("tcp.init_cwnd", value.parse::<u32>().ok()?.to_string())),
             "initrwnd" => out.push(knob("tcp.init_rwnd", value.parse::<u32>().ok()?.to_string())),
             "window" => out.push(knob("tcp.window_clamp", value.parse::<u32>().ok()?.to_string())),

@@ -108,6 +108,7 @@ impl Kernel<'_> {
                     remote: a.remote,
                     nonblock,
                     listener: fd,
+                    dscp: self.stack.conn(a.id).map_or(0, |live| live.opts().dscp),
                 }))
             }
             None if socket.nonblock => Ok(Step::Errno("EAGAIN")),

@@ -364,6 +364,12 @@ impl Runner {
     fn inject(&mut self, packet: &ast::Packet, line: u32) -> Result<(), Trouble> {
         let frame = packets::inbound(&mut self.wire, packet, &self.settings, &self.sockets)
             .map_err(|what| Trouble::syntax(line, what))?;
+        if packet.ttl.is_some_and(|ttl| i64::from(ttl) < self.sockets.least_ttl()) {
+            return Err(Trouble::unsupported(
+                line,
+                "a packet below what IP_MINTTL or IPV6_MINHOPCOUNT allows",
+            ));
+        }
         self.stack.on_frame(self.now, &frame);
         self.flush()?;
         Ok(())

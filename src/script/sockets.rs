@@ -49,6 +49,8 @@ pub enum Made {
         nonblock: bool,
         /// The listener's descriptor.
         listener: i64,
+        /// The differentiated services field of its segments, which may be its SYN's.
+        dscp: u8,
     },
     /// An epoll instance.
     Epoll,
@@ -84,6 +86,18 @@ pub struct Socket {
     pub keys: Keyring,
     /// Options without effect here, by level and name: what was set can be read again.
     pub others: BTreeMap<(i64, i64), i64>,
+}
+
+impl Socket {
+    /// Whether it has an address of its own.
+    pub fn is_bound(&self) -> bool {
+        match &self.kind {
+            SocketKind::Fresh { bound } => bound.is_some_and(|addr| !addr.ip().is_unspecified()),
+            SocketKind::Listening { addr, .. } => !addr.ip().is_unspecified(),
+            SocketKind::Conn(_) => true,
+            SocketKind::Epoll(_) | SocketKind::Other(_) => false,
+        }
+    }
 }
 
 /// Settings that a socket has for itself.
@@ -269,7 +283,7 @@ impl Sockets {
             under_test: None,
             domain: 2,
             wire_v6: false,
-            buffer_max: (212_992, 212_992),
+            buffer_max: (4 << 20, 4 << 20),
             notsent_lowat: None,
             files: BTreeMap::new(),
             pipes: Vec::new(),
@@ -292,10 +306,13 @@ impl Sockets {
             Made::Conn { listener, .. } => self.table.get(&listener),
             _ => None,
         };
-        let (opts, tuning, others) = match parent {
+        let (mut opts, tuning, others) = match parent {
             Some(parent) => (parent.opts, parent.tuning, parent.others.clone()),
             None => (Opts::new(&self.base), Tuning::default(), BTreeMap::new()),
         };
+        if let Made::Conn { dscp, .. } = made {
+            opts.dscp = dscp;
+        }
         if let (SocketKind::Conn(conn), Some(flags)) = (&mut kind, others.get(&(1, 37))) {
             conn.notices.set_stamping(*flags, 0, 0);
         }
@@ -348,8 +365,16 @@ impl Sockets {
                     }),
                 );
                 stack.set_listener_keys(*id, socket.keys.clone());
+                stack.save_syn(*id, socket.others.get(&kept::SAVE_SYN).is_some_and(|n| *n != 0));
             }
         }
+    }
+
+    /// What IP_MINTTL or IPV6_MINHOPCOUNT of any socket asks for.
+    pub fn least_ttl(&self) -> i64 {
+        let asked =
+            |socket: &Socket| kept::LEAST_TTL.iter().filter_map(|o| socket.others.get(o).copied()).max();
+        self.table.values().filter_map(asked).max().unwrap_or(0)
     }
 
     /// What TCP_INQ reports behind a read: the bytes that are left, if that was asked for.
@@ -719,6 +744,7 @@ fn with_opts(base: &tcp::Config, opts: &Opts) -> tcp::Config {
         congestion: opts.congestion,
         ack_delay: opts.ack_delay,
         mss: opts.mss,
+        advmss: opts.advmss,
         window_clamp: opts.window_clamp,
         max_pacing_rate: opts.max_pacing_rate,
         keepalive: opts.keepalive,

@@ -154,7 +154,7 @@ fn name(level: i64, option: i64) -> Option<Name> {
         (1, 18) => Name::RcvLowat,
         (1, 25) => Name::Device,
         (1, 47) => Name::MaxPacingRate,
-        (1, 37) => Name::Stamping,
+        (1, 37 | 65) => Name::Stamping,
         (1, 38) => Name::Protocol,
         (1, 39) => Name::Domain,
         (6, 1) => Name::NoDelay,
@@ -222,15 +222,9 @@ pub fn is_known(level: i64, option: i64) -> bool {
     name(level, option).is_some()
 }
 
-/// Whether Linux has an option of this number at all.
+/// Whether Linux has an option that is not here.
 pub fn is_linux(level: i64, option: i64) -> bool {
-    match level {
-        0 => (1..=52).contains(&option),
-        1 => (1..=84).contains(&option),
-        6 => (1..=46).contains(&option),
-        41 => (1..=78).contains(&option),
-        _ => false,
-    }
+    kept::REFUSED.contains(&(level, option))
 }
 
 impl Sockets {
@@ -258,8 +252,11 @@ impl Sockets {
             None => return Ok(Step::Errno("ENOPROTOOPT")),
         };
         let value = match (name, value) {
-            // There is one device.
-            (Name::Device, Value::Bytes(_)) => return Ok(Step::Done(0)),
+            // There is one device, which has a name that scripts know.
+            (Name::Device, Value::Bytes(name)) => {
+                let plain = name.iter().take_while(|b| **b != 0).all(u8::is_ascii_graphic);
+                return Ok(if plain { Step::Done(0) } else { Step::Errno("ENODEV") });
+            }
             (Name::Congestion, Value::Bytes(algorithm)) => {
                 // A zero ends the name, and so does the sixteenth byte.
                 let name: Vec<u8> = algorithm.iter().copied().take(15).take_while(|b| *b != 0).collect();
@@ -297,10 +294,21 @@ impl Sockets {
                 }
                 return self.changed(stack, now, fd);
             }
-            (Name::Ulp, _) => return Err("the socket option TCP_ULP".to_string()),
+            (Name::Ulp, Value::Bytes(name)) => {
+                let name: Vec<u8> = name.iter().copied().take_while(|b| *b != 0).collect();
+                return match name.as_slice() {
+                    b"tls" | b"espintcp" | b"smc" | b"mptcp" => {
+                        Err(format!("TCP_ULP {}", String::from_utf8_lossy(&name)))
+                    }
+                    _ => Ok(Step::Errno("ENOENT")),
+                };
+            }
             // More than the four bytes of a number that begins so.
             (Name::Kept, Value::Bytes(_)) => return Err(format!("this value of the socket option {option}")),
-            (Name::Congestion | Name::Linger | Name::FastOpenKey | Name::Device | Name::Md5Sig, _)
+            (
+                Name::Congestion | Name::Linger | Name::FastOpenKey | Name::Device | Name::Md5Sig | Name::Ulp,
+                _,
+            )
             | (_, Value::Bytes(_) | Value::Linger { .. }) => {
                 return Ok(Step::Errno("EINVAL"));
             }
@@ -355,11 +363,13 @@ impl Sockets {
             | Name::AcceptConn
             | Name::Protocol
             | Name::Domain
-            | Name::Mtu
             | Name::SavedSyn
             | Name::CcInfo => {
                 return Ok(Step::Errno("ENOPROTOOPT"));
             }
+            // For datagrams, which are no segments.
+            Name::Mtu if level == 41 && (value == 0 || value >= 1280) => return Ok(Step::Done(0)),
+            Name::Mtu => return Ok(Step::Errno(if level == 41 { "EINVAL" } else { "ENOPROTOOPT" })),
             Name::RecvErr => socket.tuning.report_icmp = on,
             Name::MtuDiscover => match value {
                 // IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE and IP_PMTUDISC_OMIT listen to no router.
@@ -477,6 +487,7 @@ impl Sockets {
             },
             Name::Ttl => match value {
                 -1 => opts.ttl = plain.ttl,
+                0 if level == 41 => opts.ttl = 0,
                 1..=255 => opts.ttl = value as u8,
                 _ => return Ok(Step::Errno("EINVAL")),
             },
@@ -548,7 +559,7 @@ impl Sockets {
         Ok(Step::Done(0))
     }
 
-    /// `getsockopt`.
+    /// `getsockopt` with room for `len` bytes.
     ///
     /// # Errors
     /// What is refused: an option that Linux knows and this stack does not.
@@ -557,6 +568,7 @@ impl Sockets {
         stack: &mut Stack,
         fd: i64,
         (level, option): (i64, i64),
+        len: usize,
     ) -> Result<Result<Value, &'static str>, String> {
         let Some(socket) = self.table.get_mut(&fd) else { return Ok(Err("EBADF")) };
         if matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_)) {
@@ -630,7 +642,10 @@ impl Sockets {
             Name::FastOpen => i64::from(socket.fast_open.queue),
             Name::FastOpenConnect => i64::from(socket.fast_open.connect),
             Name::FastOpenNoCookie => i64::from(socket.fast_open.without_cookie),
-            Name::FastOpenKey => return Err("reading TCP_FASTOPEN_KEY".to_string()),
+            Name::FastOpenKey => {
+                let keys = socket.fast_open.keys.map_or_else(Vec::new, |keys| keys.to_bytes());
+                return Ok(Ok(Value::Bytes(keys)));
+            }
             Name::NotsentLowat => socket.notsent_lowat.map_or(0, i64::from),
             Name::RcvLowat => socket.rcv_lowat as i64,
             Name::Mtu => match &socket.kind {
@@ -641,14 +656,21 @@ impl Sockets {
                 _ => return Ok(Err("ENOTCONN")),
             },
             Name::Stamping => socket.others.get(&(level, option)).copied().unwrap_or(0),
-            Name::Kept => match kept::read((level, option), socket.others.get(&(level, option)).copied()) {
-                Ok(value) => value,
-                Err(errno) => return Ok(Err(errno)),
-            },
-            // Nothing was saved, and no algorithm here has anything to say.
-            Name::SavedSyn if socket.others.get(&kept::SAVE_SYN).is_some_and(|n| *n != 0) => {
-                return Err("reading a SYN that was saved".to_string());
+            // An address of IPv6 that is one is nobody's else.
+            Name::Kept if (level, option) == kept::V6_ONLY && self.wire_v6 && socket.is_bound() => 1,
+            Name::Kept => {
+                return Ok(kept::read((level, option), socket.others.get(&(level, option)).copied()));
             }
+            // It can be read once, by who has room for it.
+            Name::SavedSyn if let SocketKind::Conn(conn) = &socket.kind => {
+                let saved = stack.saved_syn(conn.id).unwrap_or_default().to_vec();
+                if saved.len() > len {
+                    return Ok(Err("EINVAL"));
+                }
+                stack.forget_syn(conn.id);
+                return Ok(Ok(Value::Bytes(saved)));
+            }
+            // No algorithm here has anything to say.
             Name::SavedSyn | Name::CcInfo | Name::Ulp => return Ok(Ok(Value::Bytes(Vec::new()))),
             Name::Md5Sig => return Ok(Err("ENOPROTOOPT")),
             Name::Linger => {
@@ -693,8 +715,9 @@ fn greatest(value: i64, force: bool, most: i64) -> i64 {
 
 /// What TCP_DEFER_ACCEPT reads as: Linux keeps a number of time-outs, each of which is twice as long as the one before.
 fn deferred(wanted: Duration) -> i64 {
-    let (mut wait, mut passed) = (1, 0);
-    while passed < wanted.as_secs() as i64 {
+    let (mut wait, mut passed, mut times) = (1, 0, 0);
+    while passed < wanted.as_secs() as i64 && times < u8::MAX {
+        times += 1;
         passed += wait;
         wait = (wait * 2).min(120);
     }

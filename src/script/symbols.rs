@@ -190,6 +190,7 @@ const SYMBOLS: &[(&str, i64)] = &[
     ("IP_PMTUDISC_INTERFACE", 4),
     ("IP_PMTUDISC_OMIT", 5),
     ("TCP_MD5SIG", 14),
+    ("TCP_MD5SIG_EXT", 32),
     ("TCP_COOKIE_TRANSACTIONS", 15),
     ("TCP_CC_INFO", 26),
     ("TCP_SAVED_SYN", 28),

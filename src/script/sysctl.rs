@@ -6,16 +6,11 @@ use super::{Kind, Trouble};
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_fack", &["0"]),
-    ("net.ipv4.tcp_migrate_req", &["0"]),
     ("net.ipv4.tcp_shrink_window", &["0"]),
     ("net.ipv4.tcp_retrans_collapse", &["1"]),
     ("net.ipv4.tcp_app_win", &["0", "31"]),
     ("net.ipv4.tcp_workaround_signed_windows", &["0"]),
-    ("net.ipv4.tcp_pingpong_thresh", &["1"]),
-    ("net.ipv4.tcp_plb_enabled", &["0"]),
-    ("net.ipv4.tcp_reflect_tos", &["0"]),
     ("net.ipv4.tcp_min_rtt_wlen", &["300"]),
-    ("net.ipv4.tcp_tw_reuse_delay", &["1000"]),
 ];
 
 /// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, and what is
@@ -44,7 +39,10 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_backlog_ack_defer",
     "net.ipv4.tcp_available_ulp",
     "net.ipv4.tcp_child_ehash_entries",
-    // How path changes on congestion behave, there being none.
+    // Which of several listeners at a port takes a handshake over: there is one at each.
+    "net.ipv4.tcp_migrate_req",
+    // Another path is another flow label, which has nothing to do with what is sent.
+    "net.ipv4.tcp_plb_enabled",
     "net.ipv4.tcp_plb_cong_thresh",
     "net.ipv4.tcp_plb_idle_rehash_rounds",
     "net.ipv4.tcp_plb_rehash_rounds",
@@ -214,6 +212,13 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             Ok(vec![Change::Knob("tcp.min_send_mss", number(48, 500)?.to_string())])
         }
         "net.ipv4.tcp_rfc1337" => switch("tcp.rfc1337"),
+        "net.ipv4.tcp_reflect_tos" => switch("tcp.reflect_tos"),
+        "net.ipv4.tcp_pingpong_thresh" => {
+            Ok(vec![Change::Knob("tcp.interactive_after", number(1, 255)?.to_string())])
+        }
+        "net.ipv4.tcp_tw_reuse_delay" => {
+            Ok(vec![Change::Knob("tcp.time_wait_reuse_delay", format!("{}ms", number(1, 60_000)?))])
+        }
         "net.ipv4.tcp_max_tw_buckets" => {
             Ok(vec![Change::Knob("tcp.time_wait_limit", number(0, i64::from(i32::MAX))?.to_string())])
         }

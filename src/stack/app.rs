@@ -200,6 +200,26 @@ impl Stack {
         }
     }
 
+    /// Keeps the headers of the SYNs that open a listener's connections to come (`TCP_SAVE_SYN`), or does not.
+    pub fn save_syn(&mut self, id: ListenerId, on: bool) {
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.saves_syn = on;
+        }
+    }
+
+    /// The IP and TCP headers of the SYN that opened a connection (`TCP_SAVED_SYN`), if they were kept; those of a SYN that a cookie
+    /// answered were not.
+    pub fn saved_syn(&self, id: ConnId) -> Option<&[u8]> {
+        self.conns[self.index_of(id)?].syn.as_deref()
+    }
+
+    /// Forgets them.
+    pub fn forget_syn(&mut self, id: ConnId) {
+        if let Some(index) = self.index_of(id) {
+            self.conns[index].syn = None;
+        }
+    }
+
     /// Gives a listener's connections to come settings of their own, or those of the stack.
     pub fn set_listener_config(&mut self, id: ListenerId, cfg: Option<tcp::Config>) {
         if let Some(listener) = self.listeners.get_mut(id) {

@@ -30,6 +30,8 @@ pub(super) struct Entry {
     memory: u32,
     /// Why it ended, if it did so before it was accepted.
     closed: Option<CloseReason>,
+    /// The headers of the SYN that opened it, if they are asked for.
+    pub syn: Option<Box<[u8]>>,
     /// What signs its segments.
     pub key: Option<Arc<Key>>,
     /// It is in use before its handshake is done, and counts in this listener's queue for that.
@@ -65,8 +67,8 @@ impl Entry {
     pub fn new(conn: Conn, cfg: Arc<tcp::Config>, flow: Flow, number: u32, home: Home) -> Entry {
         let next = Next::default();
         let (linked, closed, early) = (true, None, None);
-        let (queued, round, memory, key) = (0, 0, 0, None);
-        Entry { conn, cfg, flow, number, home, linked, queued, round, memory, closed, key, early, next }
+        let (queued, round, memory, key, syn) = (0, 0, 0, None, None);
+        Entry { conn, cfg, flow, number, home, linked, queued, round, memory, closed, syn, key, early, next }
     }
 
     pub fn id(&self, index: u32) -> ConnId {

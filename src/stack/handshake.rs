@@ -84,7 +84,16 @@ impl Stack {
         let seg = &told;
         if fast.take {
             let syn = Arrival { seg, payload: packet.payload, segments: 1, ecn: packet.envelope.ecn };
-            return self.open_early(now, frame, &syn, flow, iss, id, fast.cookie);
+            let kept = self.kept_syn(id, frame, packet);
+            return self.open_early(
+                now,
+                frame,
+                &syn,
+                flow,
+                iss,
+                id,
+                (fast.cookie, kept, packet.envelope.dscp),
+            );
         }
         if let Some(listener) = self.listeners.get_mut(id) {
             listener.opened();
@@ -92,7 +101,9 @@ impl Stack {
         let number = self.take_number();
         let mut half = self.remember(now, &flow, iss, (seg, field), &cfg);
         half.give_cookie(fast.cookie.map(|cookie| cookie.experimental));
-        let opening = Opening { half, cfg, flow, number, listener: id, next: Next::default() };
+        let syn = self.kept_syn(id, frame, packet);
+        let dscp = if cfg.reflect_tos { packet.envelope.dscp } else { cfg.dscp };
+        let opening = Opening { half, cfg, flow, number, listener: id, dscp, syn, next: Next::default() };
         let state = Some(opening.snapshot(now, &mut self.log));
         let index = self.syn_queue.insert(opening);
         let about = About { conn: Some(number), state, ..about };
@@ -110,17 +121,20 @@ impl Stack {
         flow: Flow,
         iss: Seq,
         id: ListenerId,
-        cookie: Option<Cookie>,
+        (cookie, kept, frame_dscp): (Option<Cookie>, Option<Box<[u8]>>, u8),
     ) {
         let mtu = self.path_mtus.towards(now, flow.remote().ip(), self.config.mtu);
         let home = (Home::Waiting(id), self.take_number());
-        let (offset, opts) = (self.secrets.timestamp_offset(&flow), self.opts_of(id));
+        let (offset, mut opts) = (self.secrets.timestamp_offset(&flow), self.opts_of(id));
+        if self.config_of(id).reflect_tos {
+            opts = Arc::new(Opts { dscp: frame_dscp, ..*opts });
+        }
         let (cfg, key) = (self.config_of(id).clone(), self.key_by_listener(Some(id), flow.remote().ip()));
         let index = self.add_conn(now, flow, home, cfg, |cx| {
             Conn::accept_early(cx, iss, offset, flow.ip_header(), mtu, syn, cookie, opts)
         });
         let entry = &mut self.conns[index];
-        (entry.early, entry.key) = (Some(id), key);
+        (entry.early, entry.key, entry.syn) = (Some(id), key, kept);
         let about =
             About { conn: Some(entry.number), seg: Some(syn.seg), state: Some(entry.conn.snapshot()) };
         self.trace_in(now, frame, about, Why::Received(Received::new(Verdict::InOrder)));
@@ -138,6 +152,13 @@ impl Stack {
                 self.owners.push(listener.owner, Ready::Accept(id));
             }
         }
+    }
+
+    /// The IP and TCP headers of a SYN, if its listener keeps them.
+    fn kept_syn(&self, id: ListenerId, frame: &Frame, packet: &Packet) -> Option<Box<[u8]>> {
+        let keeps = self.listeners.get(id).is_some_and(|listener| listener.saves_syn);
+        let headers = frame.bytes.len().checked_sub(packet.payload.len())?;
+        keeps.then(|| frame.bytes[..headers].into())
     }
 
     /// The settings of a listener's connections.
@@ -214,8 +235,10 @@ impl Stack {
         let half = self.remember(now, &flow, packet.seg.ack - 1, (&syn, Ecn::NotEct), &cfg);
         let number = self.take_number();
         self.log.push(Note::Cookie);
-        let opening = Opening { half, cfg, flow, number, listener: id, next: Next::default() };
-        self.complete(now, frame, packet, &opening);
+        // Nothing was kept of its SYN.
+        let (dscp, syn) = (cfg.dscp, None);
+        let opening = Opening { half, cfg, flow, number, listener: id, dscp, syn, next: Next::default() };
+        self.complete(now, frame, packet, opening);
         true
     }
 
@@ -255,25 +278,25 @@ impl Stack {
             }
             Step::Completes => {
                 let opening = self.end_opening(index);
-                return self.complete(now, frame, packet, &opening);
+                return self.complete(now, frame, packet, opening);
             }
         }
         self.syn_queue.settle(now, index, &mut self.log);
     }
 
     /// The handshake is done: a connection takes its place in the accept queue, and the segment.
-    fn complete(&mut self, now: Instant, frame: &Frame, packet: &Packet, opening: &Opening) {
-        let Opening { half, cfg, flow, number, listener: id, .. } = opening;
+    fn complete(&mut self, now: Instant, frame: &Frame, packet: &Packet, opening: Opening) {
+        let Opening { half, cfg, flow, number, listener: id, dscp, syn, .. } = opening;
         // The settings may have changed since its SYN came.
-        let opts = match Arc::ptr_eq(cfg, self.config_of(*id)) {
-            true => self.opts_of(*id),
-            false => Arc::new(Opts::new(cfg)),
+        let opts = match Arc::ptr_eq(&cfg, self.config_of(id)) {
+            true => self.opts_of(id),
+            false => Arc::new(Opts::new(&cfg)),
         };
-        let key = self.key_by_listener(Some(*id), flow.remote().ip()).filter(|_| self.signs);
-        let index = self
-            .add_conn(now, *flow, (Home::Waiting(*id), *number), cfg.clone(), |cx| half.complete(cx, opts));
-        self.conns[index].key = key;
-        self.enter_accept_queue(*id, index);
+        let opts = if dscp == opts.dscp { opts } else { Arc::new(Opts { dscp, ..*opts }) };
+        let key = self.key_by_listener(Some(id), flow.remote().ip()).filter(|_| self.signs);
+        let index = self.add_conn(now, flow, (Home::Waiting(id), number), cfg, |cx| half.complete(cx, opts));
+        (self.conns[index].key, self.conns[index].syn) = (key, syn);
+        self.enter_accept_queue(id, index);
         self.on_segment(now, frame, packet, index);
     }
 
@@ -327,9 +350,10 @@ impl Stack {
             }
         }
         let about = Some((number, opening.snapshot(now, &mut self.log)));
+        let look = (opening.cfg.ttl, opening.dscp);
         self.syn_queue.settle(now, index, &mut self.log);
         let key = self.key_of(&flow, Some(Slot::HalfOpen(index)));
-        Reply { flow, seg, cause, about, key }
+        Reply { flow, seg, cause, about, key, look }
     }
 
     /// RFC 9293 §3.9.2.2 would end a half-open connection by a hard error; anyone who guesses its number could then.

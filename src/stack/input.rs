@@ -132,7 +132,8 @@ impl Stack {
     pub(super) fn reply(&mut self, flow: Flow, seg: Segment, cause: Cause, about: Option<(u32, Snapshot)>) {
         if self.replies.len() < super::output::MAX_REPLIES {
             let key = if self.signs { self.key_of(&flow, self.find(&flow)) } else { None };
-            self.replies.push_back(Reply { flow, seg, cause, about, key });
+            let look = (self.tcp.ttl, self.tcp.dscp);
+            self.replies.push_back(Reply { flow, seg, cause, about, key, look });
         }
     }
 

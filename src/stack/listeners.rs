@@ -24,6 +24,8 @@ pub(super) struct Listener {
     pub fast_open: Queue,
     /// Whether `Ready::Accept` is in the owner's queue.
     pub told: bool,
+    /// Whether the headers of SYNs are kept.
+    pub saves_syn: bool,
     /// The keys of its peers.
     pub keys: Keyring,
     /// What its connections begin with, if that is not what the stack has.
@@ -137,6 +139,7 @@ impl Listeners {
             cookies_until: Instant::ZERO,
             fast_open: Queue::default(),
             told: false,
+            saves_syn: false,
             keys: Keyring::new(),
             own: None,
         };

@@ -34,6 +34,8 @@ pub(super) struct Reply {
     pub about: Option<(u32, Snapshot)>,
     /// What signs it.
     pub key: Option<Arc<Key>>,
+    /// Hop limit and differentiated services.
+    pub look: (u8, u8),
 }
 
 /// What was sent.
@@ -129,7 +131,7 @@ impl Stack {
     ) {
         let signed = reply.key.is_some();
         let out = Outgoing {
-            envelope: envelope(&reply.flow, self.take_ident(1), self.tcp.ttl, self.tcp.dscp, Ecn::NotEct),
+            envelope: envelope(&reply.flow, self.take_ident(1), reply.look.0, reply.look.1, Ecn::NotEct),
             seg: Segment { options: Options { signed, ..reply.seg.options }, ..reply.seg },
             payload: Payload::default(),
             gso_size: None,

@@ -20,10 +20,14 @@ pub(super) struct Opening {
     /// The connection's number in the trace.
     pub number: u32,
     pub listener: ListenerId,
+    /// Differentiated services of what is sent.
+    pub dscp: u8,
+    /// The headers of its SYN, if they are asked for.
+    pub syn: Option<Box<[u8]>>,
     pub next: Next,
 }
 
-const _: () = assert!(size_of::<Opening>() <= 160);
+const _: () = assert!(size_of::<Opening>() <= 176);
 
 impl Belongs for Opening {
     fn flow(&self) -> Flow {

@@ -13,9 +13,6 @@ use crate::trace::Why;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How old a flow in TIME-WAIT must be for `connect` to take it.
-const REUSE_AFTER: Duration = Duration::from_secs(1);
-
 /// What is remembered of a connection in TIME-WAIT beside its flow. There may be a million of them.
 #[derive(Clone, Copy)]
 pub(super) struct Waiting {
@@ -112,11 +109,11 @@ impl Waiting {
         }
     }
 
-    /// Whether `connect` may take the flow: time stamps tell the connections apart, and more than a second has passed
+    /// Whether `connect` may take the flow: time stamps tell the connections apart, and enough time has passed
     /// (RFC 7323 appendix B.2; Linux' tcp_tw_reuse).
     pub fn is_reusable(&self, now: Instant, cfg: &Config) -> bool {
         let since = Instant::from(self.expires) - cfg.time_wait;
-        self.stamped && now >= since + REUSE_AFTER
+        self.stamped && now >= since + cfg.time_wait_reuse_delay
     }
 
     /// By how much a segment's time stamp is newer than the last one, if both have one.

@@ -82,8 +82,10 @@ pub(super) struct Ack {
     smaller: u32,
     /// So many segments are still acknowledged at once.
     quick: u8,
-    /// Data is flowing both ways: an acknowledgment is likely to find company.
-    interactive: bool,
+    /// How often what was sent answered what had come, lately; after so many times data is flowing both ways, and an
+    /// acknowledgment is likely to find company.
+    answers: u8,
+    most_answers: u8,
     /// How long one may wait by what was seen so far (Linux' `ato`), microseconds; zero before the first data.
     patience: u32,
     /// When the last data came.
@@ -114,7 +116,8 @@ impl Ack {
             full: FIRST_GUESS,
             smaller: 0,
             quick: if cfg.ack_adaptive { 0 } else { cfg.quickack },
-            interactive: false,
+            answers: 0,
+            most_answers: cfg.interactive_after.max(1),
             patience: 0,
             last_data: Instant::ZERO,
             ends: 0,
@@ -242,7 +245,7 @@ impl Ack {
     pub(super) fn on_repetition(&mut self, around: &Around) {
         if self.adaptive {
             self.hurry_within(around.window);
-            self.interactive = false;
+            self.answers = 0;
             self.set_patience(around.delay);
         }
     }
@@ -251,12 +254,12 @@ impl Ack {
     pub(super) fn on_fin(&mut self, now: Instant) {
         self.since.get_or_insert(now);
         self.bytes += 1;
-        self.interactive = true;
+        self.answers = self.most_answers;
     }
 
     /// Whether acknowledgments wait for data to ride on.
     pub(super) fn is_interactive(&self) -> bool {
-        self.interactive
+        self.answers >= self.most_answers
     }
 
     /// Whether what is not acknowledged may stay so. RFC 9293 §3.8.6.3 (SHLD-18, SHLD-19), RFC 5681 §4.2.
@@ -267,7 +270,7 @@ impl Ack {
         if self.adaptive && around.tight && self.bytes > self.full {
             self.leave_quick();
         }
-        if self.quick > 0 && !self.interactive {
+        if self.quick > 0 && !self.is_interactive() {
             if !self.adaptive {
                 self.quick -= 1;
             }
@@ -296,14 +299,14 @@ impl Ack {
     /// one segment has come, or the peer ended a write, for which it may be waiting.
     pub(super) fn is_due_after_read(&self, drained: bool) -> bool {
         let many = self.bytes > u32::from(self.most - 1) * self.full;
-        let ended = drained && (self.ends > 1 || (self.ends == 1 && !self.interactive));
+        let ended = drained && (self.ends > 1 || (self.ends == 1 && !self.is_interactive()));
         self.adaptive && self.pending() && (many || ended)
     }
 
     /// Data came beyond the gap at `nxt`. True if its acknowledgment leaves at once: the first three let the peer find the
     /// loss, the others may wait for each other.
     pub(super) fn on_beyond(&mut self, nxt: Seq, most: u8) -> bool {
-        if self.adaptive && self.quick > 0 && !self.interactive {
+        if self.adaptive && self.quick > 0 && !self.is_interactive() {
             return true;
         }
         if self.gap != Some(nxt) {
@@ -326,8 +329,8 @@ impl Ack {
     pub(super) fn on_timer(&mut self, delay: Duration, rto: Duration) {
         if self.pending() {
             self.delayed = true;
-            self.set_patience(if self.interactive { delay } else { (self.patience() * 2).min(rto) });
-            self.interactive = false;
+            self.set_patience(if self.is_interactive() { delay } else { (self.patience() * 2).min(rto) });
+            self.answers = 0;
         }
     }
 
@@ -335,10 +338,11 @@ impl Ack {
     pub(super) fn on_sent(&mut self, now: Instant, delay: Duration, data: bool) {
         if data {
             // An answer within the time that an acknowledgment may wait.
-            self.interactive |= match self.adaptive {
+            let answers = match self.adaptive {
                 true => now.since(self.last_data) < self.patience(),
                 false => self.pending(),
             };
+            self.answers = self.answers.saturating_add(answers.into());
         }
         if self.adaptive && self.quick > 0 && (self.pending() || self.due()) {
             self.quick -= 1;
@@ -367,13 +371,13 @@ impl Ack {
     /// The next `segments` are acknowledged at once, at least.
     pub(super) fn hurry(&mut self, segments: u8) {
         self.quick = self.quick.max(segments);
-        self.interactive = false;
+        self.answers = 0;
     }
 
     /// `TCP_QUICKACK`; `drained` says that all that came was read.
     pub(super) fn set_quick(&mut self, on: bool, drained: bool) {
         if self.adaptive {
-            self.interactive = !on;
+            self.answers = if on { 0 } else { self.most_answers };
             if on && self.pending() {
                 self.ends = self.ends.max(1);
                 if self.is_due_after_read(drained) {
@@ -383,7 +387,7 @@ impl Ack {
             return;
         }
         self.quick = if on { u8::MAX } else { 0 };
-        self.interactive = false;
+        self.answers = 0;
         if on && self.pending() {
             self.at_once(AckNowWhy::Quick);
         }
@@ -508,7 +512,7 @@ mod tests {
         ack.on_data(&around(0), 50, SMALL);
         assert!(!ack.is_due_after_read(false));
         assert!(ack.is_due_after_read(true));
-        ack.interactive = true;
+        ack.answers = ack.most_answers;
         assert!(!ack.is_due_after_read(true));
         ack.on_data(&around(0), 50, SMALL);
         assert!(ack.is_due_after_read(true));

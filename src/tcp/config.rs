@@ -173,6 +173,14 @@ pub struct Config {
     pub compressed_ack_delay: Duration,
     /// So many segments is the window in our SYN at the most.
     pub init_rwnd: Option<u32>,
+    /// The MSS to announce at the most, bytes; what is sent is not limited by it.
+    pub advmss: Option<u16>,
+    /// After so many answers to what came, each within the time of a delayed acknowledgment, traffic counts as interactive.
+    pub interactive_after: u8,
+    /// Connections that a listener opens take over the differentiated services field of the SYN.
+    pub reflect_tos: bool,
+    /// How old a connection in TIME-WAIT must be for `connect` to take its flow.
+    pub time_wait_reuse_delay: Duration,
     /// So many segments beyond a gap mean a loss at first (RFC 5681 §3.2: three), until the path shows that it changes the order by more.
     pub reordering: u16,
     /// A path is believed to change the order by so many segments at the most.
@@ -377,6 +385,10 @@ impl Config {
             prune: false,
             compressed_ack_delay: Duration::from_millis(1),
             init_rwnd: None,
+            advmss: None,
+            interactive_after: 1,
+            reflect_tos: false,
+            time_wait_reuse_delay: Duration::from_secs(1),
             reordering: 3,
             max_reordering: 300,
             urgent_is_last: false,

@@ -67,6 +67,8 @@ pub struct Opts {
     pub ack_delay: Duration,
     /// The largest MSS to announce and to send, in bytes (`TCP_MAXSEG`).
     pub mss: Option<u16>,
+    /// See [`Config::advmss`].
+    pub advmss: Option<u16>,
     /// No window beyond so many bytes is offered (`TCP_WINDOW_CLAMP`); as on Linux no less than 1,152.
     pub window_clamp: Option<u32>,
     /// Spread what is sent, at no more than so many bytes per second (`SO_MAX_PACING_RATE`).
@@ -113,6 +115,7 @@ impl Opts {
             congestion: cfg.congestion,
             ack_delay: cfg.ack_delay,
             mss: cfg.mss,
+            advmss: cfg.advmss,
             window_clamp: cfg.window_clamp,
             max_pacing_rate: cfg.max_pacing_rate,
             keepalive: cfg.keepalive,
@@ -311,7 +314,7 @@ impl Conn {
             burst: Burst::new(iss),
             cut: 0,
             cc: congestion::new(opts.congestion, &start),
-            announced: own_mss(opts.mss, mtu, ip_header),
+            announced: own_mss((opts.mss, opts.advmss), mtu, ip_header),
             opts,
             usage: Usage::new(iss),
             pacer: None,
@@ -598,7 +601,7 @@ impl Conn {
 
     /// The MSS to announce: RFC 9293 §3.7.1 (MUST-67), RFC 6691.
     pub(super) fn own_mss(&self) -> u16 {
-        own_mss(self.opts.mss, self.mtu, self.ip_header)
+        own_mss((self.opts.mss, self.opts.advmss), self.mtu, self.ip_header)
     }
 
     /// Each connection has its own switch: RFC 9293 §3.8.4 (MUST-24).
@@ -631,9 +634,10 @@ impl Conn {
     }
 }
 
-/// The MSS to announce for a link of `mtu` bytes, with a limit of one's own: RFC 9293 §3.7.1 (MUST-67), RFC 6691.
-pub(super) fn own_mss(limit: Option<u16>, mtu: u16, ip_header: u16) -> u16 {
-    limit.unwrap_or(u16::MAX).min(mtu.saturating_sub(ip_header + 20)).max(LEAST_MSS)
+/// The MSS to announce for a link of `mtu` bytes, with limits of one's own: RFC 9293 §3.7.1 (MUST-67), RFC 6691.
+pub(super) fn own_mss(limits: (Option<u16>, Option<u16>), mtu: u16, ip_header: u16) -> u16 {
+    let limit = limits.0.unwrap_or(u16::MAX).min(limits.1.unwrap_or(u16::MAX));
+    limit.min(mtu.saturating_sub(ip_header + 20)).max(LEAST_MSS)
 }
 
 /// The shift to offer for a receive buffer of `limit` bytes (RFC 7323 §2.3: at most 14).

@@ -62,6 +62,11 @@ impl Keys {
         Some(Keys { primary: *primary, backup })
     }
 
+    /// The socket option's value.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.primary.as_slice(), self.backup.as_ref().map_or(&[], |key| key.as_slice())].concat()
+    }
+
     /// Reads `00000000-00000000-00000000-00000000`, or two with a comma in between, as Linux' sysctl does.
     ///
     /// # Errors

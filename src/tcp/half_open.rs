@@ -99,7 +99,7 @@ impl HalfOpen {
         let mut buffer = Window::new(&Opts::new(cx.cfg), cx.cfg.recv_tuning);
         let own_shift = shift.map_or(0, |_| scale_shift(cx.cfg, buffer.largest(cx.cfg.recv_buffer_max)));
         let stamps = if ts_recent.is_some() { 12 } else { 0 };
-        let segment = u32::from(own_mss(cx.cfg.mss, mtu, ip_header)) - stamps;
+        let segment = u32::from(own_mss((cx.cfg.mss, cx.cfg.advmss), mtu, ip_header)) - stamps;
         let window = buffer.first(segment, own_shift, cx.cfg.init_rwnd);
         HalfOpen {
             iss,
@@ -178,7 +178,7 @@ impl HalfOpen {
             cx.log.push(Note::RtoTimer { rto });
         }
         let options = Options {
-            mss: Some(own_mss(cx.cfg.mss, self.mtu, self.ip_header)),
+            mss: Some(own_mss((cx.cfg.mss, cx.cfg.advmss), self.mtu, self.ip_header)),
             window_scale: self.shift.map(|_| self.own_shift),
             sack_permitted: self.sack,
             timestamps: self.timestamps(cx.now),

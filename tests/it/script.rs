@@ -243,7 +243,7 @@ fn what_is_not_there_is_refused_by_name_and_line() {
         assert_eq!((refused.what.as_str(), refused.file.as_str()), (what, "s.pkt"), "{script}");
     }
     let late = "0 socket(..., SOCK_STREAM, 0) = 3\n+0 setsockopt(3, IPPROTO_TCP, TCP_ULP, \"tls\", 4) = 0\n";
-    assert_eq!(outcome(late).to_string(), "s.pkt:2: unsupported: the socket option TCP_ULP");
+    assert_eq!(outcome(late).to_string(), "s.pkt:2: unsupported: TCP_ULP tls");
 }
 
 #[test]

@@ -24,6 +24,7 @@ scripts! {
         rfc_delay
         small_segments_wait;
     api:
+        advmss
         bad_arguments
         bad_calls
         bind_beside_a_connection
@@ -45,15 +46,19 @@ scripts! {
         inq
         maxseg_is_read
         maxseg_of_the_peer
+        md5_keys
         message_flags
         not_connected
         notsent_lowat
         notsent_lowat_at_an_edge
         option_values
         outq_counts_the_fin
+        pingpong_threshold
         poll
         read_and_recv
         recv_waits_for_all
+        reflect_tos
+        saved_syn
         send_buffer_counts_pieces
         sendfile
         set_up_by_a_shell
@@ -62,6 +67,7 @@ scripts! {
         splice
         timestamping
         two_connections
+        two_listeners
         write_and_send
         write_fills_what_its_beginning_left
         zerocopy

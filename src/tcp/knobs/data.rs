@@ -102,6 +102,36 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.prune = switch(v)?),
     },
     Knob {
+        name: "tcp.advmss",
+        values: "off|bytes 88..65495",
+        meaning: "the MSS to announce at the most; tcp.mss limits what is sent, too",
+        linux: "ip route … advmss",
+        rfc: "RFC 9293 §3.7.1",
+        get: |c| c.advmss.map_or_else(|| "off".into(), |n| n.to_string()),
+        set: |c, v| {
+            c.advmss = if v.trim() == "off" { None } else { Some(number(v, 88, 65_495)?) };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.interactive_after",
+        values: "answers 1..255",
+        meaning: "after so many answers to what came traffic counts as interactive, and acknowledgments wait for data to ride on",
+        linux: "tcp_pingpong_thresh",
+        rfc: "",
+        get: |c| c.interactive_after.to_string(),
+        set: |c, v| Ok(c.interactive_after = number(v, 1, 255)?),
+    },
+    Knob {
+        name: "tcp.reflect_tos",
+        values: "on|off",
+        meaning: "connections that a listener opens take over the differentiated services field of the SYN",
+        linux: "tcp_reflect_tos",
+        rfc: "RFC 2474",
+        get: |c| show_switch(c.reflect_tos),
+        set: |c, v| Ok(c.reflect_tos = switch(v)?),
+    },
+    Knob {
         name: "tcp.init_rwnd",
         values: "off|segments 1..65535",
         meaning: "the window in the SYN holds so many segments at the most; off: what the buffer has room for",

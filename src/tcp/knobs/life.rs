@@ -273,6 +273,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.rfc1337 = switch(v)?),
     },
     Knob {
+        name: "tcp.time_wait_reuse_delay",
+        values: "time",
+        meaning: "how old a connection in TIME-WAIT must be for connect to take its port",
+        linux: "tcp_tw_reuse_delay",
+        rfc: "RFC 7323 appendix B.2",
+        get: |c| show_duration(c.time_wait_reuse_delay),
+        set: |c, v| Ok(c.time_wait_reuse_delay = duration(v)?),
+    },
+    Knob {
         name: "tcp.time_wait_reuse",
         values: "off|loopback|on",
         meaning: "connect may take a port in TIME-WAIT after a second, if both sides use time stamps",
