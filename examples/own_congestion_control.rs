@@ -51,7 +51,7 @@ impl CongestionControl for QueueOf {
 
     fn on_spurious(&mut self) {}
 
-    fn on_idle(&mut self, window: u32) {
+    fn on_idle(&mut self, window: u32, _: u32) {
         self.cwnd = self.cwnd.min(window);
     }
 

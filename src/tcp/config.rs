@@ -29,6 +29,15 @@ pub enum Congestion {
     Custom(Custom),
 }
 
+/// What CUBIC reckons in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CubicUnits {
+    /// Whole segments and milliseconds, and thus in larger steps: what Linux does.
+    Segments,
+    /// Bytes and microseconds.
+    Bytes,
+}
+
 /// What ends the first slow start before a loss does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SlowStartExit {
@@ -155,6 +164,8 @@ pub struct Config {
     pub init_cwnd: u32,
     /// The congestion control algorithm for new connections.
     pub congestion: Congestion,
+    /// What [`Congestion::Cubic`] reckons in.
+    pub cubic: CubicUnits,
     /// Leave the first slow start when the round trips grow (HyStart++, RFC 9406).
     pub hystart: SlowStartExit,
     /// CUBIC makes more room for others after a loss at a smaller window than the last (RFC 9438 §4.7).
@@ -376,6 +387,7 @@ impl Config {
             ack_adaptive: true,
             init_cwnd: 10,
             congestion: Congestion::Cubic,
+            cubic: CubicUnits::Segments,
             hystart: SlowStartExit::Linux,
             fast_convergence: true,
             reno_catch_up: false,
@@ -483,6 +495,7 @@ impl Config {
             ack_adaptive: false,
             // RFC 9293 §3.8.2 (MUST-19) asks for RFC 5681; RFC 9438 is a proposed standard beside it.
             congestion: Congestion::NewReno,
+            cubic: CubicUnits::Bytes,
             halve_flight: true,
             hystart: SlowStartExit::Loss,
             compressed_acks: 0,

@@ -59,8 +59,8 @@ pub use cause::{
     AckNowWhy, Blocked, Cause, DataWhy, Piggyback, Received, Release, RstWhy, Snapshot, Verdict,
 };
 pub use config::{
-    Config, Congestion, EcnMode, EcnOption, IdleRestart, MtuProbing, Nagle, RtoFloor, SlowStartExit,
-    SynCookies, TimeWaitReuse, WindowScale,
+    Config, Congestion, CubicUnits, EcnMode, EcnOption, IdleRestart, MtuProbing, Nagle, RtoFloor,
+    SlowStartExit, SynCookies, TimeWaitReuse, WindowScale,
 };
 pub use conn::{Conn, Cx, Opts, TimeWait};
 pub use half_open::{HalfOpen, Step};

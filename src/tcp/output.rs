@@ -413,6 +413,9 @@ impl Conn {
                     self.snd.small_end = seg.seq + len;
                 }
                 let idle = self.board.is_empty();
+                if self.tally().in_network() == 0 {
+                    self.cc.on_start(now, now.since(self.counters.data_sent_at));
+                }
                 let departure = self.rate.depart(now, idle);
                 let mtu_probe = matches!(plan.cause, Cause::MtuProbe { .. });
                 let unit = if mtu_probe { len.max(unit) } else { unit };
@@ -633,7 +636,12 @@ impl Conn {
     /// RFC 5681 §4.1: after an idle period the window says less of the path the longer it was.
     fn restart_after_idle(&mut self, cx: &mut Cx) {
         let (idle, rto) = (cx.now.since(self.counters.data_sent_at), self.rtt.rto());
-        if self.snd.flight() > 0 || self.snd.unsent() == 0 || self.state.is_opening() || idle <= rto {
+        if self.snd.flight() > 0
+            || self.snd.unsent() == 0
+            || self.state.is_opening()
+            || idle <= rto
+            || self.usage.has_rested()
+        {
             return;
         }
         // On Linux only who may send looks.
@@ -644,21 +652,19 @@ impl Conn {
         let initial = cx.cfg.init_cwnd.saturating_mul(self.mss());
         match cx.cfg.slow_start_after_idle {
             IdleRestart::Off => return,
-            IdleRestart::Initial => self.cc.on_idle(initial),
+            IdleRestart::Initial => self.cc.on_idle(initial, self.mss()),
             IdleRestart::Halve => {
                 let (mut window, mut left) = (from, idle);
                 while left > rto && window > initial {
                     (window, left) = (window / 2, left - rto);
                 }
-                self.cc.on_idle(window.max(initial));
+                self.cc.on_idle(window.max(initial), self.mss());
             }
         }
         if self.cc.cwnd() != from {
             self.note_cwnd(cx, from, CwndWhy::Idle);
         }
-        // Once per idle period.
-        self.counters.data_sent_at = cx.now;
-        self.usage.restart(cx.now);
+        self.usage.rest(cx.now);
     }
 
     /// A window that was not filled for a time-out says less and less of the path: half of what is not used of it goes
@@ -672,7 +678,7 @@ impl Conn {
         let mss = self.mss();
         let used = used.max(cx.cfg.init_cwnd.saturating_mul(mss));
         if used < cwnd {
-            self.cc.on_idle((cwnd / mss + used / mss) / 2 * mss);
+            self.cc.on_idle((cwnd / mss + used / mss) / 2 * mss, mss);
             self.note_cwnd(cx, cwnd, CwndWhy::Idle);
         }
     }

@@ -66,7 +66,7 @@ fn quantum(rate: u64, mss: u32) -> u32 {
 
 impl Conn {
     /// Bytes per second, if what is sent is to be spread: what the algorithm says, or what follows from the window.
-    fn pacing_rate(&self, cx: &Cx) -> Option<u64> {
+    pub(super) fn pacing_rate(&self, cx: &Cx) -> Option<u64> {
         let own = || self.rtt.srtt().map(|srtt| rate(self.cc.cwnd(), self.cc.ssthresh(), srtt));
         let most = self.opts.max_pacing_rate;
         let spread = cx.cfg.pacing || most.is_some();

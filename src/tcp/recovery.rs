@@ -222,6 +222,9 @@ impl Conn {
         let sacked = self.take_reports(cx, seg, una, &mut heard);
         let released = self.take_acknowledged(cx, seg, high, &mut heard);
         let rtt = self.measure(cx, seg, &sacked, &released, &mut heard);
+        if let Some(rtt) = rtt {
+            self.tell_rtt(cx, rtt);
+        }
         if acked > 0 {
             self.note_ack(cx.now, seg, acked, released.first.filter(|_| !released.resent));
         }

@@ -127,10 +127,16 @@ scripts! {
         burst_as_one_line
         classic
         cubic
+        cubic_forgets
+        cubic_in_segments
+        cubic_pauses
+        cubic_undo
         fixed
+        hystart
         idle_halves
         idle_restart
         idle_restart_can_be_off
+        idle_threshold
         initial_window
         max_pacing_rate
         not_used_does_not_grow

@@ -2,11 +2,12 @@
 //!
 //! Bytes and microseconds in integers: the same on every machine.
 
+pub(super) mod linux;
 #[cfg(test)]
 mod tests;
 
 use super::slow_start::SlowStart;
-use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, Start, resized};
+use super::{AckSample, CongestionControl, CongestionEvent, MAX_CWND, RttSample, Start, resized, way_back};
 use crate::time::{Duration, Instant, Span};
 
 /// 1 / C = 5/2 s³ per segment (RFC 9438 §5: C is 0.4), in µs³: `C = C_NUM / C_DEN`.
@@ -37,12 +38,10 @@ struct State {
     shortest: Span,
     /// From `prior` on the Reno-friendly window grows as fast as Reno's: α is 1 then (§4.3).
     catch_up: bool,
-    // Nothing of these three is restored; they take no room here.
+    // Nothing of these two is restored; they take no room here.
     fast_convergence: bool,
     /// A mark takes less than a loss (RFC 8511).
     abe: bool,
-    /// Nothing is in flight.
-    idle: bool,
     /// The present stage of congestion avoidance; many connections never get there.
     epoch: Option<Box<Epoch>>,
 }
@@ -82,7 +81,6 @@ impl Cubic {
             catch_up: start.config.reno_catch_up,
             fast_convergence: start.config.fast_convergence,
             abe: start.config.abe,
-            idle: false,
             epoch: None,
         };
         Cubic { state, before: None }
@@ -141,24 +139,30 @@ impl Epoch {
 }
 
 impl CongestionControl for Cubic {
-    fn on_sent(&mut self, now: Instant, _: u32) {
-        if std::mem::take(&mut self.state.idle)
-            && let Some(epoch) = &mut self.state.epoch
-        {
+    fn on_start(&mut self, now: Instant, _: Duration) {
+        if let Some(epoch) = &mut self.state.epoch {
             epoch.pause_until(now);
         }
     }
 
-    fn on_ack(&mut self, sample: &AckSample) {
-        self.state.idle = sample.acked == sample.prior_flight;
+    fn on_rtt(&mut self, sample: &RttSample) {
         let s = &mut self.state;
-        if let Some(rtt) = sample.rtt {
-            s.shortest = s.shortest.min(rtt.into());
+        s.shortest = s.shortest.min(sample.rtt.into());
+        if s.cwnd < s.ssthresh {
+            let ssthresh = s.ssthresh;
+            s.slow_start.on_rtt(sample, s.shortest.into(), s.cwnd, &mut s.ssthresh);
+            if s.ssthresh != ssthresh {
+                s.prior = s.cwnd;
+            }
         }
+    }
+
+    fn on_ack(&mut self, sample: &AckSample) {
+        let s = &mut self.state;
         let mut left = sample.delivered;
         if s.cwnd < s.ssthresh {
             let ssthresh = s.ssthresh;
-            left = s.slow_start.on_ack(sample, s.shortest.into(), &mut s.cwnd, &mut s.ssthresh);
+            left = s.slow_start.on_ack(sample, &mut s.cwnd, &mut s.ssthresh);
             if s.ssthresh != ssthresh {
                 s.prior = s.cwnd;
             }
@@ -174,7 +178,8 @@ impl CongestionControl for Cubic {
             (self.state.cwnd, self.state.epoch) = (mss, None);
             return;
         }
-        self.before = Some(Box::new(self.state.clone()));
+        let ssthresh = way_back(self.state.cwnd, self.state.ssthresh, mss);
+        self.before = Some(Box::new(State { ssthresh, ..self.state.clone() }));
         let s = &mut self.state;
         // The window itself and not what is in flight: it grows only while it is filled (§4.6 wants one or the other).
         let percent = if s.abe && event == CongestionEvent::Ecn { BETA_ECN } else { BETA };
@@ -215,20 +220,19 @@ impl CongestionControl for Cubic {
     fn on_spurious(&mut self) {
         // A window that has overtaken the old one since stays.
         if let Some(before) = self.before.take() {
-            // Most of the way back is slow start.
-            let ssthresh = before.ssthresh.max(before.cwnd / 4 * 3);
+            let ssthresh = self.state.ssthresh.max(before.ssthresh);
             if self.state.cwnd < before.cwnd {
-                self.state = State { idle: self.state.idle, ..*before };
+                self.state = *before;
             }
-            self.state.ssthresh = self.state.ssthresh.max(ssthresh);
+            self.state.ssthresh = ssthresh;
         }
     }
 
-    fn on_idle(&mut self, window: u32) {
+    fn on_idle(&mut self, window: u32, mss: u32) {
         let s = &mut self.state;
+        s.ssthresh = way_back(s.cwnd, s.ssthresh, mss);
         if window < s.cwnd {
-            // Most of the way back is slow start; then a new stage begins (RFC 7661 §4.4.1 has the 3/4).
-            s.ssthresh = s.ssthresh.max((u64::from(s.cwnd) * 3 / 4) as u32);
+            // A new stage begins (RFC 7661 §4.4.1).
             s.cwnd = window;
             s.epoch = None;
         }
@@ -253,7 +257,11 @@ fn w_cubic(w_max: u32, k: u64, t: Duration, mss: u32) -> u32 {
 
 /// K: the microseconds in which the function grows by `bytes` to its plateau, the cube root of bytes / C.
 fn plateau(bytes: u32, mss: u32) -> u64 {
-    let cube = u128::from(bytes) * C_DEN / (C_NUM * u128::from(mss.max(1)));
+    cube_root(u128::from(bytes) * C_DEN / (C_NUM * u128::from(mss.max(1))))
+}
+
+/// The largest number whose cube is no more than `cube`, up to 2³².
+fn cube_root(cube: u128) -> u64 {
     (0..32).rev().fold(0u128, |root, bit| {
         let higher = root | 1 << bit;
         if higher.pow(3) <= cube { higher } else { root }

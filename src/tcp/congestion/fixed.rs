@@ -19,7 +19,7 @@ impl CongestionControl for Fixed {
         self.0 = super::resized(self.0, from, to);
     }
     fn on_spurious(&mut self) {}
-    fn on_idle(&mut self, _: u32) {}
+    fn on_idle(&mut self, _: u32, _: u32) {}
     fn cwnd(&self) -> u32 {
         self.0
     }

@@ -10,8 +10,9 @@ mod slow_start;
 mod train;
 pub(super) mod usage;
 
-use super::config::SlowStartExit;
+use super::config::{CubicUnits, SlowStartExit};
 use super::{Config, Congestion};
+use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use std::fmt;
 
@@ -52,6 +53,23 @@ pub struct AckSample {
     pub may_grow: bool,
 }
 
+/// A round trip that an acknowledgment measured.
+#[derive(Clone, Copy, Debug)]
+pub struct RttSample {
+    /// When it came.
+    pub now: Instant,
+    /// The round trip of what was sent last among all that it acknowledges or reports.
+    pub rtt: Duration,
+    /// SND.UNA with it.
+    pub una: Seq,
+    /// SND.NXT.
+    pub nxt: Seq,
+    /// What is sent is spread over the round trip.
+    pub paced: bool,
+    /// Bytes per full segment.
+    pub mss: u32,
+}
+
 /// What calls for a smaller window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CongestionEvent {
@@ -72,6 +90,16 @@ pub trait CongestionControl: Send {
     /// `bytes` of new data left.
     fn on_sent(&mut self, now: Instant, bytes: u32) {
         let _ = (now, bytes);
+    }
+
+    /// New data leaves while nothing is in flight; the last left `idle` ago.
+    fn on_start(&mut self, now: Instant, idle: Duration) {
+        let _ = (now, idle);
+    }
+
+    /// A round trip was measured; in a recovery, too, and before [`on_ack`](CongestionControl::on_ack).
+    fn on_rtt(&mut self, sample: &RttSample) {
+        let _ = sample;
     }
 
     /// Data was delivered while the window is not being reduced.
@@ -101,8 +129,9 @@ pub trait CongestionControl: Send {
         let _ = now;
     }
 
-    /// The connection was idle for longer than an RTO: restart from `window`, if that is less (RFC 5681 §4.1).
-    fn on_idle(&mut self, window: u32);
+    /// The connection was idle for longer than an RTO, or used less than its window: restart from `window`, if that is less
+    /// (RFC 5681 §4.1), with segments of `mss` bytes.
+    fn on_idle(&mut self, window: u32, mss: u32);
 
     /// The congestion window.
     fn cwnd(&self) -> u32;
@@ -145,11 +174,34 @@ pub(super) fn resized(bytes: u32, from: u32, to: u32) -> u32 {
     if bytes == u32::MAX { bytes } else { sized.min(MAX_CWND.into()) as u32 }
 }
 
+/// The slow start threshold after a window of `cwnd` bytes was given up without a loss: most of the way back is slow start (RFC
+/// 2861 §3.2).
+fn way_back(cwnd: u32, ssthresh: u32, mss: u32) -> u32 {
+    let segments = cwnd / mss;
+    ssthresh.max((segments / 2 + segments / 4) * mss)
+}
+
+/// Lets `cwnd` grow by a segment of `mss` bytes for each `each` bytes of those that were `delivered`; `counted` is what is left over.
+fn add(cwnd: &mut u32, counted: &mut u32, each: u32, delivered: u32, mss: u32) {
+    let each = each.max(1);
+    // What was counted for a larger window is good for one segment.
+    if *counted >= each {
+        *counted = 0;
+        *cwnd = cwnd.saturating_add(mss);
+    }
+    *counted = counted.saturating_add(delivered);
+    *cwnd = cwnd.saturating_add((*counted / each).saturating_mul(mss)).min(MAX_CWND);
+    *counted %= each;
+}
+
 /// An instance of `algorithm`.
 pub(super) fn new(algorithm: Congestion, start: &Start) -> Box<dyn CongestionControl> {
     let start = &Start { cwnd: start.cwnd.min(MAX_CWND), ..*start };
     match algorithm {
-        Congestion::Cubic => Box::new(cubic::Cubic::new(start)),
+        Congestion::Cubic => match start.config.cubic {
+            CubicUnits::Segments => Box::new(cubic::linux::Cubic::new(start)),
+            CubicUnits::Bytes => Box::new(cubic::Cubic::new(start)),
+        },
         Congestion::NewReno => Box::new(newreno::NewReno::new(start)),
         Congestion::Fixed(n) => Box::new(fixed::Fixed::new(n.saturating_mul(start.mss))),
         Congestion::Custom(custom) => (custom.new)(start),

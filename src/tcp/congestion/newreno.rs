@@ -1,8 +1,8 @@
 //! Slow start and congestion avoidance as RFC 5681 has them.
 
 use super::slow_start::SlowStart;
-use super::{AckSample, Config, CongestionControl, CongestionEvent, MAX_CWND, Start, resized};
-use crate::time::{Duration, Instant};
+use super::{AckSample, Config, CongestionControl, CongestionEvent, MAX_CWND, Start, add, resized, way_back};
+use crate::time::Instant;
 
 /// RFC 5681 §3.1 (RFC 9293 §3.8.2, MUST-19), with byte counting in congestion avoidance (RFC 3465 §2.1).
 pub(super) struct NewReno {
@@ -15,7 +15,7 @@ pub(super) struct NewReno {
     /// What is in flight is halved, and not the window.
     halve_flight: bool,
     slow_start: SlowStart,
-    /// `cwnd`, `ssthresh` and slow start before the last event.
+    /// `cwnd` and slow start before the last event, and the threshold that suits them.
     before: Option<(u32, u32, SlowStart)>,
 }
 
@@ -32,20 +32,13 @@ impl CongestionControl for NewReno {
     fn on_ack(&mut self, sample: &AckSample) {
         let mut left = sample.delivered;
         if self.cwnd < self.ssthresh {
-            left = self.slow_start.on_ack(sample, Duration::ZERO, &mut self.cwnd, &mut self.ssthresh);
+            left = self.slow_start.on_ack(sample, &mut self.cwnd, &mut self.ssthresh);
         }
         if left == 0 || !sample.may_grow {
             return;
         }
-        // What was counted for a larger window is good for one segment.
         let window = self.cwnd;
-        if self.counted >= window {
-            self.counted = 0;
-            self.cwnd += sample.mss;
-        }
-        self.counted = self.counted.saturating_add(left);
-        self.cwnd = self.cwnd.saturating_add(self.counted / window * sample.mss).min(MAX_CWND);
-        self.counted %= window;
+        add(&mut self.cwnd, &mut self.counted, window, left, sample.mss);
     }
 
     fn on_congestion(&mut self, _: Instant, event: CongestionEvent, flight: u32, mss: u32) {
@@ -53,7 +46,8 @@ impl CongestionControl for NewReno {
             (self.cwnd, self.counted) = (mss, 0);
             return;
         }
-        self.before = Some((self.cwnd, self.ssthresh, self.slow_start.clone()));
+        let back = way_back(self.cwnd, self.ssthresh, mss);
+        self.before = Some((self.cwnd, back, self.slow_start.clone()));
         // RFC 5681 §3.1 equation (4), or the window itself: it grows only while it is filled.
         let used = if self.halve_flight { flight.min(self.cwnd) } else { self.cwnd };
         let left = match event {
@@ -83,17 +77,13 @@ impl CongestionControl for NewReno {
     fn on_spurious(&mut self) {
         if let Some((cwnd, ssthresh, slow_start)) = self.before.take() {
             self.cwnd = self.cwnd.max(cwnd);
-            // Most of the way back is slow start.
-            (self.ssthresh, self.slow_start) = (ssthresh.max(cwnd / 4 * 3), slow_start);
+            (self.ssthresh, self.slow_start) = (self.ssthresh.max(ssthresh), slow_start);
         }
     }
 
-    fn on_idle(&mut self, window: u32) {
-        if window < self.cwnd {
-            // Most of the way back is slow start (RFC 2861 §3.2).
-            self.ssthresh = self.ssthresh.max((u64::from(self.cwnd) * 3 / 4) as u32);
-            self.cwnd = window;
-        }
+    fn on_idle(&mut self, window: u32, mss: u32) {
+        self.ssthresh = way_back(self.cwnd, self.ssthresh, mss);
+        self.cwnd = self.cwnd.min(window);
     }
 
     fn cwnd(&self) -> u32 {

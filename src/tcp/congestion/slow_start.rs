@@ -1,7 +1,7 @@
 //! How fast does the window open at first, and when is that enough? RFC 5681 §3.1, and HyStart++ (RFC 9406).
 
 use super::train::Train;
-use super::{AckSample, MAX_CWND, SlowStartExit, Start};
+use super::{AckSample, MAX_CWND, RttSample, SlowStartExit, Start};
 use crate::time::{Duration, Span};
 
 // RFC 9406 §4.3.
@@ -15,8 +15,8 @@ const CSS_ROUNDS: u8 = 5;
 /// Slow start, the same for all algorithms.
 #[derive(Clone, Debug)]
 pub(super) struct SlowStart {
-    /// The most segments that one ACK may open the window by (L in RFC 9406, RFC 3465 §2.2).
-    limit: Option<u32>,
+    /// The most segments that one ACK may open the window by (L in RFC 9406, RFC 3465 §2.2); 0 if there is no such limit.
+    limit: u32,
     watch: Watch,
 }
 
@@ -26,8 +26,8 @@ enum Watch {
     None,
     /// Only the first slow start is watched (RFC 9406 §4.3).
     PlusPlus(Box<HyStart>),
-    /// From the first window on that is large enough.
-    Linux(Option<Box<Train>>),
+    /// From the first measurement on.
+    Linux(Option<Train>),
 }
 
 /// The round trips of slow start: when the shortest of one round is clearly longer than that of the round before, a
@@ -57,7 +57,7 @@ impl SlowStart {
             rounds: 0,
         };
         let watch = if watched { Watch::PlusPlus(Box::new(hystart)) } else { Watch::None };
-        SlowStart { limit: start.config.slow_start_limit, watch }
+        SlowStart { limit: start.config.slow_start_limit.unwrap_or(0), watch }
     }
 
     /// The same for CUBIC, which has HyStart on Linux.
@@ -82,30 +82,27 @@ impl SlowStart {
         }
     }
 
-    /// Opens `cwnd`, which is below `ssthresh`, and lowers `ssthresh` to it if this was enough. Returns what is left of the delivered
-    /// bytes for congestion avoidance. `least` is the shortest round trip ever.
-    pub(super) fn on_ack(
-        &mut self,
-        sample: &AckSample,
-        least: Duration,
-        cwnd: &mut u32,
-        ssthresh: &mut u32,
-    ) -> u32 {
+    /// A round trip was measured while `cwnd` is below `ssthresh`, which comes down to it if this was enough for HyStart. `least` is
+    /// the shortest round trip ever.
+    pub(super) fn on_rtt(&mut self, sample: &RttSample, least: Duration, cwnd: u32, ssthresh: &mut u32) {
         if let Watch::Linux(train) = &mut self.watch
-            && Train::is_worth(*cwnd, sample.mss)
-            && train.get_or_insert_with(|| Box::new(Train::new())).on_ack(sample, least)
+            && train.get_or_insert_with(|| Train::new(sample)).is_enough(sample, least, cwnd)
         {
-            *ssthresh = *cwnd;
-            return sample.delivered;
+            *ssthresh = cwnd;
         }
+    }
+
+    /// Opens `cwnd`, which is below `ssthresh`, and lowers `ssthresh` to it if this was enough. Returns what is left of the delivered
+    /// bytes for congestion avoidance.
+    pub(super) fn on_ack(&mut self, sample: &AckSample, cwnd: &mut u32, ssthresh: &mut u32) -> u32 {
         let divisor = match &self.watch {
             Watch::PlusPlus(watch) if watch.baseline < Span::MAX => CSS_GROWTH_DIVISOR,
             _ => 1,
         };
         let mut left = 0;
         if sample.may_grow {
-            let allowed =
-                self.limit.map_or(sample.delivered, |n| sample.delivered.min(n * sample.mss)) / divisor;
+            let most = if self.limit == 0 { u32::MAX } else { self.limit.saturating_mul(sample.mss) };
+            let allowed = sample.delivered.min(most) / divisor;
             let from = std::mem::replace(cwnd, cwnd.saturating_add(allowed).min(*ssthresh).min(MAX_CWND));
             left = allowed - (*cwnd - from);
         }
@@ -203,7 +200,7 @@ mod tests {
                 may_grow: true,
             };
             let before = self.ssthresh;
-            self.slow_start.on_ack(&sample, Duration::ZERO, &mut self.cwnd, &mut self.ssthresh);
+            self.slow_start.on_ack(&sample, &mut self.cwnd, &mut self.ssthresh);
             self.ssthresh != before
         }
     }

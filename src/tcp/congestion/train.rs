@@ -1,8 +1,9 @@
 //! Is the path full before anything is lost? HyStart as Linux' CUBIC has it: by how long the acknowledgments of a window go on,
 //! and by how much later they come.
 
-use super::AckSample;
-use crate::time::{Duration, Instant};
+use super::RttSample;
+use crate::seq::Seq;
+use crate::time::Duration;
 
 /// Below this window, in segments, nothing is concluded.
 const LEAST_WINDOW: u32 = 16;
@@ -20,51 +21,46 @@ const SAMPLES: u8 = 8;
 const LEAST_QUEUE: Duration = Duration::from_millis(4);
 const MOST_QUEUE: Duration = Duration::from_millis(16);
 
-/// The round trip that is being watched.
+/// The round trip that is being watched. Times are microseconds, which wrap: every connection has this.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Train {
-    /// Bytes that were in flight when it began and are not acknowledged; below 0 it is over.
-    left: i32,
-    began: Instant,
-    last: Instant,
-    /// Its shortest round trip, µs.
+    /// When more than this is acknowledged, the next one begins: SND.NXT when this one did.
+    end: Seq,
+    began: u32,
+    /// When the last acknowledgment of the train came.
+    last: u32,
+    /// Its shortest round trip.
     shortest: u32,
     samples: u8,
     found: bool,
 }
 
 impl Train {
-    pub(super) fn new() -> Train {
-        Train {
-            left: -1,
-            began: Instant::ZERO,
-            last: Instant::ZERO,
-            shortest: u32::MAX,
-            samples: 0,
-            found: false,
-        }
+    pub(super) fn new(sample: &RttSample) -> Train {
+        let (now, nxt) = (sample.now.as_micros() as u32, sample.nxt);
+        Train { end: nxt, began: now, last: now, shortest: u32::MAX, samples: 0, found: false }
     }
 
-    /// Whether a window of `cwnd` bytes says anything.
-    pub(super) fn is_worth(cwnd: u32, mss: u32) -> bool {
-        cwnd / mss >= LEAST_WINDOW
-    }
-
-    /// True when slow start is to end; `least` is the shortest round trip ever.
-    pub(super) fn on_ack(&mut self, sample: &AckSample, least: Duration) -> bool {
-        let AckSample { now, acked, prior_flight, .. } = *sample;
-        self.left = self.left.saturating_sub_unsigned(acked);
-        let Some(rtt) = sample.rtt.filter(|_| !self.found) else { return false };
-        if self.left < 0 {
-            (self.began, self.last) = (now, now);
-            self.left = prior_flight.saturating_sub(acked).min(i32::MAX as u32) as i32;
-            (self.shortest, self.samples) = (u32::MAX, 0);
+    /// Whether slow start, with a window of `cwnd` bytes, is to end; `least` is the shortest round trip ever.
+    pub(super) fn is_enough(&mut self, sample: &RttSample, least: Duration, cwnd: u32) -> bool {
+        if self.found {
+            return false;
         }
-        if now.since(self.last) <= GAP {
+        if sample.una.gt(self.end) {
+            *self = Train::new(sample);
+        }
+        if cwnd / sample.mss < LEAST_WINDOW {
+            return false;
+        }
+        let now = sample.now.as_micros() as u32;
+        let since = |then: u32| Duration::from_micros(now.wrapping_sub(then).into());
+        if since(self.last) <= GAP {
             self.last = now;
-            self.found = now.since(self.began) > (least + OWN_DELAY) / 2;
+            // What is spread arrives over half a round trip without any queue.
+            let share = if sample.paced { 1 } else { 2 };
+            self.found = since(self.began) > (least + OWN_DELAY) / share;
         }
-        self.shortest = self.shortest.min(u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
+        self.shortest = self.shortest.min(u32::try_from(sample.rtt.as_micros()).unwrap_or(u32::MAX));
         if self.samples < SAMPLES {
             self.samples += 1;
         } else {
@@ -78,38 +74,45 @@ impl Train {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Instant;
 
     /// A round of `n` acknowledgments of a segment each, so many ms apart; when it was enough.
-    fn round(train: &mut Train, from: u64, n: u32, gap: u64, rtt: u64) -> Option<u32> {
+    fn round(train: &mut Train, nth: u32, n: u32, (gap, rtt): (u64, u64), paced: bool) -> Option<u32> {
+        let from = Instant::from_millis(u64::from(nth) * 1000);
         (0..n).find(|&i| {
-            let sample = AckSample {
-                now: Instant::from_millis(from + u64::from(i) * gap),
-                acked: 100,
-                delivered: 100,
-                prior_flight: n * 100,
-                rtt: Some(Duration::from_millis(rtt)),
-                srtt: None,
+            let una = Seq((nth * n + i + 1) * 100);
+            let sample = RttSample {
+                now: from + Duration::from_millis(u64::from(i) * gap),
+                rtt: Duration::from_millis(rtt),
+                una,
+                nxt: una + n * 100,
+                paced,
                 mss: 100,
-                may_grow: true,
             };
-            train.on_ack(&sample, Duration::from_millis(100))
+            train.is_enough(&sample, Duration::from_millis(100), n * 100)
         })
+    }
+
+    fn train() -> Train {
+        let rtt = Duration::from_millis(100);
+        Train::new(&RttSample { now: Instant::ZERO, rtt, una: Seq(1), nxt: Seq(100), paced: false, mss: 100 })
     }
 
     #[test]
     fn a_train_of_acknowledgments_longer_than_half_a_round_trip_is_enough() {
-        let mut train = Train::new();
-        assert_eq!(round(&mut train, 1000, 40, 2, 100), Some(26));
-        let mut train = Train::new();
-        assert_eq!(round(&mut train, 1000, 40, 3, 100), None, "they are no train");
-        assert_eq!(round(&mut Train::new(), 1000, 20, 2, 100), None, "it is too short");
+        assert_eq!(round(&mut train(), 1, 40, (2, 100), false), Some(26));
+        assert_eq!(round(&mut train(), 1, 40, (3, 100), false), None, "they are no train");
+        assert_eq!(round(&mut train(), 1, 20, (2, 100), false), None, "it is too short");
+        assert_eq!(round(&mut train(), 1, 60, (2, 100), true), Some(51), "what is paced takes longer anyway");
     }
 
     #[test]
     fn round_trips_that_grow_by_an_eighth_are_enough() {
-        let mut train = Train::new();
-        assert_eq!(round(&mut train, 1000, 20, 3, 100), None);
-        assert_eq!(round(&mut train, 2000, 20, 3, 112), None);
-        assert!(round(&mut train, 3000, 20, 3, 113).is_some());
+        let mut train = train();
+        assert_eq!(round(&mut train, 1, 20, (3, 100), false), None);
+        assert_eq!(round(&mut train, 2, 20, (3, 112), false), None);
+        // The first two still belong to the round before.
+        assert_eq!(round(&mut train, 3, 20, (3, 113), false), Some(10));
+        assert_eq!(round(&mut train, 4, 20, (3, 150), false), None, "once");
     }
 }

@@ -23,11 +23,13 @@ pub(in crate::tcp) struct Usage {
     used: u32,
     /// When something last confirmed the window.
     since: Instant,
+    /// The window has paid for the present idle period.
+    rested: bool,
 }
 
 impl Usage {
     pub(in crate::tcp) fn new(iss: Seq) -> Usage {
-        Usage { until: iss, full: false, most: 0, sent: false, used: 0, since: Instant::ZERO }
+        Usage { until: iss, full: false, most: 0, sent: false, used: 0, since: Instant::ZERO, rested: false }
     }
 
     /// See [`CongestionControl::on_mss`](super::CongestionControl::on_mss).
@@ -37,7 +39,7 @@ impl Usage {
 
     /// New data leaves.
     pub(in crate::tcp) fn on_sent(&mut self) {
-        self.sent = true;
+        (self.sent, self.rested) = (true, false);
     }
 
     /// Whether new data has left since this was noted.
@@ -80,6 +82,17 @@ impl Usage {
     /// The window was set for another reason.
     pub(in crate::tcp) fn restart(&mut self, now: Instant) {
         (self.used, self.since) = (0, now);
+    }
+
+    /// The window was made smaller after an idle period.
+    pub(in crate::tcp) fn rest(&mut self, now: Instant) {
+        self.restart(now);
+        self.rested = true;
+    }
+
+    /// Whether it was since data last left: once is enough.
+    pub(in crate::tcp) fn has_rested(&self) -> bool {
+        self.rested
     }
 
     /// Whether a window of `cwnd` bytes may grow; in slow start below `ssthresh`.

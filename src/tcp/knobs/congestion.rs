@@ -1,6 +1,6 @@
 //! Which settings say how fast data may go?
 
-use super::super::config::SlowStartExit;
+use super::super::config::{CubicUnits, SlowStartExit};
 use super::*;
 
 pub(super) static KNOBS: &[Knob<Config>] = &[
@@ -31,6 +31,25 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
                 None if v.trim() == "newreno" => Congestion::NewReno,
                 Some(("fixed", n)) => Congestion::Fixed(number(n, 1, 65_535)?),
                 _ => return Err(ValueError(format!("{v:?} is none of cubic, newreno, fixed:SEGMENTS"))),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "tcp.cubic",
+        values: "linux|rfc",
+        meaning: "what cubic reckons in: whole segments and milliseconds (linux), or bytes and microseconds",
+        linux: "linux",
+        rfc: "RFC 9438",
+        get: |c| match c.cubic {
+            CubicUnits::Segments => "linux".into(),
+            CubicUnits::Bytes => "rfc".into(),
+        },
+        set: |c, v| {
+            c.cubic = match v.trim() {
+                "linux" => CubicUnits::Segments,
+                "rfc" => CubicUnits::Bytes,
+                _ => return Err(ValueError(format!("{v:?} is none of linux, rfc"))),
             };
             Ok(())
         },

@@ -1,7 +1,7 @@
 //! How does the window shrink when something was lost, and grow when something was delivered?
 
 use super::{Conn, Cx, Heard, Phase, Prr};
-use crate::tcp::congestion::{AckSample, CongestionEvent};
+use crate::tcp::congestion::{AckSample, CongestionEvent, RttSample};
 use crate::tcp::log::{CwndWhy, Note};
 use crate::time::Duration;
 
@@ -58,6 +58,17 @@ impl Conn {
         };
         let window = pipe + if prr.out == 0 { room.max(1) } else { room };
         self.set_window(window);
+    }
+
+    /// A round trip was measured.
+    pub(super) fn tell_rtt(&mut self, cx: &mut Cx, rtt: Duration) {
+        let (cwnd, ssthresh) = (self.cc.cwnd(), self.cc.ssthresh());
+        let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.mss());
+        let paced = self.pacing_rate(cx).is_some();
+        self.cc.on_rtt(&RttSample { now: cx.now, rtt, una, nxt, paced, mss });
+        if self.cc.ssthresh() != ssthresh {
+            self.note_cwnd(cx, cwnd, CwndWhy::SlowStartLeft);
+        }
     }
 
     /// Data was delivered outside of a reduction.

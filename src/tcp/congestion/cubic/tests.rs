@@ -172,7 +172,7 @@ fn time_without_a_full_window_does_not_count() {
     // Nothing in flight for a minute.
     let flight = idle.cwnd();
     idle.on_ack(&AckSample { may_grow: false, ..sample(at(1000), flight, flight) });
-    idle.on_sent(at(61_000), MSS);
+    idle.on_start(at(61_000), Duration::from_secs(60));
     // Half a window in flight for a minute.
     for ms in (1000..61_000).step_by(50) {
         slow.on_ack(&AckSample { may_grow: false, ..sample(at(ms), MSS, 30 * MSS) });
@@ -188,7 +188,7 @@ fn a_restart_after_idleness_leads_back_by_slow_start() {
     let mut cc = after_loss(100);
     round(&mut cc, 0);
     let before = cc.cwnd();
-    cc.on_idle(10 * MSS);
+    cc.on_idle(10 * MSS, MSS);
     assert_eq!((cc.cwnd(), cc.ssthresh()), (10_000, 70_000));
     assert!(cc.state.epoch.is_none());
     while cc.cwnd() < cc.ssthresh() {
@@ -196,7 +196,7 @@ fn a_restart_after_idleness_leads_back_by_slow_start() {
     }
     ack(&mut cc, 60_100);
     assert!(cc.cwnd() < before, "no jump from the time that has passed");
-    cc.on_idle(100 * MSS);
+    cc.on_idle(100 * MSS, MSS);
     assert!(cc.cwnd() > 10_000, "a window is not opened by idleness");
 }
 
@@ -205,6 +205,8 @@ fn a_mistake_is_undone_with_everything_it_changed() {
     let mut cc = after_loss(100);
     (0..20).for_each(|n| round(&mut cc, n * 100));
     let before = cc.state.clone();
+    // Three quarters of the window, in whole segments.
+    let way = (before.cwnd / MSS / 2 + before.cwnd / MSS / 4) * MSS;
     for event in [CongestionEvent::Loss, CongestionEvent::Rto] {
         cc.on_congestion(at(2000), event, 50_000, MSS);
         ack(&mut cc, 2100);
@@ -212,7 +214,7 @@ fn a_mistake_is_undone_with_everything_it_changed() {
         let after = cc.state.clone();
         assert_eq!(
             (after.cwnd, after.ssthresh, after.w_max, after.prior),
-            (before.cwnd, before.cwnd / 4 * 3, before.w_max, before.prior)
+            (before.cwnd, way, before.w_max, before.prior)
         );
         let (a, b) = (after.epoch.unwrap(), before.epoch.clone().unwrap());
         assert_eq!((a.start, a.k, a.w_est), (b.start, b.k, b.w_est));
