@@ -136,15 +136,16 @@ impl Conn {
         }
         let (window, size) = (u64::from(self.cc.cwnd()), u64::from(full));
         let most = MOST_BYTES / size;
+        let bound = self.opts.max_pacing_rate.unwrap_or(u64::MAX);
         let by_rate = match self.rtt.srtt() {
-            None => most,
+            None => most.min((bound >> 10) / size).max(LEAST_SEGMENTS),
             Some(srtt) => {
                 let percent = if window < u64::from(self.cc.ssthresh()) / 2 { 200 } else { 120 };
                 let outstanding = window.max(u64::from(self.snd.flight()));
                 let rate = outstanding * percent * 10_000 / (srtt.as_micros() as u64).max(1);
                 let quiet = self.rack.min_rtt().as_micros() as u64 / SHORT_ROUND_TRIP.as_micros() as u64;
                 let room = if quiet < 17 { (MOST_BYTES + 1) >> quiet } else { 0 };
-                (((rate >> 10) + room).min(MOST_BYTES) / size).max(LEAST_SEGMENTS)
+                (((rate.min(bound) >> 10) + room).min(MOST_BYTES) / size).max(LEAST_SEGMENTS)
             }
         };
         (by_rate.min(most.max(1)) * size) as u32

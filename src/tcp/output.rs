@@ -272,7 +272,8 @@ impl Conn {
         let tally = self.tally();
         let room = self.recovery.repeats && self.pipe() + self.mss() <= self.cc.cwnd();
         // What was sent again without need counts as well: it has to come home first.
-        let allowed = self.intents.resend || (room && tally.resent < tally.lost && self.paced(cx).is_ok());
+        let paced = || self.bunch_end(lost.start).is_some() || self.paced(cx).is_ok();
+        let allowed = self.intents.resend || (room && tally.resent < tally.lost && paced());
         // The head may go even to a window that has closed meanwhile: its answer opens it again. RFC 9293 §3.8.6
         // (SHLD-16, MAY-7).
         let left = if edge.gt(lost.start) { edge.since(lost.start) } else { 0 };
@@ -358,7 +359,10 @@ impl Conn {
                 let probe = self.intents.probe_tail;
                 let unit = self.full_payload(&options);
                 self.board.recut(start, unit);
+                let goes_on = self.bunch_end(start).is_some();
                 self.begin_bunch(cx, start, end, unit);
+                let together = self.recovery.bunch.1.max(end).since(start);
+                self.pace(cx, seg.len, if goes_on { 0 } else { together });
                 if self.board.resent((start, end), probe, now, departure) || self.recovery.bunch == (end, end)
                 {
                     seg.flags |= Flags::PSH;
@@ -372,7 +376,8 @@ impl Conn {
                     // RFC 6298 §5.6, RFC 6675 §6. The timer that waits for what is late goes on.
                     let late = self.timers.is_set(Timer::Reorder);
                     if !late && (start == self.snd.una || !self.timers.is_set(Timer::Rto)) {
-                        self.set_only(Timer::Rto, now + self.rtt.rto());
+                        let paced = if self.intents.rto { Duration::ZERO } else { self.pacing_delay(cx) };
+                        self.set_only(Timer::Rto, now + self.rtt.rto() + paced);
                     }
                     (self.intents.resend, self.intents.rto) = (false, false);
                 }
@@ -439,6 +444,7 @@ impl Conn {
                 if std::mem::take(&mut self.intents.override_hold) {
                     (self.probes, self.probe_backoff, self.stalled_since) = (0, 0, None);
                 }
+                self.pace(cx, len, if goes_on { 0 } else { burst.max(len) });
                 self.timers.clear(Timer::Cork);
                 self.timers.clear(Timer::Persist);
                 // RFC 6298 §5.1.
@@ -471,8 +477,8 @@ impl Conn {
             }
             Kind::Ack => {}
         }
-        if seg.len > 0 {
-            self.pace(cx, seg.len);
+        if seg.len == 0 {
+            self.pass_pacer(now);
         }
         let bare = matches!(plan.kind, Kind::Ack);
         let (flags, ecn) = self.ecn_of_segment(now, new, bare, &options);

@@ -9,17 +9,15 @@ const QUANTA_PER_SECOND: u64 = 1000;
 const LEAST_SEGMENTS: u32 = 2;
 
 /// The first segments of a connection are not spread: there is no queue yet that they could fill. As on Linux.
-const FREE: u64 = 10;
+const FREE: u32 = 10;
 
 /// What has left already, as a clock that runs at the rate.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Pacer {
     /// What has left would take until then.
     next: Instant,
-    /// Bytes of the present quantum that may still leave at once.
+    /// Bytes of the present quantum that may still leave at once, where no piece says what leaves together.
     left: u32,
-    /// Bytes that ever left.
-    sent: u64,
 }
 
 /// What Linux takes: twice the window per round trip in slow start, lest pacing hold it back, a fifth more than it after.
@@ -30,32 +28,12 @@ pub(super) fn rate(cwnd: u32, ssthresh: u32, srtt: Duration) -> u64 {
 }
 
 impl Pacer {
-    /// How many bytes may leave now; else when.
-    pub(super) fn allows(&self, now: Instant, rate: u64, mss: u32) -> Result<u32, Instant> {
-        if self.sent < FREE * u64::from(mss) {
-            Ok(u32::MAX)
-        } else if self.left > 0 {
-            Ok(self.left)
-        } else if self.next <= now {
-            Ok(quantum(rate, mss))
-        } else {
-            Err(self.next)
-        }
-    }
-
-    /// `len` bytes leave.
-    pub(super) fn on_sent(&mut self, now: Instant, rate: u64, mss: u32, len: u32) {
-        let free = self.sent < FREE * u64::from(mss);
-        self.sent = self.sent.saturating_add(len.into());
-        if free {
-            return;
-        }
-        if self.left == 0 {
-            self.left = quantum(rate, mss);
-        }
-        self.left = self.left.saturating_sub(len);
+    /// `len` bytes leave at `rate`. Who was late may make up for it, by half of the time that they take.
+    fn on_sent(&mut self, now: Instant, rate: u64, len: u32) {
         let nanos = u128::from(len) * 1_000_000_000 / u128::from(rate.max(1));
-        self.next = self.next.max(now) + Duration::from_nanos(nanos.min(u64::MAX.into()) as u64);
+        let time = Duration::from_nanos(nanos.min(u64::MAX.into()) as u64);
+        let late = now.since(self.next);
+        self.next = self.next.max(now) + (time - late.min(time / 2));
     }
 }
 
@@ -79,18 +57,48 @@ impl Conn {
 
     /// How many bytes may leave now; else when.
     pub(super) fn paced(&self, cx: &Cx) -> Result<u32, Instant> {
-        match (self.pacing_rate(cx), &self.pacer) {
-            (Some(rate), Some(pacer)) => pacer.allows(cx.now, rate, self.mss()),
-            _ => Ok(u32::MAX),
+        let Some(rate) = self.pacing_rate(cx) else { return Ok(u32::MAX) };
+        // Pieces say what leaves together (`burst.rs`).
+        let most = if self.snd.is_pieced() { u32::MAX } else { quantum(rate, self.mss()) };
+        match &self.pacer {
+            Some(pacer) if pacer.left > 0 => Ok(pacer.left),
+            Some(pacer) if pacer.next > cx.now => Err(pacer.next),
+            _ => Ok(most),
         }
     }
 
-    /// `len` bytes leave.
-    pub(super) fn pace(&mut self, cx: &Cx, len: u32) {
-        if let Some(rate) = self.pacing_rate(cx) {
-            let mss = self.mss();
-            self.pacer.get_or_insert_default().on_sent(cx.now, rate, mss, len);
+    /// `len` bytes leave, the first of `together`, or what follows on those if that is 0.
+    pub(super) fn pace(&mut self, cx: &Cx, len: u32, together: u32) {
+        let Some(rate) = self.pacing_rate(cx) else { return };
+        let (now, mss, pieced) = (cx.now, self.mss(), self.snd.is_pieced());
+        let len = if pieced { together } else { len };
+        let segments = self.counters.data_segs_out.wrapping_add(len.div_ceil(mss));
+        let last = self.counters.data_sent_at;
+        let pacer = self.pacer.get_or_insert_with(|| Box::new(Pacer { next: last, left: 0 }));
+        if segments < FREE {
+            pacer.next = pacer.next.max(now);
+        } else if len > 0 {
+            if !pieced && pacer.left == 0 {
+                pacer.left = quantum(rate, mss);
+            }
+            pacer.left = pacer.left.saturating_sub(len);
+            pacer.on_sent(now, rate, len);
         }
+    }
+
+    /// A segment without data leaves: it waits for nothing, but whoever is late is so from here on.
+    pub(super) fn pass_pacer(&mut self, now: Instant) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.next = pacer.next.max(now);
+        }
+    }
+
+    /// What timers wait longer, because what has left takes so long: whole milliseconds, as on Linux.
+    pub(super) fn pacing_delay(&self, cx: &Cx) -> Duration {
+        let Some(pacer) = self.pacer.as_ref().filter(|_| self.pacing_rate(cx).is_some()) else {
+            return Duration::ZERO;
+        };
+        Duration::from_millis(pacer.next.since(cx.now).as_millis() as u64)
     }
 }
 
@@ -106,24 +114,20 @@ mod tests {
     }
 
     #[test]
-    fn after_the_first_segments_two_leave_at_a_time_and_the_rate_is_kept() {
-        let (mut pacer, mut now, rate, mss) = (Pacer::default(), Instant::ZERO, 1_000_000, 1000);
-        (0..10).for_each(|_| pacer.on_sent(now, rate, mss, mss));
-        let mut sent = 0;
-        while now < Instant::from_millis(100) {
-            match pacer.allows(now, rate, mss) {
-                Ok(most) => {
-                    assert!(most >= mss);
-                    pacer.on_sent(now, rate, mss, mss);
-                    sent += mss;
-                }
-                Err(at) => {
-                    assert!(at > now);
-                    now = at;
-                }
-            }
+    fn the_rate_is_kept_and_who_was_late_makes_up_for_half_of_it() {
+        let (rate, mut now) = (1_000_000, Instant::from_millis(100));
+        let mut pacer = Pacer { next: now, left: 0 };
+        for _ in 0..100 {
+            pacer.on_sent(now, rate, 1000);
+            assert_eq!(pacer.next, now + Duration::from_millis(1));
+            now = pacer.next;
         }
-        // 1 MB/s for 100 ms.
-        assert_eq!(sent, 100_000);
+        let wait = |late| {
+            let mut pacer = pacer;
+            let now = pacer.next + Duration::from_micros(late);
+            pacer.on_sent(now, rate, 1000);
+            pacer.next.since(now)
+        };
+        assert_eq!([0, 200, 700, 5000].map(wait), [1000, 800, 500, 500].map(Duration::from_micros));
     }
 }

@@ -39,7 +39,7 @@ impl Conn {
         let from = if fresh { cx.now } else { head.last_sent };
         let expires = from + self.rtt.rto();
         let at = if expires > cx.now { (cx.now + wait).min(expires) } else { cx.now + wait };
-        self.set_only(Timer::Tail, at);
+        self.set_only(Timer::Tail, at + self.pacing_delay(cx));
         true
     }
 
@@ -67,7 +67,7 @@ impl Conn {
     pub(super) fn probe_sent(&mut self, cx: &Cx, repeated: bool) {
         self.recovery.probe = Some(Probe { end: self.snd.nxt, repeated });
         (self.intents.probe, self.intents.probe_tail) = (false, false);
-        self.set_only(Timer::Rto, cx.now + self.rtt.rto());
+        self.set_only(Timer::Rto, cx.now + self.rtt.rto() + self.pacing_delay(cx));
     }
 
     /// RFC 8985 §7.4, §7.4.2: the answer to a probe that repeated data tells whether the original was lost.

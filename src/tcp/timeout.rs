@@ -289,7 +289,7 @@ impl Conn {
             return;
         }
         let delay = self.rtt.rto().max(LEAST_PERSIST).min(cx.cfg.rto_max);
-        self.timers.set(Timer::Persist, cx.now + delay);
+        self.timers.set(Timer::Persist, cx.now + delay + self.pacing_delay(cx));
         if self.probe_backoff == 0 {
             cx.log.push(super::log::Note::PersistTimer { delay });
         }

@@ -140,6 +140,8 @@ scripts! {
         initial_window
         max_pacing_rate
         not_used_does_not_grow
+        pacing_delays_timers
+        pacing_in_bursts
         rfc_slow_start
         slow_start
         window_of_the_peer_limits;

@@ -107,7 +107,7 @@ impl Conn {
 
     /// The same; `from_head` if it runs since the first segment left.
     pub(super) fn start_rto(&mut self, cx: &mut Cx, from_head: bool) {
-        let rto = self.rtt.rto();
+        let rto = self.rtt.rto() + self.pacing_delay(cx);
         let at = match self.board.head() {
             None => Instant::FAR,
             Some(head) if from_head => (head.last_sent + rto).max(cx.now),
