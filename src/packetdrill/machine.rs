@@ -163,7 +163,7 @@ impl Machine {
             if let Err(what) = changed {
                 return unsupported(format_args!("{what}"));
             }
-            let step = Step::Made(Made::Socket { nonblock: kind & 0o4000 != 0 });
+            let step = Step::Made(Made::Socket { nonblock: kind & 0o4000 != 0, datagrams: false });
             let answer = inner.answer(Ok(step))?;
             if let Answer::Value(fd) = answer {
                 inner.families.insert(fd, family);

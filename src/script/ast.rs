@@ -109,8 +109,10 @@ pub enum Tos {
 pub enum Body {
     /// A TCP segment.
     Tcp(Tcp),
-    /// An ICMP error.
+    /// An ICMP message.
     Icmp(Icmp),
+    /// A UDP datagram with so many bytes.
+    Udp(u16),
 }
 
 /// A TCP segment in the script's numbers.

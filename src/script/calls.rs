@@ -51,6 +51,9 @@ impl Kernel<'_> {
     pub fn attempt(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
         let line = args.line;
         let fd = || args.int(0);
+        if let Some(result) = self.datagram_line(args, progress) {
+            return result;
+        }
         match args.call.name.as_str() {
             "socket" => self.socket_line(args),
             "bind" => {
@@ -185,7 +188,8 @@ impl Kernel<'_> {
         if kind & 0xf == 1 && !matches!(args.int(2)?, 0 | 6 | 132 | 256 | 262) {
             return Ok(Step::Errno("EPROTONOSUPPORT"));
         }
-        if kind & 0xf != 1 {
+        let datagrams = kind & 0xf == 2 && matches!(args.int(2)?, 0 | 17);
+        if kind & 0xf != 1 && !datagrams {
             return Err(Trouble::unsupported(args.line, format!("sockets of type {}", args.name(1))));
         }
         match args.expr(0)? {
@@ -199,10 +203,10 @@ impl Kernel<'_> {
                 }
             }
         }
-        if !matches!(args.int(2)?, 0 | 6) {
+        if !datagrams && !matches!(args.int(2)?, 0 | 6) {
             return Err(Trouble::unsupported(args.line, format!("sockets of protocol {}", args.name(2))));
         }
-        Ok(Step::Made(Made::Socket { nonblock: kind & NONBLOCK != 0 }))
+        Ok(Step::Made(Made::Socket { nonblock: kind & NONBLOCK != 0, datagrams }))
     }
 
     fn fcntl_line(&mut self, args: &Args) -> Result<Step, Trouble> {

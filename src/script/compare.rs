@@ -2,7 +2,8 @@
 
 use super::ast::*;
 use super::flow::Flow;
-use super::render::{self, Sent};
+use super::icmp;
+use super::render::{self, Other, Sent};
 use crate::segment::Flags;
 
 /// What of time stamps is compared.
@@ -20,8 +21,25 @@ pub struct Stamps {
 /// # Errors
 /// What differs first, in a few words.
 pub fn compare(line: &Packet, sent: &Sent, flow: &mut Flow, stamps: &Stamps) -> Result<(), String> {
-    let Body::Tcp(want) = &line.body else { return Err("no TCP packet was expected".to_string()) };
     let differ = |what: &str| Err(format!("the packet has {what} than expected"));
+    let want = match (&line.body, sent.other) {
+        (Body::Tcp(want), None) => want,
+        (Body::Udp(len), Some(Other::Udp(seen))) => {
+            if let Some(ports) = line.ports
+                && *flow.script_ports.get_or_insert(ports) != ports
+            {
+                return differ("other ports");
+            }
+            return if *len == seen { ip_header(line, sent) } else { differ("another payload length") };
+        }
+        (Body::Icmp(want), Some(Other::Icmp(kind, code))) => {
+            return match icmp::type_and_code(want, sent.src.is_ipv4()) == Some((kind, code)) {
+                true => ip_header(line, sent),
+                false => differ("another type or code"),
+            };
+        }
+        _ => return differ("another protocol"),
+    };
 
     // The flags come first: a packet of another kind has other numbers too, which would only confuse.
     if sent.tcp.flags != want.flags {
@@ -52,15 +70,7 @@ pub fn compare(line: &Packet, sent: &Sent, flow: &mut Flow, stamps: &Stamps) -> 
     if seen.urg != want.urg {
         return differ("another urgent pointer");
     }
-    match line.tos {
-        Tos::Ecn(bits) if sent.tos & 3 != bits => return differ("another ECN codepoint"),
-        Tos::Ect01 if !matches!(sent.tos & 3, 1 | 2) => return differ("another ECN codepoint"),
-        Tos::Byte(tos) if sent.tos != tos => return differ("another TOS byte"),
-        _ => {}
-    }
-    if line.ttl.is_some_and(|ttl| ttl != sent.ttl) {
-        return differ("another TTL");
-    }
+    ip_header(line, sent)?;
     let live_ts = sent.tcp.options.iter().flatten().find_map(|option| match option {
         TcpOption::Ts { val, .. } => Some(*val),
         _ => None,
@@ -80,6 +90,20 @@ pub fn compare(line: &Packet, sent: &Sent, flow: &mut Flow, stamps: &Stamps) -> 
         Some(at) => Err(format!("byte {at} of the payload is not what was written")),
         None => Ok(()),
     }
+}
+
+fn ip_header(line: &Packet, sent: &Sent) -> Result<(), String> {
+    let differ = |what: &str| Err(format!("the packet has {what} than expected"));
+    match line.tos {
+        Tos::Ecn(bits) if sent.tos & 3 != bits => return differ("another ECN codepoint"),
+        Tos::Ect01 if !matches!(sent.tos & 3, 1 | 2) => return differ("another ECN codepoint"),
+        Tos::Byte(tos) if sent.tos != tos => return differ("another TOS byte"),
+        _ => {}
+    }
+    if line.ttl.is_some_and(|ttl| ttl != sent.ttl) {
+        return differ("another TTL");
+    }
+    Ok(())
 }
 
 fn options(want: &[TcpOption], seen: &[TcpOption], stamps: &Stamps) -> Result<(), String> {

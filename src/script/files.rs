@@ -10,12 +10,16 @@ use super::sockets::{Data, Made, SocketKind, Step};
 /// A descriptor that is no socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Other {
-    /// An open file: its size and where it is read next.
+    /// An open file: its size and where it is read or written next.
     File {
         /// Bytes; the greatest number for /dev/zero.
         size: u64,
         /// From its beginning.
         at: u64,
+        /// O_RDONLY, O_WRONLY or O_RDWR, and O_APPEND.
+        mode: i64,
+        /// Its place among the names of files that scripts write; no file is ever really written.
+        name: Option<u32>,
     },
     /// One end of a pipe: which pipe, and whether it is the end that is written to.
     Pipe(usize, bool),
@@ -27,6 +31,10 @@ const SPLICE_F_NONBLOCK: i64 = 2;
 const SPLICE_F_MORE: i64 = 4;
 const MSG_DONTWAIT: i64 = 0x40;
 const MSG_MORE: i64 = 0x8000;
+const O_CREAT: i64 = 0o100;
+const O_EXCL: i64 = 0o200;
+const O_TRUNC: i64 = 0o1000;
+const O_APPEND: i64 = 0o2000;
 
 impl Kernel<'_> {
     fn other(&self, fd: i64) -> Option<Other> {
@@ -42,9 +50,8 @@ impl Kernel<'_> {
             return Err(Trouble::syntax(args.line, "open needs a file's name"));
         };
         let name = &String::from_utf8_lossy(name).into_owned();
-        if args.int(1)? & 3 != 0 {
-            return Err(Trouble::unsupported(args.line, "files that are opened for writing"));
-        }
+        let flags = args.int(1)?;
+        let writes = flags & 3 != 0;
         let path = self.settings.directory.as_ref().map_or_else(|| name.into(), |d| d.join(name));
         let made = self.sockets.files.get(name).copied();
         let size = match (name.as_str(), std::fs::metadata(&path)) {
@@ -55,22 +62,44 @@ impl Kernel<'_> {
             (_, Ok(_)) => {
                 return Err(Trouble::unsupported(args.line, format!("open of {name}, which is no file")));
             }
+            (_, Err(_)) if flags & O_CREAT != 0 => 0,
             (_, Err(_)) => return Ok(Step::Errno("ENOENT")),
         };
-        Ok(Step::Made(Made::Other(Other::File { size, at: 0 })))
+        if flags & O_CREAT != 0 && flags & O_EXCL != 0 && (made.is_some() || path.exists()) {
+            return Ok(Step::Errno("EEXIST"));
+        }
+        let size = if flags & O_TRUNC != 0 && writes { 0 } else { size };
+        // What is written is remembered, and the file on the disk stays as it is.
+        let place = (writes || flags & O_CREAT != 0) && name != "/dev/null" && name != "/dev/zero";
+        let place = place.then(|| {
+            self.sockets.files.insert(name.clone(), size);
+            self.sockets.written.push(name.clone());
+            self.sockets.written.len() as u32 - 1
+        });
+        let mode = flags & (3 | O_APPEND);
+        Ok(Step::Made(Made::Other(Other::File { size, at: 0, mode, name: place })))
     }
 
     /// `sendfile(out, in, [offset], count)`
     pub(super) fn sendfile_line(&mut self, args: &Args, progress: &mut Progress) -> Result<Step, Trouble> {
         args.count(4)?;
         let offset = args.boxed(2)?.map(|e| number(e, args.line)).transpose()?;
-        let Some(Other::File { size, at }) = self.other(args.int(1)?) else {
-            return Err(Trouble::unsupported(args.line, "sendfile from what is no file"));
+        let Some(Other::File { size, at, .. }) = self.other(args.int(1)?) else {
+            let known = self.sockets.table.contains_key(&args.int(1)?);
+            return Ok(Step::Errno(match (known, offset) {
+                (false, _) => "EBADF",
+                // Nothing else has places to begin at.
+                (true, Some(_)) => "ESPIPE",
+                (true, None) => "EINVAL",
+            }));
         };
         let from = offset.map_or(at, |n| n.max(0) as u64);
         let count = size.saturating_sub(from).min(args.len(3)? as u64) as usize;
         if count == 0 {
             return Ok(Step::Done(0));
+        }
+        if let Some(step) = self.write_other(args.int(0)?, count) {
+            return Ok(step);
         }
         self.send(args.int(0)?, Data::Pattern(count), (0, None), progress)
     }
@@ -143,17 +172,41 @@ impl Kernel<'_> {
                 }
                 Ok(step)
             }
-            _ => Err(Trouble::unsupported(line, "splice between other things than a pipe and a socket")),
+            (Some(Other::Pipe(pipe, false)), Some(Other::Pipe(_, true) | Other::File { .. })) => {
+                let there = self.sockets.pipes[pipe].min(len);
+                if there == 0 {
+                    return Ok(later(wait));
+                }
+                let step = self.write_other(to, there).unwrap_or(Step::Errno("EINVAL"));
+                if let Step::Done(n) = step {
+                    self.sockets.pipes[pipe] -= n as usize;
+                }
+                Ok(step)
+            }
+            (Some(Other::File { .. }), Some(Other::Pipe(pipe, true))) => {
+                let room = PIPE - self.sockets.pipes[pipe];
+                if room == 0 {
+                    return Ok(later(wait));
+                }
+                let step = self.read_other(from, len.min(room)).unwrap_or(Step::Errno("EINVAL"));
+                if let Step::Done(n) = step {
+                    self.sockets.pipes[pipe] += n as usize;
+                }
+                Ok(step)
+            }
+            // One of the two must be a pipe.
+            _ => Ok(Step::Errno("EINVAL")),
         }
     }
 
     /// `read` of a file or a pipe; none if it is neither.
     pub fn read_other(&mut self, fd: i64, len: usize) -> Option<Step> {
         Some(match self.other(fd)? {
-            Other::File { size, at } => {
+            Other::File { mode, .. } if mode & 3 == 1 => Step::Errno("EBADF"),
+            Other::File { size, at, mode, name } => {
                 let n = size.saturating_sub(at).min(len as u64);
                 if let Some(socket) = self.sockets.table.get_mut(&fd) {
-                    socket.kind = SocketKind::Other(Other::File { size, at: at + n });
+                    socket.kind = SocketKind::Other(Other::File { size, at: at + n, mode, name });
                 }
                 Step::Done(n as i64)
             }
@@ -168,7 +221,7 @@ impl Kernel<'_> {
         })
     }
 
-    /// `write` to a pipe, as much as there is room for; none if it is no pipe.
+    /// `write` to a file, or to a pipe as much as there is room for; none if it is neither.
     pub fn write_other(&mut self, fd: i64, len: usize) -> Option<Step> {
         Some(match self.other(fd)? {
             Other::Pipe(pipe, true) => match (PIPE - self.sockets.pipes[pipe]).min(len) {
@@ -178,7 +231,19 @@ impl Kernel<'_> {
                     Step::Done(n as i64)
                 }
             },
-            Other::Pipe(_, false) | Other::File { .. } => Step::Errno("EBADF"),
+            Other::File { mode, .. } if mode & 3 == 0 => Step::Errno("EBADF"),
+            Other::File { size, at, mode, name } => {
+                let at = if mode & O_APPEND != 0 { size } else { at } + len as u64;
+                let size = size.max(at);
+                if let Some(name) = name.and_then(|at| self.sockets.written.get(at as usize)) {
+                    self.sockets.files.insert(name.clone(), size);
+                }
+                if let Some(socket) = self.sockets.table.get_mut(&fd) {
+                    socket.kind = SocketKind::Other(Other::File { size, at, mode, name });
+                }
+                Step::Done(len as i64)
+            }
+            Other::Pipe(_, false) => Step::Errno("EBADF"),
         })
     }
 }

@@ -3,12 +3,15 @@
 //! The stack begins where it likes. The numbers on a SYN are the script's whole ones; in every other line those of both
 //! sides, acknowledgments included, are counted from the sender's initial one, which is 0.
 
+use crate::wire::TCP;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// One connection between the stack (`local`) and the script (`remote`), at the level of packets.
 #[derive(Clone, Debug)]
 pub struct Flow {
+    /// The number of its protocol.
+    pub protocol: u8,
     /// The stack's end.
     pub local: SocketAddr,
     /// The script's end.
@@ -35,6 +38,7 @@ impl Flow {
     /// A flow about which nothing is known yet.
     pub fn new(local: SocketAddr, remote: SocketAddr) -> Flow {
         Flow {
+            protocol: TCP,
             local,
             remote,
             script_ports: None,

@@ -51,7 +51,7 @@ pub fn tcp(segment: &Segment) -> Vec<u8> {
 }
 
 /// The IP packet with a UDP datagram.
-pub fn udp(src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> Vec<u8> {
+pub fn udp(src: SocketAddr, dst: SocketAddr, (tos, ttl): (u8, u8), payload: &[u8]) -> Vec<u8> {
     let mut udp = Vec::with_capacity(8 + payload.len());
     udp.extend(src.port().to_be_bytes());
     udp.extend(dst.port().to_be_bytes());
@@ -60,7 +60,7 @@ pub fn udp(src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> Vec<u8> {
     udp.extend(payload);
     let sum = sum_with_pseudo_header(src.ip(), dst.ip(), IpProtocol::Udp, &udp);
     udp[6..8].copy_from_slice(&sum.to_be_bytes());
-    ip(src.ip(), dst.ip(), IpProtocol::Udp, 0, 64, &udp)
+    ip(src.ip(), dst.ip(), IpProtocol::Udp, tos, ttl, &udp)
 }
 
 fn write_option(out: &mut Vec<u8>, option: &TcpOption) {

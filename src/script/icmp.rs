@@ -61,7 +61,7 @@ const CODES: &[(&str, &str, Code, Code)] = &[
 type Code = Option<(u8, u8)>;
 
 /// Type and code of a message; `type_N` and `code_N` are numbers themselves.
-fn type_and_code(icmp: &Icmp, v4: bool) -> Code {
+pub fn type_and_code(icmp: &Icmp, v4: bool) -> Code {
     let choose = |four: Code, six: Code| if v4 { four } else { six };
     let number = |name: &str, prefix: &str| name.strip_prefix(prefix).and_then(|n| n.parse::<u8>().ok());
     if let Some(code) = icmp.code.as_deref()
@@ -93,7 +93,7 @@ pub fn frame(flow: &mut Flow, icmp: &Icmp, version: IpVersion) -> Result<Vec<u8>
     if let Some((udp, len)) = icmp.other {
         let zeros = vec![0; usize::from(len.min(frames::MAX_PAYLOAD))];
         // What is raw is nothing but zeros behind the message's own eight bytes.
-        let quoted = if udp { frames::udp(flow.local, flow.remote, &zeros) } else { zeros };
+        let quoted = if udp { frames::udp(flow.local, flow.remote, (0, 64), &zeros) } else { zeros };
         let head = if udp && v4 { 28 } else { quoted.len().min(1280 - 48) };
         return Ok(frames::icmp(src, dst, kind, code, word, &quoted[..head]));
     }

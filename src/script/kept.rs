@@ -117,6 +117,9 @@ const KEPT: &[Kept] = &[
         First::Int(0),
         Rule::Switch,
     ),
+    // UDP_CORK and UDP_SEGMENT would show; UDP_NO_CHECK6_TX, UDP_NO_CHECK6_RX, UDP_GRO
+    (17, &[1, 103], First::Int(0), Rule::Only(&[0])),
+    (17, &[101, 102, 104], First::Int(0), Rule::Switch),
     // IPV6_MINHOPCOUNT
     (41, &[73], First::Int(0), Rule::Within(0, 255)),
     // IPV6_FLOWINFO_SEND, without a label of one's own

@@ -63,7 +63,9 @@ impl Kernel<'_> {
             SocketKind::Fresh { bound } => *bound,
             SocketKind::Listening { .. } => return Ok(Step::Done(0)),
             SocketKind::Conn(_) => return Ok(Step::Errno("EINVAL")),
-            SocketKind::Epoll(_) | SocketKind::Other(_) => return Ok(Step::Errno("ENOTSOCK")),
+            SocketKind::Datagrams(_) | SocketKind::Epoll(_) | SocketKind::Other(_) => {
+                return Ok(Step::Errno("ENOTSOCK"));
+            }
         };
         let any: IpAddr = match self.settings.local.ip() {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -138,7 +140,9 @@ impl Kernel<'_> {
             }
             SocketKind::Conn(conn) => conn,
             SocketKind::Listening { .. } => return Ok(Step::Errno("EISCONN")),
-            SocketKind::Epoll(_) | SocketKind::Other(_) => return Ok(Step::Errno("ENOTSOCK")),
+            SocketKind::Datagrams(_) | SocketKind::Epoll(_) | SocketKind::Other(_) => {
+                return Ok(Step::Errno("ENOTSOCK"));
+            }
         };
         let Some(live) = self.stack.conn(conn.id) else { return Ok(Step::Errno("ECONNABORTED")) };
         match (live.state(), live.error()) {
@@ -268,7 +272,9 @@ impl Kernel<'_> {
                 }
             }
             SocketKind::Listening { .. } => Some(Step::Errno("EISCONN")),
-            SocketKind::Epoll(_) | SocketKind::Other(_) => Some(Step::Errno("ENOTSOCK")),
+            SocketKind::Datagrams(_) | SocketKind::Epoll(_) | SocketKind::Other(_) => {
+                Some(Step::Errno("ENOTSOCK"))
+            }
         }
     }
 
@@ -292,7 +298,9 @@ impl Kernel<'_> {
             SocketKind::Conn(conn) => conn,
             SocketKind::Fresh { .. } => return Step::Errno("EINVAL"),
             SocketKind::Listening { .. } => return Step::Errno("ENOTCONN"),
-            SocketKind::Epoll(_) | SocketKind::Other(_) => return Step::Errno("ENOTSOCK"),
+            SocketKind::Datagrams(_) | SocketKind::Epoll(_) | SocketKind::Other(_) => {
+                return Step::Errno("ENOTSOCK");
+            }
         };
         let ended = conn.shut_read
             || self.stack.conn(conn.id).is_none_or(|c| c.read_done() || c.state() == State::Closed);
@@ -444,7 +452,9 @@ impl Kernel<'_> {
                 socket.shut.1 |= how != Shutdown::Read;
                 return Step::Errno("ENOTCONN");
             }
-            SocketKind::Epoll(_) | SocketKind::Other(_) => return Step::Errno("ENOTSOCK"),
+            SocketKind::Datagrams(_) | SocketKind::Epoll(_) | SocketKind::Other(_) => {
+                return Step::Errno("ENOTSOCK");
+            }
             // A listener has nothing to send; without its other half it listens no more.
             SocketKind::Listening { .. } if how == Shutdown::Write => return Step::Done(0),
             SocketKind::Listening { id, addr, waiting, .. } => {
@@ -515,7 +525,10 @@ impl Kernel<'_> {
                 let (id, waiting) = (*id, waiting.clone());
                 self.stop_listening(id, waiting);
             }
-            SocketKind::Fresh { .. } | SocketKind::Epoll(_) | SocketKind::Other(_) => {}
+            SocketKind::Fresh { .. }
+            | SocketKind::Datagrams(_)
+            | SocketKind::Epoll(_)
+            | SocketKind::Other(_) => {}
         }
         self.sockets.table.remove(&fd);
         for socket in self.sockets.table.values_mut() {
@@ -566,6 +579,10 @@ impl Kernel<'_> {
         }
         let conn = match &socket.kind {
             SocketKind::Conn(conn) => conn,
+            SocketKind::Datagrams(datagrams) => {
+                let there = if request == SIOCINQ { datagrams.first() } else { 0 };
+                return Ok(Ok(Some(there as i64)));
+            }
             SocketKind::Epoll(_) | SocketKind::Other(_) => return Ok(Err("ENOTTY")),
             // Nothing is queued before there is a connection.
             SocketKind::Fresh { .. } => return Ok(Ok(Some(0))),

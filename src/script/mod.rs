@@ -19,6 +19,7 @@ mod code_tests;
 pub(crate) mod commands;
 mod compare;
 mod cursor;
+pub(crate) mod datagram;
 pub(crate) mod errnos;
 pub(crate) mod errqueue;
 mod files;

@@ -1,11 +1,12 @@
 //! What is on the wire between stack and script? Packets out of the stack, and lines into it.
 
 use super::ast::{self, Body, Tcp, TcpOption};
+use super::datagram::Outgoing;
 use super::flow::Flow;
 use super::frames::{self, pattern};
 use super::icmp;
 use super::port::{Causes, Port};
-use super::render::Sent;
+use super::render::{Other, Sent};
 use super::settings::Settings;
 use super::sockets::{SocketKind, Sockets};
 use crate::segment::Flags;
@@ -19,6 +20,8 @@ use std::net::SocketAddr;
 
 /// The first port of the script's side, where it names none.
 const FIRST_PORT: u16 = 50_000;
+/// The number of UDP among the IP protocols.
+pub const UDP: u8 = 17;
 
 /// Everything at the level of packets.
 pub struct Wire {
@@ -69,11 +72,18 @@ impl Wire {
     }
 
     fn sent(&mut self, frame: &[u8], at: Instant, why: String) {
-        // What is no TCP is in the trace; the language has no lines for it here.
-        let Ok(Decoded::Tcp(packet)) = wire::decode(frame, true) else { return };
+        let packet = match wire::decode(frame, true) {
+            Ok(Decoded::Tcp(packet)) => packet,
+            Ok(Decoded::Other { protocol: protocol @ (1 | 58), src, dst, body: [kind, code, ..] }) => {
+                let ends = (SocketAddr::new(src, 0), SocketAddr::new(dst, 0));
+                return self.other(frame, at, ends, (protocol, Other::Icmp(*kind, *code)));
+            }
+            // What else there is is in the trace; the language has no lines for it here.
+            _ => return,
+        };
         let (src, dst, seg) = (packet.envelope.src, packet.envelope.dst, packet.seg);
         let syn = seg.flags.contains(Flags::SYN);
-        let known = self.flows.iter().rposition(|f| (f.local, f.remote) == (src, dst));
+        let known = self.find(wire::TCP, src, dst);
         let at_flow = match known {
             Some(n) if !syn || self.flows[n].iss.is_none_or(|iss| iss == seg.seq.0) => n,
             // A new connection, maybe one that uses the ports of an old one.
@@ -117,13 +127,93 @@ impl Wire {
             urg: seg.urgent,
             options: Some(options),
         };
-        self.queue.push_back((Sent { at, src, dst, tos, ttl, tcp, wrong_byte, why }, at_flow));
+        self.queue.push_back((Sent { at, src, dst, tos, ttl, tcp, other: None, wrong_byte, why }, at_flow));
+    }
+
+    /// A flow of a protocol.
+    fn find(&self, protocol: u8, local: SocketAddr, remote: SocketAddr) -> Option<usize> {
+        self.flows.iter().rposition(|f| (f.protocol, f.local, f.remote) == (protocol, local, remote))
+    }
+
+    /// What is no TCP was sent.
+    fn other(
+        &mut self,
+        frame: &[u8],
+        at: Instant,
+        (src, dst): (SocketAddr, SocketAddr),
+        (protocol, other): (u8, Other),
+    ) {
+        let flow = self.find(protocol, src, dst).unwrap_or_else(|| self.add_flow(protocol, src, dst));
+        let (tos, ttl) = frames::tos_and_ttl(frame);
+        let tcp = Tcp { flags: Flags::NONE, seq: 0, len: 0, ack: 0, win: None, urg: 0, options: None };
+        let sent =
+            Sent { at, src, dst, tos, ttl, tcp, other: Some(other), wrong_byte: None, why: String::new() };
+        self.queue.push_back((sent, flow));
+    }
+
+    fn add_flow(&mut self, protocol: u8, local: SocketAddr, remote: SocketAddr) -> usize {
+        let mut flow = Flow::new(local, remote);
+        flow.protocol = protocol;
+        self.flows.push(flow);
+        self.flows.len() - 1
+    }
+
+    /// A datagram of a socket was sent, and how it looks on the wire.
+    pub fn datagram(&mut self, out: &Outgoing, at: Instant) -> Vec<u8> {
+        let frame = frames::udp(out.src, out.dst, out.look, &vec![0; out.len]);
+        self.other(&frame, at, (out.src, out.dst), (UDP, Other::Udp(out.len as u16)));
+        frame
+    }
+
+    /// The flow that an inbound line with a datagram, or with an error about one, means: that of its ports, else the last one,
+    /// else a new one to a socket.
+    pub fn datagram_flow(&mut self, packet: &ast::Packet, settings: &Settings, sockets: &Sockets) -> usize {
+        let mine = |f: &Flow| f.protocol == UDP;
+        let found = match packet.ports {
+            Some((remote, local)) => self.flows.iter().rposition(|f| {
+                let ports = f.script_ports.unwrap_or((f.local.port(), f.remote.port()));
+                mine(f) && ports == (local, remote)
+            }),
+            None => self.flows.iter().rposition(mine),
+        };
+        if let Some(flow) = found {
+            return flow;
+        }
+        let socket = sockets.table.values().rev().find_map(|socket| match &socket.kind {
+            SocketKind::Datagrams(d) => Some((d.local, d.remote)),
+            _ => None,
+        });
+        let (local, remote) = socket.unwrap_or_default();
+        let here = local.map_or(settings.local.port(), |local| local.port());
+        let there = remote.map_or(self.next_port, |remote| remote.port());
+        let (there, here) = packet.ports.unwrap_or((there, here));
+        let ends = (SocketAddr::new(settings.local.ip(), here), SocketAddr::new(settings.remote.ip(), there));
+        let flow = self.add_flow(UDP, ends.0, ends.1);
+        self.flows[flow].script_ports = packet.ports.map(|(remote, local)| (local, remote));
+        flow
+    }
+
+    /// Forgets the packets before the first one of the line's protocol.
+    pub fn pass_over_protocols(&mut self, line: &ast::Packet) {
+        let same = |sent: &Sent| {
+            matches!(
+                (&line.body, sent.other),
+                (Body::Tcp(_), None)
+                    | (Body::Udp(_), Some(Other::Udp(_)))
+                    | (Body::Icmp(_), Some(Other::Icmp(..)))
+            )
+        };
+        while self.queue.pop_front_if(|(sent, _)| !same(sent)).is_some() {}
     }
 
     /// Forgets the packets before the first one that `line` can mean: those of its ports or its descriptor, else of the
     /// connection that was begun last.
     pub fn pass_over_others(&mut self, line: &ast::Packet, sockets: &Sockets) {
+        self.pass_over_protocols(line);
         let (flows, current) = (&self.flows, self.current);
+        if !matches!(line.body, Body::Tcp(_)) {
+            return;
+        }
         let meant = |at: usize| {
             let flow = &flows[at];
             match (line.sock, line.ports) {
@@ -187,7 +277,7 @@ impl Wire {
                 payload: Vec::new(),
             }))
         };
-        self.flows.iter().filter_map(reset).collect()
+        self.flows.iter().filter(|flow| flow.protocol == wire::TCP).filter_map(reset).collect()
     }
 
     /// The flow that an inbound line means; a SYN may begin one.
@@ -200,7 +290,7 @@ impl Wire {
         if let Some(fd) = packet.sock {
             let conn = sockets.conn(fd).ok_or_else(|| format!("no connection has the descriptor {fd}"))?;
             let ends = (conn.local, conn.remote);
-            let found = self.flows.iter().rposition(|f| (f.local, f.remote) == ends);
+            let found = self.find(wire::TCP, ends.0, ends.1);
             return found.ok_or_else(|| format!("the connection of descriptor {fd} has sent nothing yet"));
         }
         // A new listener takes what comes from now on: as a new connection.
@@ -211,7 +301,8 @@ impl Wire {
         let found = match packet.ports {
             // Inbound lines name the script's port first.
             Some((remote, local)) => self.flows.iter().rposition(|f| {
-                f.script_ports.unwrap_or((f.local.port(), f.remote.port())) == (local, remote)
+                f.protocol == wire::TCP
+                    && f.script_ports.unwrap_or((f.local.port(), f.remote.port())) == (local, remote)
             }),
             None if newest.is_some() => None,
             None => self.current,
@@ -271,7 +362,15 @@ pub fn inbound(
     settings: &Settings,
     sockets: &Sockets,
 ) -> Result<Vec<u8>, String> {
-    let at = wire.inbound_flow(packet, settings, sockets)?;
+    let datagram = match &packet.body {
+        Body::Udp(_) => true,
+        Body::Icmp(error) => error.other.is_some_and(|(udp, _)| udp),
+        Body::Tcp(_) => false,
+    };
+    let at = match datagram {
+        true => wire.datagram_flow(packet, settings, sockets),
+        false => wire.inbound_flow(packet, settings, sockets)?,
+    };
     let flow = &mut wire.flows[at];
     let tos = match packet.tos {
         ast::Tos::Any | ast::Tos::Ect01 => 0,
@@ -281,6 +380,10 @@ pub fn inbound(
     match &packet.body {
         Body::Tcp(tcp) => segment(flow, tcp, tos, packet.ttl.unwrap_or(255)),
         Body::Icmp(error) => icmp::frame(flow, error, settings.ip_version),
+        Body::Udp(len) => {
+            let payload = vec![0; usize::from((*len).min(frames::MAX_PAYLOAD))];
+            Ok(frames::udp(flow.remote, flow.local, (tos, packet.ttl.unwrap_or(255)), &payload))
+        }
     }
 }
 

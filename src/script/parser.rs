@@ -206,26 +206,37 @@ impl Parser {
                 break;
             }
         }
-        for name in ["udp", "raw"] {
-            if self.is_word(name) {
-                return self.unsupported(format!("{name} packets"));
-            }
+        if self.is_word("encap") {
+            return self.unsupported("encapsulation in psp");
+        }
+        if self.is_word("raw") {
+            return self.unsupported("raw packets");
+        }
+        if self.accept_word("udp") {
+            ports = self.ports()?;
+            self.expect('(')?;
+            let body = Body::Udp(self.number("a payload length")?);
+            self.expect(')')?;
+            return Ok(Packet { direction, tos: ip.tos, ttl: ip.ttl, label: ip.label, sock, ports, body });
         }
         if self.accept_word("icmp") {
-            if direction == Direction::Outbound {
-                return self.unsupported("outbound icmp packets");
-            }
             let body = Body::Icmp(self.icmp()?);
             return Ok(Packet { direction, tos: ip.tos, ttl: ip.ttl, label: ip.label, sock, ports, body });
         }
         // A port can't be taken for flags: those begin with a letter, a point or a dash.
-        if matches!(self.peek(), Some(Token::Int(_))) {
-            let src = self.number("a source port")?;
-            self.expect('>')?;
-            ports = Some((src, self.number("a destination port")?));
-        }
+        ports = self.ports()?.or(ports);
         let body = Body::Tcp(self.tcp(direction)?);
         Ok(Packet { direction, tos: ip.tos, ttl: ip.ttl, label: ip.label, sock, ports, body })
+    }
+
+    /// `SRC > DST`
+    fn ports(&mut self) -> Result<Option<(u16, u16)>, Trouble> {
+        if !matches!(self.peek(), Some(Token::Int(_))) {
+            return Ok(None);
+        }
+        let src = self.number("a source port")?;
+        self.expect('>')?;
+        Ok(Some((src, self.number("a destination port")?)))
     }
 
     fn ip_info(&mut self, ip: &mut Ip, direction: Direction) -> Result<(), Trouble> {

@@ -7,7 +7,16 @@ use crate::time::Instant;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-/// A TCP packet that the stack sent, in live numbers.
+/// What is no TCP segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Other {
+    /// A datagram with so many bytes.
+    Udp(u16),
+    /// Type and code.
+    Icmp(u8, u8),
+}
+
+/// A packet that the stack sent, in live numbers.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// When it left.
@@ -20,8 +29,10 @@ pub struct Sent {
     pub tos: u8,
     /// TTL or hop limit.
     pub ttl: u8,
-    /// The header, its sequence numbers live.
+    /// The header, its sequence numbers live; an empty one if it is no TCP.
     pub tcp: Tcp,
+    /// What else it is.
+    pub other: Option<Other>,
     /// The first byte of the payload that is not what was written, counted from the first.
     pub wrong_byte: Option<u32>,
     /// `why=` and the stack's cause.
@@ -51,7 +62,10 @@ pub fn expected(packet: &Packet) -> String {
     }
     match &packet.body {
         Body::Tcp(tcp) => header(&mut out, tcp, None),
-        Body::Icmp(icmp) => put(&mut out, format_args!(" icmp {}", icmp.kind)),
+        Body::Icmp(Icmp { kind, code, .. }) => {
+            put(&mut out, format_args!(" icmp {kind} {}", code.as_deref().unwrap_or("")));
+        }
+        Body::Udp(len) => put(&mut out, format_args!(" udp ({len})")),
     }
     out
 }
@@ -71,7 +85,11 @@ pub fn seen(sent: &Sent, flow: &Flow, line: &Packet) -> String {
         let (local, remote) = flow.script_ports.unwrap_or((sent.src.port(), sent.dst.port()));
         put(&mut out, format_args!(" {local} > {remote}"));
     }
-    header(&mut out, &in_script_numbers(&sent.tcp, flow), Some(&sent.why));
+    match sent.other {
+        None => header(&mut out, &in_script_numbers(&sent.tcp, flow), Some(&sent.why)),
+        Some(Other::Udp(len)) => put(&mut out, format_args!(" udp ({len})")),
+        Some(Other::Icmp(kind, code)) => put(&mut out, format_args!(" icmp type_{kind} code_{code}")),
+    }
     out
 }
 

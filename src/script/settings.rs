@@ -109,6 +109,8 @@ pub(crate) struct Settings {
     pub whole_segments: bool,
     /// Whether a packet that is not the expected one is passed over.
     pub non_fatal: bool,
+    /// Whether a call that returns something else is passed over.
+    pub calls_go_on: bool,
     /// Whether the script is only read.
     pub dry_run: bool,
     /// Shell files that are read before anything else.
@@ -148,6 +150,7 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
     // Scripts want Linux whole.
     tcp.prune |= tcp.whole_segments;
     let (mut ts_tick, mut percent, mut non_fatal) = (0, TOLERANCE_PERCENT, false);
+    let mut calls_go_on = false;
     let (mut whole_segments, mut dry_run, mut init) = (false, false, Vec::new());
     let own = options.lines.iter().map(|(name, value)| OptionLine {
         line: 1,
@@ -208,8 +211,18 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
                     .map_err(|e| Trouble::syntax(line.line, e.to_string()))?;
             }
             // Addresses of a device that is not there, and what is said anyway.
-            "gateway_ip" | "netmask_ip" | "speed" | "verbose" | "debug" | "define" | "D" => {}
-            "non_fatal" => non_fatal = value.split([',', ' ']).any(|kind| kind == "packet"),
+            "gateway_ip" | "netmask_ip" | "speed" | "verbose" | "v" | "debug" | "define" | "D" => {}
+            // Where PSP would be, which is refused where it is used.
+            "psp_udp_port" => {}
+            "non_fatal" => {
+                for kind in value.split([',', ' ']).filter(|kind| !kind.is_empty()) {
+                    match kind {
+                        "packet" => non_fatal = true,
+                        "syscall" => calls_go_on = true,
+                        _ => return Err(wrong("packet or syscall")),
+                    }
+                }
+            }
             // Time stamps are scaled and answered that way anyway, and what is left of a script disturbs nobody.
             "tcp_ts_ecr_scaled" | "is_anyip" | "send_omit_free" => {}
             name => return Err(Trouble::unsupported(line.line, format!("the option --{name}"))),
@@ -254,6 +267,7 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
         whole_segments,
         dry_run,
         non_fatal,
+        calls_go_on,
         init,
         mtu,
         local: SocketAddr::new(local, options.bind_port.or(script.bind_port).unwrap_or(8080)),

@@ -1,5 +1,6 @@
 //! Which socket is behind a descriptor, and what is it ready for? Linux' socket layer over the stack.
 
+use super::datagram::{Datagrams, Outgoing};
 use super::errqueue::Notices;
 use super::files::Other;
 use super::frames::pattern;
@@ -36,6 +37,8 @@ pub enum Made {
     Socket {
         /// SOCK_NONBLOCK.
         nonblock: bool,
+        /// SOCK_DGRAM.
+        datagrams: bool,
     },
     /// A connection that a listener accepted.
     Conn {
@@ -89,12 +92,18 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// Whether options of this level are its: those of TCP or of UDP.
+    pub fn has_level(&self, level: i64) -> bool {
+        level != if matches!(self.kind, SocketKind::Datagrams(_)) { 6 } else { 17 }
+    }
+
     /// Whether it has an address of its own.
     pub fn is_bound(&self) -> bool {
         match &self.kind {
             SocketKind::Fresh { bound } => bound.is_some_and(|addr| !addr.ip().is_unspecified()),
             SocketKind::Listening { addr, .. } => !addr.ip().is_unspecified(),
             SocketKind::Conn(_) => true,
+            SocketKind::Datagrams(d) => d.local.is_some_and(|addr| !addr.ip().is_unspecified()),
             SocketKind::Epoll(_) | SocketKind::Other(_) => false,
         }
     }
@@ -168,6 +177,8 @@ pub enum SocketKind {
         came: u32,
     },
     Conn(Connection),
+    /// UDP.
+    Datagrams(Datagrams),
     /// By descriptor.
     Epoll(BTreeMap<i64, Interest>),
     Other(Other),
@@ -247,6 +258,10 @@ pub struct Sockets {
     pub shared: BTreeMap<u16, (bool, bool)>,
     /// The files that commands have made, by name, with their sizes.
     pub files: BTreeMap<String, u64>,
+    /// The names of files that were opened to be written.
+    pub written: Vec<String>,
+    /// Datagrams that leave now.
+    pub outbox: Vec<Outgoing>,
     /// How many bytes are in each pipe.
     pub pipes: Vec<usize>,
     /// Whether packets are those of IPv6.
@@ -286,6 +301,8 @@ impl Sockets {
             buffer_max: (4 << 20, 4 << 20),
             notsent_lowat: None,
             files: BTreeMap::new(),
+            written: Vec::new(),
+            outbox: Vec::new(),
             pipes: Vec::new(),
             base,
         }
@@ -294,7 +311,10 @@ impl Sockets {
     /// Puts a new descriptor into the table.
     pub fn insert(&mut self, fd: i64, made: Made) {
         let (mut kind, nonblock) = match made {
-            Made::Socket { nonblock } => (SocketKind::Fresh { bound: None }, nonblock),
+            Made::Socket { nonblock, datagrams: false } => (SocketKind::Fresh { bound: None }, nonblock),
+            Made::Socket { nonblock, datagrams: true } => {
+                (SocketKind::Datagrams(Datagrams::default()), nonblock)
+            }
             Made::Epoll => (SocketKind::Epoll(BTreeMap::new()), false),
             Made::Other(other) => (SocketKind::Other(other), false),
             Made::Conn { id, local, remote, nonblock, .. } => {
@@ -494,6 +514,11 @@ impl Sockets {
         let SocketKind::Conn(conn) = &socket.kind else {
             let error = if socket.lost.is_some() { ERR } else { 0 };
             let ended = if socket.shut.0 { IN | RDHUP } else { 0 };
+            if let SocketKind::Datagrams(datagrams) = &socket.kind {
+                let readable = if datagrams.is_readable() { IN } else { 0 };
+                let error = if datagrams.error.is_some() { ERR } else { 0 };
+                return Readiness { bits: OUT | readable | error, came: datagrams.came };
+            }
             return Readiness::plain(match &socket.kind {
                 SocketKind::Fresh { .. } if socket.fast_open.waits.is_some() => OUT,
                 SocketKind::Fresh { .. } => OUT | HUP | error | ended,

@@ -244,6 +244,9 @@ impl Sockets {
         if matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_)) {
             return Ok(Step::Errno("ENOTSOCK"));
         }
+        if !socket.has_level(level) {
+            return Ok(Step::Errno("ENOPROTOOPT"));
+        }
         let name = match name(level, option) {
             Some(name) => name,
             None if is_linux(level, option) => {
@@ -574,6 +577,9 @@ impl Sockets {
         if matches!(socket.kind, SocketKind::Epoll(_) | SocketKind::Other(_)) {
             return Ok(Err("ENOTSOCK"));
         }
+        if !socket.has_level(level) {
+            return Ok(Err("ENOPROTOOPT"));
+        }
         let name = match name(level, option) {
             Some(name) => name,
             None if is_linux(level, option) => {
@@ -594,7 +600,13 @@ impl Sockets {
         let value = match name {
             Name::ReuseAddr => i64::from(socket.reuse_addr),
             Name::ReusePort => i64::from(socket.reuse_port),
-            Name::Type => 1,
+            Name::Type => {
+                if matches!(socket.kind, SocketKind::Datagrams(_)) {
+                    2
+                } else {
+                    1
+                }
+            }
             Name::Error => match &mut socket.kind {
                 SocketKind::Conn(Connection { reported: reported @ Some(_), .. }) => {
                     reported.take().and_then(|error| errnos::number(errno(error))).unwrap_or(0)
@@ -606,6 +618,7 @@ impl Sockets {
                         stack.take_soft_error(conn.id).and_then(|e| errnos::number(errno(e))).unwrap_or(0)
                     }
                 },
+                SocketKind::Datagrams(d) => d.error.take().and_then(errnos::number).unwrap_or(0),
                 _ => socket.lost.take().and_then(errnos::number).unwrap_or(0),
             },
             Name::SndBuf { force: true } | Name::RcvBuf { force: true } => return Ok(Err("ENOPROTOOPT")),
@@ -637,7 +650,13 @@ impl Sockets {
                 socket.others.get(&(level, option)).copied().unwrap_or(0)
             }
             Name::TrafficClass => i64::from(opts.dscp) << 2,
-            Name::Protocol => 6,
+            Name::Protocol => {
+                if matches!(socket.kind, SocketKind::Datagrams(_)) {
+                    17
+                } else {
+                    6
+                }
+            }
             Name::Inq => i64::from(socket.inq),
             Name::FastOpen => i64::from(socket.fast_open.queue),
             Name::FastOpenConnect => i64::from(socket.fast_open.connect),

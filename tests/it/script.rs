@@ -216,12 +216,12 @@ s.pkt:5: the packet was sent too late
 #[test]
 fn what_is_not_there_is_refused_by_name_and_line() {
     let table = [
-        ("0 < udp (100)", "udp packets"),
-        ("0 > icmp echo_reply", "outbound icmp packets"),
+        ("0 > encap psp spi 1 . 1:1(0)", "encapsulation in psp"),
         ("0 < ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0)", "encapsulation in ipv4"),
         ("0 < S 0:0(0) <mptcp>", "the TCP option mptcp"),
         ("0 vmsplice(3, NULL, 1, 0) = 10", "the system call vmsplice"),
-        ("0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3", "sockets of type SOCK_DGRAM"),
+        ("0 socket(..., SOCK_RAW, IPPROTO_UDP) = 3", "sockets of type SOCK_RAW"),
+        ("0 socket(..., SOCK_DGRAM, IPPROTO_ICMP) = 3", "sockets of type SOCK_DGRAM"),
         ("0 socket(..., SOCK_FANCY, 0) = 3", "the symbolic constant SOCK_FANCY"),
         ("--wire_client\n0 close(3) = 0", "the option --wire_client"),
         ("`iptables -A INPUT -j DROP`", "the command `iptables -A INPUT -j DROP`"),

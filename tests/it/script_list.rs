@@ -68,7 +68,11 @@ scripts! {
         timestamping
         two_connections
         two_listeners
+        udp_beside_tcp
+        udp_client
+        udp_server
         write_and_send
+        write_file
         write_fills_what_its_beginning_left
         zerocopy
         zerocopy_epoll_edge
@@ -315,6 +319,7 @@ scripts! {
     icmp:
         about_nothing
         about_udp
+        echo
         fragmentation_needed
         fragmentation_needed_below_the_floor
         hard_error_while_connecting
