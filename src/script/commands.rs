@@ -6,8 +6,9 @@ use super::sockets::{SocketKind, Sockets};
 use super::sysctl::{congestion, is_known, sysctl};
 use crate::knob::ValueError;
 use crate::stack::Stack;
-use crate::tcp::{self, Opts};
+use crate::tcp::{self, Opts, fast_open};
 use crate::time::{Duration, Instant};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One change of the conditions.
@@ -25,6 +26,8 @@ pub enum Change {
     Mtu(u16),
     /// net.ipv4.tcp_notsent_lowat: what holds for sockets that do not say.
     NotsentLowat(u32),
+    /// Fast Open does without cookies, or not.
+    NoCookie(bool),
     /// A file is there, so many bytes long, or no more.
     File(String, Option<u64>),
 }
@@ -37,7 +40,7 @@ const MOST_STEPS: u32 = 4096;
 /// Reads a command, or several, as a shell would.
 pub fn parse(text: &str, line: u32, directory: Option<&Path>) -> Result<Vec<Change>, Trouble> {
     let mut out = Vec::new();
-    let mut reader = Reader { line, directory, depth: 0, steps: 0, out: &mut out };
+    let mut reader = Reader { line, directory, depth: 0, steps: 0, names: BTreeMap::new(), out: &mut out };
     match reader.run(&shell::parse(text, line)?)? {
         Some(false) => Err(Trouble::unsupported(line, format!("the command `{}`, which fails", text.trim()))),
         _ => Ok(out),
@@ -52,6 +55,8 @@ struct Reader<'a> {
     directory: Option<&'a Path>,
     depth: u32,
     steps: u32,
+    /// The shell's variables that were set here.
+    names: BTreeMap<String, String>,
     out: &'a mut Vec<Change>,
 }
 
@@ -83,6 +88,20 @@ impl Reader<'_> {
                 Ok(status)
             }
         }
+    }
+
+    /// A word with the values of the variables that are known.
+    fn known(&self, word: &str) -> String {
+        let mut word = word.to_string();
+        // The longest names first: one may begin with another.
+        let mut names: Vec<(&String, &String)> = self.names.iter().collect();
+        names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        for (name, value) in names {
+            if word.len() + value.len() < 1 << 16 {
+                word = word.replace(&format!("${name}"), value);
+            }
+        }
+        word
     }
 
     fn choose(&mut self, arms: &[(Option<Node>, Node)]) -> Result<Status, Trouble> {
@@ -132,7 +151,13 @@ impl Reader<'_> {
     fn simple(&mut self, words: &[String]) -> Result<Status, Trouble> {
         let line = self.line;
         let unsupported = || Trouble::unsupported(line, format!("the command `{}`", words.join(" ")));
-        let words: Vec<&str> = words
+        let words: Vec<String> = words.iter().map(|word| self.known(word)).collect();
+        // `NAME=VALUE` before a command, or alone.
+        let values = words.iter().take_while(|word| assignment(word).is_some()).count();
+        for (name, value) in words[..values].iter().filter_map(|word| assignment(word)) {
+            self.names.insert(name.to_string(), value.to_string());
+        }
+        let words: Vec<&str> = words[values..]
             .iter()
             .map(String::as_str)
             .filter(|w| *w != "sudo")
@@ -147,14 +172,40 @@ impl Reader<'_> {
         match words.as_slice() {
             [] | ["set", "-e" | "-x" | "-ex" | "-eu"] | ["exit", "0"] | ["true" | ":"] => {}
             ["false"] => return Ok(Some(false)),
+            ["export" | "local" | "readonly" | "declare", values @ ..] => {
+                for (name, value) in values.iter().filter_map(|word| assignment(word)) {
+                    self.names.insert(name.to_string(), value.to_string());
+                }
+            }
+            // How a program is run makes no difference.
+            ["time" | "nohup" | "exec" | "command" | "builtin" | "env" | "nice" | "setsid", rest @ ..]
+            | ["taskset", "-c" | "-p", _, rest @ ..]
+            | ["timeout" | "chrt" | "ionice", _, rest @ ..]
+                if rest.first().is_some_and(|word| !word.starts_with('-')) =>
+            {
+                return self.run(&Node::Simple(rest.iter().map(|word| (*word).to_string()).collect()));
+            }
+            ["bash" | "sh", "-c", text] | ["eval", text] if self.depth < MAX_DEPTH => {
+                let node = shell::parse(text, line)?;
+                self.depth += 1;
+                let status = self.run(&node);
+                self.depth -= 1;
+                return status;
+            }
             ["[" | "test", args @ ..] => return Ok(self.test(args)),
             ["sysctl", args @ ..] => {
-                let lenient = args.iter().any(|a| a.starts_with('-') && a.contains('e'));
+                if let ["-a" | "-A" | "--all", ..] = args {
+                    return Ok(None);
+                }
+                let lenient = args.iter().any(|a| {
+                    *a == "--ignore" || a.starts_with('-') && !a.starts_with("--") && a.contains('e')
+                });
                 let mut named = 0;
                 let mut args = args
                     .iter()
                     .filter(|a| {
-                        !matches!(**a, "-q" | "-w" | "-qw" | "-wq" | "-e" | "-n" | "-eq" | "-qe" | "-qew")
+                        let plain = a.starts_with('-') && a[1..].bytes().all(|b| b"qwenN".contains(&b));
+                        !plain && !matches!(**a, "--quiet" | "--write" | "--ignore" | "--values")
                     })
                     .peekable();
                 while let Some(arg) = args.next() {
@@ -189,8 +240,16 @@ impl Reader<'_> {
                 let micros = micros.parse().ok().filter(|n| *n < 1 << 40).ok_or_else(unsupported)?;
                 out.push(Change::Pause(Duration::from_micros(micros)));
             }
-            ["echo", value @ .., ">", file] if file.starts_with("/proc/sys/") && !value.is_empty() => {
+            ["echo" | "printf", value @ .., ">", file]
+                if file.starts_with("/proc/sys/") && !value.is_empty() =>
+            {
+                let value: Vec<&str> =
+                    value.iter().copied().filter(|w| !matches!(*w, "-n" | "-e" | "-ne")).collect();
                 out.extend(sysctl(file, &value.join(" "), line)?);
+            }
+            // Parameters of modules.
+            ["echo", value, ">", file] if file.starts_with("/sys/") => {
+                out.extend(parameter(file, value).ok_or_else(unsupported)?);
             }
             ["truncate", "-s", size, file] | ["truncate", "-s", size, "--", file] => {
                 out.push(Change::File((*file).to_string(), Some(bytes(size).ok_or_else(unsupported)?)));
@@ -221,46 +280,66 @@ impl Reader<'_> {
             }
             // What such programs leave behind to undo their work: every run begins with the settings it was given.
             [program] if program.contains("sysctl_restore") => {}
+            // What is said about the output.
+            [program @ ("ip" | "tc"), option, rest @ ..]
+                if option.starts_with('-')
+                    && rest.len() > 1
+                    && !matches!(*option, "-n" | "-netns" | "-batch" | "-b") =>
+            {
+                let words = [program].into_iter().chain(rest).map(|word| (*word).to_string());
+                return self.run(&Node::Simple(words.collect()));
+            }
             ["ip", "route" | "ro" | "r", "change" | "replace" | "add" | "append", rest @ ..]
-            | ["ip", "-4" | "-6", "route" | "ro" | "r", "change" | "replace" | "add" | "append", rest @ ..] =>
+                if !rest.iter().any(|w| matches!(*w, "unreachable" | "blackhole" | "prohibit" | "throw")) =>
             {
                 out.extend(route(rest).ok_or_else(unsupported)?);
             }
             // There is no queue behind the stack's device: all of these pass packets on at once.
             ["tc", "qdisc", "add" | "replace" | "change", rest @ ..]
-                if rest
-                    .iter()
-                    .any(|w| matches!(*w, "pfifo" | "pfifo_fast" | "noqueue" | "mq" | "fq_codel"))
+                if rest.iter().any(|w| PASSING.contains(w))
                     && !rest.iter().any(|w| matches!(*w, "netem" | "fq" | "tbf")) => {}
-            // This one spreads what is sent, by the rate that TCP tells it.
-            ["tc", "qdisc", "add" | "replace" | "change", rest @ .., "fq"] if !rest.contains(&"netem") => {
-                out.push(Change::Knob("tcp.pacing", "on".to_string()));
+            // This one spreads what is sent, by the rate that TCP tells it, or not.
+            ["tc", "qdisc", "add" | "replace" | "change", rest @ ..]
+                if rest.contains(&"fq")
+                    && !rest.iter().any(|w| matches!(*w, "netem" | "tbf" | "maxrate" | "flow_limit")) =>
+            {
+                let spreads = !rest.contains(&"nopacing");
+                out.push(Change::Knob("tcp.pacing", if spreads { "on" } else { "off" }.to_string()));
             }
-            ["tc", "qdisc", "del" | "show", ..] => {}
+            ["tc", "qdisc" | "class" | "filter", "del" | "delete" | "show" | "ls" | "list", ..]
+            | ["tc", "qdisc" | "class" | "filter"] => {}
             // Rules that may drop or change packets are another thing.
             ["iptables" | "ip6tables" | "nft", rest @ ..]
-                if !rest
-                    .iter()
-                    .any(|w| matches!(*w, "-A" | "-I" | "--append" | "--insert" | "add" | "insert")) => {}
+                if rest.ends_with(&["-j", "ACCEPT"])
+                    || !rest
+                        .iter()
+                        .any(|w| matches!(*w, "-A" | "-I" | "--append" | "--insert" | "add" | "insert")) => {}
             [program, rest @ ..] if IDLE.contains(program) && !rest.contains(&">") => return Ok(None),
             ["ip", "link", "set", rest @ ..] if rest.contains(&"mtu") => {
                 let mtu = rest.iter().skip_while(|w| **w != "mtu").nth(1);
                 let mtu = mtu.and_then(|mtu| mtu.parse().ok()).ok_or_else(unsupported)?;
                 out.push(Change::Mtu(mtu));
             }
-            ["ip", "-4" | "-6", what, rest @ ..] | ["ip", what, rest @ ..]
-                if IDLE_IP.contains(what) && !rest.contains(&"mtu") => {}
-            ["ip", "route" | "ro" | "r", "show" | "get" | "list" | "flush", ..] => {}
-            [program] if program.ends_with(".sh") && self.directory.is_some() && self.depth < MAX_DEPTH => {
+            ["ip", what, rest @ ..] if IDLE_IP.contains(what) && !rest.contains(&"mtu") => {}
+            ["ip", "route" | "ro" | "r", "show" | "get" | "list" | "ls" | "flush" | "save", ..]
+            | ["ip", "route" | "ro" | "r"] => {}
+            ["ifconfig", _, .., "mtu", mtu] => {
+                out.push(Change::Mtu(mtu.parse().ok().ok_or_else(unsupported)?));
+            }
+            ["ifconfig" | "route", ..] => {}
+            [program, ..]
+                if program.ends_with(".sh") && self.directory.is_some() && self.depth < MAX_DEPTH =>
+            {
                 let path = self.directory.map(|d| d.join(program)).ok_or_else(unsupported)?;
                 let text = std::fs::read_to_string(&path).map_err(|e| {
                     Trouble::unsupported(line, format!("the command `{program}`: {}: {e}", path.display()))
                 })?;
                 let (steps, depth, directory) = (self.steps, self.depth + 1, path.parent());
-                let mut inner = Reader { line, directory, depth, steps, out };
+                let names = self.names.clone();
+                let mut inner = Reader { line, directory, depth, steps, names, out };
                 return inner.run(&shell::parse(&text, line)?);
             }
-            ["bash" | "sh" | "source" | ".", file] if file.ends_with(".sh") && self.depth < MAX_DEPTH => {
+            ["bash" | "sh" | "source" | ".", file, ..] if file.ends_with(".sh") && self.depth < MAX_DEPTH => {
                 return self.run(&Node::Simple(vec![(*file).to_string()]));
             }
             _ => return Err(unsupported()),
@@ -281,10 +360,80 @@ fn is_missing(node: &Node) -> bool {
 const IDLE: &[&str] = &[
     ":", "true", "cat", "echo", "printf", "nstat", "ss", "netstat", "dmesg", "date", "logger", "mkdir", "rm",
     "touch", "pwd", "ls", "grep", "wc", "uname", "id", "modprobe", "ulimit", "ethtool", "sync", "which",
+    "wait", "kill", "killall", "pkill", "seq", "awk", "sed", "head", "tail", "sort", "uniq", "cut", "tr",
+    "ps", "egrep", "tcpdump", "tshark", "ping", "ping6", "renice", "hostname", "unset", "shift", "trap",
+    "umask", "cd", "type", "nproc", "lsmod", "whoami", "stat", "find", "xargs", "tee", "expr", "basename",
+    "dirname", "lscpu",
 ];
 
+/// Queues that pass on at once what TCP hands them, and places to attach filters to.
+const PASSING: &[&str] = &[
+    "pfifo",
+    "pfifo_fast",
+    "pfifo_head_drop",
+    "bfifo",
+    "noqueue",
+    "mq",
+    "fq_codel",
+    "codel",
+    "sfq",
+    "clsact",
+    "ingress",
+    "prio",
+    "pie",
+    "fq_pie",
+];
+
+/// `NAME=VALUE`
+fn assignment(word: &str) -> Option<(&str, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (plain && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')).then_some((name, value))
+}
+
+/// What a module's parameter, or what else is under /sys, changes.
+fn parameter(file: &str, value: &str) -> Option<Vec<Change>> {
+    let Some(name) = file.strip_prefix("/sys/module/tcp_cubic/parameters/") else {
+        // Devices and their queues.
+        return ["/sys/class/net/", "/sys/devices/", "/sys/kernel/"]
+            .iter()
+            .any(|place| file.starts_with(place))
+            .then(Vec::new);
+    };
+    match (name, value) {
+        ("hystart", "0") => Some(vec![Change::Knob("tcp.hystart", "off".to_string())]),
+        ("hystart", "1") => Some(vec![Change::Knob("tcp.hystart", "linux".to_string())]),
+        ("fast_convergence" | "tcp_friendliness", "1")
+        | ("beta", "717")
+        | ("hystart_detect", "3")
+        | ("hystart_low_window", "16")
+        | ("bic_scale", "41")
+        | ("initial_ssthresh", "0") => Some(Vec::new()),
+        _ => None,
+    }
+}
+
 /// Objects of `ip` that are the kernel's own: devices, addresses, the memory of earlier connections.
-const IDLE_IP: &[&str] = &["tcp_metrics", "link", "addr", "address", "neigh", "neighbour", "netns", "rule"];
+const IDLE_IP: &[&str] = &[
+    "tcp_metrics",
+    "tcpmetrics",
+    "link",
+    "l",
+    "addr",
+    "address",
+    "a",
+    "neigh",
+    "neighbour",
+    "n",
+    "netns",
+    "rule",
+    "maddr",
+    "maddress",
+    "ntable",
+    "netconf",
+    "nexthop",
+    "monitor",
+];
 
 /// `1`, `0.5`, `.5s`, `2m`: how long `sleep` sleeps.
 fn sleep(text: &str) -> Option<Duration> {
@@ -355,6 +504,8 @@ fn route(words: &[&str]) -> Option<Vec<Change>> {
             "mtu" => out.push(Change::Mtu(value.parse().ok()?)),
             "features" if value == "ecn" => out.push(knob("tcp.ecn", "on".to_string())),
             "features" if value == "0" => {}
+            "reordering" => out.push(knob("tcp.reordering", value.parse::<u32>().ok()?.to_string())),
+            "fastopen_no_cookie" => out.push(Change::NoCookie(value != "0")),
             "advmss" => out.push(knob("tcp.advmss", value.parse::<u32>().ok()?.to_string())),
             "initcwnd" => out.push(knob("tcp.init_cwnd", value.parse::<u32>().ok()?.to_string())),
             "initrwnd" => out.push(knob("tcp.init_rwnd", value.parse::<u32>().ok()?.to_string())),
@@ -387,6 +538,11 @@ impl Sockets {
                 Change::NotsentLowat(n) => self.notsent_lowat = (*n > 0 && *n < u32::MAX).then_some(*n),
                 Change::File(name, Some(size)) => {
                     self.files.insert(name.clone(), *size);
+                }
+                Change::NoCookie(on) => {
+                    let without = fast_open::CLIENT_WITHOUT_COOKIE | fast_open::SERVER_WITHOUT_COOKIE;
+                    self.base.fast_open &= !without;
+                    self.base.fast_open |= if *on { without } else { 0 };
                 }
                 Change::File(name, None) => {
                     self.files.remove(name);

@@ -266,9 +266,12 @@ fn tokens(text: &str, line: u32) -> Result<Vec<Token>, Trouble> {
 }
 
 /// What stands for `$…`, the sign being taken: `$((15*1024))` is calculated, `$PPID` and `${PPID}` are kept as they are (a
-/// file's name may have them). Nothing is executed.
+/// file's name may have them), and so are `$?` and what a command would print. Nothing is executed.
 fn expansion(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
     if chars.next_if_eq(&'(').is_none() {
+        if let Some(special) = chars.next_if(|c| "$?#@*!".contains(*c)) {
+            return Some(format!("${special}"));
+        }
         let braces = chars.next_if_eq(&'{').is_some();
         let mut name = String::new();
         while let Some(c) = chars.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
@@ -277,7 +280,15 @@ fn expansion(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
         let closed = !braces || chars.next_if_eq(&'}').is_some();
         return (closed && !name.is_empty()).then(|| format!("${name}"));
     }
-    chars.next_if_eq(&'(')?;
+    if chars.next_if_eq(&'(').is_none() {
+        let (mut text, mut depth) = ("$(".to_string(), 1);
+        while depth > 0 {
+            let c = chars.next()?;
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            text.push(c);
+        }
+        return Some(text);
+    }
     let mut product = 1i64;
     loop {
         let mut factor = String::new();

@@ -5,12 +5,10 @@ use super::{Kind, Trouble};
 
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
-    ("net.ipv4.tcp_fack", &["0"]),
     ("net.ipv4.tcp_shrink_window", &["0"]),
     ("net.ipv4.tcp_retrans_collapse", &["1"]),
     ("net.ipv4.tcp_app_win", &["0", "31"]),
     ("net.ipv4.tcp_workaround_signed_windows", &["0"]),
-    ("net.ipv4.tcp_min_rtt_wlen", &["300"]),
 ];
 
 /// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, and what is
@@ -48,6 +46,7 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_plb_rehash_rounds",
     "net.ipv4.tcp_plb_suspend_rto_sec",
     // How older kernels did what has no choice any more.
+    "net.ipv4.tcp_fack",
     "net.ipv4.tcp_cookie_size",
     "net.ipv4.tcp_dma_copybreak",
     "net.ipv4.tcp_max_ssthresh",
@@ -127,13 +126,16 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.ipv4.tcp_ecn_fallback" => switch("tcp.ecn_fallback"),
         "net.ipv4.tcp_thin_linear_timeouts" => switch("tcp.thin_linear"),
         "net.ipv4.ip_no_pmtu_disc" => {
-            let on = if number(0, 1)? == 0 { "on" } else { "off" };
+            // 2 passes over what routers say, 3 believes only what can be checked, as TCP does anyway.
+            let on = if matches!(number(0, 3)?, 0 | 3) { "on" } else { "off" };
             Ok(vec![Change::Knob("tcp.pmtud", on.to_string())])
         }
         // Enough for whatever a script opens.
-        "net.ipv4.tcp_max_orphans" | "net.ipv4.tcp_max_syn_backlog" => {
-            number(128, i64::from(i32::MAX)).map(|_| Vec::new())
-        }
+        "net.ipv4.tcp_max_orphans" => number(128, i64::from(i32::MAX)).map(|_| Vec::new()),
+        // It counts where there are no cookies, and then with more handshakes than a script begins.
+        "net.ipv4.tcp_max_syn_backlog" => number(4, i64::from(i32::MAX)).map(|_| Vec::new()),
+        // Seconds, longer than a script runs.
+        "net.ipv4.tcp_min_rtt_wlen" => number(60, 86_400).map(|_| Vec::new()),
         // 3 is the default: probes; 1 and 2 were of the algorithm before them.
         "net.ipv4.tcp_early_retrans" => Ok(match number(0, 4)? {
             0 => vec![Change::Knob("tcp.tail_loss_probe", "off".to_string())],

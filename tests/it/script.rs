@@ -233,7 +233,7 @@ fn what_is_not_there_is_refused_by_name_and_line() {
         ("`sysctl -q net.ipv4.tcp_shrink_window=1`", "sysctl net.ipv4.tcp_shrink_window=1"),
         ("`sysctl -q net.ipv4.tcp_ecn=6`", "sysctl net.ipv4.tcp_ecn=6"),
         ("`sysctl -w net.ipv4.tcp_congestion_control=bbr`", "sysctl net.ipv4.tcp_congestion_control=bbr"),
-        ("`sysctl -a`", "the command `sysctl -a`"),
+        ("`sysctl -p sysctl.conf`", "the command `sysctl -p sysctl.conf`"),
         ("0 %{ import subprocess }%", "the Python statement `import subprocess`"),
         ("0 %{ assert tcpi_colour == 0 }%", "tcpi_colour in an assertion"),
     ];
