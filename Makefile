@@ -5,7 +5,7 @@ RELEASE := $(shell $(CARGO) metadata --no-deps --format-version 1 2>/dev/null | 
 OUT := captures/out
 CURL := $(shell command -v curl)
 
-.PHONY: help run test tun-test soak differential accuracy packetdrill response conformance bench micro instructions lab captures fuzz fuzz-check fmt lint doc ci clean build
+.PHONY: help run test tun-test soak differential accuracy packetdrill response conformance bench micro idle instructions lab captures fuzz fuzz-check fmt lint doc ci clean build
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ bench: ## ours beside Linux, nginx, smoltcp and the ceiling of the device, in ne
 
 instructions: ## instruction counts of fixed work against the record, in valgrind: 5 % more fails; BLESS=--bless records them
 	$(CARGO) bench --bench instructions -- $(BLESS)
+
+idle: ## what a request costs among 100,000 idle connections, and what a million in TIME-WAIT take
+	$(CARGO) bench --bench idle
 
 micro: ## what one packet costs in one thread
 	$(CARGO) bench --bench micro

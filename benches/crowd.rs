@@ -1,5 +1,8 @@
 //! What is it like to have thousands connected? An HTTP server and its stack, and clients of which each is two numbers.
 
+// Each user needs a part of it.
+#![allow(dead_code)]
+
 use std::net::{IpAddr, SocketAddr};
 use tcpglass::http;
 use tcpglass::segment::{Ecn, Flags, Options, Segment, Timestamps};
@@ -14,6 +17,8 @@ use tcpglass::wire::{self, Decoded, Envelope};
 
 /// What is asked for: 200 bytes, and 41 to ask.
 const REQUEST: &[u8] = b"GET /bytes/200 HTTP/1.1\r\nHost: glass\r\n\r\n";
+/// The same, for the last time.
+const LAST: &[u8] = b"GET /bytes/200 HTTP/1.1\r\nHost: glass\r\nConnection: close\r\n\r\n";
 
 /// A server with its kept connections.
 pub struct Crowd {
@@ -34,11 +39,15 @@ struct Client {
 }
 
 impl Crowd {
+    /// Bytes that a client takes.
+    pub const CLIENT: usize = size_of::<Client>();
+
     /// Nobody yet; room for `most`.
     pub fn new(six: bool, most: usize) -> Crowd {
         let ip: IpAddr = if six { [0xfd00, 0, 0, 0, 0, 0, 0, 2].into() } else { [10, 0, 0, 2].into() };
+        let hour = Duration::from_secs(3600);
         let config = stack::Config {
-            tcp: tcp::Config::linux(),
+            tcp: tcp::Config { time_wait: hour, time_wait_limit: u32::MAX, ..tcp::Config::linux() },
             addrs: vec![(ip, if six { 64 } else { 8 })],
             gateways: vec![],
             mtu: 1500,
@@ -46,7 +55,6 @@ impl Crowd {
             dns: vec![],
         };
         let local = SocketAddr::new(ip, 80);
-        let hour = Duration::from_secs(3600);
         let http = http::Config {
             keepalive_timeout: hour,
             keepalive_max: 0,
@@ -146,6 +154,18 @@ impl Crowd {
             self.turn();
         }
         bytes
+    }
+
+    /// Client `n` asks for the last time: the server closes first, and keeps it in TIME-WAIT.
+    pub fn leave(&mut self, n: usize) {
+        self.now += Duration::from_micros(50);
+        self.say(n, Flags::ACK | Flags::PSH, Options::default(), LAST);
+        self.say(n, Flags::ACK | Flags::FIN, Options::default(), &[]);
+    }
+
+    /// How many are in TIME-WAIT.
+    pub fn time_waits(&self) -> usize {
+        self.stack.time_waits()
     }
 
     /// Ten seconds without anything.

@@ -1,5 +1,8 @@
-//! How fast could anything be on this device? The same system calls and copies, a handshake and numbers; nothing else: no
-//! timers, no losses, no congestion, no options but the window scale.
+//! How fast could anything be on this device? The same system calls and copies as ours, a handshake and numbers; nothing else:
+//! no timers, no losses, no congestion, no options but the window scale.
+//!
+//! It takes what waits, up to [`BATCH`] packets, then acknowledges once for each connection, and sends as long as windows
+//! allow before it looks again. Large payload goes out from where it is.
 
 use super::{Run, Work};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +14,7 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant as Clock};
 use tcpglass::segment::{Ecn, Flags, Options, Segment};
 use tcpglass::seq::Seq;
+use tcpglass::stack::{Gather, Outlet};
 use tcpglass::tun::Tun;
 use tcpglass::wire::{self, Decoded, Envelope};
 
@@ -18,6 +22,10 @@ const SHIFT: u8 = 7;
 /// What the window field says: 4 MiB with offload, what the device's queue holds without.
 const WINDOWS: [u16; 2] = [(512 << 10 >> SHIFT) as u16, (4 << 20 >> SHIFT) as u16];
 const BODY: usize = 200;
+/// Packets in one turn, in and out.
+const BATCH: usize = 64;
+/// From so many bytes on payload is not copied into the packet.
+const GATHERED: u32 = 2048;
 
 struct Flow {
     nxt: Seq,
@@ -26,12 +34,18 @@ struct Flow {
     window: u32,
     shift: u8,
     sends: bool,
+    /// It stands in the list of those that are to be acknowledged.
+    owes: bool,
 }
 
 struct Ceiling {
     tun: Tun,
     addr: SocketAddr,
     flows: HashMap<SocketAddr, Flow>,
+    /// Who is to be acknowledged at the end of the turn.
+    owed: Vec<SocketAddr>,
+    /// Whose window has room.
+    ready: Vec<SocketAddr>,
     window: u16,
     mss: u32,
     largest: u32,
@@ -51,6 +65,8 @@ pub fn run(run: &Run, tun: Tun, addr: SocketAddr) -> ! {
     let mut ceiling = Ceiling {
         addr,
         flows: HashMap::new(),
+        owed: Vec::new(),
+        ready: Vec::new(),
         window: WINDOWS[usize::from(run.offload)],
         mss,
         largest: if run.offload { (65_535 - 40) / mss * mss } else { mss },
@@ -68,14 +84,18 @@ impl Ceiling {
     fn turns(&mut self, busy_poll: Duration) -> ! {
         loop {
             let mut busy = false;
-            for _ in 0..64 {
+            for _ in 0..BATCH {
                 if !self.receive() {
                     break;
                 }
                 busy = true;
             }
+            self.acknowledge();
             if matches!(self.work, Work::Out(_)) {
-                busy |= self.send();
+                let mut left = BATCH;
+                while left > 0 && self.send(&mut left) {
+                    busy = true;
+                }
             }
             if !busy {
                 self.wait(busy_poll);
@@ -96,7 +116,7 @@ impl Ceiling {
 
     fn receive(&mut self) -> bool {
         let Some((rx, _)) = self.tun.receive(Instant::ZERO) else { return false };
-        let (flows, sink) = (&mut self.flows, &mut self.sink);
+        let (flows, sink, owed) = (&mut self.flows, &mut self.sink, &mut self.owed);
         let mut answer = None;
         rx.consume(|frame| {
             let Ok(Decoded::Tcp(packet)) = wire::decode(frame, !self.partial) else { return };
@@ -109,6 +129,7 @@ impl Ceiling {
                     window: seg.window.into(),
                     shift: seg.options.window_scale.unwrap_or(0),
                     sends: false,
+                    owes: false,
                 };
                 flows.insert(from, flow);
                 answer = Some((from, Flags::SYN, 0));
@@ -132,12 +153,13 @@ impl Ceiling {
                 }
                 _ => 0,
             };
+            flow.owes &= requests == 0;
             if requests > 0 {
                 // A connection for each request is closed by the server, as the others do.
                 let fin = if matches!(self.work, Work::Fresh(_)) { Flags::FIN } else { Flags::NONE };
                 answer = Some((from, Flags::PSH | fin, requests));
-            } else if seg.seq_len() > 0 {
-                answer = Some((from, Flags::NONE, 0));
+            } else if seg.seq_len() > 0 && !std::mem::replace(&mut flow.owes, true) {
+                owed.push(from);
             }
         });
         match answer {
@@ -154,19 +176,33 @@ impl Ceiling {
         true
     }
 
-    /// As much as the peers' windows take, in turns.
-    fn send(&mut self) -> bool {
-        let mut ready = Vec::new();
+    /// Once for each connection of which something came.
+    fn acknowledge(&mut self) {
+        let mut owed = std::mem::take(&mut self.owed);
+        for to in owed.drain(..) {
+            if self.flows.get_mut(&to).is_some_and(|flow| std::mem::take(&mut flow.owes)) {
+                self.put(to, Flags::NONE, 0, None);
+            }
+        }
+        self.owed = owed;
+    }
+
+    /// One packet to each peer whose window takes it; false if there is none.
+    fn send(&mut self, left: &mut usize) -> bool {
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
         for (to, flow) in &self.flows {
-            let flight = flow.nxt.since(flow.una);
-            if flow.sends && flight + self.largest <= flow.window {
+            if flow.sends && flow.nxt.since(flow.una) + self.largest <= flow.window {
                 ready.push(*to);
             }
         }
         for to in &ready {
             self.put(*to, Flags::NONE, self.largest, None);
         }
-        !ready.is_empty()
+        *left = left.saturating_sub(ready.len());
+        let any = !ready.is_empty();
+        self.ready = ready;
+        any
     }
 
     fn put(&mut self, to: SocketAddr, flags: Flags, len: u32, payload: Option<&[u8]>) {
@@ -188,17 +224,24 @@ impl Ceiling {
         };
         flow.nxt = seg.end().max(flow.nxt);
         let envelope = Envelope { src: self.addr, dst: to, ecn: Ecn::NotEct, dscp: 0, ident: 0, hops: 64 };
-        let Some(mut token) = self.tun.transmit(Instant::ZERO) else { return };
+        let Some(mut token) = self.tun.room(Instant::ZERO) else { return };
         let mut meta = PacketMeta::default();
         if len > self.mss {
             meta.segmentation_offload_size = NonZeroU16::new(self.mss as u16);
         }
         token.set_meta(meta);
         let bytes = payload.unwrap_or(&self.payload[..len as usize]);
-        token.consume(wire::encoded_len(&envelope, &seg), |buf| match self.partial {
-            true => wire::encode_partial(buf, &envelope, &seg, [bytes, &[]]),
-            false => wire::encode(buf, &envelope, &seg, [bytes, &[]]),
-        });
+        let whole = wire::encoded_len(&envelope, &seg);
+        if self.partial && len >= GATHERED {
+            token.gather(whole - len as usize, [bytes, &[]], |head| {
+                wire::encode_head(head, &envelope, &seg);
+            });
+        } else {
+            token.consume(whole, |buf| match self.partial {
+                true => wire::encode_partial(buf, &envelope, &seg, [bytes, &[]]),
+                false => wire::encode(buf, &envelope, &seg, [bytes, &[]]),
+            });
+        }
         if flags.contains(Flags::FIN) {
             self.flows.get_mut(&to).expect("just used").sends = false;
         }

@@ -1,6 +1,7 @@
 //! What happens in one run? A network of its own, the subject as server in this process, the load in another one.
 
 use super::kernel::{self, Nginx};
+use super::others::Other;
 use super::{Outcome, Run, Subject, Work, ceiling, cpu, ours, stock};
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 use tcpglass::tun::{Offload, Tun, TunOptions, enter_private_namespace};
 
 const ADDR: &str = "10.77.0.2:80";
+
+/// What wrk says at its end, microseconds.
+const PERCENTILES: &str = "done = function(summary, latency, requests)\n\
+    for name, p in pairs({p50 = 50, p99 = 99, p999 = 99.9}) do io.write(name, ' ', latency:percentile(p), '\\n') end\nend\n";
 
 /// Whether a program can be found.
 pub fn is_installed(tool: &str) -> bool {
@@ -22,7 +27,7 @@ pub fn main(run: Run) -> io::Result<()> {
     enter_private_namespace(&[])?;
     let addr: SocketAddr = ADDR.parse().map_err(io::Error::other)?;
     let mut pid = "self".to_owned();
-    let mut nginx = None;
+    let (mut nginx, mut other) = (None, None);
     match run.subject {
         Subject::Linux => {
             kernel::prepare()?;
@@ -33,6 +38,11 @@ pub fn main(run: Run) -> io::Result<()> {
                 pid = server.pid().to_string();
                 nginx = Some(server);
             }
+        }
+        Subject::Gvisor | Subject::Ipstack => {
+            let server = Other::start(&run, addr)?;
+            pid = server.pid().to_string();
+            other = Some(server);
         }
         _ => {
             let offload = if run.offload { Offload::On } else { Offload::Off };
@@ -45,9 +55,9 @@ pub fn main(run: Run) -> io::Result<()> {
         }
     }
     let outcome = if run.work.is_bulk() { bulk(&run, &pid) } else { requests(&run, &pid) };
-    drop(nginx);
-    let (Outcome { rate, cpu, latency: [p50, p99] }, jain) = outcome?;
-    println!("{rate} {cpu} {p50} {p99} {jain}");
+    drop((nginx, other));
+    let Outcome { rate, cpu, latency: [p50, p99, p999], jain } = outcome?;
+    println!("{rate} {cpu} {p50} {p99} {p999} {jain}");
     // The subject's threads end with the process.
     std::process::exit(0)
 }
@@ -67,7 +77,7 @@ fn spawn(run: &Run, program: &str, args: &[String]) -> io::Result<Child> {
     Ok(child)
 }
 
-fn bulk(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
+fn bulk(run: &Run, pid: &str) -> io::Result<Outcome> {
     let (how, connections, idle) = match run.work {
         Work::In(n) => ("send", n, 0),
         Work::Beside(idle) => ("send", 1, idle),
@@ -90,16 +100,18 @@ fn bulk(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
     let (sum, squares): (f64, f64) = (each.iter().sum(), each.iter().map(|x| x * x).sum());
     let jain = if squares > 0.0 { sum * sum / (each.len() as f64 * squares) } else { 0.0 };
     let cpu = used / (bytes / 1e9);
-    Ok((Outcome { rate: bytes / seconds, cpu, latency: [0.0; 2] }, jain))
+    Ok(Outcome { rate: bytes / seconds, cpu, latency: [0.0; 3], jain })
 }
 
-fn requests(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
+fn requests(run: &Run, pid: &str) -> io::Result<Outcome> {
     let (connections, fresh) = match run.work {
         Work::Fresh(n) => (n, true),
         Work::Kept(n) | Work::In(n) | Work::Out(n) | Work::Beside(n) => (n, false),
     };
     wait_for_server(run)?;
-    let mut args: Vec<String> = ["-t1", "--latency"].map(str::to_owned).into();
+    let script = std::env::temp_dir().join(format!("versus-{}.lua", std::process::id()));
+    std::fs::write(&script, PERCENTILES)?;
+    let mut args: Vec<String> = vec!["-t1".into(), "-s".into(), script.display().to_string()];
     args.push(format!("-c{connections}"));
     args.push(format!("-d{}s", run.seconds.ceil()));
     if fresh {
@@ -109,6 +121,7 @@ fn requests(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
     let before = cpu::of(pid);
     let child = spawn(run, "wrk", &args)?;
     let output = child.wait_with_output()?;
+    let _ = std::fs::remove_file(&script);
     let used = (cpu::of(pid) - before) as f64 / 1e3;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let word_behind = |name: &str| {
@@ -122,20 +135,9 @@ fn requests(run: &Run, pid: &str) -> io::Result<(Outcome, f64)> {
     if requests == 0.0 {
         return Err(io::Error::other(format!("wrk got no answer: {text}")));
     }
-    let latency = ["50%", "99%"].map(|name| word_behind(name).and_then(|w| micros(&w)).unwrap_or(0.0));
-    Ok((Outcome { rate, cpu: used / requests, latency }, 1.0))
-}
-
-/// wrk's times in microseconds: `87.00us`, `1.20ms`, `1.02s`.
-fn micros(text: &str) -> Option<f64> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic())?);
-    let factor = match unit {
-        "us" => 1.0,
-        "ms" => 1e3,
-        "s" => 1e6,
-        _ => return None,
-    };
-    Some(number.parse::<f64>().ok()? * factor)
+    let latency =
+        ["p50 ", "p99 ", "p999 "].map(|name| word_behind(name).and_then(|w| w.parse().ok()).unwrap_or(0.0));
+    Ok(Outcome { rate, cpu: used / requests, latency, jain: 1.0 })
 }
 
 /// Until somebody listens. Linux' is there already, and its client is elsewhere.

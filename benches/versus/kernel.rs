@@ -10,17 +10,24 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-fn ip(args: &str) -> io::Result<()> {
+/// Runs `ip` with these words.
+pub fn ip(args: &str) -> io::Result<()> {
     let status = Command::new("ip").args(args.split(' ')).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("ip {args}: {status}"))) }
 }
 
-/// This side of the wire, before there is another one.
+/// This side of the wire, before there is another one. The congestion control is the kernel's default, as everywhere: [`congestion`].
 pub fn prepare() -> io::Result<()> {
     fs::write("/proc/sys/net/ipv4/tcp_notsent_lowat", ours::UNSENT.to_string())?;
     ip("link add v0 type veth peer name v1")?;
     ip("addr add 10.77.0.2/24 dev v0")?;
     ip("link set v0 up")
+}
+
+/// What the kernel's connections send by.
+pub fn congestion() -> String {
+    let said = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
+    said.trim().to_owned()
 }
 
 /// Moves the other end to the network of process `pid`, once that has one of its own.
@@ -45,7 +52,6 @@ pub fn bulk(run: &Run, addr: SocketAddr) -> io::Result<()> {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
-                let _ = rustix::net::sockopt::set_tcp_congestion(&stream, "cubic");
                 let mut buffer = vec![7; 256 << 10];
                 while let Ok(1..) = if sends { stream.write(&buffer) } else { stream.read(&mut buffer) } {}
             });

@@ -10,6 +10,7 @@ mod ceiling;
 mod cell;
 mod cpu;
 mod kernel;
+mod others;
 mod ours;
 mod peer;
 mod report;
@@ -87,9 +88,13 @@ pub enum Subject {
     Stock,
     /// Linux' TCP, or nginx on it, over a veth pair.
     Linux,
+    /// gVisor's network stack on the same device, without offload: it has none for TUN.
+    Gvisor,
+    /// The crate ipstack, likewise.
+    Ipstack,
 }
 
-const SUBJECTS: [(Subject, &str); 8] = [
+const SUBJECTS: [(Subject, &str); 10] = [
     (Subject::Ours, "ours"),
     (Subject::Defaults, "defaults"),
     (Subject::Handles, "handles"),
@@ -98,6 +103,8 @@ const SUBJECTS: [(Subject, &str); 8] = [
     (Subject::Ceiling, "ceiling"),
     (Subject::Stock, "smoltcp"),
     (Subject::Linux, "linux"),
+    (Subject::Gvisor, "gvisor"),
+    (Subject::Ipstack, "ipstack"),
 ];
 
 impl Subject {
@@ -125,7 +132,7 @@ impl Subject {
             _ if !work.is_bulk() && !cell::is_installed("wrk") => Some("needs wrk"),
             Subject::Linux if !work.is_bulk() && !cell::is_installed("nginx") => Some("needs nginx"),
             Subject::Linux if !cell::is_installed("ip") => Some("needs ip"),
-            _ => None,
+            _ => others::missing(*self),
         }
     }
 }
@@ -152,8 +159,10 @@ pub struct Outcome {
     pub rate: f64,
     /// Seconds of the server's CPU per GB, or microseconds per request.
     pub cpu: f64,
-    /// Median and 99th percentile of a request's latency, microseconds.
-    pub latency: [f64; 2],
+    /// Median, 99th and 99.9th percentile of a request's latency, microseconds.
+    pub latency: [f64; 3],
+    /// Jain's index of fairness: 1 if all connections had the same.
+    pub jain: f64,
 }
 
 fn main() -> ExitCode {
@@ -162,7 +171,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["cell", run @ ..] => parse_run(run).map(cell::main),
         ["peer", rest @ ..] => Some(peer::main(rest)),
-        _ => parse_plan(&words).map(|plan| report::main(&plan)),
+        _ => parse_plan(&words).map(|plan| plan.known().and_then(|()| report::main(&plan))),
     };
     match done {
         Some(Ok(())) => ExitCode::SUCCESS,
@@ -173,7 +182,7 @@ fn main() -> ExitCode {
         None => {
             eprintln!(
                 "usage: versus [--rounds N] [--seconds S] [--out DIR] [--set KNOB=VALUE]... [--only WORD]... (subjects and \
-                 works: ours defaults ceiling smoltcp linux handles traced snapped; in-N out-N beside-N kept-N fresh-N; plain; simulator)"
+                 works: ours defaults ceiling smoltcp linux gvisor ipstack handles traced snapped; in-N out-N beside-N kept-N fresh-N; plain; simulator)"
             );
             ExitCode::from(2)
         }
@@ -224,6 +233,19 @@ fn parse_plan(words: &[&str]) -> Option<Plan> {
 }
 
 impl Plan {
+    /// Whether every word means something.
+    fn known(&self) -> std::io::Result<()> {
+        let known = |word: &&String| {
+            Subject::parse(word).is_some()
+                || Work::parse(word).is_some()
+                || ["plain", "simulator"].contains(&word.as_str())
+        };
+        match self.only.iter().find(|word| !known(word)) {
+            Some(word) => Err(std::io::Error::other(format!("--only {word}: neither a subject nor a work"))),
+            None => Ok(()),
+        }
+    }
+
     fn wants(&self, run: &Run) -> bool {
         let subjects: Vec<String> = SUBJECTS.iter().map(|(_, word)| (*word).to_owned()).collect();
         let is_subject = |word: &&String| subjects.contains(word);
@@ -272,7 +294,9 @@ impl Plan {
             for subject in [Subject::Handles, Subject::Traced, Subject::Snapped] {
                 add(subject, work, true, 0);
             }
-            for subject in [Subject::Ours, Subject::Ceiling, Subject::Stock] {
+            for subject in
+                [Subject::Ours, Subject::Ceiling, Subject::Stock, Subject::Gvisor, Subject::Ipstack]
+            {
                 add(subject, work, false, 0);
             }
         }
@@ -282,6 +306,11 @@ impl Plan {
         for work in http {
             for subject in [Subject::Ours, Subject::Ceiling, Subject::Linux] {
                 add(subject, work, true, 0);
+            }
+        }
+        for work in [Work::Kept(64), Work::Fresh(64)] {
+            for subject in [Subject::Gvisor, Subject::Ipstack] {
+                add(subject, work, false, 0);
             }
         }
         for subject in [Subject::Ours, Subject::Ceiling] {

@@ -58,7 +58,9 @@ pub fn start(run: &Run, tun: Tun, addr: SocketAddr) -> io::Result<()> {
         Work::Out(_) => Some(Box::new(Bulk::new(addr, true))),
         Work::Kept(_) | Work::Fresh(_) => {
             let site = Site { root: None };
-            Some(Box::new(HttpServer::new(OWNER, vec![addr], site, http::Config::default())))
+            // nginx has been told the same.
+            let config = http::Config { keepalive_max: 0, ..http::Config::default() };
+            Some(Box::new(HttpServer::new(OWNER, vec![addr], site, config)))
         }
     };
     let runtime = match service {

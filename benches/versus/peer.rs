@@ -1,6 +1,5 @@
-//! What does the kernel's side of a bulk transfer do? Sockets with CUBIC, a thread each, counted once all is warm.
+//! What does the kernel's side of a bulk transfer do? Sockets with a thread each, counted once all is warm.
 
-use rustix::net::sockopt::set_tcp_congestion;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -30,8 +29,6 @@ pub fn main(words: &[&str]) -> io::Result<()> {
     let counters: Vec<Arc<AtomicU64>> = (0..connections).map(|_| Arc::default()).collect();
     for counter in &counters {
         let stream = connect(addr)?;
-        // Not every namespace has it; then the kernel's default it is.
-        let _ = set_tcp_congestion(&stream, "cubic");
         let (counter, sends) = (counter.clone(), *how == "send");
         thread::Builder::new().stack_size(BUFFER * 2).spawn(move || work(stream, sends, &counter))?;
     }
