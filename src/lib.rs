@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod net;
 #[cfg(feature = "packetdrill")]
 pub mod packetdrill;
+pub mod parcel;
 pub mod report;
 pub mod script;
 pub mod segment;

@@ -5,7 +5,7 @@ use super::core::Core;
 use super::handle::{Bell, Command};
 use crate::service::Service;
 use crate::sim::Impaired;
-use crate::stack::{Outlet, Polled};
+use crate::stack::{Outlet, Polled, Sent};
 use crate::time::{Duration, Instant};
 use crate::trace::Tracer;
 use crossbeam_channel::Receiver;
@@ -16,10 +16,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-/// Packets of the wire received before anything else gets its turn.
-const RECEIVE_BATCH: usize = 64;
+/// Packets received before anything else gets its turn, twice as many as are sent in one: each may bring another one back, and
+/// what is not fetched fills the device's queue.
+const RECEIVE_BATCH: usize = 128;
+/// Frames sent in one turn.
+const SEND_FRAMES: usize = 64;
 /// Packets of the wire sent before the device is asked for received ones again.
 const SEND_BATCH: usize = 256;
+/// Packets of the wire sent before services may write more: what a write leaves over is not sent as a small rest then, and
+/// what was written leaves while it is in the processor's caches.
+const SEND_BETWEEN: usize = 64;
 /// Commands taken in one turn.
 const COMMAND_BATCH: usize = 1024;
 /// How often in one turn each busy connection may hand one write to TCP.
@@ -102,21 +108,37 @@ impl<D: Outlet> Driver<D> {
         let now = clock.now();
         busy |= self.core.take_events(now);
         busy |= self.pump(now);
-        for service in &mut self.services {
-            if busy || service.next_deadline().is_some_and(|at| at <= now) {
-                service.poll(now, &mut self.core.stack);
-            }
-        }
-        busy |= self.core.stack.transmit_on(now, &mut self.device, SEND_BATCH).frames > 0;
+        busy |= self.serve(now, busy);
         for (direction, incident) in self.device.take_incidents() {
             incident.record(self.core.stack.tracer(), direction);
         }
         // What the last packets brought about is looked at before sleeping; what waits for room in the device is not.
-        let more = polled == Polled::More || busy && self.core.stack.has_ready();
+        let due = self.core.stack.next_deadline().is_some_and(|at| at <= now);
+        let more = polled == Polled::More || due || busy && self.core.stack.has_ready();
         Turn {
             busy,
             more: more || self.core.stack.has_output() && self.device.transmit(now.into()).is_some(),
         }
+    }
+
+    /// Services and the device by turns. True if anything was sent.
+    fn serve(&mut self, now: Instant, mut news: bool) -> bool {
+        let mut sent = Sent::default();
+        while sent.packets < SEND_BATCH && sent.frames < SEND_FRAMES {
+            for service in &mut self.services {
+                if news || service.next_deadline().is_some_and(|at| at <= now) {
+                    service.poll(now, &mut self.core.stack);
+                }
+            }
+            let left = self.core.stack.transmit_on(now, &mut self.device, SEND_BETWEEN);
+            if left.frames == 0 {
+                break;
+            }
+            sent.frames += left.frames;
+            sent.packets += left.packets;
+            news = self.core.stack.has_ready();
+        }
+        sent.frames > 0
     }
 
     fn take_commands(&mut self, now: Instant) -> bool {

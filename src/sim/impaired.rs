@@ -2,6 +2,7 @@
 
 use super::incident::Incident;
 use super::link::{Link, LinkConfig, Totals};
+use crate::parcel::Intake;
 use crate::stack::{Copying, Gather, Outlet};
 use crate::time::{Duration, Instant};
 use crate::trace::Direction;
@@ -243,6 +244,13 @@ impl<D: Outlet> Outlet for Impaired<D> {
                 self.out.settle(ours(at));
                 Some(Leaving::Link(&mut self.out, ours(at)))
             }
+        }
+    }
+
+    fn intake(&mut self) -> Option<&mut Intake> {
+        match self.inbound {
+            None => self.out.device.intake(),
+            Some(_) => None,
         }
     }
 }

@@ -3,12 +3,14 @@
 use super::addrs::Flow;
 use super::demux::{Belongs, Next};
 use super::{ConnId, ListenerId, Owner, Ready, Stack};
+use crate::parcel::Intake;
 use crate::segment::{Key, Segment};
 use crate::stream::StreamError;
 use crate::tcp::{self, CloseReason, Conn, Cx, Event, Log, State};
 use crate::time::{Duration, Instant};
 use crate::trace::{Direction, EventKind, EventRecord, PacketRecord, Record, Tracer, Why};
 use std::num::NonZeroU16;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A connection and its place in the stack.
@@ -181,6 +183,13 @@ impl Stack {
         result
     }
 
+    /// A connection takes the memory of the packet that it has just looked at.
+    pub(super) fn supply(&mut self, owed: Owed, intake: &mut Intake) {
+        let entry = &mut self.conns[owed.index];
+        entry.conn.supply(intake.cede(owed.part));
+        self.limits.account(&mut entry.memory, &entry.conn, self.config.tcp.memory);
+    }
+
     /// What a connection has to know of the others.
     pub(super) fn surroundings(&mut self, now: Instant) -> tcp::Surroundings {
         self.limits.surroundings(now, &self.config.tcp, &self.secrets)
@@ -301,6 +310,23 @@ pub(super) struct Frame<'a> {
     pub verified: bool,
     /// Whether it comes from this stack.
     pub looped: bool,
+    /// Whether the device hands over the memory that it lies in.
+    pub offered: bool,
+}
+
+impl Frame<'_> {
+    /// Where `part` lies in it, if the memory can be had and it does: what was put together from fragments does not.
+    pub fn place_of(&self, part: &[u8]) -> Option<usize> {
+        let (all, part) = (self.bytes.as_ptr_range(), part.as_ptr_range());
+        let within = self.offered && all.start <= part.start && part.end <= all.end;
+        within.then(|| part.start as usize - all.start as usize)
+    }
+}
+
+/// Memory of the packet that was just looked at, which a connection wants: its bytes `part`.
+pub(super) struct Owed {
+    pub index: u32,
+    pub part: Range<usize>,
 }
 
 /// Whom a packet in the trace is about.

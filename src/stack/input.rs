@@ -1,11 +1,11 @@
 //! What becomes of a packet that arrived?
 
 use super::addrs::Flow;
-use super::conns::{About, Frame, Home};
+use super::conns::{About, Frame, Home, Owed};
 use super::demux::{self, Slot};
 use super::icmp::{self, Problem, Quoted};
 use super::output::Reply;
-use super::{Stack, host, rst};
+use super::{Owes, Stack, host, rst};
 use crate::segment::{Arrival, Segment};
 use crate::tcp::{AckNowWhy, Cause, Cx, DropReason, RstWhy, Snapshot};
 use crate::time::Instant;
@@ -43,7 +43,7 @@ impl Stack {
         {
             return self.trace_in(now, frame, about, Why::Dropped(reason));
         }
-        self.owes |= packet.seg.seq_len() > 0;
+        self.owes = if packet.seg.seq_len() > 0 { Owes::AtOnce } else { Owes::Nothing };
         match slot {
             Some(Slot::Conn(index)) => self.on_segment(now, frame, packet, index),
             Some(Slot::HalfOpen(index)) => self.on_handshake(now, frame, packet, index),
@@ -79,7 +79,15 @@ impl Stack {
         };
         let arrival =
             Arrival { seg: &packet.seg, payload: packet.payload, segments, ecn: packet.envelope.ecn };
+        let place = frame.place_of(packet.payload);
+        entry.conn.offer_memory(place.is_some());
         let received = entry.conn.on_segment(&mut Cx { now, cfg: &entry.cfg, log: &mut self.log }, &arrival);
+        if self.owes == Owes::AtOnce && !entry.conn.must_acknowledge() {
+            self.owes = Owes::Soon;
+        }
+        if let (Some(at), Some(part)) = (place, entry.conn.wanted_memory()) {
+            self.owed = Some(Owed { index, part: at + part.start..at + part.end });
+        }
         let about =
             About { conn: Some(entry.number), seg: Some(&packet.seg), state: Some(entry.conn.snapshot()) };
         self.trace_in(now, frame, about, Why::Received(received));

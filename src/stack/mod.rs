@@ -48,7 +48,7 @@ use crate::tcp::{self, Log};
 use crate::time::Instant;
 use crate::trace::{Sink, SinkId, Tracer};
 use addrs::Addrs;
-use conns::{Entry, Frame};
+use conns::{Entry, Frame, Owed};
 use demux::{Changes, FlowMap};
 use dirty::Dirty;
 use fast_open::Peers;
@@ -143,6 +143,19 @@ impl Polled {
     pub fn is_busy(self) -> bool {
         self != Polled::Idle
     }
+}
+
+/// So many packets of a super-segment take as long as one that came alone.
+const SUPER_WEIGHT: usize = 8;
+
+/// Whether what came is to be acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Owes {
+    #[default]
+    Nothing,
+    /// If its owner does not answer it first.
+    Soon,
+    AtOnce,
 }
 
 /// Why a socket can't be had.
@@ -256,7 +269,9 @@ pub struct Stack {
     /// The next packet's IPv4 identification.
     ident: u16,
     /// What came last may have to be answered at once.
-    owes: bool,
+    owes: Owes,
+    /// Memory that the device has to hand over for the packet that came last.
+    owed: Option<Owed>,
     /// There is or was a key somewhere.
     signs: bool,
     tracer: Tracer,
@@ -295,7 +310,8 @@ impl Stack {
             peers: Peers::default(),
             looped: Looped::new(config.mtu),
             ident: 0,
-            owes: false,
+            owes: Owes::Nothing,
+            owed: None,
             signs: config.tcp.md5_key.is_some(),
             log: Log::new(tracer.wants_events()),
             tracer,
@@ -333,7 +349,7 @@ impl Stack {
         gso_size: Option<NonZeroU16>,
         verified: bool,
     ) {
-        self.receive(now, &Frame { bytes: frame, gso_size, verified, looped: false });
+        self.receive(now, &Frame { bytes: frame, gso_size, verified, looped: false, offered: false });
     }
 
     /// Runs every timer that is due, and delivers what the stack has sent to itself.
@@ -342,7 +358,10 @@ impl Stack {
         let mut frame = std::mem::take(&mut self.scratch);
         for _ in 0..self.looped.len() {
             if self.looped.pop(&mut frame) {
-                self.receive(now, &Frame { bytes: &frame, gso_size: None, verified: false, looped: true });
+                self.receive(
+                    now,
+                    &Frame { bytes: &frame, gso_size: None, verified: false, looped: true, offered: false },
+                );
             }
         }
         self.scratch = frame;
@@ -386,52 +405,89 @@ impl Stack {
     /// `clock` is read once per frame: a peer in the same kernel answers while we send, and what comes later must not
     /// be traced and measured as if it had come at once.
     pub fn poll<D: Device>(&mut self, clock: impl Fn() -> Instant, device: &mut D, budget: usize) -> bool {
-        self.poll_batch(clock, &mut Copying(Lent(device)), budget).is_busy()
+        let device = &mut Copying(Lent(device));
+        let mut now = clock();
+        let clock = || {
+            now = clock();
+            now
+        };
+        let mut busy = self.take_in(clock, device, budget, false).is_busy();
+        for _ in 0..budget {
+            let due = self.run_timers(now);
+            busy |= self.transmit_on(now, device, budget).frames > 0 || due;
+            if self.looped.len() == 0 {
+                break;
+            }
+        }
+        busy
     }
 
-    /// The same on a device that may take payload from where it is, and whether the budget was too small.
+    /// The same on a device that may take payload from where it is, and for owners that get their turn at once: what they may
+    /// answer is acknowledged with the answer, and super-segments when they have been read. It sends nothing else: that is
+    /// [`transmit_on`](Self::transmit_on)'s, behind the owners' turn. Says whether the budget, in which a super-segment weighs
+    /// less than its packets would one by one, was too small.
     pub fn poll_batch<D: Outlet>(
         &mut self,
-        clock: impl Fn() -> Instant,
+        clock: impl FnMut() -> Instant,
         device: &mut D,
         budget: usize,
+    ) -> Polled {
+        self.take_in(clock, device, budget, true)
+    }
+
+    fn take_in<D: Outlet>(
+        &mut self,
+        mut clock: impl FnMut() -> Instant,
+        device: &mut D,
+        budget: usize,
+        patient: bool,
     ) -> Polled {
         let verified = !device.capabilities().checksum.tcp.rx();
         let (mut busy, mut sent, mut received) = (false, 0, 0);
         let mut now = clock();
-        self.owes = false;
+        self.owes = Owes::Nothing;
         while received < budget && sent < budget {
+            let offered = device.intake().is_some();
             let Some((rx, _)) = device.receive(now.into()) else { break };
             now = clock();
             let meta = rx.meta();
             let (gso_size, verified) = (meta.segmentation_offload_size, verified || is_vouched(&meta));
-            received += rx.consume(|frame| {
-                self.on_offloaded_frame(now, frame, gso_size, verified);
-                gso_size.map_or(1, |size| frame.len().div_ceil(size.get().into()))
+            received += rx.consume(|bytes| {
+                self.receive(now, &Frame { bytes, gso_size, verified, looped: false, offered });
+                let packets = gso_size.map_or(1, |size| bytes.len().div_ceil(size.get().into()));
+                if patient { 1 + packets / SUPER_WEIGHT } else { packets }
             });
+            if let Some(owed) = self.owed.take()
+                && let Some(intake) = device.intake()
+            {
+                self.supply(owed, intake);
+            }
             // What an acknowledgment lets go waits for all that are there: who sends first only makes them wait longer.
-            if std::mem::take(&mut self.owes) {
+            let owes = std::mem::take(&mut self.owes);
+            if owes == Owes::AtOnce
+                || owes == Owes::Soon && !(patient && (gso_size.is_some() || self.has_ready()))
+            {
                 sent += self.transmit_on(now, device, 1).packets;
             }
             busy = true;
         }
         let more = received >= budget || sent >= budget;
         self.limits.turn(now, received < budget && sent < budget, &self.config.tcp);
-        for _ in 0..budget {
-            let due = self.next_deadline().is_some_and(|at| at <= now);
-            if due {
-                self.on_timeout(now);
-            }
-            busy |= self.transmit_on(now, device, budget).frames > 0 || due;
-            if self.looped.len() == 0 {
-                break;
-            }
-        }
+        busy |= self.run_timers(now);
         match (more, busy) {
             (true, _) => Polled::More,
             (false, true) => Polled::Done,
             (false, false) => Polled::Idle,
         }
+    }
+
+    /// Runs the timers that are due; true if there were any.
+    fn run_timers(&mut self, now: Instant) -> bool {
+        let due = self.next_deadline().is_some_and(|at| at <= now);
+        if due {
+            self.on_timeout(now);
+        }
+        due
     }
 
     /// Whether any owner has something to look at.

@@ -1,5 +1,6 @@
 //! How does a packet get onto a device without being put together first? A device that gathers takes the payload from where it is.
 
+use crate::parcel::Intake;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, TxToken};
 use smoltcp::time::Instant;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,6 +30,11 @@ pub trait Outlet: Device {
 
     /// As [`Device::transmit`]: room for a packet, if there is any.
     fn room(&mut self, at: Instant) -> Option<Self::Room<'_>>;
+
+    /// What packets are received into, if the memory of the one that came last may be taken: then always.
+    fn intake(&mut self) -> Option<&mut Intake> {
+        None
+    }
 }
 
 /// Any device, or room on it; payload is copied.

@@ -3,7 +3,7 @@
 use super::accurate_ecn::Accurate;
 use super::ack::Ack;
 use super::burst::Burst;
-use super::cause::{Blocked, RstWhy};
+use super::cause::{AckNowWhy, Blocked, RstWhy};
 use super::config::{Config, Congestion, Nagle, WindowScale};
 use super::congestion::usage::Usage;
 use super::congestion::{self, CongestionControl, Start};
@@ -28,10 +28,12 @@ use super::tally::Tally;
 use super::timers::{Timer, Timers};
 use super::urgent::Urgent;
 use super::window::Window;
+use crate::parcel::Parcel;
 use crate::segment::{Ecn as Field, Options, Segment};
 use crate::seq::Seq;
 use crate::stream::StreamError;
 use crate::time::{Duration, Instant};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The MSS of a peer that does not say one: RFC 9293 §3.7.1 (MUST-15) for IPv4, and for IPv6.
@@ -631,6 +633,29 @@ impl Conn {
     pub fn set_surroundings(&mut self, surroundings: Surroundings) {
         self.surroundings = surroundings;
         (self.rcv.pressure, self.rcv.share) = (surroundings.pressure, surroundings.share);
+    }
+
+    /// Whether the next segment's payload comes with its memory if that is [wanted](Self::wanted_memory); to be said before
+    /// [`on_segment`](Self::on_segment).
+    pub fn offer_memory(&mut self, offered: bool) {
+        self.rcv.lends = offered;
+    }
+
+    /// Whether an acknowledgment must not wait until the owner has heard of what came, which may be read or answered at once:
+    /// it tells of a loss, answers what is doubtful, or ends a handshake or a stream.
+    pub fn must_acknowledge(&self) -> bool {
+        self.ack.now.is_some_and(|why| !matches!(why, AckNowWhy::Quick | AckNowWhy::NoDelay | AckNowWhy::Ecn))
+    }
+
+    /// The bytes of the last segment's payload that were not copied because their memory was offered. It must be
+    /// [supplied](Self::supply) before anything is read.
+    pub fn wanted_memory(&self) -> Option<Range<usize>> {
+        self.rcv.wanted_memory()
+    }
+
+    /// Takes the memory that was wanted.
+    pub fn supply(&mut self, parcel: Parcel) {
+        self.rcv.supply(parcel);
     }
 }
 

@@ -21,6 +21,7 @@ mod fuzz_tests;
 mod half_open;
 #[cfg(test)]
 mod hostile_tests;
+mod inbox;
 mod info;
 mod input;
 mod kept;

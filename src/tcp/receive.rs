@@ -1,13 +1,15 @@
 //! What has arrived, and how much more may come? RCV.NXT, the reassembly of RFC 9293 §3.10.7.4 and the window.
 
+use super::inbox::Inbox;
 use super::ranges::{Inserted, Ranges};
-use super::ring::Ring;
 use super::spare::Spare;
 use super::surroundings::Pressure;
 use super::window::Window;
+use crate::parcel::Parcel;
 use crate::segment::SackBlocks;
 use crate::seq::Seq;
 use crate::time::Instant;
+use std::ops::Range;
 
 /// The receiving half of a connection.
 pub(super) struct Receive {
@@ -21,8 +23,8 @@ pub(super) struct Receive {
     pub(super) shift: u8,
     /// The one that our SYN offered.
     pub(super) first_shift: u8,
-    /// Offset 0 is the next byte to read; RCV.NXT is at offset `ring.len()`.
-    ring: Ring,
+    /// Offset 0 is the next byte to read; RCV.NXT is at offset `inbox.len()`.
+    inbox: Inbox,
     beyond: Spare<Ranges>,
     twice: Twice,
     /// Where the peer's FIN is, once seen, in order or not.
@@ -31,6 +33,8 @@ pub(super) struct Receive {
     pub(super) finished: bool,
     /// The application has closed this side: it is told of the end where no more bytes are left.
     pub(super) shut: bool,
+    /// Whether the memory of the packet that is being looked at can be had.
+    pub(super) lends: bool,
     pub(super) buffer: Window,
     /// How short memory is for all connections.
     pub(super) pressure: Pressure,
@@ -90,12 +94,13 @@ impl Receive {
             offered: 0,
             shift: 0,
             first_shift: 0,
-            ring: Ring::default(),
+            inbox: Inbox::default(),
             beyond: Spare::default(),
             twice: Twice { on: dsack, range: None },
             fin: None,
             finished: false,
             shut: false,
+            lends: false,
             buffer,
             pressure: Pressure::Calm,
             share: u32::MAX,
@@ -153,29 +158,30 @@ impl Receive {
     }
 
     pub(super) fn readable(&self) -> usize {
-        self.ring.len()
+        self.inbox.len()
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.ring.capacity() + self.beyond.memory()
+        self.inbox.capacity() + self.beyond.memory()
     }
 
     /// Whether `len` bytes at `seq` can be kept. When memory is short, only what comes in order may take more of it; when
     /// none is left, only what somebody waits to read, so that every connection gets on.
     pub(super) fn has_memory(&self, seq: Seq, len: u32) -> bool {
         let beyond = seq.gt(self.nxt);
-        let end = (seq + len).since(self.nxt) as usize + self.ring.len();
-        let held = len == 0 || (seq + len).le(self.nxt) || end <= self.ring.capacity();
+        let end = (seq + len).since(self.nxt) as usize + self.inbox.len();
+        let held = len == 0 || (seq + len).le(self.nxt) || end <= self.inbox.capacity();
         match self.pressure {
             Pressure::Calm => true,
             Pressure::Short => held || !beyond,
-            Pressure::Spent => held || !beyond && self.ring.len() == 0,
+            Pressure::Spent => held || !beyond && self.inbox.len() == 0,
         }
     }
 
     /// Takes `data` at `seq`, which lies within the window, and a FIN behind it. What lies beyond a gap is kept: RFC 9293
     /// §3.10.7.4 (SHLD-31).
-    pub(super) fn place(&mut self, mut seq: Seq, mut data: &[u8], fin: bool) -> Placed {
+    pub(super) fn place(&mut self, first: Seq, mut data: &[u8], fin: bool) -> Placed {
+        let mut seq = first;
         let end = seq + data.len() as u32;
         if fin {
             // The first FIN counts: a later one at another place is a liar's, and has no number.
@@ -212,7 +218,7 @@ impl Receive {
             }
             let inserted = self.beyond.insert(seq, end);
             if inserted == Inserted::New {
-                self.ring.place(self.ring.len() + seq.since(self.nxt) as usize, data);
+                self.inbox.place(self.inbox.len() + seq.since(self.nxt) as usize, data);
             }
             return match inserted {
                 Inserted::New => Placed::Beyond,
@@ -221,8 +227,13 @@ impl Receive {
             };
         }
         if !data.is_empty() {
-            self.ring.place(self.ring.len(), data);
-            self.advance(data.len() as u32);
+            let calm = self.pressure == Pressure::Calm && self.beyond.is_empty();
+            if self.lends && calm && self.inbox.keep(self.nxt.since(first) as usize, data) {
+                self.pass(data.len() as u32);
+            } else {
+                self.inbox.place(self.inbox.len(), data);
+                self.advance(data.len() as u32);
+            }
             for (from, to, _) in self.beyond.common(seq, self.nxt) {
                 self.twice.add(from, to);
             }
@@ -248,9 +259,23 @@ impl Receive {
     }
 
     fn advance(&mut self, n: u32) {
+        self.inbox.extend(n as usize);
+        self.pass(n);
+    }
+
+    fn pass(&mut self, n: u32) {
         self.nxt += n;
-        self.ring.extend(n as usize);
         self.edge = self.edge.max(self.nxt);
+    }
+
+    /// See [`Inbox::wanted`].
+    pub(super) fn wanted_memory(&self) -> Option<Range<usize>> {
+        self.inbox.wanted()
+    }
+
+    /// See [`Inbox::supply`].
+    pub(super) fn supply(&mut self, parcel: Parcel) {
+        self.inbox.supply(parcel);
     }
 
     /// Behind the last byte that waits beyond a gap.
@@ -260,22 +285,22 @@ impl Receive {
 
     /// The number of the next byte to read.
     pub(super) fn copied(&self) -> Seq {
-        self.nxt - u32::from(self.finished) - self.ring.len() as u32
+        self.nxt - u32::from(self.finished) - self.inbox.len() as u32
     }
 
     /// Copies what is there from offset `from` on.
     pub(super) fn peek(&self, from: usize, into: &mut [u8]) -> usize {
-        self.ring.peek(from, into)
+        self.inbox.peek(from, into)
     }
 
     pub(super) fn consume(&mut self, now: Instant, n: usize) {
         let beyond = self.beyond.end().map_or(0, |end| end.since(self.nxt));
         let end = self.nxt - u32::from(self.finished);
         // Judged after the first of what came together, as Linux does: what is left then tells how far the application lags behind.
-        let from = end - self.ring.len() as u32;
+        let from = end - self.inbox.len() as u32;
         let first = self.buffer.first_end().map_or(self.buffer.segment(), |first| first.since(from));
         self.buffer.on_taken(now, from + first.min(n as u32), end, beyond);
-        self.ring.consume(n);
+        self.inbox.consume(n);
         self.buffer.on_read(self.copied());
     }
 
@@ -285,15 +310,15 @@ impl Receive {
             self.beyond.reset();
         }
         self.buffer.rest();
-        self.ring.rest()
+        self.inbox.rest()
     }
 
     /// Gives back all memory that holds no readable data.
     pub(super) fn forget_beyond(&mut self) {
         self.beyond.reset();
         self.buffer.forget_beyond();
-        if self.ring.len() == 0 {
-            self.ring.clear();
+        if self.inbox.len() == 0 {
+            self.inbox.clear();
         }
     }
 
@@ -303,7 +328,7 @@ impl Receive {
         let most: u32 = match self.pressure {
             Pressure::Calm => self.share.min(u32::MAX / 2),
             Pressure::Short => 4 * 1460,
-            Pressure::Spent if self.ring.len() == 0 => 1460,
+            Pressure::Spent if self.inbox.len() == 0 => 1460,
             Pressure::Spent => 0,
         };
         most.next_multiple_of(1 << self.shift)
@@ -324,7 +349,7 @@ impl Receive {
 
     /// Whether all of a segment is taken that ends at `end`: nothing waits to be read, or it ends within the window.
     pub(super) fn has_place_until(&self, end: Seq) -> bool {
-        self.ring.len() == 0 || end.le(self.edge)
+        self.inbox.len() == 0 || end.le(self.edge)
     }
 
     /// The window field of the next segment; the edge that it names is remembered.
@@ -372,7 +397,7 @@ impl Receive {
     /// and what lies below the true one is still taken.
     pub(super) fn current_field(&self) -> u16 {
         let up = self.window().div_ceil(1 << self.shift);
-        let fits = self.ring.len() as u64 + (u64::from(up) << self.shift)
+        let fits = self.inbox.len() as u64 + (u64::from(up) << self.shift)
             <= u64::from(self.buffer.most().max(65_535));
         (if fits { up } else { self.window() >> self.shift }).min(65_535) as u16
     }

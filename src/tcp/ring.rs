@@ -4,20 +4,28 @@
 const FIRST: usize = 4096;
 
 /// Bytes at offsets from a moving start. Offsets below [`Ring::len`] hold data; beyond it, data may be
-/// placed ahead of its turn ([`Ring::place`]) and joined later ([`Ring::extend`]). An unused one is a pointer to nothing.
-#[derive(Default)]
-pub(super) struct Ring(Option<Box<Used>>);
+/// placed ahead of its turn ([`Ring::place`]) and joined later ([`Ring::extend`]). An unused one is a pointer to nothing; one
+/// in use may have something beside it.
+pub(super) struct Ring<T = ()>(Option<Box<Used<T>>>);
 
-struct Used {
-    /// Its length is a power of two.
+impl<T> Default for Ring<T> {
+    fn default() -> Ring<T> {
+        Ring(None)
+    }
+}
+
+#[derive(Default)]
+struct Used<T> {
+    /// Its length is a power of two, or nothing.
     buf: Box<[u8]>,
     head: u32,
     len: u32,
     /// The furthest offset that holds a byte, `>= len`.
     extent: u32,
+    beside: T,
 }
 
-impl Used {
+impl<T> Used<T> {
     fn index(&self, offset: usize) -> usize {
         (self.head as usize + offset) & (self.buf.len() - 1)
     }
@@ -29,21 +37,36 @@ impl Used {
     }
 }
 
-impl Ring {
+impl<T: Default> Ring<T> {
+    /// What is beside it, if it is in use.
+    pub(super) fn beside(&self) -> Option<&T> {
+        self.0.as_ref().map(|used| &used.beside)
+    }
+
+    /// The same, to be changed, if it is in use.
+    pub(super) fn beside_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut().map(|used| &mut used.beside)
+    }
+
+    /// The same; it is in use from now on.
+    pub(super) fn use_beside(&mut self) -> &mut T {
+        &mut self.0.get_or_insert_default().beside
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |used| used.len as usize)
     }
 
     /// Makes room for offsets below `extent`.
-    fn reserve(&mut self, extent: usize) -> &mut Used {
-        let size = extent.next_power_of_two().max(FIRST);
-        let fresh = || vec![0; size].into_boxed_slice();
-        let used = self.0.get_or_insert_with(|| Box::new(Used { buf: fresh(), head: 0, len: 0, extent: 0 }));
+    fn reserve(&mut self, extent: usize) -> &mut Used<T> {
+        let used = self.0.get_or_insert_default();
         if extent > used.buf.len() {
-            let mut bigger = fresh();
-            let (a, b) = used.slices(0, used.extent as usize);
-            bigger[..a.len()].copy_from_slice(a);
-            bigger[a.len()..a.len() + b.len()].copy_from_slice(b);
+            let mut bigger = vec![0; extent.next_power_of_two().max(FIRST)].into_boxed_slice();
+            if used.extent > 0 {
+                let (a, b) = used.slices(0, used.extent as usize);
+                bigger[..a.len()].copy_from_slice(a);
+                bigger[a.len()..a.len() + b.len()].copy_from_slice(b);
+            }
             (used.buf, used.head) = (bigger, 0);
         }
         used
@@ -135,7 +158,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_in_comes_out_in_order(ops in prop::collection::vec((0usize..3000, 0usize..3000), 1..60)) {
-            let (mut ring, mut written, mut read) = (Ring::default(), 0u32, 0u32);
+            let (mut ring, mut written, mut read) = (Ring::<()>::default(), 0u32, 0u32);
             for (w, r) in ops {
                 let data: Vec<u8> = (0..w).map(|i| (written as usize + i) as u8).collect();
                 ring.append(&data);
@@ -153,7 +176,7 @@ mod tests {
 
         #[test]
         fn pieces_placed_in_any_order_read_as_one(mut cuts in prop::collection::vec(1usize..9000, 1..20), skip in 0usize..5000, order in any::<u64>()) {
-            let mut ring = Ring::default();
+            let mut ring = Ring::<()>::default();
             ring.append(&vec![7; skip]);
             ring.consume(skip);
             let whole: Vec<u8> = (0..9000u32).map(|i| ((i * 31) >> 3) as u8).collect();
@@ -174,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_unused_ring_costs_nothing_and_a_resting_one_gives_back() {
-        let mut ring = Ring::default();
+        let mut ring = Ring::<()>::default();
         assert_eq!(ring.capacity(), 0);
         ring.append(&[0; 200_000]);
         ring.consume(199_999);

@@ -5,6 +5,7 @@ use super::ifconfig::{Interface, NAME_MAX, is_permission};
 use super::line::{Line, Offload};
 use super::status::Status;
 use super::vnet;
+use crate::parcel::Intake;
 use crate::stack::{Gather, Outlet, meta};
 use rustix::io::Errno;
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
@@ -66,7 +67,7 @@ impl Default for TunOptions {
 /// it is gone: [`Device::transmit`] answers `None` in the meantime.
 pub struct Tun {
     name: String,
-    received: Box<[u8]>,
+    received: Intake,
     port: Port,
     /// All queues of the device, this one too: none closes before the last is dropped.
     _queues: Option<Arc<[OwnedFd]>>,
@@ -128,7 +129,7 @@ impl Tun {
         let frame = vec![0; line.headroom() + usize::from(mtu)];
         Tun {
             name,
-            received: vec![0; line.headroom() + MOST].into(),
+            received: Intake::new(line.headroom(), MOST),
             port: Port { line, mtu, frame, held: false, status: Status::default() },
             _queues: queues,
         }
@@ -274,7 +275,7 @@ impl Device for Tun {
     fn receive(&mut self, _: Instant) -> Option<(TunRx<'_>, TunTx<'_>)> {
         let headroom = self.port.line.headroom();
         for _ in 0..MALFORMED_MAX {
-            let len = match self.port.line.read(&mut self.received) {
+            let len = match self.port.line.read(self.received.bytes_mut()) {
                 Ok(0) | Err(Errno::AGAIN) => return None,
                 Ok(len) => len,
                 Err(Errno::INTR) => continue,
@@ -285,7 +286,7 @@ impl Device for Tun {
             };
             let meta = match headroom {
                 0 => PacketMeta::default(),
-                _ => match vnet::read(&mut self.received[..len]) {
+                _ => match vnet::read(&mut self.received.bytes_mut()[..len]) {
                     Ok(inbound) => meta(inbound.gso_size, inbound.vouched),
                     Err(vnet::Malformed) => {
                         self.port.status.0.malformed.fetch_add(1, Relaxed);
@@ -293,7 +294,7 @@ impl Device for Tun {
                     }
                 },
             };
-            let frame = &self.received[headroom..len];
+            let frame = &self.received.bytes()[headroom..len];
             return Some((TunRx { frame, meta }, TunTx { port: &mut self.port, gso_size: None }));
         }
         None
@@ -382,6 +383,10 @@ impl Outlet for Tun {
 
     fn room(&mut self, at: Instant) -> Option<TunTx<'_>> {
         self.transmit(at)
+    }
+
+    fn intake(&mut self) -> Option<&mut Intake> {
+        Some(&mut self.received)
     }
 }
 

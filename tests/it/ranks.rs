@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rank of each module. Equal ranks don't see each other.
-const RANKS: [(&str, u8); 25] = [
+const RANKS: [(&str, u8); 26] = [
     ("time", 0),
     ("seq", 0),
     ("segment", 0),
@@ -13,6 +13,7 @@ const RANKS: [(&str, u8); 25] = [
     ("knob", 0),
     ("dropped", 0),
     ("ledger", 0),
+    ("parcel", 0),
     ("wire", 1),
     ("tcp", 1),
     ("http", 1),

@@ -6,5 +6,6 @@ mod host;
 mod hostile;
 mod lan;
 mod memory;
+mod parcels;
 mod segments;
 mod signed;
