@@ -258,6 +258,8 @@ pub struct Stack {
     owners: Owners,
     timers: Timers,
     dirty: Dirty,
+    /// Whose turn it is to send, and how many bytes it has sent.
+    turn: (u32, u32),
     replies: VecDeque<Reply>,
     host: Host,
     icmp_errors: ErrorLimit,
@@ -302,6 +304,7 @@ impl Stack {
             owners: Owners::default(),
             timers: Timers::default(),
             dirty: Dirty::default(),
+            turn: (0, 0),
             replies: VecDeque::new(),
             host: Host::new(&config, secrets.host_seed()),
             icmp_errors: ErrorLimit::default(),

@@ -202,6 +202,9 @@ impl Stack {
                 true => self.looped.loop_back(now, &out, cause, about, &mut self.tracer),
                 false => out.put(now, token, cause, about, &mut self.tracer),
             }
+            if self.goes_on(index, seg.len, room) {
+                self.dirty.put_back(index);
+            }
             if cause == Cause::AckNow(AckNowWhy::Challenge) {
                 self.limits.challenged(&self.config.tcp);
             }
@@ -209,6 +212,17 @@ impl Stack {
             return packets as usize;
         }
         0
+    }
+
+    /// Whether the turn of a connection that has just sent `len` bytes goes on. Where super-segments leave, one of them is a
+    /// turn, or as many smaller ones as fill half of it: half a window leaves at once, and were the other half to wait until the
+    /// first is acknowledged, the window would never be full and never grow.
+    fn goes_on(&mut self, index: u32, len: u32, room: Room) -> bool {
+        let before = if self.turn.0 == index { self.turn.1 } else { 0 };
+        let sent = before + len;
+        let more = len > 0 && room.max_packet > room.mtu.into() && sent < room.max_packet / 2;
+        self.turn = (index, if more { sent } else { 0 });
+        more
     }
 
     fn take_ident(&mut self, count: u16) -> u16 {

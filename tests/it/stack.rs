@@ -9,3 +9,4 @@ mod memory;
 mod parcels;
 mod segments;
 mod signed;
+mod turns;
