@@ -443,16 +443,17 @@ impl Arm {
         }
     }
 
-    /// How many of the client's flows are in TIME-WAIT, and what its connections take beside their buffers; a kernel does
-    /// not say.
-    pub fn client_tables(&mut self) -> Result<Option<(u64, u64)>, LabError> {
+    /// How many flows of the client, or else of the server, are in TIME-WAIT, and what its connections take beside their
+    /// buffers; a kernel does not say.
+    pub fn tables(&mut self, client: bool) -> Result<Option<(u64, u64)>, LabError> {
+        let ours = if client { Peer::LinuxServer } else { Peer::LinuxClient };
         let peer = self.peer();
         match (&mut self.real, peer) {
             (None, _) => {
-                let client = self.world.stack(self.client);
-                Ok(Some((client.time_waits() as u64, client.overhead())))
+                let stack = self.world.stack(if client { self.client } else { self.server });
+                Ok(Some((stack.time_waits() as u64, stack.overhead())))
             }
-            (Some(real), Peer::LinuxServer) => {
+            (Some(real), peer) if peer == ours => {
                 let handle = real.start(vec![])?;
                 Ok(Some(handle.call(|stack, _| (stack.time_waits() as u64, stack.overhead()))?))
             }

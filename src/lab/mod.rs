@@ -8,6 +8,7 @@ mod addrs;
 mod arm;
 mod brief;
 mod case;
+mod fairness;
 mod figure;
 mod findings;
 mod kernel;
@@ -130,6 +131,7 @@ pub static EXPERIMENTS: &[Experiment] = &[
     nagle_delayed_ack::EXPERIMENT,
     time_wait::EXPERIMENT,
     parallel::EXPERIMENT,
+    fairness::EXPERIMENT,
     persistent::EXPERIMENT,
     pipelining::EXPERIMENT,
     framing::EXPERIMENT,

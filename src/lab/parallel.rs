@@ -1,14 +1,11 @@
 //! When are several connections faster than one?
 
-use super::arm::Arm;
 use super::case::{Case, Found};
 use super::notebook::Notebook;
 use super::web::{fetch, serve};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
 use crate::knob::show_rate;
-use crate::sim::Socket;
 use crate::time::{Duration, Spoken};
-use std::collections::BTreeMap;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "parallel",
@@ -49,11 +46,6 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
             says: "many connections take memory, of the server above all",
             source: "the chapter on connections in the HTTP literature",
         },
-        Claim {
-            name: "unfair",
-            says: "several connections take the share of several users",
-            source: "RFC 2616 §8.1.4, RFC 2914 §3",
-        },
     ],
     axes: &[
         Axis { name: "connections", values: "1,2,4,6,8,16" },
@@ -86,24 +78,28 @@ const SIZE: u64 = 10_000;
 /// Segments of an object, its head included.
 const SEGMENTS: u64 = 8;
 const RTT: Duration = Duration::from_millis(100);
-/// The shortest retransmission time-out after one sample of the round trip: the sample and the floor of its variation.
-const TIME_OUT: Duration = Duration::from_millis(300);
+/// With less, SYNs and requests wait for longer than anybody is patient.
+const SLOWEST: u64 = 64_000;
+/// How soon a segment can be repeated whose acknowledgment waits: as a tail-loss probe, after two round trips as they
+/// were before anything waited (RFC 8985 §7.2); a time-out comes later.
+const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What a connection cannot do without: two addresses and ports, the numbers of both directions, a window, a timer.
-const LEAST_MEMORY: u64 = 100;
-/// Its record at the most, and what is held of requests.
-const MOST_RECORD: u64 = 16 << 10;
-/// What tables begin with.
-const TABLES: u64 = 64 << 10;
+/// A connection's record at the most, and what is held of requests.
+const RECORD: u64 = 4 << 10;
+/// What tables begin with, and entries of connections that are gone.
+const TABLES: u64 = 32 << 10;
 
 /// Each object fits into the initial window. What cannot be undercut is the handshake and a round trip for each turn of
 /// the connections, and the bits over the bandwidth; both together, one after the other, are the most (a tenth more for
-/// headers, acknowledgments and requests), as long as nothing is sent in vain. On a link where the first object of each
-/// connection alone takes longer than a time-out, which nobody has measured yet, each segment can go out once more.
+/// headers, acknowledgments and requests), with the bits of what was sent in vain: on a link where the first object of each
+/// connection takes longer than a probe waits, since nobody has measured that yet, each of its segments can go out once more.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let mut loads: Vec<Load> = Vec::new();
-    let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
     for (rate, rate_text) in lab.rates("bandwidth")? {
+        if rate < SLOWEST {
+            let least = show_rate(Some(SLOWEST));
+            return Err(LabError::usage(format!("bandwidth {rate_text} is too slow here: at least {least}")));
+        }
         let all = lab.numbers("connections", 1_u32, 64)?;
         // A connection for each request, one by one and four at a time, is for the comparison.
         let new = all.iter().filter(|c| c.0 == 1 || c.0 == FEW).map(|c| (c, "new"));
@@ -134,48 +130,33 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let trips = RTT * if kept { 1 + turns } else { 2 * turns };
             let bits = Duration::from_secs_f64(8.0 * (u64::from(OBJECTS) * SIZE) as f64 / rate as f64);
             let object = bits / OBJECTS;
-            let slow = object * used > TIME_OUT;
-            let sent = if slow { bits * 2 } else { bits };
+            // With headers and the acknowledgments of requests.
+            let slow = RTT + object * used * 11 / 10 > PATIENCE;
+            let again = arm.received(arm.client, "duplicate") + arm.received(arm.client, "old");
+            let sent = bits + object * again as u32 / SEGMENTS as u32;
             let (low, high) = (trips.max(bits + RTT * 2), (trips + sent) * 11 / 10);
             arm.between("time", Quantity::Time(time), Quantity::Time(low), Quantity::Time(high));
-            let again = arm.received(arm.client, "duplicate") + arm.received(arm.client, "old");
-            let most = if slow { u64::from(OBJECTS) * SEGMENTS } else { 0 };
-            arm.between("in vain", Quantity::Count(again), Quantity::Count(0), Quantity::Count(most));
             let opened = u64::from(if kept { used } else { OBJECTS });
+            let most = if slow { opened * SEGMENTS } else { 0 };
+            arm.between("in vain", Quantity::Count(again), Quantity::Count(0), Quantity::Count(most));
             // A SYN's answer waits in the same queue, and longer than for a time-out perhaps.
-            let most = if kept || !slow { opened } else { 2 * opened };
+            let waits = (object * used).as_secs_f64().ceil() as u64;
+            let most = if kept || !slow { opened } else { opened * (1 + waits) };
             let syns = Quantity::Count(arm.ways().0.syns);
             arm.between("SYNs", syns, Quantity::Count(opened), Quantity::Count(most));
-            // Nothing begins before the handshake and a round trip, nor after all is there.
-            let begun = Quantity::Time(visit.begun);
-            arm.between("all begun", begun, Quantity::Time(RTT * 2), Quantity::Time(time));
-            // Each connection has its numbers, and at the most the whole object and as much again, for heads and requests.
-            let (least, most) =
-                (u64::from(used) * LEAST_MEMORY, u64::from(used) * (2 * SIZE + MOST_RECORD) + TABLES);
+            // The last object begins in the last turn, and all of it but its first segment follows.
+            let rest = object * (SEGMENTS as u32 - 1) / SEGMENTS as u32 * 9 / 10;
+            let (low, high) = (Quantity::Time(trips), Quantity::Time(time.saturating_sub(rest)));
+            arm.between("all begun", Quantity::Time(visit.begun), low, high);
+            // Each connection has the whole object until it is acknowledged, in a buffer that grows by doubling.
+            let (least, most) = (u64::from(used) * SIZE, u64::from(used) * (2 * SIZE + RECORD) + TABLES);
             let memory = Quantity::Bytes(visit.memory);
             arm.between("server memory", memory, Quantity::Bytes(least), Quantity::Bytes(most));
             loads.push(Load { rate, connections, kept, time, begun: visit.begun, memory: visit.memory });
-            let share = match shares.get(&connections) {
-                Some(share) => *share,
-                None => share(&mut lab.beside(&knobs)?, connections)?,
-            };
-            shares.insert(connections, share);
-            let fair = f64::from(connections) / f64::from(connections + 1);
-            let share = Quantity::Share(share);
-            // Flows of one kind on one path get equal parts in the long run; within half a minute, half to double.
-            let odds = fair / (1.0 - fair);
-            let (low, high) = (odds / 2.0 / (1.0 + odds / 2.0), odds * 2.0 / (1.0 + odds * 2.0));
-            arm.between("share against one", share, Quantity::Share(low), Quantity::Share(high));
             lab.record(arm)?;
         }
     }
     judge(lab, &loads);
-    // Nearer to what as many users would get than to the half of one.
-    let unfair = |n: u32| (0.5 + f64::from(n) / f64::from(n + 1)) / 2.0;
-    let cases = shares.iter().filter(|s| *s.0 > 1);
-    let cases =
-        cases.map(|(&n, &s)| Case::new(s > unfair(n), Quantity::Share(s), format!("{n} connections")));
-    lab.judge("unfair", "of the bandwidth beside one other connection", &cases.collect::<Vec<_>>());
     Ok(())
 }
 
@@ -262,37 +243,8 @@ fn judge(lab: &mut Notebook, loads: &[Load]) {
     let pairs = kept().zip(kept().skip(1)).filter(|(few, many)| few.rate == many.rate);
     let memory = pairs.map(|(few, many)| {
         let found = format!("{} KiB where {} took {}", many.memory >> 10, few.connections, few.memory >> 10);
-        many.case(many.memory > few.memory, found)
+        let more = u64::from(many.connections.min(OBJECTS) - few.connections.min(OBJECTS));
+        many.case(many.memory >= few.memory + more * SIZE, found)
     });
     lab.judge("use-memory", "of the server's memory", &memory.collect::<Vec<_>>());
-}
-
-/// Which part of a shared link so many transfers get beside a single one, in half a minute.
-fn share(arm: &mut Arm, connections: u32) -> Result<f64, LabError> {
-    let link = crate::sim::LinkConfig {
-        rtt: Duration::from_millis(20),
-        bandwidth: Some(10_000_000),
-        queue: 40,
-        ..Default::default()
-    };
-    arm.world.set_link(arm.client, arm.server, &link);
-    let mut pairs: Vec<(Socket, Socket)> = Vec::new();
-    for n in 0..=connections {
-        let address = std::net::SocketAddr::new(arm.addrs.server, 8000 + n as u16);
-        pairs.push(arm.world.pair(arm.client, arm.server, address)?);
-    }
-    let (mut got, mut buf, data) = (vec![0_u64; pairs.len()], vec![0; 64 << 10], vec![b'x'; 64 << 10]);
-    for _ in 0..1000 {
-        arm.pass(Duration::from_millis(30));
-        let now = arm.now();
-        for (n, (near, far)) in pairs.iter().enumerate() {
-            use crate::stream::ByteStream;
-            while let Ok(1..) = arm.world.stack(far.host).stream(now, far.id).write(&data) {}
-            while let Ok(read @ 1..) = arm.world.stack(near.host).stream(now, near.id).read(&mut buf) {
-                got[n] += read as u64;
-            }
-        }
-    }
-    let all: u64 = got.iter().sum();
-    Ok(1.0 - got[0] as f64 / all.max(1) as f64)
 }

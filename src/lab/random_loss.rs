@@ -1,5 +1,6 @@
 //! How fast can a connection be whose segments are lost by chance?
 
+use super::case::Case;
 use super::notebook::Notebook;
 use super::slow_start::{EVERY_ACK, MSS, clean};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
@@ -12,9 +13,13 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     claims: &[
         Claim {
             name: "square-root",
-            says: "the throughput of AIMD is one segment in a round trip times the square root of 3/2 over the share \
-                   lost: four times the loss, half the throughput",
+            says: "the throughput of AIMD is one segment in a round trip times the square root of 3/2 over the share lost",
             source: "Mathis, Semke, Mahdavi and Ott 1997; RFC 8312 §5.1",
+        },
+        Claim {
+            name: "four-times-the-loss",
+            says: "the throughput falls with the square root of the loss: half of it at four times the loss",
+            source: "Mathis, Semke, Mahdavi and Ott 1997",
         },
         Claim {
             name: "repeats-what-is-lost",
@@ -43,7 +48,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 const RTT: Duration = Duration::from_millis(100);
 /// So many losses are waited for: one standard deviation of their number is a tenth of it.
 const LOSSES: f64 = 100.0;
-/// Standard deviations within which a number of losses is as good as certain: one in 15,000 draws is outside.
+/// Standard deviations within which a number of losses, or a mean of throughputs, is as good as certain: one in 15,000 draws is outside.
 const SIGMAS: f64 = 4.0;
 
 /// From a window of W segments each loss takes half, and each round trip gives one back: between two losses 3/8 W²
@@ -51,12 +56,13 @@ const SIGMAS: f64 = 4.0;
 /// losses at even distances; where they fall by chance the mean is a few per cent higher, since long distances give more
 /// than short ones take. Its deviation goes with the root of the number of losses: half a window each.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
-    let (mut root, mut repeats) = (Vec::new(), Vec::new());
+    let (mut root, mut repeats, mut speeds) = (Vec::new(), Vec::new(), Vec::new());
     for loss in lab.values("loss") {
         let share = f64::from(knob::share(&loss).map_err(|e| LabError::usage(format!("loss: {e}")))?) / 1e9;
         if !(0.001..=0.02).contains(&share) {
             return Err(LabError::usage(format!("loss {loss} is out of range: 0.1% to 2%")));
         }
+        let mut rates = Vec::new();
         for (draw, text) in lab.numbers("draw", 1_u64, 1000)? {
             let mut knobs = clean("10").to_vec();
             knobs.extend([("link.rtt", "100ms"), ("link.loss", loss.as_str())]);
@@ -98,18 +104,31 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 Quantity::Count(lost),
                 Quantity::Count(lost + lost / 10),
             );
+            rates.push(rate);
             let at = format!("{loss}, draw {draw}");
             root.push(arm.case((LOW..=HIGH).contains(&(rate / law)), Quantity::Factor(rate / law), &*at));
             let whole = bytes == segments as usize * MSS && (lost..=lost + lost / 10).contains(&repeated);
             repeats.push(arm.case(whole, format!("{repeated} of {lost}"), at));
             lab.record(arm)?;
         }
+        let mean = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
+        speeds.push((share, mean, rates.len() as f64, loss));
     }
     lab.judge("square-root", "throughput of the law's", &root);
+    let falls = speeds.iter().zip(speeds.iter().skip(1)).map(|(few, many)| {
+        let (by, law) = (few.1 / many.1, (many.0 / few.0).sqrt());
+        // What the deviation of each throughput leaves of that of their means, and of the quotient of those.
+        let margin = 1.0 + SIGMAS * SPREAD * (1.0 / few.2 + 1.0 / many.2).sqrt();
+        let held = (law / margin..=law * margin).contains(&by);
+        Case::new(held, Quantity::Factor(by), format!("{} over {}, {law:.2}× by the law", few.3, many.3))
+    });
+    lab.judge("four-times-the-loss", "throughput at less loss over that at more", &falls.collect::<Vec<_>>());
     lab.judge("repeats-what-is-lost", "repeated of lost", &repeats);
     Ok(())
 }
 
+/// The deviation of a throughput: each of 100 losses finds a window anywhere around the mean, half of it away at the most.
+const SPREAD: f64 = 0.05;
 /// What the throughput may be of the law's.
 const LOW: f64 = 0.7;
 const HIGH: f64 = 1.4;

@@ -48,7 +48,7 @@ fn surprises(experiment: &Experiment, findings: &Findings) -> String {
 }
 
 /// Those that send megabytes: two runs of each say enough.
-const HEAVY: [&str; 5] = ["slow-start", "parallel", "reordering", "buffers", "bufferbloat"];
+const HEAVY: [&str; 6] = ["slow-start", "parallel", "fairness", "reordering", "buffers", "bufferbloat"];
 
 #[test]
 fn expectations_hold_and_verdicts_stay_the_same_whatever_the_seed_and_the_profile() {
@@ -246,7 +246,8 @@ fn words_follow_the_table_where_a_claim_does_not_hold() {
     assert!(tell("saves-round-trips").1 != "time for 17 requests, 1.8 s one by one: 600 ms (depth 4)");
     // Nothing to compare.
     for (experiment, axis, value, claims) in [
-        (parallel::EXPERIMENT, "connections", "1", &["faster", "feels-faster", "unfair"][..]),
+        (parallel::EXPERIMENT, "connections", "1", &["faster", "feels-faster"][..]),
+        (fairness::EXPERIMENT, "connections", "1", &["unfair"]),
         (pipelining::EXPERIMENT, "depth", "1", &["saves-round-trips"]),
         (time_wait::EXPERIMENT, "ports", "2", &[]),
     ] {
@@ -270,6 +271,7 @@ fn what_makes_no_sense_is_refused() {
         ("time-wait", "time_wait", "0", "at least 1 s"),
         ("handshake", "rtt", "0", "at least 1 µs"),
         ("parallel", "connections", "0", "1"),
+        ("parallel", "bandwidth", "1kbit", "at least 64kbit"),
     ] {
         let sweep = vec![(axis.to_owned(), vec![value.to_owned()])];
         let error = find(name).run(&Setup { sweep, ..Setup::default() }).unwrap_err();

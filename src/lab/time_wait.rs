@@ -1,7 +1,7 @@
 //! How many connections a second can one client make to one server?
 
 use super::addrs::HTTP;
-use super::arm::{Arm, End};
+use super::arm::{Arm, Door, End, Start};
 use super::case::{Case, Found as Told};
 use super::kernel::{EARLY, Peer};
 use super::notebook::Notebook;
@@ -147,7 +147,9 @@ fn judge(lab: &mut Notebook, cases: &[Arrangement]) {
     let ceilings: Vec<_> = of("client closes").filter_map(rated).collect();
     let ceiling = of("client closes").filter_map(|case| {
         let (ports, wait, rate) = rated(case)?;
-        let held = rate <= ports as f64 / wait.as_secs_f64();
+        let most = ports as f64 / wait.as_secs_f64();
+        // A second round has shown it.
+        let held = case.found.used_again > 0 && (most * 0.6..=most).contains(&rate);
         Some(case.tells(held, Quantity::PerSecond(rate)))
     });
     lab.judge("ceiling", "connections a second", &ceiling.collect::<Vec<_>>());
@@ -229,7 +231,8 @@ fn one(
     };
     let trips = 3 * rtt * places as u32;
     let wait = if way == "reuse" { REUSE_AFTER } else { wait } + 3 * rtt;
-    let limited = matches!(way, "client closes" | "two addresses") || (way == "reuse" && trips < wait);
+    let pays = matches!(way, "client closes" | "two addresses" | "reuse");
+    let limited = pays && trips < wait;
     arm.count("without waiting", found.at_once, if limited { places } else { places + MORE });
     if !found.known {
         for name in ["then waits", "rate"] {
@@ -264,10 +267,17 @@ fn one(
     let entries = if limited { places } else { 0 };
     match found.time_waits {
         // A flow that is used again leaves and comes back.
-        Some(n) if way == "reuse" => {
+        Some(n) if way == "reuse" || (pays && !limited) => {
             arm.between("TIME-WAIT", Quantity::Count(n), Quantity::Count(entries), Quantity::Count(places));
         }
         n => arm.count_if_known("TIME-WAIT", n, entries),
+    }
+    // A server that closes first has one for each of the client's ports, and takes a younger SYN for it (RFC 6191 §2).
+    match found.at_server {
+        Some(n) if way == "server closes" && 3 * rtt * (places + MORE) as u32 >= wait => {
+            arm.between("server's", Quantity::Count(n), Quantity::Count(1), Quantity::Count(places));
+        }
+        n => arm.count_if_known("server's", n, if way == "server closes" { places } else { 0 }),
     }
     match found.memory {
         Some(bytes) => {
@@ -291,10 +301,14 @@ struct Found {
     waited: Duration,
     /// Whether that was waited for.
     known: bool,
-    /// From the first use of a port to its second.
+    /// From the first use of a port to its second, on the average.
     period: Duration,
+    /// Connections that were made on such ports.
+    used_again: u64,
     /// The most entries of the client in TIME-WAIT, unless it is a kernel.
     time_waits: Option<u64>,
+    /// Those of the server.
+    at_server: Option<u64>,
     /// The most that the client's connections took, beside their buffers.
     memory: Option<u64>,
 }
@@ -308,40 +322,31 @@ fn separate(
     patient: bool,
 ) -> Result<Found, LabError> {
     let door = arm.listen(HTTP)?;
-    let rtt = arm.settings.link.rtt;
     let mut found = Found {
         places: None,
         at_once: 0,
         waited: Duration::ZERO,
         known: true,
         period: Duration::ZERO,
+        used_again: 0,
         time_waits: None,
+        at_server: None,
         memory: None,
     };
-    let start = arm.now();
+    let mut first_uses = Vec::new();
     while found.at_once < places + MORE {
-        let exchange = arm.begin_anew();
+        let start = arm.begin_anew();
         let Some(near) = connect(arm, addresses)? else { break };
-        if arm.real.is_none() {
-            arm.pass(rtt);
+        if first_uses.len() < MORE as usize {
+            first_uses.push(start.at);
         }
-        arm.write(near, 100)?;
-        let far = arm.accept(door)?;
-        let (first, second) = if server_first { (far, near) } else { (near, far) };
-        arm.read(far, 100)?;
-        arm.write(far, 100)?;
-        arm.read(near, 100)?;
-        arm.over(near, exchange);
-        arm.close(first);
-        // In real time the FIN has to be there before the other side closes.
-        arm.pass(if arm.real.is_some() { 2 * rtt } else { rtt / 2 });
-        arm.close(second);
-        arm.pass(if arm.real.is_some() { 2 * rtt } else { rtt / 2 });
+        exchange(arm, door, near, start, server_first)?;
         found.at_once += 1;
-        if let Some((entries, bytes)) = arm.client_tables()? {
+        if let Some((entries, bytes)) = arm.tables(true)? {
             found.time_waits = found.time_waits.max(Some(entries));
             found.memory = found.memory.max(Some(bytes));
         }
+        found.at_server = found.at_server.max(arm.tables(false)?.map(|t| t.0));
     }
     if found.at_once >= places + MORE {
         return Ok(found);
@@ -350,20 +355,62 @@ fn separate(
         found.known = false;
         return Ok(found);
     }
+    // The first places again, each for a connection of its own: one round shows what all that follow take.
+    let again = if arm.real.is_some() { 1 } else { first_uses.len() };
+    for (n, first_use) in first_uses.into_iter().take(again).enumerate() {
+        let Some((near, start, waited)) = awaited(arm, addresses)? else { break };
+        if n == 0 {
+            found.waited = waited;
+        }
+        found.period += start.at.since(first_use) / again as u32;
+        exchange(arm, door, near, start, server_first)?;
+        found.used_again += 1;
+    }
+    Ok(found)
+}
+
+/// The next connection, as soon as there is a port for it, and how long that was waited for.
+fn awaited(arm: &mut Arm, addresses: &[IpAddr]) -> Result<Option<(End, Start, Duration)>, LabError> {
     let exhausted = arm.now();
     let limit = arm.settings.tcp.time_wait * 2;
-    while connect(arm, addresses)?.is_none() && arm.now().since(exhausted) < limit {
+    loop {
+        let start = arm.begin_anew();
+        if let Some(near) = connect(arm, addresses)? {
+            let waited = start.at.since(exhausted);
+            arm.port_was_awaited(waited);
+            return Ok(Some((near, start, waited)));
+        }
+        if arm.now().since(exhausted) >= limit {
+            return Ok(None);
+        }
         if arm.real.is_some() || arm.settings.tcp.time_wait_reuse == TimeWaitReuse::On {
             // That a second has passed is no event.
             arm.pass(LOOKS);
         } else if !arm.world.step() {
-            break;
+            return Ok(None);
         }
     }
-    found.waited = arm.now().since(exhausted);
-    arm.port_was_awaited(found.waited);
-    found.period = arm.now().since(start);
-    Ok(found)
+}
+
+/// One request and its answer, and the end of the connection.
+fn exchange(arm: &mut Arm, door: Door, near: End, start: Start, server_first: bool) -> Result<(), LabError> {
+    let rtt = arm.settings.link.rtt;
+    if arm.real.is_none() {
+        arm.pass(rtt);
+    }
+    arm.write(near, 100)?;
+    let far = arm.accept(door)?;
+    let (first, second) = if server_first { (far, near) } else { (near, far) };
+    arm.read(far, 100)?;
+    arm.write(far, 100)?;
+    arm.read(near, 100)?;
+    arm.over(near, start);
+    arm.close(first);
+    // In real time the FIN has to be there before the other side closes.
+    arm.pass(if arm.real.is_some() { 2 * rtt } else { rtt / 2 });
+    arm.close(second);
+    arm.pass(if arm.real.is_some() { 2 * rtt } else { rtt / 2 });
+    Ok(())
 }
 
 /// Begins a connection, if any of the addresses has a port for it.
@@ -396,14 +443,16 @@ fn persistent(arm: &mut Arm, requests: u64) -> Result<Found, LabError> {
         arm.read(near, 100)?;
         arm.over(near, exchange);
     }
-    let tables = arm.client_tables()?;
+    let tables = arm.tables(true)?;
     Ok(Found {
         places: None,
         at_once: requests + MORE,
         waited: Duration::ZERO,
         known: true,
         period: Duration::ZERO,
+        used_again: 0,
         time_waits: tables.map(|t| t.0),
+        at_server: arm.tables(false)?.map(|t| t.0),
         memory: tables.map(|t| t.1),
     })
 }
