@@ -5,6 +5,9 @@ use crate::time::Duration;
 /// Settings of one server or client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
+    /// Switch Nagle's algorithm off on each connection, whatever TCP's setting: messages are written as a whole, so nothing
+    /// is bundled by waiting, and a pipeline of small ones would wait for delayed acknowledgments.
+    pub nodelay: bool,
     /// Keep connections open for further requests (RFC 9112 §9.3).
     pub keepalive: bool,
     /// Requests that one connection may carry before the server closes it; 0 is unlimited.
@@ -57,6 +60,7 @@ impl Config {
     /// What common servers and clients on Linux do.
     pub fn linux() -> Config {
         Config {
+            nodelay: true,
             keepalive: true,
             keepalive_max: 1000,
             keepalive_timeout: Duration::from_secs(75),
@@ -81,9 +85,9 @@ impl Config {
         Config { keepalive_max: 0, ..Config::linux() }
     }
 
-    /// The textbooks' HTTP: a connection for each request, one after the other.
+    /// The textbooks' HTTP: a connection for each request, one after the other, with Nagle's algorithm.
     pub fn classic() -> Config {
-        Config { keepalive: false, parallel: 1, ..Config::linux() }
+        Config { nodelay: false, keepalive: false, parallel: 1, ..Config::linux() }
     }
 }
 

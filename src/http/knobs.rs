@@ -23,6 +23,15 @@ fn show_unlimited(n: u32) -> String {
 /// All settings of [`Config`]. `http.max_head` has room for the request line of RFC 9112 §3.
 pub static KNOBS: &[Knob<Config>] = &[
     Knob {
+        name: "http.nodelay",
+        values: "on|off",
+        meaning: "switch Nagle's algorithm off on the connections of client, server and proxy; off leaves it to tcp.nagle",
+        linux: "TCP_NODELAY, which curl, nginx and browsers set",
+        rfc: "RFC 9293 §3.7.4 (MUST-17)",
+        get: |c| show_switch(c.nodelay),
+        set: |c, v| switch(v).map(|value| c.nodelay = value),
+    },
+    Knob {
         name: "http.keepalive",
         values: "on|off",
         meaning: "keep connections open for further requests",

@@ -52,6 +52,8 @@ const RATE: u64 = 10_000_000;
 const PACKET: u64 = 1500;
 /// Time stamps in each segment, as it is in profile `linux`.
 const STAMPS: u64 = 12;
+/// Round trips behind a full queue after which slow start's excess no longer matters.
+const ROUNDS: u32 = 20;
 /// How often the round trip is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -76,6 +78,13 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 ("link.bandwidth", "10mbit"),
                 ("link.queue", &text),
             ];
+            let full = Duration::from_nanos(queue * PACKET * 8 * 1_000_000_000 / RATE);
+            if lasts < (RTT + full) * ROUNDS {
+                let least = Spoken((RTT + full) * ROUNDS);
+                return Err(LabError::usage(format!(
+                    "lasts {lasts_text} is too short for a queue of {queue}: at least {least}"
+                )));
+            }
             let mut arm =
                 lab.arm(&[("congestion", congestion), ("lasts", &lasts_text), ("queue", &text)], &knobs)?;
             let (near, far) = arm.pair()?;
@@ -105,7 +114,6 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             }
             arm.over(near, exchange);
             let rate = 8.0 * got as f64 / lasts.as_secs_f64();
-            let full = Duration::from_nanos(queue * PACKET * 8 * 1_000_000_000 / RATE);
             let packet = Duration::from_nanos(PACKET * 8 * 1_000_000_000 / RATE);
             // The smoothed round trip lags behind; what is on the wire and an acknowledgment come in addition.
             let (low, high) = (RTT + full * 7 / 10, RTT + full + packet * 3);

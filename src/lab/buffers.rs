@@ -30,6 +30,8 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     run,
 };
 
+/// Of windows below a segment no sender makes use at once (RFC 9293 §3.8.6.2.1).
+const SMALLEST: usize = 2 << 10;
 /// Windows in a transfer: slow start, which takes a few round trips, is a small part of it.
 const WINDOWS: usize = 100;
 
@@ -40,6 +42,10 @@ const WINDOWS: usize = 100;
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut limited, mut unscaled) = (Vec::new(), Vec::new());
     for (window, window_text) in lab.sizes("buffer", 8 << 20)? {
+        if window < SMALLEST {
+            let least = crate::knob::show_size(SMALLEST as u64);
+            return Err(LabError::usage(format!("buffer {window_text} is too small here: at least {least}")));
+        }
         for (rtt, rtt_text) in lab.durations("rtt")? {
             let mut scaled = (0.0, 0);
             for scaling in ["auto", "off"] {

@@ -88,10 +88,15 @@ const SEGMENTS: usize = 100;
 /// Both sides of a conversation speak each 30 ms, and the other one 5 ms after it heard something.
 const SPEAKS: Duration = Duration::from_millis(30);
 
+/// With less an acknowledgment would not wait for what it could ride on; with more it would come after RFC 1122
+/// §4.2.3.2 wants it.
+const LEAST: Duration = Duration::from_millis(6);
+const MOST: Duration = Duration::from_millis(500);
+
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut rides, mut rarely, mut halves) = (Vec::new(), Vec::new(), Vec::new());
     let (mut waits, mut slower) = (Vec::new(), Vec::new());
-    let cases = lab.durations("ack_delay")?;
+    let cases = lab.delays("ack_delay", LEAST, MOST)?;
     for (&peer, (delay, text)) in lab.peers().iter().flat_map(|peer| cases.iter().map(move |c| (peer, c))) {
         // Linux acknowledges when it is asked to, or after its own delay.
         if peer == Peer::LinuxServer && ![Duration::ZERO, LINUX].contains(delay) {

@@ -174,6 +174,8 @@ const HELD: &[(&str, &str)] = &[
     ("tcp.memory", "off"),
     ("tcp.window_scale", "auto"),
     ("tcp.window_clamp", "off"),
+    // Where it matters, tcp.nagle is what is turned.
+    ("http.nodelay", "off"),
     ("http.max_connections", "65536"),
     ("http.max_head", "16KiB"),
     ("http.max_fields", "1000"),

@@ -48,10 +48,14 @@ const LINUX: &str = "40ms";
 /// Without a remedy, with each of them.
 const REMEDIES: [&str; 5] = ["none", "nodelay", "one write", "cork", "quick ack"];
 
+/// Timers count whole milliseconds; and a piece that is not acknowledged for longer is sent again.
+const LEAST: Duration = Duration::from_millis(2);
+const MOST: Duration = Duration::from_millis(220);
+
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut stalls, mut cured) = (Vec::new(), Vec::new());
     let rtt = if lab.is_real() { LONG_RTT } else { RTT };
-    for (delay, text) in lab.durations("ack_delay")? {
+    for (delay, text) in lab.delays("ack_delay", LEAST, MOST)? {
         for &peer in lab.peers() {
             for nagle in ["off", "on", "minshall"] {
                 for remedy in REMEDIES {

@@ -113,6 +113,24 @@ impl<'a> Notebook<'a> {
         }
     }
 
+    /// The values of an axis that is a delay: none, or one from `least` to `most`.
+    pub fn delays(
+        &self,
+        axis: &str,
+        least: Duration,
+        most: Duration,
+    ) -> Result<Vec<(Duration, String)>, LabError> {
+        let values = self.durations(axis)?;
+        match values.iter().find(|value| !value.0.is_zero() && !(least..=most).contains(&value.0)) {
+            Some((_, text)) => Err(LabError::usage(format!(
+                "{axis} {text} is not computed with here: 0, or {} to {}",
+                Spoken(least),
+                Spoken(most)
+            ))),
+            None => Ok(values),
+        }
+    }
+
     /// The values of an axis that is a round trip time on a path that connections are made on: a SYN must not be repeated,
     /// which it is after a second.
     pub fn round_trips(&self, axis: &str, least: Duration) -> Result<Vec<(Duration, String)>, LabError> {

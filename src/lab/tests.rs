@@ -272,6 +272,10 @@ fn what_makes_no_sense_is_refused() {
         ("handshake", "rtt", "0", "at least 1 µs"),
         ("parallel", "connections", "0", "1"),
         ("parallel", "bandwidth", "1kbit", "at least 64kbit"),
+        ("nagle-delayed-ack", "ack_delay", "300ms", "2 ms to 220 ms"),
+        ("delayed-ack", "ack_delay", "1ms", "6 ms to 500 ms"),
+        ("buffers", "buffer", "1KiB", "at least 2KiB"),
+        ("bufferbloat", "queue", "5000", "at least 120 s"),
     ] {
         let sweep = vec![(axis.to_owned(), vec![value.to_owned()])];
         let error = find(name).run(&Setup { sweep, ..Setup::default() }).unwrap_err();

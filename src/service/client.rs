@@ -50,7 +50,7 @@ pub struct ClientOptions {
     /// Requests in a second, each due at its own time whether or not those before it were answered; `None` begins each
     /// as soon as the pool has a place for it.
     pub rate: Option<f64>,
-    /// Socket options of the connections; `None` takes the stack's.
+    /// Socket options of the connections; `None` takes the stack's, with what `http.nodelay` says.
     pub opts: Option<Opts>,
     /// The local address; `None` lets the stack choose.
     pub local: Option<SocketAddr>,

@@ -14,7 +14,9 @@ mod pump;
 mod server;
 mod tally;
 
-use crate::stack::{Owner, Stack};
+use crate::http::Config;
+use crate::stack::{ListenerId, Owner, Stack};
+use crate::tcp::{self, Nagle, Opts};
 use crate::time::Instant;
 
 pub use client::{ClientOptions, HttpClient, Observer};
@@ -28,6 +30,18 @@ pub use plan::{BodySink, FetchError, Fetched, PlanError, RequestBody, RequestPla
 pub use proxy::{Proxy, ProxyKind, ProxyOptions, ProxyTotals};
 pub use server::{HttpServer, Listening, ServerTotals};
 pub use tally::Tally;
+
+/// What a connection that HTTP opens has for options, if not the stack's: see [`Config::nodelay`].
+fn socket_options(stack: &Stack, http: &Config) -> Option<Opts> {
+    http.nodelay.then(|| Opts { nagle: Nagle::Off, ..Opts::new(&stack.config().tcp) })
+}
+
+/// The same for those that a listener will have.
+fn set_options(stack: &mut Stack, listener: ListenerId, http: &Config) {
+    let tcp = || tcp::Config { nagle: Nagle::Off, ..stack.config().tcp.clone() };
+    let own = http.nodelay.then(tcp);
+    stack.set_listener_config(listener, own);
+}
 
 /// Something that lives in the stack's thread (or on a simulated host) and serves its sockets without blocking.
 ///

@@ -5,9 +5,9 @@ mod smart;
 mod tunnel;
 mod upstream;
 
-use super::Service;
 use super::pump::Scratch;
 use super::server::Listening;
+use super::{Service, set_options};
 use crate::http::{Config, Origin};
 use crate::stack::timers::Timers;
 use crate::stack::{ConnId, ListenerId, Owner, QueryId, Ready, Stack};
@@ -195,6 +195,7 @@ impl Proxy {
         for address in std::mem::take(&mut self.addresses) {
             let became = match stack.listen(address, None, self.owner) {
                 Ok(id) => {
+                    set_options(stack, id, &self.http);
                     self.listeners.push(id);
                     Listening::At(stack.listener_addr(id).unwrap_or(address))
                 }

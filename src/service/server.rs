@@ -6,6 +6,7 @@ use super::Service;
 use super::exchange::{Ended, Exchange};
 use super::pages::{self, Page, Site, Step};
 use super::pump::{self, Scratch};
+use super::set_options;
 use super::tally::{Reports, Tally};
 use crate::http::{Config, Endpoint, Refusal, RequestHead, ServerEvent};
 use crate::ledger::Parts;
@@ -162,6 +163,7 @@ impl HttpServer {
         for address in std::mem::take(&mut self.addresses) {
             let became = match stack.listen(address, None, self.owner) {
                 Ok(id) => {
+                    set_options(stack, id, &self.config);
                     self.listeners.push(id);
                     Listening::At(stack.listener_addr(id).unwrap_or(address))
                 }

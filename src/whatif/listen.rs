@@ -165,6 +165,14 @@ impl Listener {
         }
         let (mut talks, mut left_out, mut measured) = (Vec::new(), Vec::new(), Vec::new());
         let mut rates = Vec::new();
+        let speaks = summary.connections.iter().any(|connection| !connection.exchanges.is_empty());
+        let held = self.lines.values().any(|line| line.ways.iter().any(|way| way.held));
+        if let Some(settings) =
+            self.settings.as_mut().filter(|settings| settings.http.nodelay && speaks && !held)
+        {
+            // Ends of ours that speak HTTP switch it off, unless they show that they did not.
+            settings.tcp.nagle = Nagle::Off;
+        }
         for (number, mut line) in std::mem::take(&mut self.lines) {
             let Some(connection) = summary.connections.iter().find(|c| c.number == number) else { continue };
             let known = self.link().map(|link| link.rtt / 2);

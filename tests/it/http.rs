@@ -317,6 +317,28 @@ fn the_server_closes_after_as_many_requests_as_it_said() {
 }
 
 #[test]
+fn a_pipeline_of_small_requests_waits_for_no_delayed_acknowledgment_unless_nagle_is_left_on() {
+    let time = |nodelay: bool, through: bool| {
+        let mut net = Net::new(|c| c.nodelay = nodelay);
+        if through {
+            proxy::in_front_of(&mut net, [10, 77, 0, 2]);
+        }
+        let to = through.then(proxy::proxy);
+        let options = ClientOptions { connect_to: to, ..http(|c| (c.pipeline, c.nodelay) = (8, nodelay)) };
+        // The first one shows that the connection persists.
+        let fetched = net.fetch(vec![plan("/bytes/10"); 64], options);
+        assert!(fetched.iter().all(|f| f.error.is_none()) && fetched.iter().any(|f| f.pipelined));
+        let ends = |f: &Fetched| f.timings.last_byte.unwrap();
+        ends(fetched.last().unwrap()).since(fetched[0].timings.start.unwrap())
+    };
+    // Handshake, one alone, and the others seven or eight at a time.
+    assert_eq!(time(true, false), RTT * (2 + 8));
+    assert!(time(false, false) >= RTT * (2 + 8) + Duration::from_millis(40));
+    // The proxy's own connection to the server was opened meanwhile.
+    assert!(time(true, true) < RTT * (3 + 64) + Duration::from_millis(40));
+}
+
+#[test]
 fn pipelined_and_parallel_requests_save_round_trips_rfc_9112_9_3_2() {
     let time = |change: fn(&mut Config)| {
         let mut net = Net::new(|_| {});

@@ -115,9 +115,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "two losses, without selective acknowledgments",
-        link: "rtt=40ms,drop_nth=3+9",
+        link: "rtt=40ms,drop_nth=20+22+25",
         sets: &[],
-        other_link: "rtt=40ms,drop_nth=3+9",
+        other_link: "rtt=40ms,drop_nth=20+22+25",
         other_sets: &["tcp.sack=off"],
         args: &["http://glass/bytes/100000"],
     },

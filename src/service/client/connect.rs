@@ -1,6 +1,7 @@
 //! How does a request get its connection? Names, addresses, ports and the handshake.
 
 use super::super::plan::{FetchError, Timings};
+use super::super::socket_options;
 use super::{Connection, HttpClient, Job, Start, State, Tab};
 use crate::http::{Origin, OriginId, Place};
 use crate::ledger::Part;
@@ -76,10 +77,11 @@ impl HttpClient {
 
     /// Tries the next address; without one, `error` is what came of the last.
     fn connect(&mut self, now: Instant, stack: &mut Stack, key: usize, error: FetchError) {
+        let opts = self.options.opts.or_else(|| socket_options(stack, &self.options.http));
         let connection = &mut self.pool[key].extra;
         let mut error = error;
         while let Some(remote) = connection.addresses.pop() {
-            match stack.connect(now, remote, self.options.local, self.options.opts, self.owner) {
+            match stack.connect(now, remote, self.options.local, opts, self.owner) {
                 Ok(id) => {
                     if let State::NoPort { since, .. } = connection.state {
                         connection.timings.port_wait = now.since(since);

@@ -2,6 +2,7 @@
 
 use super::Cx;
 use crate::http::Origin;
+use crate::service::socket_options;
 use crate::stack::{ConnId, QueryId, ResolveError, Stream};
 use crate::stream::ByteStream;
 use crate::tcp;
@@ -122,7 +123,8 @@ impl Upstream {
     fn connect(&mut self, cx: &mut Cx, mut why: Unreachable) {
         let port = self.origin.as_ref().map_or(80, |origin| origin.port);
         while let Some(ip) = self.addresses.pop() {
-            match cx.stack.connect(cx.now, SocketAddr::new(ip, port), None, None, cx.owner) {
+            let opts = socket_options(cx.stack, cx.http);
+            match cx.stack.connect(cx.now, SocketAddr::new(ip, port), None, opts, cx.owner) {
                 Ok(id) => {
                     self.begun = cx.now;
                     self.state = State::Connecting(id);
