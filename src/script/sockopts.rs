@@ -407,7 +407,10 @@ impl Sockets {
                 0 | 1 => socket.inq = on,
                 _ => return Ok(Step::Errno("EINVAL")),
             },
-            Name::NotsentLowat => socket.notsent_lowat = Some(value as u32).filter(|&n| n > 0),
+            Name::NotsentLowat => {
+                socket.notsent_lowat = Some(value as u32).filter(|&n| n > 0);
+                opts.notsent_lowat = socket.notsent_lowat;
+            }
             Name::SndBuf { force } => {
                 let value = greatest(value, force, self.buffer_max.1);
                 // Linux doubles the value for its bookkeeping and has a floor under the result (SOCK_MIN_SNDBUF).

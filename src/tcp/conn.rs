@@ -437,9 +437,8 @@ impl Conn {
     pub(super) fn establish(&mut self, cx: &mut Cx, seg: &Segment, wnd: u32) {
         self.ledger.on_established(cx.now);
         self.intents.syn = false;
-        if self.syns == 0 {
-            // Nobody remembers when the SYN-ACK left: it was a cookie.
-        } else if self.syns == 1 {
+        // Nobody remembers when the SYN-ACK left if it was a cookie.
+        if self.syns == 1 {
             let rtt = cx.now.since(self.syn_sent_at);
             self.rtt.sample(cx.cfg, rtt, self.snd.iss + 1, self.snd.nxt);
             self.rack.note_rtt(cx.now, rtt);

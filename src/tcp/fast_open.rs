@@ -152,6 +152,8 @@ pub(super) struct FastOpen {
     /// The owner may use the connection although the handshake is not done: it was opened passively.
     pub(super) early: bool,
     lesson: Option<Lesson>,
+    /// The window field of the SYN-ACK, which all that follow have, too.
+    pub(super) window: u16,
 }
 
 impl Conn {
@@ -191,12 +193,18 @@ impl Conn {
         conn.agree_ecn(agreed, || Accurate::granted(cx.cfg, syn.ecn));
         conn.count_marks(syn, cx.cfg);
         let taken = !syn.payload.is_empty();
-        conn.fast_open =
-            Some(Box::new(FastOpen { option: cookie, early: true, taken, ..FastOpen::default() }));
+        conn.fast_open = Some(Box::new(FastOpen {
+            option: cookie,
+            early: true,
+            taken,
+            window: conn.rcv.syn_window(),
+            ..FastOpen::default()
+        }));
         // RFC 6298 §5.7: nothing was measured.
         conn.rtt.fall_back();
         // The window of a SYN is not scaled (RFC 7323 §2.2).
         conn.begin(cx, syn.seg, u32::from(syn.seg.window), cx.cfg.init_cwnd);
+        conn.rate.open_early();
         conn.ledger.on_established(cx.now);
         if taken {
             conn.counters.data_segs_in = 1;
@@ -300,6 +308,7 @@ impl Conn {
         if let Some(fast) = &mut self.fast_open {
             fast.early = false;
         }
+        self.rate.open_again();
         self.intents.syn = false;
         if self.syns == 1 && self.rtt.srtt().is_none() {
             let rtt = cx.now.since(self.syn_sent_at);

@@ -383,6 +383,12 @@ impl HalfOpen {
         conn.agree_ecn(self.ecn, || Accurate::granted(cx.cfg, self.syn_field).with(self.seen, self.fails));
         conn.intents.syn = false;
         (conn.syns, conn.syn_sent_at) = (self.sent, self.sent_at);
+        if self.sent == 0 {
+            // Of a cookie: what it tells is not all that was known when the SYN-ACK made its offer. As on Linux.
+            let mss = self.mss.unwrap_or(default_mss(self.ip_header));
+            conn.rcv.offer_first(mss.into(), conn.rcv.shift, cx.cfg.init_rwnd);
+            conn.rcv.start(self.irs);
+        }
         conn.ledger = Ledger::new(self.since);
         if self.sent > 1 {
             conn.counters.rare().total_retrans = u32::from(self.sent) - 1;

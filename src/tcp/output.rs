@@ -523,7 +523,10 @@ impl Conn {
         } else {
             seg.flags |= ecn::request(cx.cfg, self.syns);
         }
-        seg.window = self.rcv.syn_window();
+        seg.window = match &self.fast_open {
+            Some(fast) if fast.early => fast.window,
+            _ => self.rcv.syn_window(),
+        };
         seg.options = Options {
             // Always: RFC 9293 §3.7.1 (MUST-14, SHLD-5, MAY-3).
             mss: Some(self.own_mss()),

@@ -65,8 +65,9 @@ impl Conn {
         let n = match self.snd.is_pieced() {
             true => {
                 let most = data.len().min(self.held_room());
-                let sizes = self.piece_goal();
-                let n = self.snd.write(&data[..most], sizes, self.board.bursts(), more && most == data.len());
+                let (sizes, unsent) = (self.piece_goal(), self.opts.notsent_lowat.unwrap_or(u32::MAX));
+                let limits = (self.board.bursts(), unsent);
+                let n = self.snd.write(&data[..most], sizes, limits, more && most == data.len());
                 self.intents.rush |= n > 0 && n < data.len();
                 n
             }
@@ -97,27 +98,27 @@ impl Conn {
 
     /// Room for written bytes: without memory no more than what is held has, or the least that an empty buffer takes.
     fn room(&self) -> usize {
-        self.snd.room(self.board.bursts()).min(self.held_room())
+        let unsent = match self.opts.notsent_lowat {
+            Some(most) => most.saturating_sub(self.snd.unsent()) as usize,
+            None => usize::MAX,
+        };
+        self.snd.room(self.board.bursts()).min(self.held_room()).min(unsent)
     }
 
     /// Who found too little room hears of it once a third of the buffer is free, and half of what may be unsent.
     pub(super) fn offer_room(&mut self) {
-        let unsent = self.opts.notsent_lowat.is_none_or(|most| self.snd.unsent() <= most / 2);
+        let unsent = self.opts.notsent_lowat.is_none_or(|most| self.snd.unsent() < most.div_ceil(2));
         if self.wants_room && unsent && self.snd.has_much_room(self.board.bursts()) {
             self.wants_room = false;
             self.events.writable = true;
         }
     }
 
-    /// What memory and the limit of unsent bytes leave room for.
+    /// What memory leaves room for.
     fn held_room(&self) -> usize {
-        let unsent = match self.opts.notsent_lowat {
-            Some(most) => most.saturating_sub(self.snd.unsent()) as usize,
-            None => usize::MAX,
-        };
         match self.surroundings.pressure {
-            Pressure::Spent => unsent.min(self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued()),
-            _ => unsent,
+            Pressure::Spent => self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued(),
+            _ => usize::MAX,
         }
     }
 

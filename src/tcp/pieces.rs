@@ -28,6 +28,8 @@ pub(super) struct Bounds {
     /// The size of the buffer, and what of it is taken.
     pub(super) buffer: u32,
     pub(super) taken: u32,
+    /// No piece begins behind so many bytes that have not left (`TCP_NOTSENT_LOWAT`).
+    pub(super) unsent: u32,
     /// More belongs to it: its end is not pushed (`MSG_MORE`).
     pub(super) more: bool,
     /// What was written before is a record of its own.
@@ -84,7 +86,7 @@ impl Pieces {
                 break;
             }
             if room == 0 {
-                if taken >= bounds.buffer {
+                if taken >= bounds.buffer || at.since(sent) >= bounds.unsent {
                     break;
                 }
                 taken += OVERHEAD;

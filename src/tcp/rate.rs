@@ -74,7 +74,12 @@ impl Rate {
         (self.delivered, self.delivered_at) = (1, now);
     }
 
-    /// It had heard of ours before it had sent its own, and tells of it now.
+    /// It speaks before it has answered our SYN-ACK (RFC 7413 §4.2.2).
+    pub(super) fn open_early(&mut self) {
+        self.delivered = 0;
+    }
+
+    /// It had heard of ours before it had sent its own, and tells of it now; or its answer to our SYN-ACK comes last.
     pub(super) fn open_again(&mut self) {
         self.delivered += 1;
     }

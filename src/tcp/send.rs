@@ -184,7 +184,7 @@ impl Send {
         &mut self,
         data: &[u8],
         (goal, quota, window): (u32, u32, u32),
-        bursts: u32,
+        (bursts, unsent): (u32, u32),
         more: bool,
     ) -> usize {
         let (nxt, at, taken, usable) = (self.nxt, self.data_end(), self.taken(bursts), self.usable());
@@ -194,7 +194,7 @@ impl Send {
             return 0;
         }
         let fresh = records.back() == Some(&at);
-        let bounds = Bounds { goal, half, buffer, taken, more, fresh, usable, quota, window };
+        let bounds = Bounds { goal, half, buffer, taken, unsent, more, fresh, usable, quota, window };
         let n = pieces.write(nxt, at, data.len() as u32, &bounds) as usize;
         self.ring.append(&data[..n]);
         n

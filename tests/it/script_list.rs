@@ -51,6 +51,7 @@ scripts! {
         not_connected
         notsent_lowat
         notsent_lowat_at_an_edge
+        notsent_lowat_fills_a_piece
         option_values
         outq_counts_the_fin
         pingpong_threshold
@@ -261,6 +262,7 @@ scripts! {
         server_shuts_down
         server_small_reads
         server_syn_ack_again
+        server_syn_ack_again_and_again
         server_syn_ack_twice_more
         server_syn_again
         server_timestamps
@@ -279,6 +281,8 @@ scripts! {
         closed_while_connecting
         connect_writes_first
         data_on_the_syn
+        cookie_window
+        cookie_with_time_stamp
         data_on_the_syn_ack
         data_with_the_syn_ack_acknowledgment
         data_with_wrong_ack_in_syn_received
