@@ -270,8 +270,8 @@ pub struct Conn {
     /// Since when a partial segment is held back.
     pub(super) held_since: Option<Instant>,
     pub(super) last_received: Instant,
-    pub(super) last_challenge: Option<Instant>,
-    pub(super) surroundings: Surroundings,
+    /// Whether another challenge ACK may be sent in this second, as far as the other connections are concerned.
+    pub(super) challenges: bool,
     pub(super) wants_room: bool,
     pub(super) blocked: Blocked,
     pub(super) counters: Counters,
@@ -349,8 +349,7 @@ impl Conn {
             stalled_since: None,
             held_since: None,
             last_received: cx.now,
-            last_challenge: None,
-            surroundings: Surroundings::default(),
+            challenges: true,
             wants_room: false,
             blocked: Blocked::Handshake,
             counters: Counters::default(),
@@ -630,7 +629,7 @@ impl Conn {
 
     /// What the stack's other connections leave of what all share; to be said before each call.
     pub fn set_surroundings(&mut self, surroundings: Surroundings) {
-        self.surroundings = surroundings;
+        self.challenges = surroundings.challenges;
         (self.rcv.pressure, self.rcv.share) = (surroundings.pressure, surroundings.share);
     }
 

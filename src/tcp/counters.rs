@@ -41,6 +41,8 @@ pub(super) struct Counters {
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Rare {
     pub(super) total_retrans: u32,
+    /// When something doubtful was answered last.
+    pub(super) last_challenge: Option<Instant>,
     pub(super) bytes_retrans: u64,
     pub(super) dsack_dups: u32,
     pub(super) rcv_ooopack: u32,

@@ -349,13 +349,13 @@ impl Conn {
         let wait = cx.cfg.challenge_interval;
         // A probe waits for its answer; one that acknowledges what was never sent is none. Linux makes no difference.
         let probe = !cx.cfg.ack_adaptive && why == AckNowWhy::Probe && seg.ack.le(self.snd.nxt);
-        if !probe && self.last_challenge.is_some_and(|at| cx.now.since(at) < wait) {
+        if !probe && self.counters.seen().last_challenge.is_some_and(|at| cx.now.since(at) < wait) {
             return;
         }
-        if why == AckNowWhy::Challenge && !self.surroundings.challenges {
+        if why == AckNowWhy::Challenge && !self.challenges {
             return;
         }
-        self.last_challenge = Some(cx.now);
+        self.counters.rare().last_challenge = Some(cx.now);
         self.ack.at_once(why);
     }
 

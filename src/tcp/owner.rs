@@ -116,7 +116,7 @@ impl Conn {
 
     /// What memory leaves room for.
     fn held_room(&self) -> usize {
-        match self.surroundings.pressure {
+        match self.rcv.pressure {
             Pressure::Spent => self.snd.capacity().max(LEAST_BUFFER) - self.snd.queued(),
             _ => usize::MAX,
         }
