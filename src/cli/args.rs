@@ -655,6 +655,18 @@ pub struct Script {
     /// Only read the scripts
     #[arg(long, alias = "dry_run")]
     pub dry_run: bool,
+    /// What does not end a script although it is not as expected: packet, syscall, or both
+    #[arg(long, alias = "non_fatal", value_name = "KINDS")]
+    pub non_fatal: Option<String>,
+    /// Microseconds per tick of the stack's time stamps: they are compared then
+    #[arg(long, alias = "tcp_ts_tick_usecs", value_name = "N")]
+    pub tcp_ts_tick_usecs: Option<String>,
+    #[arg(long = "code_command", hide = true)]
+    pub code_command: Option<String>,
+    #[arg(long = "code_format", hide = true)]
+    pub code_format: Option<String>,
+    #[arg(long = "code_sockopt", hide = true)]
+    pub code_sockopt: Option<String>,
     /// Options of packetdrill that mean nothing here
     #[command(flatten)]
     pub ignored: Ignored,
@@ -686,8 +698,12 @@ pub struct Ignored {
     gateway_ip: Option<String>,
     #[arg(long = "netmask_ip", hide = true)]
     netmask_ip: Option<String>,
-    #[arg(long = "non_fatal", hide = true)]
-    non_fatal: Option<String>,
+    #[arg(long = "is_anyip", hide = true)]
+    is_anyip: bool,
+    #[arg(long = "psp_udp_port", hide = true)]
+    psp_udp_port: Option<u16>,
+    #[arg(long, hide = true)]
+    debug: bool,
     #[arg(long = "tcp_ts_ecr_scaled", hide = true)]
     tcp_ts_ecr_scaled: bool,
     #[arg(long = "send_omit_free", hide = true)]

@@ -194,6 +194,11 @@ fn option_lines(args: &Script) -> Vec<(String, Option<String>)> {
         ("remote_ip", &args.remote_ip),
         ("bind_port", &args.bind_port),
         ("connect_port", &args.connect_port),
+        ("non_fatal", &args.non_fatal),
+        ("tcp_ts_tick_usecs", &args.tcp_ts_tick_usecs),
+        ("code_command", &args.code_command),
+        ("code_format", &args.code_format),
+        ("code_sockopt", &args.code_sockopt),
     ];
     let switches = [("strict_segments", args.strict_segments), ("dry_run", args.dry_run)];
     let valued = valued.into_iter().filter(|(_, value)| value.is_some());

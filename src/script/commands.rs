@@ -608,6 +608,8 @@ const LIVE: &[&str] = &[
     "tcp.frto",
     "tcp.dsack",
     "tcp.rack",
+    "tcp.rack_adapts",
+    "tcp.rack_by_count",
     "tcp.tail_loss_probe",
     "tcp.slow_start_after_idle",
     "tcp.retries1",

@@ -122,7 +122,11 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
         "net.ipv4.tcp_sack" => switch("tcp.sack"),
         "net.ipv4.tcp_dsack" => switch("tcp.dsack"),
         // The first bit was RACK, which there is nothing beside any more; the others say how patient it is.
-        "net.ipv4.tcp_recovery" => number(0, 1).map(|_| Vec::new()),
+        "net.ipv4.tcp_recovery" => {
+            let bits = number(0, 255)?;
+            let off = |bit: i64| if bits & bit == 0 { "on" } else { "off" }.to_string();
+            Ok(vec![Change::Knob("tcp.rack_adapts", off(2)), Change::Knob("tcp.rack_by_count", off(4))])
+        }
         "net.ipv4.tcp_ecn_fallback" => switch("tcp.ecn_fallback"),
         "net.ipv4.tcp_thin_linear_timeouts" => switch("tcp.thin_linear"),
         "net.ipv4.ip_no_pmtu_disc" => {

@@ -211,6 +211,10 @@ pub struct Config {
     pub dsack: bool,
     /// Find losses by time (RFC 8985); needs `sack`. Off: by three segments or duplicates (RFC 6675).
     pub rack: bool,
+    /// RACK's patience grows when it was wrong (RFC 8985 §6.2 step 4).
+    pub rack_adapts: bool,
+    /// It has none once three segments beyond a gap were reported, where order was never seen to change.
+    pub rack_by_count: bool,
     /// Probe for a lost tail after two round trips (RFC 8985 §7); needs `rack`.
     pub tail_loss_probe: bool,
     /// NewReno halves what is in flight after a loss (RFC 5681 §3.1), and not its window.
@@ -411,6 +415,8 @@ impl Config {
             sack: true,
             dsack: true,
             rack: true,
+            rack_adapts: true,
+            rack_by_count: true,
             tail_loss_probe: true,
             halve_flight: false,
             prr: true,
@@ -544,6 +550,8 @@ impl Config {
             sack: false,
             dsack: false,
             rack: false,
+            rack_adapts: true,
+            rack_by_count: true,
             tail_loss_probe: false,
             prr: false,
             undo: false,

@@ -233,7 +233,9 @@ impl Conn {
         heard.marked |= self.hear_marks(seg, heard.delivered, covered, heard.sacked || heard.gone > 0);
         let latest = [sacked.latest, released.latest].into_iter().flatten().fold(None, later);
         let known = latest.map(|record| record.departure.delivered());
-        self.rack.adapt(self.rate.delivered().wrapping_add(heard.delivered), known);
+        if cx.cfg.rack_adapts {
+            self.rack.adapt(self.rate.delivered().wrapping_add(heard.delivered), known);
+        }
         self.on_probe_answer(cx, seg, &heard);
         let dubious = !heard.fresh || heard.sacked || heard.marked || heard.twice;
         (self.recovery.repeats, self.recovery.new_first) = (false, false);
@@ -544,7 +546,7 @@ impl Conn {
 
     /// RACK; when the last one that may only be late will be lost.
     fn lose_late(&mut self, cx: &Cx) -> Option<Instant> {
-        let sacked = self.board.tally().sacked;
+        let sacked = if cx.cfg.rack_by_count { self.board.tally().sacked } else { 0 };
         let window = self.rack.window(self.rtt.srtt(), sacked, self.recovery.repairs());
         self.board.judge_by_time(&self.rack, window, cx.now)
     }

@@ -432,7 +432,9 @@ scripts! {
         probe_reports_the_other
         psh_is_repeated
         rack_lost_retransmission
+        rack_static
         rack_waits_for_what_is_late
+        rack_without_count
         reneging
         repeats_across_an_old_cut
         rto_after_partial

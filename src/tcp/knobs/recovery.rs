@@ -31,6 +31,25 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.rack = switch(v)?),
     },
     Knob {
+        name: "tcp.rack_adapts",
+        values: "on|off",
+        meaning: "segments may come the later the more often one was taken for lost that was not; off: by a quarter of the least \
+                  round trip",
+        linux: "net.ipv4.tcp_recovery without 2",
+        rfc: "RFC 8985 §6.2",
+        get: |c| show_switch(c.rack_adapts),
+        set: |c, v| Ok(c.rack_adapts = switch(v)?),
+    },
+    Knob {
+        name: "tcp.rack_by_count",
+        values: "on|off",
+        meaning: "three segments beyond a gap are reason enough to repair it at once, where order was never seen to change",
+        linux: "net.ipv4.tcp_recovery without 4",
+        rfc: "RFC 8985 §6.2",
+        get: |c| show_switch(c.rack_by_count),
+        set: |c, v| Ok(c.rack_by_count = switch(v)?),
+    },
+    Knob {
         name: "tcp.tail_loss_probe",
         values: "on|off",
         meaning: "probe for a lost tail after two round trips; needs tcp.rack",
