@@ -608,6 +608,7 @@ const LIVE: &[&str] = &[
     "tcp.frto",
     "tcp.dsack",
     "tcp.rack",
+    "tcp.shrink_window",
     "tcp.rack_adapts",
     "tcp.rack_by_count",
     "tcp.tail_loss_probe",

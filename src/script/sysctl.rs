@@ -5,7 +5,6 @@ use super::{Kind, Trouble};
 
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
 const FIXED: &[(&str, &[&str])] = &[
-    ("net.ipv4.tcp_shrink_window", &["0"]),
     ("net.ipv4.tcp_retrans_collapse", &["1"]),
     ("net.ipv4.tcp_app_win", &["0", "31"]),
     ("net.ipv4.tcp_workaround_signed_windows", &["0"]),
@@ -218,6 +217,7 @@ pub fn sysctl(name: &str, value: &str, line: u32) -> Result<Vec<Change>, Trouble
             Ok(vec![Change::Knob("tcp.min_send_mss", number(48, 500)?.to_string())])
         }
         "net.ipv4.tcp_rfc1337" => switch("tcp.rfc1337"),
+        "net.ipv4.tcp_shrink_window" => switch("tcp.shrink_window"),
         "net.ipv4.tcp_reflect_tos" => switch("tcp.reflect_tos"),
         "net.ipv4.tcp_pingpong_thresh" => {
             Ok(vec![Change::Knob("tcp.interactive_after", number(1, 255)?.to_string())])

@@ -184,6 +184,8 @@ pub struct Config {
     pub compressed_ack_delay: Duration,
     /// So many segments is the window in our SYN at the most.
     pub init_rwnd: Option<u32>,
+    /// A window may become smaller than was promised when what waits to be read takes the room for it.
+    pub shrink_window: bool,
     /// The MSS to announce at the most, bytes; what is sent is not limited by it.
     pub advmss: Option<u16>,
     /// After so many answers to what came, each within the time of a delayed acknowledgment, traffic counts as interactive.
@@ -401,6 +403,7 @@ impl Config {
             prune: false,
             compressed_ack_delay: Duration::from_millis(1),
             init_rwnd: None,
+            shrink_window: false,
             advmss: None,
             interactive_after: 1,
             reflect_tos: false,

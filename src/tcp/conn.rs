@@ -375,6 +375,7 @@ impl Conn {
         let mut conn = Conn::new(cx, State::SynSent, iss, ts_offset, ip_header, mtu, opts.into());
         conn.active = true;
         conn.ask_ecn(cx.cfg);
+        conn.rcv.may_shrink(cx.cfg.shrink_window);
         conn.ledger.is_client();
         let shift = scale_shift(cx.cfg, conn.rcv.buffer.largest(cx.cfg.recv_buffer_max));
         conn.rcv.offer_first(u32::from(conn.own_mss()), shift, cx.cfg.init_rwnd);
@@ -393,6 +394,7 @@ impl Conn {
         opts: impl Into<Arc<Opts>>,
     ) -> Conn {
         let mut conn = Conn::new(cx, State::SynReceived, iss, ts_offset, ip_header, mtu, opts.into());
+        conn.rcv.may_shrink(cx.cfg.shrink_window);
         conn.signed = syn.options.signed;
         conn.take_syn(cx, syn);
         let agreed = Agreed::with_syn(cx.cfg, syn, Field::NotEct);

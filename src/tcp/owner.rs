@@ -281,6 +281,7 @@ impl Conn {
     pub fn on_config(&mut self, cfg: &super::Config) {
         self.rtt.limit(cfg);
         self.rcv.report_twice(cfg.dsack);
+        self.rcv.may_shrink(cfg.shrink_window);
     }
 
     /// The options as they are.

@@ -85,6 +85,11 @@ impl Receive {
         self.twice.on = on;
     }
 
+    /// Whether windows may shrink from now on.
+    pub(super) fn may_shrink(&mut self, on: bool) {
+        self.buffer.shrinks = on;
+    }
+
     /// With `dsack`, what comes twice is reported (RFC 2883).
     pub(super) fn new(buffer: Window, dsack: bool) -> Receive {
         Receive {
@@ -354,15 +359,17 @@ impl Receive {
 
     /// The window field of the next segment; the edge that it names is remembered.
     ///
-    /// The edge never moves back (RFC 9293 §3.8.6, SHLD-14): a window that would be smaller than what was promised becomes
+    /// The edge never moves back (RFC 9293 §3.8.6, SHLD-14) unless it may (`Config::shrink_window`): a window that would be smaller than what was promised becomes
     /// what was promised, rounded up to its unit (RFC 7323 §2.3, §2.4).
     pub(super) fn advertise(&mut self) -> u16 {
         let promised = self.window();
         let window = self.buffer.select(self.shift, self.offered).min(self.allowance());
-        if window < promised {
+        let shrinks = self.buffer.shrinks && self.shift > 0;
+        if window < promised && !shrinks {
             return self.current_field_moving();
         }
-        self.offered = window.min(65_535 << self.shift).max(promised);
+        let window = window.min(65_535 << self.shift);
+        self.offered = if shrinks { window } else { window.max(promised) };
         self.edge = self.nxt + self.offered;
         (self.offered >> self.shift).min(65_535) as u16
     }

@@ -18,6 +18,8 @@ pub(super) struct Window {
     limit: u32,
     /// The application's reading makes the buffer grow.
     tuned: bool,
+    /// Less is offered than was promised if there is no more room (`Config::shrink_window`).
+    pub(super) shrinks: bool,
     /// How much of the memory is payload, in 256ths.
     ratio: u8,
     /// No window beyond this.
@@ -59,6 +61,7 @@ impl Window {
             buffer,
             limit: opts.recv_buffer,
             tuned: tuned && buffer < opts.recv_buffer,
+            shrinks: false,
             ratio: 128,
             clamp: opts.window_clamp.map_or(u32::MAX, |most| most.max(LEAST_BUFFER / 2)),
             threshold: 0,
@@ -349,6 +352,15 @@ impl Window {
         let (space, mut free) = (self.space(), self.free());
         let full = self.clamp.min(space);
         let mss = self.segment.min(full);
+        if self.shrinks && shift > 0 {
+            free -= free % unit;
+            let silly = free < space / 16 || free < mss || free < unit;
+            return match free {
+                _ if mss == 0 || free < full / 2 && silly => 0,
+                free if free > self.threshold => self.threshold.next_multiple_of(unit),
+                free => free,
+            };
+        }
         if self.is_tight() {
             free -= free % unit;
             if free < space / 16 || free < mss || mss == 0 {

@@ -375,11 +375,11 @@ fn scripts_are_counted_and_a_failure_shows_its_line() {
     assert!(shown.contains("b.pkt:2: ") && shown.ends_with("1 passed, 1 failed, 0 unsupported\n"), "{shown}");
     assert_eq!(run(&scratch, &["script", "a.pkt"]).status.code(), Some(0));
     // What is not there is named, and no success; what cannot be read is one failure among others.
-    fs::write(scratch.0.join("b.pkt"), "0 < udp (10)\n").unwrap();
+    fs::write(scratch.0.join("b.pkt"), "0 < raw (10)\n").unwrap();
     let output = run(&scratch, &["script", "."]);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{shown}");
-    assert!(shown.contains("b.pkt:1: unsupported: udp packets"), "{shown}");
+    assert!(shown.contains("b.pkt:1: unsupported: raw packets"), "{shown}");
     fs::write(scratch.0.join("c.pkt"), "0 socket(\n").unwrap();
     let output = run(&scratch, &["script", "."]);
     let shown = text(&output.stdout);

@@ -102,6 +102,15 @@ pub(super) static KNOBS: &[Knob<Config>] = &[
         set: |c, v| Ok(c.prune = switch(v)?),
     },
     Knob {
+        name: "tcp.shrink_window",
+        values: "on|off",
+        meaning: "a scaled window may become smaller than was promised, when what waits to be read takes the room for it",
+        linux: "net.ipv4.tcp_shrink_window",
+        rfc: "RFC 9293 §3.8.6 (SHLD-14), RFC 7323 §2.4",
+        get: |c| show_switch(c.shrink_window),
+        set: |c, v| Ok(c.shrink_window = switch(v)?),
+    },
+    Knob {
         name: "tcp.advmss",
         values: "off|bytes 88..65495",
         meaning: "the MSS to announce at the most; tcp.mss limits what is sent, too",
