@@ -137,6 +137,13 @@ impl Parts {
         *copy.slot(part)
     }
 
+    /// So much of what was charged to one part belongs to another.
+    pub fn shift(&mut self, from: Part, to: Part, time: Duration) {
+        let time = time.min(self.of(from));
+        *self.slot(from) = self.of(from) - time;
+        self.add(to, time);
+    }
+
     fn slot(&mut self, part: Part) -> &mut Duration {
         match part {
             Part::Name => &mut self.name,

@@ -319,7 +319,8 @@ impl<'a> Connections<'a> {
         let Some(flow) = &mut self.flows[index] else { return place(None, None) };
         let findings = &mut self.findings;
         let counts = connection.numbers(segment, from_client);
-        if let Some(double) = self.doubles.add(at, index, segment, counts, stated) {
+        let half = &flow.halves[usize::from(!from_client)];
+        if let Some(double) = self.doubles.add(at, index, segment, counts, half, &mut flow.pairs, stated) {
             self.doubled[usize::from(double == Double::Elsewhere)] += 1;
             let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
             return place(Some(flow.double(&packet)), None);

@@ -26,6 +26,19 @@ impl Course {
         }
     }
 
+    /// So much of what went first to one part belongs to another.
+    pub fn shift(&mut self, from: Part, to: Part, mut time: Duration) {
+        for (part, length) in std::mem::take(&mut self.stretches) {
+            let moved = if part == from { time.min(length) } else { Duration::ZERO };
+            time -= moved;
+            for (part, length) in [(to, moved), (part, length - moved)] {
+                if !length.is_zero() {
+                    append(&mut self.stretches, part, length);
+                }
+            }
+        }
+    }
+
     /// What was spent before is asked for no more.
     pub fn forget(&mut self, before: Duration) {
         self.stretches = self.between(before, Duration::MAX);

@@ -33,6 +33,8 @@ pub struct Segment<'a> {
     /// What its sender numbered the IP packet, if it did: the same of another packet with the same numbers tells that it
     /// was captured twice.
     pub ident: Option<u16>,
+    /// Routers that it may still pass.
+    pub hops: u8,
     /// Payload bytes on the wire, whether captured or not.
     pub len: u32,
     /// Those that were captured.
@@ -84,6 +86,8 @@ pub(super) struct Carried {
     pub protocol: u8,
     /// The identification of IPv4, unless it is zero.
     pub ident: Option<u16>,
+    /// Its time to live, or hop limit.
+    pub hops: u8,
     /// Bytes behind the IP header on the wire, whether captured or not.
     pub len: usize,
 }
@@ -137,6 +141,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 destination: header.destination_addr().into(),
                 protocol: ip.payload().ip_number.0,
                 ident: Some(header.identification()).filter(|id| *id != 0),
+                hops: header.ttl(),
                 len: whole.saturating_sub(behind),
             };
             if header.is_fragmenting_payload() {
@@ -164,6 +169,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 destination: header.destination_addr().into(),
                 protocol: ip.payload().ip_number.0,
                 ident: None,
+                hops: header.hop_limit(),
                 len: whole.saturating_sub(behind),
             };
             match fragment_header(header.next_header(), ip.extensions().slice()) {
@@ -244,6 +250,7 @@ fn tcp(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
         options: options::read(&bytes[20..there]),
         cut: there < header,
         ident: ip.ident,
+        hops: ip.hops,
         len: (ip.len - header) as u32,
         payload: &bytes[there..],
     };

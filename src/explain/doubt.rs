@@ -113,6 +113,11 @@ impl Doubts {
         }
     }
 
+    /// What is one of these turns out to be another.
+    pub fn rename(&mut self, these: &[What], what: What) {
+        self.0.iter_mut().filter(|doubt| these.contains(&doubt.what)).for_each(|doubt| doubt.what = what);
+    }
+
     /// Another wait for the same time-out: what it makes its sender send again goes on when acknowledgments come.
     pub fn goes_on(&mut self, cost: Duration, findings: &mut Findings) {
         match self.0.iter_mut().rev().find(|doubt| doubt.needless == What::SpuriousRto) {

@@ -154,6 +154,17 @@ impl Exchanges {
         self.opened.get_or_insert(opened);
     }
 
+    /// So much of what was charged to one part when the connection began belongs to another.
+    pub(super) fn shift(&mut self, from: Part, to: Part, time: Duration) {
+        self.parts.shift(from, to, time);
+        for exchange in &mut self.open {
+            exchange.before.shift(from, to, time);
+            exchange.blurred.iter_mut().for_each(|(.., parts)| parts.shift(from, to, time));
+        }
+        self.last_end.iter_mut().for_each(|(_, parts)| parts.shift(from, to, time));
+        self.course.shift(from, to, time);
+    }
+
     /// There is no room for more: further ones are only counted.
     pub(super) fn keep_no_more(&mut self) {
         self.full = true;

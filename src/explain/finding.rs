@@ -46,6 +46,8 @@ pub enum What {
     SynLoss,
     /// A SYN-ACK was lost.
     SynAckLoss,
+    /// The server took connections late: its queue was full.
+    Backlog,
     /// Opening the connection took a large share of an exchange.
     Handshake,
     /// A connection was opened although one to the same server was there.
@@ -244,6 +246,12 @@ impl What {
                 "a lost SYN-ACK",
                 "look for what loses packets on the way back",
                 &["tcp.rto_initial"],
+            ),
+            What::Backlog => (
+                "backlog",
+                "a full queue of new connections",
+                "what came to the server was not taken: accept sooner, or a longer queue",
+                &["listen(2)", "net.core.somaxconn", "tcp.backlog"],
             ),
             What::Handshake => (
                 "handshake",

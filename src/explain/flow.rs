@@ -1,12 +1,14 @@
 //! What is known of a connection while its packets pass, and where did its time go? Each gap is charged to what ended it.
 
 use super::decode::Segment;
+use super::doubles::Pairs;
 use super::doubt::Doubts;
 use super::exchange::{Exchanges, Stop};
 use super::finding::{Confidence, Findings, What};
 use super::half::Half;
 use super::hold::{Plateau, Release};
 use super::judge::{AckKind, Again, Kind, View, round_trip};
+use super::opening::{Question, Tries};
 use super::rate::Run;
 use super::read::Stated;
 use super::stream::Stream;
@@ -51,6 +53,13 @@ pub(super) struct Flow {
     pub(super) mark_by: Option<usize>,
     pub parts: Parts,
     pub(super) opening: bool,
+    /// What each end opens the connection with, as often as it was sent.
+    pub(super) tries: [Tries; 2],
+    pub(super) open_question: Option<Question>,
+    /// The server does not take connections that are open to its client.
+    pub(super) backlog: bool,
+    /// Whether each packet was captured twice.
+    pub(super) pairs: Pairs,
     pub established: bool,
     /// The end that the capture was made at, if its stack says so.
     pub(super) own: Option<usize>,
@@ -63,7 +72,11 @@ pub(super) struct Flow {
     pub(super) lost: [bool; 2],
     /// Bytes that each end sent since it last waited, and the most so far.
     pub(super) burst: [(u32, u32); 2],
-    /// The most that it had sent at once before it was idle.
+    /// The most that it had in flight since anything was lost; before it was idle, where that is seen, else the most that
+    /// it had sent at once.
+    pub(super) most: [u32; 2],
+    /// What was in flight when it last sent new data, that included.
+    pub(super) out: [u32; 2],
     pub(super) rested: [Option<u32>; 2],
     pub(super) plateau: [Plateau; 2],
     /// It waited for its congestion window before.
@@ -296,6 +309,7 @@ impl Flow {
 
     /// The last packet was at `end`.
     pub(super) fn finish(&mut self, end: Duration, connection: usize, findings: &mut Findings) {
+        self.settle_unanswered(connection, findings);
         for s in [CLIENT, SERVER] {
             self.reopen(s, Duration::ZERO, connection, findings, self.mark_frame);
             self.doubts[s].close(connection, findings);
@@ -366,11 +380,17 @@ impl Flow {
                 .is_some_and(|(at, _)| p.at.saturating_sub(at) > REST + self.round_trip());
             let idle = self.halves[s].flight() == 0 && self.held != Some(Part::Recovery);
             if rested && idle && self.burst[s].1 > 0 {
-                self.rested[s] = Some(self.burst[s].1);
+                self.rested[s] = Some(if self.own() == s { self.most[s] } else { self.burst[s].1 });
             }
             self.burst[s].0 = self.burst[s].0.saturating_add(seg.len);
             self.burst[s].1 = self.burst[s].1.max(self.burst[s].0);
-            self.halves[s].last_small = seg.len < full;
+            let half = &mut self.halves[s];
+            half.last_small = seg.len < full;
+            if half.last_small && !seg.has(Flags::FIN) {
+                let waits = half.small.zip(half.una).is_some_and(|(small, una)| small.gt(una));
+                half.hasty |= waits && self.held != Some(Part::Recovery);
+                half.small = Some(seg.end());
+            }
             self.halves[s].last_pushed = seg.has(Flags::PSH);
         }
         if seg.seq_len() > 0 || matches!(kind, Kind::WindowProbe | Kind::KeepAlive) {
@@ -382,7 +402,7 @@ impl Flow {
             (self.twice[s], self.probed[s]) = (known, matches!(kind, Kind::WindowProbe | Kind::KeepAlive));
         }
         if kind == Kind::SynAck || kind == Kind::SynAckRetransmit {
-            self.opening = true;
+            self.opening = !self.established;
         } else if kind == Kind::Ack(AckKind::Handshake) || kind == Kind::Data {
             self.established |= self.opening;
             self.opening = false;
@@ -392,12 +412,21 @@ impl Flow {
         }
         let full = self.halves[s].full(&self.halves[o]);
         if kind == Kind::Data && seg.len >= full && self.window[s].is_none() {
-            let cwnd = self.release_of(s, p, full).is_some_and(|(part, _)| part == Part::Cwnd);
-            self.window[s] = cwnd.then_some(0);
+            let cwnd = self.release_of(s, p, full).filter(|(part, _)| *part == Part::Cwnd);
+            // What was acknowledged has opened it.
+            self.window[s] =
+                cwnd.map(|(_, r)| r.flight.saturating_add(if self.lost[s] { 0 } else { r.bytes }));
         }
         self.halves[s].sends(p.at, p.frame, seg, full);
         let flight = self.halves[s].flight();
         self.window[s] = self.window[s].map(|most| most.max(flight));
+        if kind == Kind::Data {
+            self.out[s] = flight;
+        }
+        self.most[s] = match kind {
+            Kind::Again(Again::Rto | Again::Fast | Again::Sack) => 0,
+            _ => self.most[s].max(flight),
+        };
         let (first, second) = self.halves.split_at_mut(1);
         let (sender, receiver) =
             if s == CLIENT { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
@@ -417,7 +446,7 @@ impl Flow {
         let edge = self.halves[s].edge;
         let was_closed = self.halves[s].window == 0;
         let other = &mut self.halves[o];
-        let flight = other.flight();
+        let (flight, una) = (other.flight(), other.una);
         let duplicate = seg.len == 0
             && !seg.has(Flags::SYN)
             && !seg.has(Flags::FIN)
@@ -441,6 +470,8 @@ impl Flow {
             midway: seg.len > 0,
             frame: p.frame,
             flight,
+            bytes: acked.bytes,
+            freed: other.small.is_some_and(|end| seg.ack.ge(end) && una.is_none_or(|una| end.gt(una))),
             edge,
             acked_all: other.flight() == 0,
             last_small: other.last_small,
@@ -450,6 +481,9 @@ impl Flow {
             },
             was_closed,
         };
+        if acked.bytes > 0 && self.halves[s].path.is_none() {
+            self.halves[s].floor = acked.least;
+        }
         if let Some(time) = acked.newest {
             self.halves[s].sample(time);
             if !matches!(kind, Kind::Ack(AckKind::Delayed(_))) {

@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 const SENT_LIMIT: usize = 8192;
 /// The payload of a full segment until one was announced or seen.
 const USUAL_MSS: u32 = 1460;
+/// What time stamps take of a segment (RFC 7323 §3.2), padded.
+const STAMPS: u32 = 12;
 /// Round trips that are kept.
 const TIMES: usize = 64;
 /// Acknowledged segments that are remembered: one of them may come again.
@@ -45,8 +47,9 @@ pub(super) struct Half {
     pub fin: Option<Seq>,
     /// The MSS that it announced: how much the other end may send at once.
     pub mss: Option<u16>,
-    /// The largest payload it sent.
+    /// The largest payload it sent, and the largest with more behind it.
     pub largest: u32,
+    largest_followed: u32,
     /// The scale of its SYN, and whether the SYN was captured with all its options.
     pub shift: Option<u8>,
     pub announced: bool,
@@ -74,6 +77,10 @@ pub(super) struct Half {
     pub path: Option<Duration>,
     /// The last time from here to it and back, for what it did not wait with.
     pub recent: Duration,
+    /// The same, smoothed as senders do it (RFC 6298 §2.3), and at the least while nothing was measured: what is sent
+    /// twice may have been answered when it was sent first.
+    pub smooth: Option<Duration>,
+    pub floor: Duration,
     /// What it sent and the other end did not acknowledge, in the order of the numbers.
     pub sent: VecDeque<Sent>,
     /// The last of what was acknowledged.
@@ -90,6 +97,11 @@ pub(super) struct Half {
     pub last_again: Option<(Again, Duration)>,
     /// The last new segment was less than a full one.
     pub last_small: bool,
+    /// Behind the last such segment, and whether another one followed before it was acknowledged.
+    pub small: Option<Seq>,
+    pub hasty: bool,
+    /// When something of its was last acknowledged.
+    pub heard: Option<Duration>,
     /// It was pushed: there was nothing more to send (RFC 9293 §3.9.1.2).
     pub last_pushed: bool,
     /// The largest segment that was acknowledged.
@@ -100,8 +112,9 @@ pub(super) struct Half {
     pub last_data: Option<(Duration, u64)>,
     /// Duplicates that the other end reported (RFC 2883).
     pub dsacks: u64,
-    /// The latest time stamp of its segments.
+    /// The latest time stamp of its segments, and the first, with when it came.
     pub stamp: Option<u32>,
+    clock: Option<(Duration, u32)>,
     /// What the numbers of its packets tell.
     pub idents: Idents,
     /// The number of its first segment that was captured.
@@ -122,12 +135,20 @@ pub(super) struct Idents {
 impl Idents {
     /// More missing in a row are no loss, but no counting.
     const FEW: u16 = 16;
+    /// Systems that count for all connections together (Windows) let their packets pass more routers than this.
+    const HOPS: u8 = 64;
 
     /// How many packets are missing before this one; `None` if the numbers do not tell.
     pub fn missing(&self, seg: &Segment<'_>) -> Option<u16> {
         let ahead = seg.ident?.wrapping_sub(self.next?);
         let [usual, few, other] = self.steps;
-        (other == 0 && usual >= few && ahead <= Self::FEW).then_some(ahead)
+        let counts = other == 0 && usual >= few && seg.hops <= Self::HOPS;
+        (counts && ahead <= Self::FEW).then_some(ahead)
+    }
+
+    /// As many copies of the same as may have been lost within `gap`: the first, a probe, and one for each time-out.
+    pub fn copies(gap: Duration) -> u16 {
+        2 + (gap.as_millis() / 200).max(1).ilog2() as u16
     }
 
     /// Takes a packet, which may have been put together from several of `full` bytes.
@@ -149,7 +170,7 @@ impl Idents {
 }
 
 /// What an acknowledgment changed for the end that got it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Acked {
     /// Numbers acknowledged for the first time.
     pub bytes: u32,
@@ -157,6 +178,8 @@ pub(super) struct Acked {
     pub segments: u32,
     /// From the newest of them passing here to this acknowledgment passing here; `None` if it had been sent twice.
     pub newest: Option<Duration>,
+    /// The same since it was last sent, however often that was.
+    pub least: Duration,
     pub newest_frame: u64,
     pub fin: bool,
 }
@@ -172,9 +195,23 @@ impl Half {
 
     /// The payload of its full segments.
     pub fn full(&self, other: &Half) -> u32 {
-        // Time stamps and the like leave less room than was announced: what was seen counts, once it is near.
+        // Time stamps and the like leave less room than was announced, and so does the path: what was seen counts, if it is
+        // near, or if more followed although it was no larger.
         let announced = other.mss.map_or(USUAL_MSS, u32::from);
-        if self.largest > announced / 2 { self.largest.min(announced) } else { announced.saturating_sub(12) }
+        let expected = announced.saturating_sub(STAMPS);
+        match self.largest_followed {
+            _ if self.largest >= expected => self.largest.min(announced),
+            seen if seen > announced / 2 => seen,
+            _ => expected,
+        }
+    }
+
+    /// Whether its clock of time stamps, which showed `stamp` at `at`, ticks within `lag`: what is sent so much later is
+    /// stamped otherwise (RFC 7323 §5.4: once a second, or a thousand times).
+    pub fn ticks(&self, at: Duration, stamp: u32, lag: Duration) -> bool {
+        let Some((since, first)) = self.clock else { return true };
+        let (ticks, time) = (u128::from(stamp.wrapping_sub(first)), at.saturating_sub(since));
+        ticks * lag.as_nanos() * 4 >= time.as_nanos() * 5 && ticks > 0
     }
 
     /// The record that holds `seq`.
@@ -206,7 +243,7 @@ impl Half {
     pub fn sends(&mut self, at: Duration, frame: u64, seg: &Segment<'_>, mss: u32) {
         if seg.has(Flags::SYN) {
             if self.syn != Some(seg.seq) {
-                *self = Half { path: self.path, ..Half::default() };
+                *self = Half { path: self.path, smooth: self.smooth, floor: self.floor, ..Half::default() };
             }
             self.syn = Some(seg.seq);
             self.una.get_or_insert(seg.seq);
@@ -225,6 +262,7 @@ impl Half {
         let stamp = seg.options.timestamps.map(|stamps| stamps.value);
         if let Some(stamp) = stamp {
             self.stamp = Some(self.stamp.map_or(stamp, |latest| Seq(latest).max(Seq(stamp)).0));
+            self.clock.get_or_insert((at, stamp));
         }
         if seg.seq_len() > 0 && !seg.has(Flags::RST) {
             self.una.get_or_insert(seg.seq);
@@ -253,6 +291,9 @@ impl Half {
                 None => self.push(sent),
             }
             self.largest = self.largest.max(seg.len.min(65_535));
+            if !seg.has(Flags::PSH) && !fin {
+                self.largest_followed = self.largest_followed.max(seg.len.min(65_535));
+            }
         } else if let Some(nxt) = self.nxt.filter(|nxt| end.gt(*nxt) && !seg.has(Flags::RST)) {
             // Its number says that something was sent before it.
             self.push(Sent { start: nxt, end, at, times: 0, frame, fin: false, stamp: None });
@@ -309,13 +350,14 @@ impl Half {
 
     /// The other end acknowledges up to `ack`.
     pub fn acknowledged(&mut self, at: Duration, ack: Seq) -> Acked {
-        let mut acked = Acked { bytes: 0, segments: 0, newest: None, newest_frame: 0, fin: false };
+        let mut acked = Acked::default();
         let una = *self.una.get_or_insert(ack);
         if !ack.gt(una) {
             return acked;
         }
         acked.bytes = ack.since(una);
         self.una = Some(ack);
+        self.heard = Some(at);
         let began = self.began;
         // A single number beyond is a FIN's, most likely.
         let beyond = self.nxt.filter(|nxt| ack.gt(*nxt + 1) && began.is_some());
@@ -331,6 +373,7 @@ impl Half {
                 self.unseen += u64::from(first.end.min(ack).since(first.start));
             }
             acked.newest = (first.times == 1).then(|| at.saturating_sub(first.at));
+            acked.least = at.saturating_sub(first.at);
             acked.newest_frame = first.frame;
             if first.end.gt(ack) {
                 first.start = ack;
@@ -353,6 +396,7 @@ impl Half {
     /// A round trip to this end and back was seen.
     pub fn sample(&mut self, time: Duration) {
         self.path = Some(self.path.map_or(time, |path| path.min(time)));
+        self.smooth = Some(self.smooth.map_or(time, |smooth| (smooth * 7 + time) / 8));
         let (kept, every, passed) = &mut self.times;
         *passed += 1;
         if *passed > *every {

@@ -3,7 +3,8 @@
 use super::decode::Segment;
 use super::exchange::Told;
 use super::finding::{Findings, What};
-use super::flow::{Flow, Packet};
+use super::flow::{Flow, Packet, REST};
+use super::half::Half;
 use super::judge::PROMPT;
 use crate::ledger::Part;
 use crate::seq::Seq;
@@ -23,22 +24,35 @@ const SAME: u32 = 2;
 /// The flights of an end that are no larger than those before.
 #[derive(Default, Debug)]
 pub(super) struct Plateau {
-    /// The last one, how often it was no larger, and how often the very same.
+    /// The last one, since when it is counted, how often it was no larger, and how often the very same.
     last: u32,
+    since: Option<Duration>,
     flat: [u32; 2],
     /// What such waits are if they are too few.
     waits: Vec<Told>,
 }
 
 impl Plateau {
-    /// Another flight of `burst` bytes, and the wait that ended it: what the wait is for, if that is known now.
+    /// At `at`, so many bytes in `flight`, and the wait that ended it: what the wait is for, if that is known now.
     ///
-    /// A congestion window grows by half a segment in each round trip at the least, unless something was `lost`.
-    fn add(&mut self, burst: u32, full: u32, lost: bool, wait: Told, add: &mut dyn FnMut(Told)) {
-        let flat = !lost && burst > full && burst.abs_diff(self.last) < full;
+    /// A congestion window grows by half a segment in each round trip at the least, unless something was lost.
+    fn add(
+        &mut self,
+        at: Duration,
+        round_trip: Duration,
+        flight: u32,
+        full: u32,
+        wait: Told,
+        add: &mut dyn FnMut(Told),
+    ) {
         let [near, same] = self.flat;
-        self.flat = if flat { [near + 1, if burst == self.last { same + 1 } else { 0 }] } else { [0; 2] };
-        self.last = burst;
+        let mut flat = near > 0;
+        if self.since.is_none_or(|since| at.saturating_sub(since) >= round_trip / 2) {
+            flat = flight > full && flight.abs_diff(self.last) < full;
+            self.flat =
+                if flat { [near + 1, if flight == self.last { same + 1 } else { 0 }] } else { [0; 2] };
+            (self.last, self.since) = (flight, Some(at));
+        }
         let own = self.flat[0] >= PLATEAU || self.flat[1] >= SAME;
         if own || !flat {
             for (what, frames, cost, sure) in self.waits.drain(..) {
@@ -69,6 +83,10 @@ pub(super) struct Release {
     pub midway: bool,
     pub frame: u64,
     pub flight: u32,
+    /// Bytes that it acknowledges.
+    pub bytes: u32,
+    /// The last small segment is among them.
+    pub freed: bool,
     /// The end of the window before it.
     pub edge: Option<Seq>,
     pub acked_all: bool,
@@ -79,7 +97,30 @@ pub(super) struct Release {
     pub was_closed: bool,
 }
 
+/// From where an end is seen.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    /// The capture was made there.
+    near: bool,
+    /// The other end is so far away that nothing comes from there by chance at a given moment.
+    apart: bool,
+    /// It does not hold small segments for small ones.
+    hasty: bool,
+    /// It had more to say when it stopped: what it sent last was not pushed.
+    more: bool,
+}
+
 impl Flow {
+    fn sight(&self, s: usize) -> Sight {
+        let near = self.own() == s;
+        Sight {
+            near,
+            apart: self.round_trip() >= 4 * PROMPT,
+            hasty: near && self.halves[s].hasty,
+            more: !self.halves[s].last_pushed,
+        }
+    }
+
     /// The congestion window of the end `s`, if it can be known: from afar its flight is not seen.
     pub(super) fn window(&self, s: usize) -> Option<u32> {
         if self.own() == s { self.window[s] } else { Some(u32::MAX) }
@@ -96,6 +137,18 @@ impl Flow {
             && half.sent.front().is_some_and(|first| quiet(Some(first.at)))
             && quiet(half.last_data.map(|(at, _)| at))
             && quiet(self.releases[s].back().map(|r| r.at))
+    }
+
+    /// Whether the timer of a probe expires now that has a single small segment in flight: nobody else writes a second
+    /// one just then (RFC 8985 §7.2; no later than the time-out).
+    pub(super) fn is_in_time(&self, s: usize, at: Duration) -> bool {
+        let half = &self.halves[s];
+        let (Some(smooth), Some((sent, _))) = (self.halves[1 - s].smooth, half.last_data) else {
+            return false;
+        };
+        let since = at.saturating_sub(half.heard.map_or(sent, |heard| heard.max(sent)));
+        let near = |time: Duration| since.abs_diff(time) <= Duration::from_millis(12) + smooth / 8;
+        self.own() == s && (near(smooth * 2 + REST) || near(smooth + REST))
     }
 
     pub(super) fn is_nagle_release(&self, s: usize, p: &Packet<'_>) -> bool {
@@ -125,37 +178,44 @@ impl Flow {
             && half.record(seg.seq).is_some_and(|sent| sent.times >= 2 && sent.at + apart < at)
     }
 
-    /// The end `s` waited after `burst` bytes, for its congestion window, it seems; if it has the same amount in flight
+    /// The end `s` waited with `flight` bytes, for its congestion window, it seems; if it has the same amount in flight
     /// round after round, it is its own limit.
     pub(super) fn add_flight(
         &mut self,
         s: usize,
-        burst: u32,
+        at: Duration,
+        flight: u32,
         wait: Told,
         connection: usize,
         findings: &mut Findings,
     ) {
         let full = self.halves[s].full(&self.halves[1 - s]);
-        self.plateau[s].add(burst, full, self.lost[s], wait, &mut |(what, frames, cost, sure)| {
-            findings.add(what, connection, frames, cost, sure);
-        });
+        let mut add = |(what, frames, cost, sure)| findings.add(what, connection, frames, cost, sure);
+        if self.lost[s] || self.halves[s].repeats.probe > 0 {
+            self.plateau[s].waits.drain(..).for_each(&mut add);
+            return add(wait);
+        }
+        // A full queue makes the way longer than it is at the least.
+        let usual = |half: &Half| half.recent.max(half.path.unwrap_or_default());
+        let round_trip = self.halves.iter().map(usual).sum();
+        self.plateau[s].add(at, round_trip, flight, full, wait, &mut add);
     }
 
-    /// What a wait of the end `s` is called; it had sent `burst` bytes since the one before.
+    /// What a wait of the end `s` is called; it had sent `burst` bytes since the one before, with so many in `flight`.
     pub(super) fn what_held(
         &mut self,
         s: usize,
         part: Part,
         delayed: Duration,
         release: Option<Release>,
-        burst: u32,
+        [burst, flight]: [u32; 2],
     ) -> What {
         let (own, other) = (&self.halves[s], &self.halves[1 - s]);
         let first = part == Part::Cwnd && !std::mem::replace(&mut self.grown[s], true);
         let scaled = own.shift.is_some() && other.shift.is_some();
         match part {
             Part::Nagle if !delayed.is_zero() => What::NagleDelayedAck,
-            Part::Cwnd if self.rested[s].is_some_and(|most| burst < most) => What::SlowStartAfterIdle,
+            Part::Cwnd if self.rested[s].is_some_and(|most| flight < most) => What::SlowStartAfterIdle,
             Part::Cwnd if self.lost[s] => What::Congestion,
             // Only where the beginning was captured.
             Part::Cwnd
@@ -191,7 +251,7 @@ impl Flow {
                 let alone = self.halves[s]
                     .last_data
                     .is_none_or(|(at, frame)| frame < r.frame || (path > PROMPT && at + slack < r.at + path));
-                Some((r.held(p.seg.len, full, alone, self.window(s), self.own() == s)?, r))
+                Some((r.held(p.seg.len, full, alone, self.window(s), self.sight(s))?, r))
             }),
         }
     }
@@ -201,20 +261,29 @@ impl Release {
     /// What had held a segment of `len` bytes until this acknowledgment, if not the window; `None` if nothing did.
     ///
     /// `alone`: nothing else was sent since it came. `window`: the congestion window, if it was seen to be full.
-    /// `near`: the capture was made where it was sent. From afar a congestion window may as well have ended a flight, and
-    /// most systems hold a small segment for another small one only (Minshall's variant).
-    fn held(&self, len: u32, full: u32, alone: bool, window: Option<u32>, near: bool) -> Option<Part> {
+    /// Most systems hold a small segment for another small one only (Minshall's variant); from afar a congestion window may as
+    /// well have ended a flight of others.
+    fn held(&self, len: u32, full: u32, alone: bool, window: Option<u32>, sight: Sight) -> Option<Part> {
         if self.flight == 0 {
             return None;
         }
         let small = len < full;
         let room = window.unwrap_or(INITIAL_WINDOW.saturating_mul(full)) >= self.flight.saturating_add(len);
-        if small && alone && self.acked_all && room && (near || self.last_small) {
+        let waits = match sight.near {
+            // In the middle of much that is in flight it is the room in a buffer that acknowledgments give.
+            true => {
+                let few = self.flight < INITIAL_WINDOW.saturating_mul(full);
+                self.acked_all || (self.freed && (few || sight.more))
+            }
+            false => self.acked_all && self.last_small,
+        };
+        if small && alone && room && waits && !sight.hasty {
             return Some(Part::Nagle);
         }
-        // Small segments in flight do not fill a congestion window, unless it is of one segment: nobody writes by chance at the
-        // moment at which an acknowledgment comes that was held back.
-        let of_one = near && self.acked_all && !self.delayed.is_zero();
-        (!self.last_small || self.flight >= 2 * full || of_one).then_some(Part::Cwnd)
+        // Small segments in flight do not fill a congestion window, unless it is of few segments: nobody writes by chance at the
+        // moment at which an acknowledgment comes that was on its way for long.
+        let late = self.acked_all && !self.delayed.is_zero();
+        let of_few = sight.near && (late || (sight.apart && (sight.hasty || !small)));
+        (!self.last_small || self.flight >= 2 * full || of_few).then_some(Part::Cwnd)
     }
 }

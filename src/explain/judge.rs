@@ -104,8 +104,7 @@ const LEAST_DELAY: Duration = Duration::from_millis(4);
 const ALONE: Duration = Duration::from_millis(280);
 /// How soon an end answers, at the least that is asked of it.
 pub(super) const PROMPT: Duration = Duration::from_millis(1);
-/// What a probe of a single segment waits for where time-outs last a second at the least (RFC 6298 §2.4), for a probe
-/// is no later than they, and where no round trip was measured (RFC 8985 §7.2).
+/// What a probe waits for where no round trip was measured (RFC 8985 §7.2).
 const SECOND: Duration = Duration::from_secs(1);
 /// A timer's jitter.
 const SLACK: Duration = Duration::from_millis(20);
@@ -216,12 +215,18 @@ impl View<'_> {
         }
         let tail = sender.nxt == Some(seg.end());
         if tail && times == 1 && sacks {
-            // RFC 8985 §7.2: once, the last segment, after two round trips; one that is alone gives the other end's
-            // delayed acknowledgment its time.
+            // RFC 8985 §7.2: once, the last segment, two round trips after the last acknowledgment; one that is alone gives
+            // the other end's delayed acknowledgment its time, and one before any round trip was measured a second.
             let alone = sender.una == Some(seg.seq);
-            let patience = rtt * 3 + if alone { ALONE } else { SLACK };
-            let a_second = alone && since + SLACK >= SECOND && since <= SECOND + SLACK;
-            if since <= patience || a_second {
+            let patience = match (sender.smooth, self.receiver.smooth) {
+                (None, None) => SECOND + SLACK,
+                (a, b) => {
+                    let smooth = a.unwrap_or_default() + b.unwrap_or_default();
+                    smooth * 5 / 2 + if alone { ALONE } else { SLACK }
+                }
+            };
+            let heard = sender.heard.map(|at| at + sender.path.unwrap_or_default());
+            if at.saturating_sub(heard.map_or(before, |at| at.max(before))) <= patience {
                 return Kind::Again(Again::TailLossProbe);
             }
         }

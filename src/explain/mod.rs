@@ -14,6 +14,7 @@ mod fragments;
 mod half;
 mod hold;
 mod judge;
+mod opening;
 mod pcapng;
 mod rate;
 mod read;

@@ -8,7 +8,7 @@ use super::decode::Segment;
 use super::doubt::Doubt;
 use super::finding::{Confidence, Findings, What};
 use super::flow::{CLIENT, Flow, Packet, REST, SERVER, Shut, WORTH};
-use super::half::Half;
+use super::half::{Half, Idents};
 use super::judge::{AckKind, Again, Kind, PROMPT, round_trip};
 use crate::ledger::Part;
 use crate::segment::Flags;
@@ -33,7 +33,7 @@ impl Flow {
             // Where one direction is missing, an acknowledgment is all that shows of an answer.
             Kind::Ack(_) if self.tells_of_answer(p, s) => self.charge(Part::Server, p.at),
             // The acknowledgment alone doesn't show what was waited for; what comes next does.
-            Kind::Ack(AckKind::Handshake) => self.charge(Part::Handshake, p.at),
+            Kind::Ack(AckKind::Handshake) => self.settle_syn_ack(p, connection, findings),
             Kind::Ack(_) | Kind::Again(Again::Copy) => return,
             Kind::Again(Again::Late) => {
                 let mended = self.mends(s, p.seg);
@@ -49,24 +49,23 @@ impl Flow {
                     p.at,
                 );
             }
-            Kind::Syn => self.charge(Part::App, p.at),
-            Kind::SynAck => self.charge(Part::Handshake, p.at),
-            Kind::SynRetransmit => {
-                // What was answered here had come as far as that.
-                let answered = self.halves[1 - s].syn.is_some();
-                let what = if answered { What::SynAckLoss } else { What::SynLoss };
-                findings.add(what, connection, frames, gap, Confidence::Inferred);
-                self.charge(Part::Recovery, p.at);
+            Kind::Syn => {
+                self.settle_unanswered(connection, findings);
+                self.charge(Part::App, p.at);
+                self.tries[s].add(p);
             }
-            // It answers a SYN that came again, or an acknowledgment that passed here was lost behind it.
-            Kind::SynAckRetransmit if self.mark_by == Some(1 - s) && gap < PROMPT => {
-                self.charge(Part::Handshake, p.at);
+            Kind::SynAck => {
+                self.settle_syn(p, connection, findings);
+                self.tries[s].add(p);
             }
-            Kind::SynAckRetransmit if self.established => return,
-            Kind::SynAckRetransmit => {
-                findings.add(What::SynAckLoss, connection, frames, gap, Confidence::Inferred);
-                self.charge(Part::Recovery, p.at);
+            Kind::SynAckRetransmit if self.established => {
+                self.settle_backlog(s);
+                return self.hear_again(s, p, connection, findings);
             }
+            // What they waited for the answer shows.
+            Kind::SynAckRetransmit => return self.tries[s].add(p),
+            Kind::SynRetransmit if self.halves[1 - s].syn.is_none() => return self.tries[s].add(p),
+            Kind::SynRetransmit => return,
             Kind::WindowProbe => {
                 let frames = (self.mark_frame, p.frame);
                 self.charge(Part::Rwnd, p.at);
@@ -85,6 +84,7 @@ impl Flow {
             }
             Kind::Again(again) => {
                 let what = match again {
+                    _ if self.waits_in_queue(s) => What::Backlog,
                     Again::Rto if self.is_too_large(s, p.at, p.seg) => What::MtuBlackHole,
                     Again::Rto => What::Rto,
                     Again::TailLossProbe => What::TailLoss,
@@ -113,7 +113,10 @@ impl Flow {
                 self.doubts[s].add(doubt, connection, findings);
                 self.charge(Part::Recovery, p.at);
             }
-            Kind::Rst => self.waited(s, self.thinking(), p.at),
+            Kind::Rst => {
+                self.settle_unanswered(connection, findings);
+                self.waited(s, self.thinking(), p.at);
+            }
             // What had come damaged comes again.
             Kind::Data | Kind::Fin if self.mends(s, p.seg) => {
                 findings.cost(What::Checksum, gap);
@@ -175,7 +178,10 @@ impl Flow {
         if self.opening {
             // It carries the acknowledgment that completes the handshake.
             self.held = Some(Part::Handshake);
-            return self.charge(Part::Handshake, p.at);
+            return self.settle_syn_ack(p, connection, findings);
+        }
+        if p.stated.is_some_and(|stated| stated.sent && stated.why == "tail-loss-probe") {
+            return self.settle_probe(p, s, Confidence::Stated, connection, findings);
         }
         let full = self.halves[s].full(&self.halves[o]);
         let (start, frames) = (self.mark, (self.mark_frame, p.frame));
@@ -208,10 +214,12 @@ impl Flow {
                     self.reopen(s, gap, connection, findings, p.frame);
                 } else if gap >= WORTH {
                     let inferred = confidence == Confidence::Inferred;
-                    let what = self.what_held(s, part, delayed, release, burst);
+                    // From afar what is in flight is not seen.
+                    let flight = if self.own() == s { self.out[s] } else { burst };
+                    let what = self.what_held(s, part, delayed, release, [burst, flight]);
                     if inferred && part == Part::Cwnd {
                         let wait = (what, frames, gap, confidence);
-                        self.add_flight(s, burst, wait, connection, findings);
+                        self.add_flight(s, p.at, flight, wait, connection, findings);
                     } else {
                         findings.add(what, connection, frames, gap, confidence);
                     }
@@ -235,26 +243,8 @@ impl Flow {
             self.held = Some(Part::Transfer);
             return self.charge(Part::Transfer, p.at);
         }
-        if !idle && !self.halves[s].last_small && self.is_probe(s, p.at) {
-            // What waited for room leaves all the same, because acknowledgments stay away.
-            self.held = Some(Part::Recovery);
-            // What is sent again of that was lost; what is acknowledged without was not.
-            let doubt = Doubt {
-                start: self.halves[s].una.unwrap_or(p.seg.seq),
-                end: p.seg.seq,
-                at: p.at,
-                frames,
-                cost: gap,
-                what: What::TailLoss,
-                confidence: Confidence::Inferred,
-                needless: What::LateAcks,
-                fresh: true,
-                smaller: false,
-                acquitted: false,
-                sure: false,
-            };
-            self.doubts[s].add(doubt, connection, findings);
-            return self.charge(Part::Recovery, p.at);
+        if !idle && self.is_probe(s, p.at) && (!self.halves[s].last_small || self.is_in_time(s, p.at)) {
+            return self.settle_probe(p, s, Confidence::Inferred, connection, findings);
         }
         self.burst[s].0 = 0;
         // What the other end said meanwhile is not known if none of it was captured.
@@ -269,10 +259,39 @@ impl Flow {
         let known = part == Part::Server || !self.exchanges.is_opaque();
         if let Some(what) = What::of(part).filter(|_| !silent && known && cost >= WORTH.max(rtt / 8)) {
             findings.add(what, connection, frames, cost, Confidence::Inferred);
-            if cost >= REST && self.is_far(s) && self.halves[s].idents.missing(p.seg).is_none() {
+            if cost >= REST && self.is_far(s) && self.halves[s].idents.missing(p.seg) != Some(0) {
                 findings.perhaps_lost(what);
             }
         }
+    }
+
+    /// What waited for room leaves all the same, because acknowledgments stay away.
+    fn settle_probe(
+        &mut self,
+        p: &Packet<'_>,
+        s: usize,
+        confidence: Confidence,
+        connection: usize,
+        findings: &mut Findings,
+    ) {
+        self.held = Some(Part::Recovery);
+        // What is sent again of that was lost; what is acknowledged without was not.
+        let doubt = Doubt {
+            start: self.halves[s].una.unwrap_or(p.seg.seq),
+            end: p.seg.seq,
+            at: p.at,
+            frames: (self.mark_frame, p.frame),
+            cost: p.at.saturating_sub(self.mark),
+            what: What::TailLoss,
+            confidence,
+            needless: What::LateAcks,
+            fresh: true,
+            smaller: false,
+            acquitted: false,
+            sure: false,
+        };
+        self.doubts[s].add(doubt, connection, findings);
+        self.charge(Part::Recovery, p.at);
     }
 
     /// A FIN that waits for no acknowledgment: whoever sends it had something else to do until then.
@@ -280,7 +299,7 @@ impl Flow {
         let gap = p.at.saturating_sub(self.mark);
         let rtt = self.round_trip();
         if self.opening {
-            return self.charge(Part::Handshake, p.at);
+            return self.settle_syn_ack(p, connection, findings);
         }
         // A response ends with it, or its last byte was the end.
         if s == SERVER
@@ -306,7 +325,8 @@ impl Flow {
 
     /// Whether the end `s` is not where the capture was made.
     fn is_far(&self, s: usize) -> bool {
-        self.own.map_or(self.halves[s].path.is_some_and(|path| path > PROMPT), |own| own != s)
+        let half = &self.halves[s];
+        self.own.map_or(half.path.unwrap_or(half.floor) >= PROMPT, |own| own != s)
     }
 
     /// Whether new data comes late because it, or what came before it, was lost on its way here: its sender counts its
@@ -315,7 +335,10 @@ impl Flow {
         !self.opening
             && gap >= (self.round_trip() * 2).max(LEAST_PAUSE)
             && self.is_far(s)
-            && self.halves[s].idents.missing(p.seg).is_some_and(|n| n > 0)
+            && self.halves[s].idents.missing(p.seg).is_some_and(|n| {
+                // Of a flight many may be lost, of what nothing came of, copies.
+                n > 0 && (n <= Idents::copies(gap) || self.exchanges.midway(s == CLIENT))
+            })
     }
 
     /// Whether the end `s` had more to say when it stopped: what it sent last was full, and was not pushed, or is still

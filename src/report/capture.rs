@@ -85,7 +85,12 @@ fn parts(parts: &Parts) -> String {
 
 pub(super) fn name(exchange: &Exchange) -> String {
     if exchange.method.is_empty() {
-        return if exchange.tls { "(TLS)" } else { "(not HTTP)" }.into();
+        return match exchange.status {
+            Some(_) => "(request not captured)",
+            None if exchange.tls => "(TLS)",
+            None => "(not HTTP)",
+        }
+        .into();
     }
     printable(&format!("{} {}", exchange.method, exchange.target))
 }

@@ -4,6 +4,7 @@ mod accuracy;
 mod findings;
 mod judged;
 mod odd_files;
+mod opening;
 mod reading;
 mod talk;
 mod truth;

@@ -144,6 +144,39 @@ impl Score {
     }
 }
 
+/// What is known of a packet by the words of the stack that sent it.
+#[derive(Clone, Copy)]
+struct Known {
+    at: Duration,
+    /// Nothing else is in flight, and it was sent before.
+    lone: bool,
+    /// A small segment of a stack that holds such segments while others are in flight.
+    held: bool,
+}
+
+impl Known {
+    fn of(c: &tcpglass::explain::Caused<'_>) -> Known {
+        let flight = format!("flight={} ", c.segment.seq_len());
+        let again = matches!(c.stated, Some("rto" | "tail-loss-probe"));
+        Known {
+            at: c.at,
+            lone: again && c.numbers.is_some_and(|numbers| numbers.contains(&flight)),
+            held: c.stated == Some("data") && c.sentence.contains("nothing was in flight"),
+        }
+    }
+
+    /// Whether nothing tells a wait for it that is called `a` from one that is called `b`: a probe of a lone segment may come when
+    /// the time-out would, and what a window of one segment holds Nagle's algorithm would hold for as long.
+    fn either(self, a: What, b: What) -> bool {
+        use What::{Congestion, InitialWindow, LateAcks, Nagle, SlowStart, SlowStartAfterIdle, SpuriousRto};
+        let pair =
+            |x: &[What], y: &[What]| (x.contains(&a) && y.contains(&b)) || (x.contains(&b) && y.contains(&a));
+        let timers = pair(&[What::Rto, SpuriousRto], &[What::TailLoss, LateAcks]);
+        let small = pair(&[InitialWindow, SlowStart, SlowStartAfterIdle, Congestion], &[Nagle]);
+        (self.lone && timers) || (self.held && small)
+    }
+}
+
 /// All that is counted.
 #[derive(Default)]
 pub(super) struct Accuracy {
@@ -157,6 +190,10 @@ pub(super) struct Accuracy {
     parts: BTreeMap<&'static str, [Duration; 2]>,
     /// By finding: what it cost with words, without, and the lesser of the two in each capture.
     findings: BTreeMap<&'static str, [Duration; 3]>,
+    /// Where they differ most: by how much, and in which capture.
+    apart: BTreeMap<&'static str, Vec<(Duration, String)>>,
+    /// Time that has another name of which nothing tells the first from.
+    either: Duration,
 }
 
 impl Accuracy {
@@ -180,10 +217,17 @@ impl Accuracy {
             }
         })
         .unwrap();
+        let mut known = HashMap::new();
         let without = causes(here, infer, &mut |c| {
+            known.insert(c.frame, Known::of(c));
             let place = || format!("{name}, frame {}", c.frame);
             match c.stated {
-                Some(word) if c.sent => self.own.add(class(word, c.sentence), c.inferred, place),
+                Some(word) if c.sent => {
+                    // Of a lone segment nothing tells one from the other.
+                    let timer = |word| matches!(word, "rto" | "tail-loss-probe");
+                    let lone = known[&c.frame].lone && timer(c.inferred);
+                    self.own.add(class(word, c.sentence), if lone { word } else { c.inferred }, place);
+                }
                 // A copy that the network made has no cause.
                 _ => {
                     if let Some(word) = sent.get_mut(c.data).and_then(VecDeque::pop_front) {
@@ -193,31 +237,53 @@ impl Accuracy {
             }
         })
         .unwrap();
-        self.compare(here, &without);
+        self.compare(here, &without, &known, name);
     }
 
     /// A capture of which only one end is there.
     pub fn add_alone(&mut self, here: &[u8], name: &str) {
         let infer = Options { infer: true, ..Options::default() };
+        let mut known = HashMap::new();
         let without = causes(here, infer, &mut |c| {
+            known.insert(c.frame, Known::of(c));
             if let Some(word) = c.stated.filter(|_| c.sent) {
                 let place = || format!("{name}, frame {}", c.frame);
                 self.own.add(class(word, c.sentence), c.inferred, place);
             }
         })
         .unwrap();
-        self.compare(here, &without);
+        self.compare(here, &without, &known, name);
     }
 
     /// Holds what is said of the time without words against what is said with them.
-    fn compare(&mut self, here: &[u8], without: &Summary) {
+    fn compare(&mut self, here: &[u8], without: &Summary, known: &HashMap<u64, Known>, name: &str) {
         let with = explain(here, Options::default()).unwrap();
         let cost = |summary: &Summary, what: What| {
             summary.findings.iter().filter(|f| f.what == what).map(|f| f.cost).sum::<Duration>()
         };
         let whats: BTreeSet<What> = with.findings.iter().chain(&without.findings).map(|f| f.what).collect();
+        let mut said: BTreeMap<What, Duration> = whats.iter().map(|&w| (w, cost(without, w))).collect();
+        for was in &with.findings {
+            for is in without.findings.iter().filter(|is| is.what != was.what) {
+                for frames in was.frames.iter().filter(|frames| is.frames.contains(frames)) {
+                    let [Some(first), Some(last)] = [known.get(&frames.0), known.get(&frames.1)] else {
+                        continue;
+                    };
+                    if last.either(was.what, is.what) {
+                        let time = last.at.saturating_sub(first.at).min(said[&is.what]);
+                        *said.get_mut(&is.what).unwrap() -= time;
+                        *said.get_mut(&was.what).unwrap() += time;
+                        self.either += time;
+                    }
+                }
+            }
+        }
         for what in whats {
-            let costs = [cost(&with, what), cost(without, what)];
+            let costs = [cost(&with, what), said[&what]];
+            let apart = self.apart.entry(what.word()).or_default();
+            apart.push((costs[0].abs_diff(costs[1]), name.to_owned()));
+            apart.sort_by(|a, b| b.cmp(a));
+            apart.truncate(2);
             let sums = self.findings.entry(what.word()).or_default();
             sums.iter_mut()
                 .zip([costs[0], costs[1], costs[0].min(costs[1])])
@@ -284,14 +350,24 @@ impl Accuracy {
                 true => "-".to_owned(),
                 false => format!("{:.1}", 100.0 * alike.as_secs_f64() / of.as_secs_f64()),
             };
-            let _ = writeln!(
+            let _ = write!(
                 out,
                 "{word:<24} {:>10} {:>10} {:>8.3}",
                 percent(without),
                 percent(with),
                 with.as_secs_f64()
             );
+            for (time, name) in self.apart[word].iter().filter(|(time, _)| *time > MS) {
+                let _ = write!(out, "  {:.3} s in {name}", time.as_secs_f64());
+            }
+            out.push('\n');
         }
+        let _ = writeln!(
+            out,
+            "{:.3} s of these have either of two names: of a lone segment's first repetition a probe or a time-out, of a small \
+             one behind a lone small one Nagle's algorithm or a window of one",
+            self.either.as_secs_f64()
+        );
         out
     }
 }

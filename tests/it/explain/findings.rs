@@ -142,11 +142,11 @@ fn a_short_transfer_from_a_small_send_buffer_is_no_slow_start_from_then_on() {
     let small = Config { send_buffer: 64 << 10, send_buffer_initial: 64 << 10, ..linux() };
     let mut scene = Scene::new("rtt=50ms", &linux(), &small);
     let socket = scene.connect();
-    scene.get(socket, "/bytes/350000", 350_000);
+    scene.get(socket, "/bytes/600000", 600_000);
     let [_, server] = inferred(scene);
-    // Its flights are 14, 29, 52, 56, 65, 65 and 65 kB.
+    // Its flights are 14, 29, 46, 77, 99, 99 and from then on 102 kB.
     let times = [What::SendBuffer, What::SlowStart].map(|what| finding(&server, what).times);
-    assert_eq!(times, [2, 5], "{:?}", found(&server));
+    assert_eq!(times, [3, 7], "{:?}", found(&server));
 }
 
 #[test]

@@ -4,8 +4,16 @@ use super::talk::{By::*, Odd, Talk, get, ok};
 use super::written::{never, sums, told};
 use super::*;
 
-const UNSEEN: Odd =
-    Odd { seq: None, ack: None, window: None, sack: None, stamp: None, damaged: false, unseen: true };
+const UNSEEN: Odd = Odd {
+    seq: None,
+    ack: None,
+    window: None,
+    sack: None,
+    stamp: None,
+    echo: 0,
+    damaged: false,
+    unseen: true,
+};
 
 #[test]
 fn packets_that_were_not_captured_cut_no_response_off() {

@@ -19,8 +19,9 @@ pub struct Odd {
     pub window: Option<u16>,
     /// Numbers that came twice or beyond a gap.
     pub sack: Option<(u32, u32)>,
-    /// A time stamp.
+    /// A time stamp, and what it echoes.
     pub stamp: Option<u32>,
+    pub echo: u32,
     /// Damaged on the way: the checksum is wrong, and the sender will send it again.
     pub damaged: bool,
     /// It was sent, and not captured.
@@ -99,9 +100,13 @@ impl Talk {
             tcp.set_options_raw(&[&[1, 1, 5, 10][..], &from, &to].concat()).unwrap();
         }
         if let Some(stamp) = odd.stamp {
-            tcp.set_options_raw(&[&[1, 1, 8, 10][..], &stamp.to_be_bytes(), &[0; 4]].concat()).unwrap();
+            tcp.set_options_raw(
+                &[&[1, 1, 8, 10][..], &stamp.to_be_bytes(), &odd.echo.to_be_bytes()].concat(),
+            )
+            .unwrap();
         }
-        self.ident[s] += 1;
+        // Zero stays: it counts none.
+        self.ident[s] += u16::from(self.ident[s] > 0);
         let mut ip =
             etherparse::Ipv4Header::new(0, 64, etherparse::ip_number::TCP, from.0.octets(), to.0.octets())
                 .unwrap();
