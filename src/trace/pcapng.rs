@@ -162,11 +162,12 @@ impl Encoder for Pcapng {
         self.packets += 1;
         let at = packet.at.as_nanos();
         let kept = self.options.kept(packet.frame);
+        // With the comments in one piece, usually.
+        out.reserve(kept.len() + 512);
         let block = open_block(out, epb::TYPE);
         // Interface 0, the time stamp with its high half first, the length kept and the length there was.
-        for field in [0, (at >> 32) as u32, at as u32, kept.len() as u32, packet.frame.len() as u32] {
-            out.extend_from_slice(&field.to_ne_bytes());
-        }
+        let fields = [0, (at >> 32) as u32, at as u32, kept.len() as u32, packet.frame.len() as u32];
+        out.extend_from_slice(fields.map(u32::to_ne_bytes).as_flattened());
         out.extend_from_slice(kept);
         pad(out);
         if piece.nth == 2 && Shape::is_for(piece) {
@@ -263,15 +264,18 @@ fn close_block(out: &mut Vec<u8>, start: usize) {
     out.extend_from_slice(&len);
 }
 
+#[inline]
 fn option(out: &mut Vec<u8>, code: u16, parts: &[&[u8]]) {
     let len: usize = parts.iter().map(|p| p.len()).sum();
-    out.extend_from_slice(&code.to_ne_bytes());
-    out.extend_from_slice(&(len as u16).to_ne_bytes());
+    out.extend_from_slice([code, len as u16].map(u16::to_ne_bytes).as_flattened());
     parts.iter().for_each(|p| out.extend_from_slice(p));
     pad(out);
 }
 
 /// Fills up to four bytes. Every block has a multiple of four, so `out` is aligned to where the block began.
 fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len().next_multiple_of(4), 0);
+    let end = out.len().next_multiple_of(4);
+    // Four at once, and back, are two instructions; up to three are a call.
+    out.extend_from_slice(&[0; 4]);
+    out.truncate(end);
 }
