@@ -62,9 +62,6 @@ impl Conn {
         if !matches!(received.verdict, Verdict::Drop(_)) {
             self.last_received = cx.now;
             self.keepalives = 0;
-            if self.timers.is_set(Timer::KeepAlive) {
-                self.arm_keepalive(cx.now);
-            }
         }
         received
     }

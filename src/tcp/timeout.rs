@@ -196,9 +196,14 @@ impl Conn {
     /// RFC 9293 §3.8.4 (MAY-5): a probe when all is acknowledged (MUST-26); one without an answer proves nothing
     /// (MUST-29).
     fn on_keepalive(&mut self, cx: &mut Cx) {
+        let idle = cx.now.since(self.last_received);
         // Unacknowledged data is a probe already.
         if self.snd.flight() > 0 || self.snd.unsent() > 0 {
             self.arm_keepalive(cx.now);
+        } else if idle < self.opts.keepalive_idle {
+            // What came did not put the timer off: behind an answered probe the next look is taken when another would have been
+            // due. As on Linux.
+            self.timers.set(Timer::KeepAlive, cx.now + (self.opts.keepalive_idle - idle));
         } else if self.is_given_up_alive(cx) {
             self.reset(cx, RstWhy::GaveUp, CloseReason::TimedOut);
         } else {

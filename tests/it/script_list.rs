@@ -388,6 +388,7 @@ scripts! {
         accurate_ecn_is_skipped
         ace_count_is_ignored
         announced_size_is_taken
+        counted
         default_mss
         default_mss_ipv6
         ecn_is_not_accepted
@@ -409,6 +410,7 @@ scripts! {
         after_timeout_reports_count
         after_timeout_slow_start
         dsack_is_harmless
+        duplicates_let_new_data_go
         duplicates_with_data_do_not_count
         fast_retransmit
         fin_is_repeated_too
@@ -498,6 +500,7 @@ scripts! {
         echo_of_the_earliest
         missing
         old_acknowledgment_does_not_count
+        only_news_measures
         options_only_on_a_syn
         paws
         paws_allows_a_tick
