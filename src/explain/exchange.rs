@@ -94,6 +94,8 @@ pub(super) struct Stop {
     pub reset: bool,
     /// It has what the other end said.
     pub taken: bool,
+    /// What it says is not acknowledged, however often it was sent.
+    pub unheard: bool,
     /// There and back.
     pub round_trip: Duration,
 }
@@ -270,7 +272,12 @@ impl Exchanges {
             let at_once = asked <= stop.round_trip.max(super::judge::PROMPT);
             let closed = Closed { at: self.now, frame: self.frame, at_once: at_once && !stop.reset };
             self.client_closed.get_or_insert(closed);
-            if stop.reset {
+            if stop.unheard && first.progress == Progress::Asked && !first.is_late() {
+                let told =
+                    (What::Unheard, (first.frames.0, self.frame), self.now.saturating_sub(first.start));
+                self.findings.push((told.0, told.1, told.2, Confidence::Inferred));
+                self.close_open();
+            } else if stop.reset {
                 self.give_up();
             }
         }

@@ -70,6 +70,8 @@ pub enum What {
     LostBefore,
     /// A request of which nothing was answered when the capture ended.
     Unanswered,
+    /// A request that was repeated and never acknowledged.
+    Unheard,
     /// The server took long.
     SlowServer,
     /// The client's application took long between its writes.
@@ -319,6 +321,12 @@ impl What {
                 "capture for longer, and at the server: is the answer lost on the way, or never sent?",
                 &[],
             ),
+            What::Unheard => (
+                "unheard",
+                "requests that nothing came back for, however often they were sent",
+                "a NAT or a firewall that forgot an idle connection, or a path that broke: probe idle connections, or give them up sooner",
+                &["SO_KEEPALIVE", "tcp.keepalive", "tcp.user_timeout"],
+            ),
             What::SlowServer => ("slow-server", "the server's own time", "look into the server", &[]),
             What::SlowClient => {
                 ("slow-client", "the client's own time", "look into the client: it had not written yet", &[])
@@ -377,8 +385,8 @@ impl What {
 
     /// Whether an exchange came to nothing by it: that weighs more than any time.
     fn destroys(self) -> bool {
-        use What::{CutShort, HalfClose, KeepAliveRace, NoAnswer, ResetResponse};
-        matches!(self, CutShort | HalfClose | KeepAliveRace | NoAnswer | ResetResponse)
+        use What::{CutShort, HalfClose, KeepAliveRace, NoAnswer, ResetResponse, Unheard};
+        matches!(self, CutShort | HalfClose | KeepAliveRace | NoAnswer | ResetResponse | Unheard)
     }
 
     /// What a wait for this part of the time is, unless more is known.

@@ -539,7 +539,7 @@ impl Flow {
                 _ => other.flight() == 0,
             };
             let round_trip = round_trip(&self.halves[CLIENT], &self.halves[SERVER]);
-            let stop = Stop { reset: seg.has(Flags::RST), taken, round_trip };
+            let stop = Stop { reset: seg.has(Flags::RST), taken, unheard: self.is_unheard(s), round_trip };
             if stop.reset {
                 self.closing[s] = None;
                 self.exchanges.end(speaker, stop);

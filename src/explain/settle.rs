@@ -143,11 +143,19 @@ impl Flow {
         let is_shut = self.halves[CLIENT].edge.is_some() && self.halves[CLIENT].window == 0;
         match self.exchanges.waits_for_server() {
             true if is_shut => Part::Rwnd,
+            true if self.is_unheard(CLIENT) => Part::Recovery,
             true if !self.exchanges.is_pushing() => Part::Server,
             _ if self.exchanges.in_progress() => Part::App,
             _ if self.halves.iter().any(|half| half.fin.is_some()) => Part::Close,
             _ => Part::App,
         }
+    }
+
+    /// Whether the end `s` has repeated what it says again and again without an answer: it does not arrive.
+    pub(super) fn is_unheard(&self, s: usize) -> bool {
+        const OFTEN: u8 = 3;
+        let half = &self.halves[s];
+        half.flight() > 0 && half.sent.front().is_some_and(|first| first.times >= OFTEN)
     }
 
     /// Charges a wait for the end `s`: the way there and back, then `part`.

@@ -138,6 +138,10 @@ impl Listener {
         let (client, server) =
             if c.from_client { (seg.source, seg.destination) } else { (seg.destination, seg.source) };
         let (bandwidth, told) = (self.link().and_then(|link| link.bandwidth), self.link().is_some());
+        if c.inferred == "drop-checksum" && !told {
+            // Nobody took it, and its numbers may be anything.
+            return;
+        }
         let line = self.lines.entry(c.connection).or_insert_with(|| Line::new(client, server, told));
         let e = usize::from(!c.from_client);
         if told {
@@ -197,6 +201,10 @@ impl Listener {
                     .or_else(|| usual_rate(&line.ways[near].ack_rates, trip)),
             );
             match line.talk(number, paths, connection.at_client) {
+                // Whoever leaves out so much is not believed.
+                Ok(talk) if talk.reaches() > BYTES as u64 => {
+                    left_out.push((number, "its numbers leave out more than is held again"));
+                }
                 Ok(mut talk) => {
                     talk.exchanges = connection.exchanges.iter().map(|e| e.end - e.start).collect();
                     talks.push(talk);

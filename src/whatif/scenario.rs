@@ -154,6 +154,15 @@ impl Scenario {
 }
 
 impl Talk {
+    /// How many bytes an end writes, those that were not captured included.
+    pub(super) fn reaches(&self) -> u64 {
+        let until = self.acts.iter().flatten().map(|act| match act.deed {
+            Deed::Write(until) => until,
+            _ => 0,
+        });
+        until.max().unwrap_or(0)
+    }
+
     /// From the SYN to the last write's last byte.
     pub fn lasted(&self) -> Duration {
         let writes = self.acts.iter().flatten().filter(|a| matches!(a.deed, Deed::Write(_)));

@@ -165,6 +165,47 @@ fn a_slow_server_that_numbers_its_packets_for_all_connections_is_not_a_loss() {
     }
 }
 
+/// A NAT has forgotten the connection: its client did not give up too soon, and its server was never asked.
+#[test]
+fn a_request_that_nothing_comes_back_for_is_nobodys_slowness() {
+    for heard in [false, true] {
+        let mut t = Talk::new();
+        let at = t.open(0.0);
+        t.say(at, Client, ".", &get("/a"));
+        t.say(at + 30.0, Server, ".", &ok(10, 10));
+        t.say(at + 30.1, Client, ".", b"");
+        let (at, start) = (at + 400_000.0, t.at(Client));
+        t.say(at, Client, ".", &get("/b"));
+        for ms in [300.0, 900.0, 2100.0] {
+            t.odd(at + ms, Client, ".", &get("/b"), Odd { seq: Some(start), ..Odd::default() });
+        }
+        if heard {
+            t.say(at + 2120.0, Server, ".", b"");
+        }
+        t.say(at + 9000.0, Client, "R.", b"");
+        let summary = t.told();
+        let [is, is_not] =
+            if heard { [What::ClientAbort, What::Unheard] } else { [What::Unheard, What::ClientAbort] };
+        assert_eq!(told(&summary, is).1, 9000, "{:?}", found(&summary));
+        assert_eq!(summary.findings[0].what, is);
+        never(&summary, &[is_not]);
+        assert_eq!(part(&summary, 1, Part::Recovery), if heard { 2100 } else { 9000 });
+        sums(&summary);
+    }
+}
+
+/// Its checksum says that the number is wrong: nobody writes the gigabyte before it.
+#[test]
+fn a_damaged_number_does_not_make_a_replay_write_what_was_never_sent() {
+    let mut t = usual();
+    let nth = t.packets.iter().rposition(|(_, bytes)| bytes.len() > 60).unwrap();
+    t.packets[nth].1[24] ^= 0x40;
+    let file = Talk::file(&t.packets, usize::MAX);
+    let scenario = tcpglass::whatif::Scenario::read(file.as_slice(), None, true).unwrap();
+    let c = tcpglass::whatif::what_if(&scenario, |_, _| {}).unwrap();
+    assert!(c.before.lasted < Duration::from_secs(10), "{:?}", c.before.lasted);
+}
+
 #[test]
 fn where_nothing_of_the_client_was_captured_nobody_knows_when_the_handshake_ended() {
     let mut t = Talk::new();
