@@ -534,9 +534,12 @@ pub struct Lab {
     #[arg(long)]
     pub ipv6: bool,
     /// Write captures of each arm, as its client and its server saw it, a drawing (SVG) and the findings (JSON) of each experiment into
-    /// this directory. A capture holds 10,000 packets at most, and 512 bytes of each unless checksums are what it is about
+    /// this directory. A capture holds 4,000 packets at most, and 128 bytes of each unless checksums are what it is about
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
+    /// Keep all packets as a whole in the captures; those of all experiments take more than a gigabyte
+    #[arg(long, requires = "out")]
+    pub keep_all: bool,
     /// Write one page for a browser about the experiment: verdicts, drawing, arms; of several each its own, FILE-NAME
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub html: Option<PathBuf>,

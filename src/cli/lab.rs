@@ -51,7 +51,15 @@ pub fn run(args: Lab) -> Outcome {
         // With several experiments, each is swept over what it can be.
         let sweep = sweep.iter().filter(|(name, _)| experiment.can_sweep(name).is_ok()).cloned().collect();
         let (settings, captures) = (settings.clone(), args.out.clone());
-        let setup = Setup { settings, seed, sweep, tun: args.tun, ipv6: args.ipv6, captures };
+        let setup = Setup {
+            settings,
+            seed,
+            sweep,
+            tun: args.tun,
+            ipv6: args.ipv6,
+            captures,
+            keep_all: args.keep_all,
+        };
         let findings = match experiment.run(&setup) {
             Err(error) if error.is_usage() => {
                 return Err(Failure::usage(format_args!("lab {}: {error}", experiment.name)));
@@ -73,6 +81,14 @@ pub fn run(args: Lab) -> Outcome {
             let gap = if i > 0 { "\n" } else { "" };
             output::result(&format!("{gap}{}", report::findings(experiment, &findings, style)))?;
         }
+    }
+    if let Some(directory) = args.out.as_ref().filter(|_| !args.keep_all) {
+        let told = format!(
+            "captures in {} hold the first {} packets of each arm, and the beginning of each; --keep-all keeps everything\n",
+            directory.display(),
+            tcpglass::lab::PACKETS
+        );
+        output::note(&args.output, &told);
     }
     if args.output.json {
         output::json(&whole(seed, &objects))?;

@@ -43,6 +43,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How a client ends a connection.
     pub farewell: Farewell,
+    /// How long a proxy's tunnel, or what a dumb proxy relays, may be quiet.
+    pub tunnel_timeout: Duration,
 }
 
 /// How a client ends a connection that it needs no more.
@@ -77,6 +79,7 @@ impl Config {
             idle_connections: 100,
             idle_timeout: Duration::from_secs(90),
             farewell: Farewell::Close,
+            tunnel_timeout: Duration::from_secs(600),
         }
     }
 

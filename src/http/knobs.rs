@@ -176,6 +176,15 @@ pub static KNOBS: &[Knob<Config>] = &[
         set: |c, v| duration_in(v, MILLI, DAY).map(|value| c.idle_timeout = value),
     },
     Knob {
+        name: "http.tunnel_timeout",
+        values: "duration 1ms..1day",
+        meaning: "how long a proxy's tunnel, or what a dumb proxy relays, may be quiet",
+        linux: "",
+        rfc: "RFC 9110 §9.3.6",
+        get: |c| show_duration(c.tunnel_timeout),
+        set: |c, v| duration_in(v, MILLI, DAY).map(|value| c.tunnel_timeout = value),
+    },
+    Knob {
         name: "http.farewell",
         values: "close|half-close|reset",
         meaning: "how the client ends a connection: both sides, its own and reading on for http.linger, or a RST",

@@ -369,7 +369,8 @@ impl Arm {
         self.real.as_ref().map_or_else(|| self.world.now(), |real| real.clock.now())
     }
 
-    /// An exchange begins on the client's end of a connection.
+    /// An exchange begins on the client's end of a connection; of data that only the server sends, on the server's, which
+    /// knows what holds it.
     pub fn begin(&mut self, near: impl Into<End>) -> Start {
         let charged = self.charged(near.into()).unwrap_or_default();
         Start { at: self.now(), charged }
@@ -380,7 +381,7 @@ impl Arm {
         Start { at: self.now(), charged: Parts::default() }
     }
 
-    /// The exchange is over: how long it took. What that went to by the client's records belongs to the row.
+    /// The exchange is over: how long it took. What that went to by that end's records belongs to the row.
     pub fn over(&mut self, near: impl Into<End>, start: Start) -> Duration {
         let near = near.into();
         if let Some(charged) = self.charged(near) {

@@ -3,8 +3,9 @@
 use crate::trace::{Record, Sink};
 use std::io;
 
-/// So many packets of each arm are written into its captures: enough to see all that repeats itself.
-pub(super) const PACKETS: u64 = 10_000;
+/// So many packets of each arm are written into its captures unless all are asked for: enough to see all that repeats
+/// itself.
+pub const PACKETS: u64 = 4000;
 
 /// Passes on the first [`PACKETS`] packets and what happens until then.
 pub(super) struct Brief {

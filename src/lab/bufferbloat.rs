@@ -89,7 +89,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 lab.arm(&[("congestion", congestion), ("lasts", &lasts_text), ("queue", &text)], &knobs)?;
             let (near, far) = arm.pair()?;
             let data = vec![b'x'; 256 << 10];
-            let (exchange, mut curve, mut max) = (arm.begin(near), Vec::new(), Duration::ZERO);
+            let (exchange, mut curve, mut max) = (arm.begin(far), Vec::new(), Duration::ZERO);
             let (start, mut got) = (exchange.at, 0);
             let mut at = start;
             while at < start + lasts {
@@ -112,7 +112,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                     curve.push((arm.now().since(start).as_secs_f64(), srtt.as_secs_f64() * 1e3));
                 }
             }
-            arm.over(near, exchange);
+            arm.over(far, exchange);
             let rate = 8.0 * got as f64 / lasts.as_secs_f64();
             let packet = Duration::from_nanos(PACKET * 8 * 1_000_000_000 / RATE);
             // The smoothed round trip lags behind; what is on the wire and an acknowledgment come in addition.

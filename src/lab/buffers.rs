@@ -60,9 +60,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 let mut arm = lab.arm(&varied, &knobs)?;
                 let (near, far) = arm.pair()?;
                 let size = window * WINDOWS / 2;
-                let start = arm.begin(near);
+                let start = arm.begin(far);
                 arm.world.transfer(far, near, &vec![b'x'; size])?;
-                let rate = 8.0 * size as f64 / arm.over(near, start).as_secs_f64();
+                let rate = 8.0 * size as f64 / arm.over(far, start).as_secs_f64();
                 let offered = arm.world.stack(far.host).conn(far.id).map_or(0, |conn| conn.snapshot().rwnd);
                 let bound = 8.0 * f64::from(offered) / rtt.as_secs_f64();
                 let band = (Quantity::Rate(0.85 * bound), Quantity::Rate(1.01 * bound));

@@ -63,9 +63,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 }
             });
             let data: Vec<u8> = (0..SEGMENTS as usize * MSS).map(|n| (n % 251) as u8).collect();
-            let (before, start) = (arm.ways().1, arm.begin(near));
+            let (before, start) = (arm.ways().1, arm.begin(far));
             let got = arm.world.transfer(far, near, &data)?;
-            let time = arm.over(near, start);
+            let time = arm.over(far, start);
             arm.quiet();
             let received = arm.ways().1.since(before);
             let duplicates = received.data.saturating_sub(SEGMENTS);

@@ -66,7 +66,7 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let address = SocketAddr::new(arm.addrs.server, 8000 + n);
             pairs.push(arm.world.pair(arm.client, arm.server, address)?);
         }
-        let starts: Vec<_> = pairs.iter().map(|(near, _)| arm.begin(*near)).collect();
+        let starts: Vec<_> = pairs.iter().map(|(_, far)| arm.begin(*far)).collect();
         let (mut got, mut buf, data) = (vec![0_u64; pairs.len()], vec![0; 64 << 10], vec![b'x'; 64 << 10]);
         let end = arm.now() + lasts;
         while arm.now() < end {
@@ -79,8 +79,8 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 }
             }
         }
-        for ((near, _), start) in pairs.into_iter().zip(starts) {
-            arm.over(near, start);
+        for ((_, far), start) in pairs.into_iter().zip(starts) {
+            arm.over(far, start);
         }
         let all: u64 = got.iter().sum();
         let rate = 8.0 * all as f64 / lasts.as_secs_f64();

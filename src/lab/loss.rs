@@ -202,10 +202,10 @@ fn response(arm: &mut Arm, lost: &'static [u64], damaged: bool) -> Result<(Durat
         }
     });
     let before = arm.world.link_totals(arm.server, arm.client).packets;
-    let start = arm.begin(near);
+    let start = arm.begin(far);
     arm.write(far, SEGMENTS as usize * MSS)?;
     arm.read(near, SEGMENTS as usize * MSS)?;
-    let time = arm.over(near, start);
+    let time = arm.over(far, start);
     arm.quiet();
     let sent = arm.world.link_totals(arm.server, arm.client).packets - before;
     Ok((time, sent - SEGMENTS, u64::from(arm.sent(arm.server, "rto") > 0)))

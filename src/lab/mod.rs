@@ -40,6 +40,7 @@ mod time_wait;
 mod transaction;
 mod web;
 
+pub use brief::PACKETS;
 pub use figure::{Figure, Kind};
 pub use findings::{Capture, Conclusion, Findings, Row, Verdict};
 pub use quantity::{Cell, Expected, Quantity, TOLERANCE};
@@ -161,6 +162,8 @@ pub struct Setup {
     pub ipv6: bool,
     /// A directory in which each experiment makes one of its name, with captures of each arm as its hosts saw it.
     pub captures: Option<PathBuf>,
+    /// Whether captures hold all packets as a whole, and not the first [`PACKETS`] and the beginning of each.
+    pub keep_all: bool,
 }
 
 /// What all plans stand on, since none of them knows what else would come out.

@@ -11,14 +11,14 @@ use super::{Capture, Experiment, HELD, LabError, Setup};
 use crate::knob;
 use crate::settings::Settings;
 use crate::time::{Duration, Spoken};
-use crate::trace::{Format, Sink, TraceOptions, to_writer};
+use crate::trace::{Format, TraceOptions, to_writer};
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 /// What of each packet is kept in captures if the plan asks for no more: headers and the beginning of the data.
-const SNAPLEN: u32 = 512;
+const SNAPLEN: u32 = 128;
 /// When a SYN is repeated: all plans hold `tcp.rto_initial`.
 const SYN_TIMER: Duration = Duration::from_secs(1);
 
@@ -59,7 +59,7 @@ impl<'a> Notebook<'a> {
             settings,
             round,
             directory,
-            snaplen: SNAPLEN,
+            snaplen: if setup.keep_all { 0 } else { SNAPLEN },
             throw: 0,
             findings: Findings::default(),
         })
@@ -267,9 +267,14 @@ impl<'a> Notebook<'a> {
                 names: vec![(addrs.client, "client".into()), (addrs.server, "server".into())],
                 interface: host.into(),
                 description: format!(
-                    "tcpglass lab {}: {}; as the {host} saw it, the first {PACKETS} packets at most{}; {} seed={}",
+                    "tcpglass lab {}: {}; as the {host} saw it{}{}; {} seed={}",
                     self.experiment.name,
                     spoken(varied),
+                    if self.setup.keep_all {
+                        String::new()
+                    } else {
+                        format!(", the first {PACKETS} packets at most")
+                    },
                     if self.snaplen > 0 {
                         format!(", {} bytes of each", self.snaplen)
                     } else {
@@ -282,7 +287,8 @@ impl<'a> Notebook<'a> {
                 ..TraceOptions::default()
             };
             let sink = to_writer(BufWriter::new(file), Format::Pcapng, &options);
-            Ok((capture, Box::new(Brief::new(sink)) as Box<dyn Sink>))
+            let sink = if self.setup.keep_all { sink } else { Box::new(Brief::new(sink)) };
+            Ok((capture, sink))
         };
         hosts.iter().map(one).collect()
     }

@@ -71,9 +71,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let (near, far) = arm.pair()?;
             let segments = (LOSSES / share).round();
             let before = arm.world.link_totals(arm.server, arm.client);
-            let start = arm.begin(near);
+            let start = arm.begin(far);
             let bytes = arm.world.transfer(far, near, &vec![b'x'; segments as usize * MSS])?.len();
-            let took = arm.over(near, start).as_secs_f64();
+            let took = arm.over(far, start).as_secs_f64();
             let after = arm.world.link_totals(arm.server, arm.client);
             let (sent, lost) = (after.packets - before.packets, after.lost - before.lost);
             let (server, mut repeated) = (arm.server, 0);

@@ -98,9 +98,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
             let size = (EVERY * EVENTS) as usize * usize::from(mss - STAMPS);
             let before = arm.ways().1;
             let data: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
-            let start = arm.begin(near);
+            let start = arm.begin(far);
             let got = arm.world.transfer(far, near, &data)?;
-            arm.over(near, start);
+            arm.over(far, start);
             arm.quiet();
             let received = arm.ways().1.since(before);
             let learned = 1 + u64::from((2 * late + 1).div_ceil(2 * ALLOWANCE));

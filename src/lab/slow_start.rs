@@ -150,8 +150,8 @@ fn transfer(
     server: crate::sim::Socket,
     size: usize,
 ) -> Result<Duration, LabError> {
-    let start = arm.begin(client);
+    let start = arm.begin(server);
     arm.write(server, size)?;
     arm.read(client, size)?;
-    Ok(arm.over(client, start))
+    Ok(arm.over(server, start))
 }

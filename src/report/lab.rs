@@ -1,7 +1,7 @@
 //! How do the findings of an experiment look?
 
 use super::{Style, Table, plot};
-use crate::lab::{Conclusion, Expected, Experiment, Findings, Verdict};
+use crate::lab::{Conclusion, Expected, Experiment, Findings, Row, Verdict};
 use std::fmt::Write;
 
 /// Columns of text beside which nothing is indented.
@@ -64,9 +64,11 @@ pub fn verdict(findings: &Findings) -> String {
 /// What was varied, what was measured, and, where that differs, what was expected.
 fn table(findings: &Findings) -> Table {
     let mut headings: Vec<String> = Vec::new();
+    let with_ledger = findings.rows.iter().any(|row| mostly(row).is_some());
     if let Some(first) = findings.rows.first() {
         headings.extend(first.varied.iter().map(|(name, _)| format!(">{name}")));
         headings.extend(first.cells.iter().map(|cell| format!(">{}", cell.name)));
+        headings.extend(with_ledger.then(|| "mostly".to_owned()));
         headings.push(String::new());
     }
     let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
@@ -77,10 +79,19 @@ fn table(findings: &Findings) -> Table {
             .filter(|cell| !cell.holds() && cell.expected != Expected::Anything)
             .map(|cell| format!("expected {}: {}", cell.name, cell.expected))
             .collect();
+        cells.extend(with_ledger.then(|| mostly(row).unwrap_or_default()));
         cells.push(surprises.join("; "));
         table.row(cells);
     }
     table
+}
+
+/// What most of the time went to, by the ledger, and which share of it.
+fn mostly(row: &Row) -> Option<String> {
+    let ledger = row.ledger.as_ref()?;
+    let (part, most) = ledger.iter().max_by_key(|(_, time)| *time).filter(|(_, time)| !time.is_zero())?;
+    let share = most.as_micros() * 100 / ledger.total().as_micros().max(1);
+    Some(format!("{} {share} %", part.word()))
 }
 
 /// Lines of words, each with the indent.
@@ -103,7 +114,7 @@ fn wrapped(text: &str, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::{Cell, EXPERIMENTS, Quantity, Row};
+    use crate::lab::{Cell, EXPERIMENTS, Quantity};
     use crate::time::Duration;
 
     #[test]

@@ -240,12 +240,16 @@ impl Proxy {
             self.hand = (self.hand + 1) % end;
             let until = self.relays.get(self.hand).and_then(|relay| match &relay.work {
                 Work::Smart(smart) => smart.spare_until(now),
-                Work::Dumb(_) | Work::Tunnel(_) => None,
+                Work::Tunnel(tunnel) => tunnel.spare_until(now),
+                Work::Dumb(_) => None,
             });
             spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
         }
         let Some((_, key)) = spare else { return false };
-        let abort = matches!(&self.relays[key].work, Work::Smart(smart) if smart.is_responding());
+        let abort = match &self.relays[key].work {
+            Work::Smart(smart) => smart.is_responding(),
+            Work::Dumb(_) | Work::Tunnel(_) => true,
+        };
         self.remove(now, stack, key, abort);
         true
     }

@@ -209,6 +209,7 @@ fn every_case_of_every_experiment_has_a_ledger() {
         ("delayed-ack", &[("ack_delay", "40ms")]),
         ("nagle", &[("write", "10")]),
         ("parallel", &[("bandwidth", "1gbit"), ("connections", "1,4")]),
+        ("fairness", &[("lasts", "10s"), ("connections", "2")]),
         ("persistent", &[("rtt", "20ms")]),
         ("pipelining", &[]),
         ("framing", &[]),
@@ -218,7 +219,7 @@ fn every_case_of_every_experiment_has_a_ledger() {
         ("random-loss", &[("loss", "2%"), ("draw", "1")]),
         ("reordering", &[("overtaken_by", "4")]),
         ("duplicates", &[("every", "2")]),
-        ("bufferbloat", &[("lasts", "1s"), ("queue", "100")]),
+        ("bufferbloat", &[("lasts", "3s"), ("queue", "100")]),
     ];
     for (name, sweep) in few {
         for row in rows(name, sweep) {

@@ -75,9 +75,11 @@ impl Dumb {
         client: &mut Side,
         upstream: &mut Upstream,
     ) -> Result<Turn, StreamError> {
-        if self.late && !self.begun {
-            return Ok(Turn::Over { abort: false });
+        if self.late {
+            // Of a request on its way nothing more is waited for.
+            return Ok(Turn::Over { abort: self.begun });
         }
+        let moved = self.moved;
         // Events come once: what one side has taken makes room for more of the other, which is there already.
         loop {
             let before = self.moved;
@@ -101,6 +103,9 @@ impl Dumb {
         }
         if self.down.is_empty() && self.finished {
             return Ok(Turn::Over { abort: false });
+        }
+        if self.begun && !self.finished && (self.moved != moved || self.deadline.is_none()) {
+            self.deadline = Some(cx.now + cx.http.tunnel_timeout);
         }
         Ok(Turn::On(self.deadline))
     }

@@ -258,7 +258,7 @@ impl Smart {
         }
         if exchange.head.method == Method::CONNECT {
             let (received, unsent) = self.server.tunnel(cx.now);
-            self.tunnel = Some(Tunnel::new(cx.now, received, unsent));
+            self.tunnel = Some(Tunnel::new(cx.now, cx.http.tunnel_timeout, received, unsent));
             return true;
         }
         let mut progress = false;

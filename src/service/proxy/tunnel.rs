@@ -7,8 +7,8 @@ use crate::time::{Duration, Instant};
 
 /// Bytes that wait for one side because the other is slower.
 const WAITING: usize = 64 << 10;
-/// How long a tunnel may be quiet.
-const IDLE: Duration = Duration::from_secs(600);
+/// A tunnel that was quiet for so long gives way where clients wait for a place.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// One direction.
 struct Way {
@@ -24,6 +24,8 @@ struct Way {
 pub(super) struct Tunnel {
     up: Way,
     down: Way,
+    /// When bytes last moved, and until when they must again.
+    moved: Instant,
     deadline: Instant,
     late: bool,
 }
@@ -62,8 +64,14 @@ impl Way {
 
 impl Tunnel {
     /// `received` came from the client behind its request, `unsent` is still to go to it.
-    pub fn new(now: Instant, received: Vec<u8>, unsent: Vec<u8>) -> Tunnel {
-        Tunnel { up: Way::new(received), down: Way::new(unsent), deadline: now + IDLE, late: false }
+    pub fn new(now: Instant, timeout: Duration, received: Vec<u8>, unsent: Vec<u8>) -> Tunnel {
+        let (up, down) = (Way::new(received), Way::new(unsent));
+        Tunnel { up, down, moved: now, deadline: now + timeout, late: false }
+    }
+
+    /// When it would end anyway, if it is quiet: then it may give way to others.
+    pub fn spare_until(&self, now: Instant) -> Option<Instant> {
+        (now.since(self.moved) >= QUIET).then_some(self.deadline)
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -100,7 +108,9 @@ impl Tunnel {
         if moved {
             // One side has ended: the other one is not waited for as long.
             let ending = self.up.ended || self.down.ended;
-            self.deadline = cx.now + if ending { cx.http.body_timeout.min(IDLE) } else { IDLE };
+            let idle = cx.http.tunnel_timeout;
+            self.moved = cx.now;
+            self.deadline = cx.now + if ending { cx.http.body_timeout.min(idle) } else { idle };
         }
         Ok(Turn::On(Some(self.deadline)))
     }

@@ -462,3 +462,49 @@ fn a_tunnel_is_bytes_both_ways_rfc_9110_9_3_6() {
     assert_ne!(raw.net.world.state(server), tcp::State::Established);
     assert_ne!(raw.net.world.state(client), tcp::State::Established);
 }
+
+#[test]
+fn tunnels_that_are_quiet_give_way_to_who_waits_for_a_place() {
+    let set = |options: &mut ProxyOptions| {
+        options.tunnels = vec![80..=80];
+        options.http.max_connections = 2;
+    };
+    let mut net = net_of(ProxyKind::Smart, |_| {}, set);
+    let quiet: Vec<Socket> = (0..2)
+        .map(|_| {
+            let socket = net.world.connect(net.client, proxy()).unwrap();
+            let request = b"CONNECT 10.77.0.2:80 HTTP/1.1\r\nHost: 10.77.0.2:80\r\n\r\n";
+            net.world.write_all(socket, request).unwrap();
+            socket
+        })
+        .collect();
+    net.world.run_for(SECOND * 10);
+    let answer = talk(&mut net, "GET http://10.77.0.2/bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("00000"), "{answer}");
+    let told: Vec<_> = quiet.into_iter().map(|socket| net.world.read_to_end(socket).is_err()).collect();
+    assert_eq!(told.iter().filter(|reset| **reset).count(), 1, "one of them was enough: {told:?}");
+}
+
+#[test]
+fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    for kind in [ProxyKind::Dumb, ProxyKind::Smart] {
+        let set = |options: &mut ProxyOptions| {
+            options.tunnels = vec![80..=80];
+            options.http.tunnel_timeout = SECOND * 20;
+        };
+        let mut net = net_of(kind, |c| c.header_timeout = SECOND * 1000, set);
+        let socket = net.world.connect(net.client, proxy()).unwrap();
+        // The server waits for the rest of a request, and the proxy for an answer or for what a tunnel carries.
+        let request: &[u8] = match kind {
+            ProxyKind::Dumb => {
+                b"POST http://10.77.0.2/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf"
+            }
+            ProxyKind::Smart => b"CONNECT 10.77.0.2:80 HTTP/1.1\r\nHost: a:80\r\n\r\nGET /half",
+        };
+        net.world.write_all(socket, request).unwrap();
+        net.world.run_for(SECOND * 19);
+        assert!(net.world.state(socket) == tcp::State::Established, "{kind:?}");
+        net.world.run_for(SECOND * 2);
+        assert!(net.world.read_to_end(socket).is_err(), "{kind:?}");
+    }
+}
