@@ -62,7 +62,7 @@ const KEPT: &[Kept] = &[
     (1, &[19], First::Int(1), NOTHING),
     (1, &[20, 21, 61, 66, 67], First::Int(0), INVALID),
     // SO_PEEK_OFF
-    (1, &[42], First::Int(-1), Rule::Only(&[-1])),
+    (1, &[42], First::Int(-1), Rule::Any),
     // Filters, which a number is none of; SO_PEERNAME; SO_BPF_EXTENSIONS
     (1, &[26], First::Empty, INVALID),
     (1, &[27], First::Errno("ENOPROTOOPT"), Rule::Never("ENOENT")),
@@ -145,6 +145,8 @@ pub const REFUSED: &[(i64, i64)] = &[(0, 4), (1, 28), (41, 1), (41, 72)];
 
 /// SO_PRIORITY: IP_TOS has a say in it.
 pub const PRIORITY: (i64, i64) = (1, 12);
+/// SO_PEEK_OFF.
+pub const PEEK_OFF: (i64, i64) = (1, 42);
 /// SO_ZEROCOPY.
 pub const ZEROCOPY: (i64, i64) = (1, 60);
 /// IPV6_V6ONLY.

@@ -598,7 +598,13 @@ impl Sockets {
             };
         };
         let there = stack.conn(conn.id).map_or(0, |c| c.readable());
-        let mut buf = vec![0; len.min(there.max(1))];
+        // Where peeking goes on, if that was asked for.
+        let off = socket.others.get_mut(&kept::PEEK_OFF).filter(|off| **off >= 0);
+        let skip = off.as_ref().filter(|_| peek).map_or(0, |off| **off as usize);
+        if skip > 0 && skip >= there && !stack.conn(conn.id).is_none_or(|c| c.read_done()) {
+            return Read::Nothing;
+        }
+        let mut buf = vec![0; len.saturating_add(skip).min(there.max(1))];
         let mut stream = stack.stream(now, conn.id);
         let result = if peek { stream.peek(&mut buf) } else { stream.read(&mut buf) };
         match result {
@@ -619,6 +625,11 @@ impl Sockets {
                 if !peek {
                     conn.read = conn.read.wrapping_add(n as u32);
                 }
+                if let Some(off) = off {
+                    let moved = n.saturating_sub(skip) as i64;
+                    *off = if peek { *off + moved } else { (*off - n as i64).max(0) };
+                }
+                buf.drain(..skip.min(n));
                 Read::Bytes(buf)
             }
             Err(StreamError::WouldBlock) => match conn.reported.take() {

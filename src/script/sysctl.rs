@@ -4,11 +4,8 @@ use super::commands::Change;
 use super::{Kind, Trouble};
 
 /// Sysctls whose other values have no counterpart, with the values that say what the stack does anyway.
-const FIXED: &[(&str, &[&str])] = &[
-    ("net.ipv4.tcp_retrans_collapse", &["1"]),
-    ("net.ipv4.tcp_app_win", &["0", "31"]),
-    ("net.ipv4.tcp_workaround_signed_windows", &["0"]),
-];
+const FIXED: &[(&str, &[&str])] =
+    &[("net.ipv4.tcp_retrans_collapse", &["1"]), ("net.ipv4.tcp_workaround_signed_windows", &["0"])];
 
 /// Sysctls that speak of what is not here: pacing, TSO sizing, queues, memory pressure, other hosts' routes, and what is
 /// remembered of earlier connections.
@@ -26,6 +23,8 @@ const INERT: &[&str] = &[
     "net.ipv4.tcp_no_metrics_save",
     "net.ipv4.tcp_no_ssthresh_metrics_save",
     "net.ipv4.tcp_adv_win_scale",
+    // The first data takes back what this sets aside of the window.
+    "net.ipv4.tcp_app_win",
     "net.ipv4.tcp_abc",
     "net.ipv4.tcp_probe_interval",
     "net.ipv4.tcp_probe_threshold",

@@ -230,7 +230,7 @@ fn what_is_not_there_is_refused_by_name_and_line() {
             "the command `ip route change 192.0.2.0/24 dev tun0 rtt 9`",
         ),
         ("`./defaults.sh`", "the command `./defaults.sh`"),
-        ("`sysctl -q net.ipv4.tcp_app_win=5`", "sysctl net.ipv4.tcp_app_win=5"),
+        ("`sysctl -q net.ipv4.tcp_retrans_collapse=0`", "sysctl net.ipv4.tcp_retrans_collapse=0"),
         ("`sysctl -q net.ipv4.tcp_ecn=6`", "sysctl net.ipv4.tcp_ecn=6"),
         ("`sysctl -w net.ipv4.tcp_congestion_control=bbr`", "sysctl net.ipv4.tcp_congestion_control=bbr"),
         ("`sysctl -p sysctl.conf`", "the command `sysctl -p sysctl.conf`"),

@@ -54,6 +54,7 @@ scripts! {
         notsent_lowat_fills_a_piece
         option_values
         outq_counts_the_fin
+        peek_off
         pingpong_threshold
         poll
         read_and_recv

@@ -55,8 +55,8 @@ pub struct Lot {
     reference: (usize, bool, Duration),
 }
 
-/// What takes a promised window back, which not every peer survives, and what refuses connections.
-const HARSH: &[&str] = &["tcp.prune", "tcp.abort_on_overflow"];
+/// What takes a promised window back, which not every peer survives, what refuses connections, and what both ends must have.
+const HARSH: &[&str] = &["tcp.prune", "tcp.shrink_window", "tcp.abort_on_overflow", "tcp.md5_key"];
 
 /// The knobs that can be drawn: switches, whoever adds them, and those with values to try.
 fn knobs() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
