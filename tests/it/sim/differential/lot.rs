@@ -104,7 +104,17 @@ impl Lot {
             settings.check().unwrap_or_else(|e| panic!("{e}"));
             (settings.tcp, sets)
         };
-        let [(client, its_sets), (server, other_sets)] = [side(), side()];
+        let mut sides = [side(), side()];
+        // smoltcp knows no keys.
+        if !reference && Rng::new(seed, 4).below(4) == 0 {
+            for (tcp, sets) in &mut sides {
+                let mut settings = Settings { tcp: tcp.clone(), ..Settings::default() };
+                settings.set_value("tcp.md5_key", "text:of both").unwrap();
+                *tcp = settings.tcp;
+                *sets += "--set 'tcp.md5_key=text:of both' ";
+            }
+        }
+        let [(client, its_sets), (server, other_sets)] = sides;
         let ipv6 = dice(3) == 0;
         let mtu = [(); 2].map(|()| [1500, 1500, 1280, 9000, if ipv6 { 1400 } else { 576 }][dice(5)]);
         let talks = (0..[1, 1, 1, 2, 5][dice(5)]).map(|_| Part::draw(&mut dice, reference)).collect();
