@@ -61,8 +61,8 @@ struct Peer {
 }
 
 impl Monitor {
-    /// A host puts `frame` on the wire.
-    pub(super) fn sent(&mut self, host: HostId, frame: &[u8]) -> Result<(), Violation> {
+    /// A host puts `frame` on the wire. `shrinks`: its settings let it take back a window that it has offered.
+    pub(super) fn sent(&mut self, host: HostId, frame: &[u8], shrinks: bool) -> Result<(), Violation> {
         let packet = match wire::decode(frame, true) {
             Ok(Decoded::Tcp(packet)) => packet,
             Ok(_) => return Ok(()),
@@ -85,7 +85,7 @@ impl Monitor {
         }
         let broken =
             |rule, side: &Side| Violation { rule, detail: format!("{src} > {dst}: {seg:?}, after {side:?}") };
-        side.check(seg).map_err(|rule| broken(rule, side))?;
+        side.check(seg, shrinks).map_err(|rule| broken(rule, side))?;
         side.advance(seg);
         // A probe may repeat what is before the first byte: it has no offset.
         let offset = side.max_offset.checked_sub(u64::from(side.max.since(first_byte(seg))));
@@ -176,7 +176,7 @@ impl Side {
         seg.ack + (u32::from(seg.window) << shift.min(14))
     }
 
-    fn check(&self, seg: &Segment) -> Result<(), &'static str> {
+    fn check(&self, seg: &Segment, shrinks: bool) -> Result<(), &'static str> {
         let data_end = first_byte(seg) + seg.len;
         if first_byte(seg).gt(self.max) {
             return Err("sequence numbers are sent without gaps");
@@ -207,7 +207,7 @@ impl Side {
             return Err("acknowledgments do not go back");
         }
         // Behind the peer's FIN nothing can come, so the window means nothing any more.
-        let over = peer.fin.is_some_and(|fin| seg.ack.gt(fin));
+        let over = shrinks || peer.fin.is_some_and(|fin| seg.ack.gt(fin));
         // A scaled window can name it only to the unit (RFC 7323 §2.4).
         let unit = self.edge_of(&Segment { window: 1, ..*seg }).since(seg.ack);
         if !over && self.edge.is_some_and(|edge| (self.edge_of(seg) + (unit - 1)).lt(edge)) {
@@ -317,7 +317,7 @@ mod tests {
         let mut monitor = Monitor::default();
         let options = Options { window_scale: Some(1), ..Options::default() };
         let syn = Segment { seq: Seq(100), flags: Flags::SYN, window: 100, options, ..Segment::default() };
-        monitor.sent(HOST, &frame(us, them, &syn, b"")).unwrap();
+        monitor.sent(HOST, &frame(us, them, &syn, b""), false).unwrap();
         let answer = Segment { seq: Seq(500), ack: Seq(101), flags: Flags::SYN | A, window: 20, ..syn };
         monitor.received(HOST, &frame(them, us, &answer, b""));
         send(&mut monitor, (0, 0), A, 50, b"").unwrap();
@@ -335,7 +335,7 @@ mod tests {
         let (us, them) = addrs();
         let (seq, ack) = (Seq(101) + offset, Seq(501) + acked);
         let seg = Segment { seq, ack, flags, window, ..Segment::default() };
-        monitor.sent(HOST, &frame(us, them, &seg, data))
+        monitor.sent(HOST, &frame(us, them, &seg, data), false)
     }
 
     /// The same for its peer.
@@ -364,6 +364,7 @@ mod tests {
             .sent(
                 HOST,
                 &frame(addrs().0, addrs().1, &Segment { flags: Flags::RST, ..Segment::default() }, b""),
+                false,
             )
             .unwrap();
     }
@@ -402,7 +403,9 @@ mod tests {
                 send(m, (0, 3), A, 60, b"")
             }),
             ("the window's right edge does not go back", |m| send(m, (0, 0), A, 49, b"")),
-            ("a host sends well-formed packets with correct checksums", |m| m.sent(HOST, &[0x45, 0, 0, 20])),
+            ("a host sends well-formed packets with correct checksums", |m| {
+                m.sent(HOST, &[0x45, 0, 0, 20], false)
+            }),
             ("what is read is a prefix of what was sent", |m| {
                 send(m, (0, 0), A, 50, b"four")?;
                 m.read(addrs().1, addrs().0, b"fo")?;

@@ -483,8 +483,9 @@ impl World {
     /// A packet leaves a node.
     fn send(&mut self, from: u16, frame: &[u8]) {
         self.packets += 1;
-        if let (Some(monitor), Node::Host(_)) = (&mut self.monitor, &self.nodes[usize::from(from)].node)
-            && let Err(violation) = monitor.sent(HostId(from), frame)
+        if let (Some(monitor), Node::Host(host)) = (&mut self.monitor, &self.nodes[usize::from(from)].node)
+            && let tcp::Config { shrink_window, prune, .. } = host.peek().config().tcp
+            && let Err(violation) = monitor.sent(HostId(from), frame, shrink_window || prune)
         {
             panic!("at {} with seed {}: {violation}", self.now, self.seed);
         }
