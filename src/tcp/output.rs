@@ -158,7 +158,10 @@ impl Conn {
         };
         let single = matches!(plan.kind, Kind::Syn) || matches!(plan.cause, Cause::MtuProbe { .. });
         let segments = if single { 1 } else { seg.len.div_ceil(full).max(1) };
-        // On Linux no socket sends a SYN-ACK, so none counts it, unless it is repeated.
+        // On Linux no socket sends a SYN-ACK or the answer to what is a stranger's, so none counts them, but for repetitions.
+        if matches!(plan.kind, Kind::Reset(_, None)) {
+            return;
+        }
         if self.active || !matches!(plan.kind, Kind::Syn) {
             self.counters.on_sent(now, segments, seg.len, again);
         } else if again {

@@ -475,6 +475,7 @@ scripts! {
         in_window_is_challenged
         keeps_unread_data
         no_ack_bit
+        not_counted
         old_ack
         outside_is_ignored
         pending_error_then_epipe
