@@ -191,7 +191,9 @@ impl Flow {
     ) {
         let full = self.halves[s].full(&self.halves[1 - s]);
         let mut add = |(what, frames, cost, sure)| findings.add(what, connection, frames, cost, sure);
-        if self.lost[s] || self.halves[s].repeats.probe > 0 {
+        // A buffer that once held twice as much is not what is full (BBR empties the path now and then).
+        let most = if self.own() == s { self.most[s] } else { self.burst[s].1 };
+        if self.lost[s] || self.halves[s].repeats.probe > 0 || flight < most / 2 {
             self.plateau[s].waits.drain(..).for_each(&mut add);
             return add(wait);
         }
