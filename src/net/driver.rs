@@ -180,7 +180,8 @@ impl<D: Outlet> Driver<D> {
         for service in &mut self.services {
             done &= service.drain(now, &mut self.core.stack);
         }
-        self.core.stack.transmit_on(now, &mut self.device, SEND_BATCH);
+        // Thousands may close at once, and each is answered: not more than is received in a turn.
+        self.core.stack.transmit_on(now, &mut self.device, SEND_BETWEEN);
         done && self.core.all_sent() && self.core.stack.open_connections() == 0
     }
 
