@@ -346,7 +346,7 @@ pub struct Proxy {
     /// Send every request to this proxy, as it is asked for here: with an absolute URL
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "upstream")]
     pub parent: Option<String>,
-    /// Ports that CONNECT may lead to: numbers and ranges such as 443,8000-8099, or any, or none
+    /// Ports that CONNECT may lead to: numbers and ranges such as 443,8000-8099, or any, or none; with --upstream or --parent there are no tunnels
     #[arg(long, value_name = "PORTS", default_value = "443")]
     pub tunnels: String,
     /// Port to listen on

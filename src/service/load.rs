@@ -47,6 +47,8 @@ pub struct LoadReport {
     pub handshake: Histogram<u64>,
     /// When the first request was there to be made, and when the last was done with.
     pub span: Option<(Instant, Instant)>,
+    /// How long requests were to be begun for, if that was said and nobody stopped it before.
+    pub window: Option<Duration>,
     /// How long requests waited for a free port, together.
     pub port_wait: Duration,
     /// The most connections at a time, those that are closing included.
@@ -75,6 +77,7 @@ impl LoadReport {
             ledger: Parts::default(),
             handshake: times(),
             span: None,
+            window: None,
             port_wait: Duration::ZERO,
             most_open: 0,
             most_time_wait: 0,
@@ -93,9 +96,11 @@ impl LoadReport {
         self.errors.values().sum()
     }
 
-    /// From the first request to the end of the last.
+    /// From the first request to the end of the last, or of the time that was asked for: a rate below one in a round trip
+    /// leaves some of it empty.
     pub fn elapsed(&self) -> Duration {
-        self.span.map_or(Duration::ZERO, |(begin, end)| end.since(begin))
+        let span = self.span.map_or(Duration::ZERO, |(begin, end)| end.since(begin));
+        span.max(self.window.unwrap_or_default())
     }
 
     fn add(&mut self, now: Instant, fetched: &Fetched, open_loop: bool) {
@@ -176,6 +181,7 @@ impl LoadClient {
         let watch = LoadWatch(Arc::new(Mutex::new(LoadReport::new())));
         let counted = watch.clone();
         let open_loop = options.rate.is_some();
+        watch.lock().window = options.duration;
         let options = ClientOptions {
             keep_body: 0,
             observer: Some(Box::new(move |now, fetched| counted.lock().add(now, &fetched, open_loop))),
@@ -236,6 +242,7 @@ impl Service for LoadClient {
         if self.client.is_done() {
             return true;
         }
+        self.watch.lock().window = None;
         let done = self.client.drain(now, stack);
         self.look(stack);
         done

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use tcpglass::http::{ClientError, Config, Fields, Version};
 use tcpglass::service::{
     BodySink, ClientOptions, EchoService, Ended, Exchange, FetchError, Fetched, HttpClient, HttpServer,
-    Listening, RequestBody, RequestPlan, ServerTotals, Site, Talk, pattern,
+    Listening, LoadClient, RequestBody, RequestPlan, ServerTotals, Site, Talk, pattern,
 };
 use tcpglass::sim::{HostId, LinkConfig, SimError, Socket, World};
 use tcpglass::stack::{self, Owner};
@@ -738,4 +738,21 @@ fn what_the_user_wrote_is_checked_before_anything_is_sent() {
     assert!(plan.clone().field("X", "a\r\nEvil: b").is_err());
     assert!(plan.field("X Y", "a").is_err());
     assert!(Fields::new().is_empty());
+}
+
+#[test]
+fn a_rate_that_leaves_some_of_its_time_empty_is_divided_by_all_of_it() {
+    let mut net = Net::new(|_| {});
+    let options = ClientOptions {
+        repeat: u64::MAX,
+        rate: Some(3.0),
+        duration: Some(Duration::from_secs(1)),
+        ..http(|_| {})
+    };
+    let load = LoadClient::new(Owner(2), vec![plan("/bytes/10")], options);
+    let watch = load.watch();
+    net.world.add_service(net.client, Box::new(load));
+    net.world.run_for(MINUTE);
+    let report = watch.report();
+    assert_eq!((report.answered(), report.elapsed()), (3, Duration::from_secs(1)));
 }
