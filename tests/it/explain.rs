@@ -477,12 +477,10 @@ fn what_is_inferred_is_what_the_stack_says() {
         What::Handshake,
         What::SlowServer,
         What::NotReused,
-        What::DelayedAck,
         What::InitialWindow,
         What::SlowStartAfterIdle,
         What::LostBefore,
         What::LateAcks,
-        What::TailLoss,
         What::SynLoss,
     ] {
         let (precision, recall) = all.finding(what);
