@@ -1,9 +1,11 @@
 //! How do Linux' TCP, and nginx on it, do the same over a veth pair?
 
 use super::{Run, Work, ours};
+use rustix::net::sockopt::set_tcp_congestion;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +18,7 @@ pub fn ip(args: &str) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("ip {args}: {status}"))) }
 }
 
-/// This side of the wire, before there is another one. The congestion control is the kernel's default, as everywhere: [`congestion`].
+/// This side of the wire, before there is another one.
 pub fn prepare() -> io::Result<()> {
     fs::write("/proc/sys/net/ipv4/tcp_notsent_lowat", ours::UNSENT.to_string())?;
     ip("link add v0 type veth peer name v1")?;
@@ -24,10 +26,21 @@ pub fn prepare() -> io::Result<()> {
     ip("link set v0 up")
 }
 
-/// What the kernel's connections send by.
-pub fn congestion() -> String {
-    let said = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
-    said.trim().to_owned()
+/// What the kernel's bulk transfers send by, the first that it has: what paces itself measures its own pace, not what receives.
+const CONTROLS: [&str; 2] = ["cubic", "reno"];
+
+/// Lets `socket` send by the first of [`CONTROLS`] that there is, and says which.
+///
+/// # Errors
+/// The kernel has none of them.
+pub fn control(socket: impl AsFd) -> io::Result<&'static str> {
+    let set = |control: &&str| set_tcp_congestion(&socket, control).is_ok();
+    CONTROLS.into_iter().find(set).ok_or_else(|| io::Error::other("the kernel has neither CUBIC nor Reno"))
+}
+
+/// What the kernel's bulk transfers send by.
+pub fn congestion() -> &'static str {
+    TcpListener::bind("127.0.0.1:0").and_then(control).unwrap_or("what it has")
 }
 
 /// Moves the other end to the network of process `pid`, once that has one of its own.
@@ -52,6 +65,7 @@ pub fn bulk(run: &Run, addr: SocketAddr) -> io::Result<()> {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
+                let _ = control(&stream);
                 let mut buffer = vec![7; 256 << 10];
                 while let Ok(1..) = if sends { stream.write(&buffer) } else { stream.read(&mut buffer) } {}
             });

@@ -1,5 +1,6 @@
 //! What does the kernel's side of a bulk transfer do? Sockets with a thread each, counted once all is warm.
 
+use super::kernel;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -29,6 +30,7 @@ pub fn main(words: &[&str]) -> io::Result<()> {
     let counters: Vec<Arc<AtomicU64>> = (0..connections).map(|_| Arc::default()).collect();
     for counter in &counters {
         let stream = connect(addr)?;
+        kernel::control(&stream)?;
         let (counter, sends) = (counter.clone(), *how == "send");
         thread::Builder::new().stack_size(BUFFER * 2).spawn(move || work(stream, sends, &counter))?;
     }

@@ -80,7 +80,7 @@ fn machine() -> String {
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
     format!(
-        "{cores} × {}, Linux {}, its connections send by {}, load {} before",
+        "{cores} × {}, Linux {}, its bulk transfers send by {}, load {} before",
         model.map_or("processor", |(_, name)| name),
         read("/proc/sys/kernel/osrelease").trim(),
         kernel::congestion(),
