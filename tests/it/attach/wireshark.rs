@@ -1,7 +1,7 @@
 //! Is a running stack one of Wireshark's interfaces, and is a trace on standard output one of its captures?
 
 use super::Rooms;
-use super::namespace::{GLASS, Running, can_run, program, text};
+use super::namespace::{GLASS, Running, alone, can_run, program, text};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -14,7 +14,7 @@ fn folder(rooms: &Rooms) -> PathBuf {
 }
 
 fn tshark(rooms: &Rooms, folder: &PathBuf, args: &[&str]) -> Output {
-    let mut command = Command::new("tshark");
+    let mut command = alone("tshark");
     command.env("WIRESHARK_EXTCAP_DIR", folder).env("XDG_RUNTIME_DIR", rooms.path());
     command.env("WIRESHARK_CONFIG_DIR", rooms.path()).args(args).stdin(Stdio::null()).output().unwrap()
 }
@@ -41,7 +41,7 @@ fn wireshark_finds_a_running_stack_and_captures_from_it() {
     let captured: Vec<_> = [0, 1]
         .into_iter()
         .map(|_| {
-            let mut command = Command::new("tshark");
+            let mut command = alone("tshark");
             command.env("WIRESHARK_EXTCAP_DIR", &folder).env("XDG_RUNTIME_DIR", rooms.path());
             command.env("WIRESHARK_CONFIG_DIR", rooms.path()).stdin(Stdio::null());
             command.args([
