@@ -43,7 +43,8 @@ pub struct Exchange {
     pub last_byte: Option<Instant>,
     /// When everything was acknowledged; `None` if the next response began before.
     pub acked: Option<Instant>,
-    /// Where the time since `started` went, until all was acknowledged, or as far as it came.
+    /// Where the time since `started` went, until the client had it all, or as far as it came. An acknowledgment that
+    /// the client held back, or sent along with what it said next, came later than that: it is not waited for.
     pub ledger: Parts,
     /// Whether the connection had carried an exchange before.
     pub reused: bool,

@@ -84,10 +84,20 @@ struct Recording {
     exchange: Exchange,
     /// What had been charged when it began.
     before: Parts,
+    /// Since the response was handed to the stream: what had been charged to the client then, and for how long an
+    /// acknowledgment of it was held back. The client had its answer, so neither belongs to the exchange.
+    handed: Option<Duration>,
+    held_back: Duration,
     /// Where the response's head begins.
     begin: u64,
     /// Where the response ends.
     end: u64,
+}
+
+impl Recording {
+    fn new(exchange: Exchange, before: Parts, begin: u64) -> Recording {
+        Recording { exchange, before, handed: None, held_back: Duration::ZERO, begin, end: u64::MAX }
+    }
 }
 
 impl HttpServer {
@@ -360,7 +370,7 @@ impl HttpServer {
                 exchange.name(head);
             }
             let before = stack.cut_ledger(now, slot.id);
-            slot.current = Some(Recording { exchange, before, begin: place, end: u64::MAX });
+            slot.current = Some(Recording::new(exchange, before, place));
         }
         slot.page = Some(pages::begin(now, &self.site, self.disk_waits, head, &mut slot.http));
     }
@@ -386,7 +396,7 @@ impl HttpServer {
             Some(recording) => recording,
             None => {
                 let before = stack.cut_ledger(now, slot.id);
-                Recording { exchange: slot.exchange(now, stack), before, begin: slot.sent, end }
+                Recording::new(slot.exchange(now, stack), before, slot.sent)
             }
         };
         if let Some(head) = head {
@@ -424,18 +434,29 @@ impl HttpServer {
         if slot.current.is_none() && slot.waiting.is_empty() {
             return;
         }
+        let handed = slot.waiting.iter().any(|recording| recording.handed.is_some());
+        let seemed = if handed { stack.ledger(now, slot.id) } else { None };
         let charged = stack.cut_ledger(now, slot.id);
+        // Only here does it show that a delay of an acknowledgment held nothing up.
+        let held_back = seemed.map_or(Duration::ZERO, |seemed| (charged - seemed).peer_ack_delay);
         let acked = slot.sent - (stack.stream(now, slot.id).unacked() as u64).min(slot.sent);
         let responding = slot.current.as_mut().filter(|_| !slot.http.owes_response());
         for recording in slot.waiting.iter_mut().chain(responding) {
             if recording.exchange.acked.is_none() {
-                recording.exchange.ledger = charged - recording.before;
+                let ledger = &mut recording.exchange.ledger;
+                *ledger = charged - recording.before;
+                if let Some(app) = recording.handed {
+                    recording.held_back += held_back;
+                    ledger.app -= charged.app - app;
+                    ledger.peer_ack_delay -= recording.held_back;
+                }
             }
             if slot.sent > recording.begin {
                 recording.exchange.first_byte.get_or_insert(now);
             }
             if slot.sent >= recording.end {
                 recording.exchange.last_byte.get_or_insert(now);
+                recording.handed.get_or_insert(charged.app);
             }
             if acked >= recording.end {
                 recording.exchange.acked.get_or_insert(now);

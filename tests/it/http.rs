@@ -544,6 +544,30 @@ fn interim_responses_reach_the_client_rfc_9110_15_2() {
 }
 
 #[test]
+fn an_exchange_does_not_last_until_a_client_that_has_its_answer_says_so() {
+    let mut net = Net::new(|_| {});
+    let (socket, request) = (net.connect(), b"GET /bytes/10 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for pause in [0, 15, 25, 500, 5] {
+        // In which the client thinks, or holds its acknowledgment back.
+        net.world.run_for(Duration::from_millis(pause));
+        net.world.write_all(socket, request).unwrap();
+        net.world.run_until(MINUTE, |world| world.readable(socket) > 0);
+        let answer = net.world.readable(socket);
+        net.world.read_exact(socket, &mut vec![0; answer]).unwrap();
+    }
+    net.world.shutdown(socket, Shutdown::Write);
+    let exchanges = net.exchanges();
+    assert!(
+        exchanges.iter().any(|e| e.acked.unwrap().since(e.started) > RTT),
+        "some acknowledgments were late"
+    );
+    for exchange in exchanges {
+        assert_eq!(exchange.ledger.total(), RTT, "{exchange:?}");
+        assert_eq!(exchange.ledger.link, RTT, "{exchange:?}");
+    }
+}
+
+#[test]
 fn exchanges_say_when_what_happened() {
     let mut net = Net::new(|_| {});
     net.get("/delay/100");
