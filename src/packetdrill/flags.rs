@@ -1,6 +1,6 @@
 //! Under which conditions does the stack run? The text behind `--so_flags=`.
 
-use crate::script::{commands, settings};
+use crate::script::{conditions, settings};
 use crate::tcp;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -35,7 +35,8 @@ pub fn parse(text: &str) -> Result<Flags, String> {
             }
             "set" => {
                 let (knob, value) = value.split_once('=').ok_or_else(|| wrong("set=KNOB=VALUE"))?;
-                commands::set(&mut flags.tcp, knob, value).map_err(|e| format!("--so_flags: {flag}: {e}"))?;
+                conditions::set(&mut flags.tcp, knob, value)
+                    .map_err(|e| format!("--so_flags: {flag}: {e}"))?;
             }
             "local" => flags.local = Some(value.parse().map_err(|_| wrong("an IP address"))?),
             "mtu" => {

@@ -1,15 +1,10 @@
 //! What do the shell commands of a script change? `sysctl` lines become knobs; nothing is ever executed.
 
 use super::Trouble;
-use super::shell::{self, Node};
-use super::sockets::{SocketKind, Sockets};
+use super::shell::{Programs, Shell, Status};
 use super::sysctl::{congestion, is_known, sysctl};
-use crate::knob::ValueError;
-use crate::stack::Stack;
-use crate::tcp::{self, Opts, fast_open};
-use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
-use std::path::Path;
+use crate::time::Duration;
+use std::path::{Path, PathBuf};
 
 /// One change of the conditions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,134 +27,42 @@ pub enum Change {
     File(String, Option<u64>),
 }
 
-/// A file may name another, but not for ever.
-const MAX_DEPTH: u32 = 4;
-/// A command with more steps is no preparation.
-const MOST_STEPS: u32 = 4096;
-
 /// Reads a command, or several, as a shell would.
 pub fn parse(text: &str, line: u32, directory: Option<&Path>) -> Result<Vec<Change>, Trouble> {
-    let mut out = Vec::new();
-    let mut reader = Reader { line, directory, depth: 0, steps: 0, names: BTreeMap::new(), out: &mut out };
-    match reader.run(&shell::parse(text, line)?)? {
+    let mut machine = Machine { directory: directory.map(Path::to_path_buf), out: Vec::new() };
+    match Shell::new(line).source(text, true, &mut machine)? {
         Some(false) => Err(Trouble::unsupported(line, format!("the command `{}`, which fails", text.trim()))),
-        _ => Ok(out),
+        _ => Ok(machine.out),
     }
 }
 
-/// How a command ended, where that is known: nothing is executed.
-type Status = Option<bool>;
-
-struct Reader<'a> {
-    line: u32,
-    directory: Option<&'a Path>,
-    depth: u32,
-    steps: u32,
-    /// The shell's variables that were set here.
-    names: BTreeMap<String, String>,
-    out: &'a mut Vec<Change>,
+/// The machine that commands change.
+struct Machine {
+    directory: Option<PathBuf>,
+    out: Vec<Change>,
 }
 
-impl Reader<'_> {
-    fn run(&mut self, node: &Node) -> Result<Status, Trouble> {
-        self.steps += 1;
-        if self.steps > MOST_STEPS {
-            return Err(Trouble::syntax(self.line, "the command has too many steps"));
-        }
-        match node {
-            Node::Simple(words) => self.simple(words),
-            Node::List(list) | Node::Pipe(list) => list.iter().try_fold(Some(true), |_, node| self.run(node)),
-            Node::And(a, b) => match self.run(a)? {
-                Some(false) => Ok(Some(false)),
-                _ => self.run(b),
-            },
-            // What is not there on Linux either fails there, too; what else comes to nothing here does not fail.
-            Node::Or(a, b) => match is_missing(a) || self.run(a)? == Some(false) {
-                true => self.run(b),
-                false => Ok(Some(true)),
-            },
-            Node::Not(a) => Ok(self.run(a)?.map(|ended| !ended)),
-            Node::If(arms) => self.choose(arms),
-            Node::For(name, values, body) => {
-                let mut status = Some(true);
-                for value in values {
-                    status = self.run(&body.with(name, value))?;
-                }
-                Ok(status)
-            }
+impl Programs for Machine {
+    fn changes(&self) -> usize {
+        self.out.len()
+    }
+
+    fn has_file(&self, name: &str) -> Option<bool> {
+        match name.strip_prefix("/proc/sys/") {
+            Some(name) => Some(is_known(name)),
+            None => self.out.iter().rev().find_map(|change| match change {
+                Change::File(file, size) if file == name => Some(size.is_some()),
+                _ => None,
+            }),
         }
     }
 
-    /// A word with the values of the variables that are known.
-    fn known(&self, word: &str) -> String {
-        let mut word = word.to_string();
-        // The longest names first: one may begin with another.
-        let mut names: Vec<(&String, &String)> = self.names.iter().collect();
-        names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        for (name, value) in names {
-            if word.len() + value.len() < 1 << 16 {
-                word = word.replace(&format!("${name}"), value);
-            }
-        }
-        word
-    }
-
-    fn choose(&mut self, arms: &[(Option<Node>, Node)]) -> Result<Status, Trouble> {
-        let (before, mut sure) = (self.out.len(), true);
-        for (condition, body) in arms {
-            let holds = match condition {
-                Some(condition) => self.run(condition)?,
-                None => Some(true),
-            };
-            sure &= holds.is_some();
-            if holds != Some(false) {
-                let status = self.run(body)?;
-                if sure {
-                    return Ok(status);
-                }
-            }
-        }
-        // Whatever happens where it is not known which way it goes must make no difference.
-        if self.out.len() > before {
-            return Err(Trouble::unsupported(self.line, "a condition in a command that is not known here"));
-        }
-        Ok(None)
-    }
-
-    /// `[ … ]`
-    fn test(&self, args: &[&str]) -> Status {
-        let known = |word: &str| (!word.contains('$')).then_some(());
-        match args {
-            [args @ .., "]"] => self.test(args),
-            ["!", args @ ..] => self.test(args).map(|holds| !holds),
-            ["-f" | "-e" | "-r" | "-w" | "-s", file] => match file.strip_prefix("/proc/sys/") {
-                Some(name) => Some(is_known(name)),
-                None => self.out.iter().rev().find_map(|change| match change {
-                    Change::File(name, size) if name == file => Some(size.is_some()),
-                    _ => None,
-                }),
-            },
-            ["-n", word] => known(word).map(|()| !word.is_empty()),
-            ["-z", word] => known(word).map(|()| word.is_empty()),
-            [a, "=" | "==" | "-eq", b] => known(a).and(known(b)).map(|()| a == b),
-            [a, "!=" | "-ne", b] => known(a).and(known(b)).map(|()| a != b),
-            _ => None,
-        }
-    }
-
-    /// One program with its arguments.
-    fn simple(&mut self, words: &[String]) -> Result<Status, Trouble> {
-        let line = self.line;
+    fn run(&mut self, shell: &mut Shell, words: &[&str]) -> Result<Status, Trouble> {
+        let line = shell.line;
         let unsupported = || Trouble::unsupported(line, format!("the command `{}`", words.join(" ")));
-        let words: Vec<String> = words.iter().map(|word| self.known(word)).collect();
-        // `NAME=VALUE` before a command, or alone.
-        let values = words.iter().take_while(|word| assignment(word).is_some()).count();
-        for (name, value) in words[..values].iter().filter_map(|word| assignment(word)) {
-            self.names.insert(name.to_string(), value.to_string());
-        }
-        let words: Vec<&str> = words[values..]
+        let words: Vec<&str> = words
             .iter()
-            .map(String::as_str)
+            .copied()
             .filter(|w| *w != "sudo")
             .enumerate()
             // `/sbin/sysctl` is `sysctl`, wherever it lies.
@@ -168,68 +71,23 @@ impl Reader<'_> {
                 _ => w,
             })
             .collect();
-        let out = &mut *self.out;
+        let out = &mut self.out;
         match words.as_slice() {
-            [] | ["set", "-e" | "-x" | "-ex" | "-eu"] | ["exit", "0"] | ["true" | ":"] => {}
+            [] | ["true"] => {}
             ["false"] => return Ok(Some(false)),
-            ["export" | "local" | "readonly" | "declare", values @ ..] => {
-                for (name, value) in values.iter().filter_map(|word| assignment(word)) {
-                    self.names.insert(name.to_string(), value.to_string());
-                }
-            }
             // How a program is run makes no difference.
             ["time" | "nohup" | "exec" | "command" | "builtin" | "env" | "nice" | "setsid", rest @ ..]
             | ["taskset", "-c" | "-p", _, rest @ ..]
             | ["timeout" | "chrt" | "ionice", _, rest @ ..]
                 if rest.first().is_some_and(|word| !word.starts_with('-')) =>
             {
-                return self.run(&Node::Simple(rest.iter().map(|word| (*word).to_string()).collect()));
+                return self.run(shell, rest);
             }
-            ["bash" | "sh", "-c", text] | ["eval", text] if self.depth < MAX_DEPTH => {
-                let node = shell::parse(text, line)?;
-                self.depth += 1;
-                let status = self.run(&node);
-                self.depth -= 1;
-                return status;
-            }
-            ["[" | "test", args @ ..] => return Ok(self.test(args)),
+            ["command", "-v" | "-V", ..] => return Ok(None),
+            ["bash" | "sh", "-c", text, ..] => return shell.source(text, true, self),
+            ["sysctl", "-a" | "-A" | "--all", ..] => return Ok(None),
             ["sysctl", args @ ..] => {
-                if let ["-a" | "-A" | "--all", ..] = args {
-                    return Ok(None);
-                }
-                let lenient = args.iter().any(|a| {
-                    *a == "--ignore" || a.starts_with('-') && !a.starts_with("--") && a.contains('e')
-                });
-                let mut named = 0;
-                let mut args = args
-                    .iter()
-                    .filter(|a| {
-                        let plain = a.starts_with('-') && a[1..].bytes().all(|b| b"qwenN".contains(&b));
-                        !plain && !matches!(**a, "--quiet" | "--write" | "--ignore" | "--values")
-                    })
-                    .peekable();
-                while let Some(arg) = args.next() {
-                    // `name=value`, and `name = value` as three words.
-                    let (name, value) = match arg.split_once('=') {
-                        Some(pair) => pair,
-                        None if args.next_if(|next| **next == "=").is_some() => {
-                            (*arg, args.next().copied().ok_or_else(unsupported)?)
-                        }
-                        // What is only read changes nothing.
-                        None if arg.starts_with("net.") || arg.starts_with("kernel.") => {
-                            named += 1;
-                            continue;
-                        }
-                        None => return Err(unsupported()),
-                    };
-                    named += 1;
-                    if !lenient || is_known(name) {
-                        out.extend(sysctl(name, value, line)?);
-                    }
-                }
-                if named == 0 {
-                    return Err(unsupported());
-                }
+                return sysctls(shell, args, out)?.ok_or_else(unsupported).map(Some);
             }
             ["sleep", times @ ..] if !times.is_empty() => {
                 for time in times {
@@ -286,8 +144,8 @@ impl Reader<'_> {
                     && rest.len() > 1
                     && !matches!(*option, "-n" | "-netns" | "-batch" | "-b") =>
             {
-                let words = [program].into_iter().chain(rest).map(|word| (*word).to_string());
-                return self.run(&Node::Simple(words.collect()));
+                let words: Vec<&str> = [program].into_iter().chain(rest).copied().collect();
+                return self.run(shell, &words);
             }
             ["ip", "route" | "ro" | "r", "change" | "replace" | "add" | "append", rest @ ..]
                 if !rest.iter().any(|w| matches!(*w, "unreachable" | "blackhole" | "prohibit" | "throw")) =>
@@ -314,7 +172,8 @@ impl Reader<'_> {
                     || !rest
                         .iter()
                         .any(|w| matches!(*w, "-A" | "-I" | "--append" | "--insert" | "add" | "insert")) => {}
-            [program, rest @ ..] if IDLE.contains(program) && !rest.contains(&">") => return Ok(None),
+            [program, rest @ ..] if IDLE.contains(program) && !rest.contains(&">") => {}
+            [program, rest @ ..] if ASKING.contains(program) && !rest.contains(&">") => return Ok(None),
             ["ip", "link", "set", rest @ ..] if rest.contains(&"mtu") => {
                 let mtu = rest.iter().skip_while(|w| **w != "mtu").nth(1);
                 let mtu = mtu.and_then(|mtu| mtu.parse().ok()).ok_or_else(unsupported)?;
@@ -327,20 +186,9 @@ impl Reader<'_> {
                 out.push(Change::Mtu(mtu.parse().ok().ok_or_else(unsupported)?));
             }
             ["ifconfig" | "route", ..] => {}
-            [program, ..]
-                if program.ends_with(".sh") && self.directory.is_some() && self.depth < MAX_DEPTH =>
-            {
-                let path = self.directory.map(|d| d.join(program)).ok_or_else(unsupported)?;
-                let text = std::fs::read_to_string(&path).map_err(|e| {
-                    Trouble::unsupported(line, format!("the command `{program}`: {}: {e}", path.display()))
-                })?;
-                let (steps, depth, directory) = (self.steps, self.depth + 1, path.parent());
-                let names = self.names.clone();
-                let mut inner = Reader { line, directory, depth, steps, names, out };
-                return inner.run(&shell::parse(&text, line)?);
-            }
-            ["bash" | "sh" | "source" | ".", file, ..] if file.ends_with(".sh") && self.depth < MAX_DEPTH => {
-                return self.run(&Node::Simple(vec![(*file).to_string()]));
+            ["source" | ".", file, ..] => return self.file(shell, file, false),
+            ["bash" | "sh", file, ..] | [file, ..] if file.ends_with(".sh") => {
+                return self.file(shell, file, true);
             }
             _ => return Err(unsupported()),
         }
@@ -348,22 +196,74 @@ impl Reader<'_> {
     }
 }
 
-/// Whether it sets what Linux does not have.
-fn is_missing(node: &Node) -> bool {
-    let Node::Simple(words) = node else { return false };
-    let names = words.iter().filter_map(|word| Some(word.split_once('=')?.0));
-    words.first().is_some_and(|program| program.ends_with("sysctl"))
-        && names.filter(|name| name.starts_with("net.")).any(|name| !is_known(name))
+impl Machine {
+    /// A file of commands, in a shell of its `own` or not.
+    fn file(&mut self, shell: &mut Shell, name: &str, own: bool) -> Result<Status, Trouble> {
+        let unsupported = |why: &str| Trouble::unsupported(shell.line, format!("the command `{name}`{why}"));
+        let path = self.directory.as_ref().map(|d| d.join(name)).ok_or_else(|| unsupported(""))?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|e| unsupported(&format!(": {}: {e}", path.display())))?;
+        let kept = self.directory.clone();
+        self.directory = path.parent().map(Path::to_path_buf);
+        let status = shell.source(&text, own, self);
+        self.directory = kept;
+        status
+    }
 }
 
-/// Programs that only look, wait or talk: they change nothing that the stack sees.
+/// `sysctl [options] name=value…`: whether Linux has all that it names. None if it does something else.
+fn sysctls(shell: &Shell, args: &[&str], out: &mut Vec<Change>) -> Result<Option<bool>, Trouble> {
+    let lenient = args
+        .iter()
+        .any(|a| *a == "--ignore" || a.starts_with('-') && !a.starts_with("--") && a.contains('e'));
+    let mut named = 0;
+    let mut args = args
+        .iter()
+        .filter(|a| {
+            let plain = a.starts_with('-') && a[1..].bytes().all(|b| b"qwenN".contains(&b));
+            !plain && !matches!(**a, "--quiet" | "--write" | "--ignore" | "--values")
+        })
+        .peekable();
+    while let Some(arg) = args.next() {
+        // `name=value`, and `name = value` as three words.
+        let (name, value) = match arg.split_once('=') {
+            Some(pair) => pair,
+            None if args.next_if(|next| **next == "=").is_some() => match args.next() {
+                Some(value) => (*arg, *value),
+                None => return Ok(None),
+            },
+            // What is only read changes nothing.
+            None if arg.starts_with("net.") || arg.starts_with("kernel.") => {
+                named += 1;
+                continue;
+            }
+            None => return Ok(None),
+        };
+        named += 1;
+        if is_known(name) {
+            out.extend(sysctl(name, value, shell.line)?);
+        } else if !lenient {
+            if shell.is_condition() && name.starts_with("net.") {
+                return Ok(Some(false));
+            }
+            // Says which.
+            sysctl(name, value, shell.line)?;
+        }
+    }
+    Ok((named > 0).then_some(true))
+}
+
+/// Programs that wait, talk or do what the stack does not see.
 const IDLE: &[&str] = &[
-    ":", "true", "cat", "echo", "printf", "nstat", "ss", "netstat", "dmesg", "date", "logger", "mkdir", "rm",
-    "touch", "pwd", "ls", "grep", "wc", "uname", "id", "modprobe", "ulimit", "ethtool", "sync", "which",
-    "wait", "kill", "killall", "pkill", "seq", "awk", "sed", "head", "tail", "sort", "uniq", "cut", "tr",
-    "ps", "egrep", "tcpdump", "tshark", "ping", "ping6", "renice", "hostname", "unset", "shift", "trap",
-    "umask", "cd", "type", "nproc", "lsmod", "whoami", "stat", "find", "xargs", "tee", "expr", "basename",
-    "dirname", "lscpu",
+    "cat", "echo", "printf", "nstat", "dmesg", "date", "logger", "mkdir", "pwd", "ls", "modprobe", "ulimit",
+    "ethtool", "sync", "wait", "kill", "killall", "pkill", "seq", "awk", "sed", "head", "tail", "sort",
+    "uniq", "cut", "tr", "tcpdump", "tshark", "renice", "unset", "shift", "trap", "umask", "cd", "let",
+];
+
+/// Programs whose answer, or whose end, nobody knows here.
+const ASKING: &[&str] = &[
+    "ss", "netstat", "grep", "egrep", "wc", "uname", "id", "which", "ps", "ping", "ping6", "hostname",
+    "type", "nproc", "lsmod", "whoami", "stat", "find", "xargs", "expr", "basename", "dirname", "lscpu",
 ];
 
 /// Queues that pass on at once what TCP hands them, and places to attach filters to.
@@ -383,13 +283,6 @@ const PASSING: &[&str] = &[
     "pie",
     "fq_pie",
 ];
-
-/// `NAME=VALUE`
-fn assignment(word: &str) -> Option<(&str, &str)> {
-    let (name, value) = word.split_once('=')?;
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (plain && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')).then_some((name, value))
-}
 
 /// What a module's parameter, or what else is under /sys, changes.
 fn parameter(file: &str, value: &str) -> Option<Vec<Change>> {
@@ -522,122 +415,4 @@ fn route(words: &[&str]) -> Option<Vec<Change>> {
         }
     }
     Some(out)
-}
-
-impl Sockets {
-    /// Changes the conditions for the connections to come.
-    ///
-    /// # Errors
-    /// If a knob refuses the value, or the stack cannot have two sets of settings.
-    pub fn change(&mut self, stack: &mut Stack, now: Instant, changes: &[Change]) -> Result<(), String> {
-        for change in changes {
-            match change {
-                Change::RmemMax(n) => self.buffer_max.0 = *n,
-                Change::WmemMax(n) => self.buffer_max.1 = *n,
-                Change::Pause(_) => {}
-                Change::NotsentLowat(n) => self.notsent_lowat = (*n > 0 && *n < u32::MAX).then_some(*n),
-                Change::File(name, Some(size)) => {
-                    self.files.insert(name.clone(), *size);
-                }
-                Change::NoCookie(on) => {
-                    let without = fast_open::CLIENT_WITHOUT_COOKIE | fast_open::SERVER_WITHOUT_COOKIE;
-                    self.base.fast_open &= !without;
-                    self.base.fast_open |= if *on { without } else { 0 };
-                }
-                Change::File(name, None) => {
-                    self.files.remove(name);
-                }
-                // What a packet carries beside its headers.
-                Change::Mtu(mtu) => {
-                    let headers = if self.wire_v6 { 60 } else { 40 };
-                    let old = Opts::new(&self.base);
-                    self.base.mss = Some(mtu.checked_sub(headers).ok_or("the MTU is too small")?);
-                    self.follow(stack, now, "tcp.mss", "", &old);
-                }
-                Change::Knob(name, value) => {
-                    let old = Opts::new(&self.base);
-                    set(&mut self.base, name, value).map_err(|e| format!("{name}={value}: {e}"))?;
-                    self.follow(stack, now, name, value, &old);
-                }
-            }
-        }
-        self.apply(stack);
-        Ok(())
-    }
-
-    /// What is there already follows a setting that Linux reads when it needs it, and not when a socket is made.
-    fn follow(&mut self, stack: &mut Stack, now: Instant, name: &str, value: &str, old: &Opts) {
-        if LIVE.contains(&name) {
-            stack.set_config_of_all(now, |config| {
-                let _ = set(config, name, value);
-            });
-        }
-        let new = Opts::new(&self.base);
-        fn put<T: Copy + PartialEq>(to: &mut T, old: T, new: T) {
-            if *to == old {
-                *to = new;
-            }
-        }
-        let follow = |opts: &mut Opts| {
-            put(&mut opts.fin_timeout, old.fin_timeout, new.fin_timeout);
-            put(&mut opts.keepalive_idle, old.keepalive_idle, new.keepalive_idle);
-            put(&mut opts.keepalive_interval, old.keepalive_interval, new.keepalive_interval);
-            put(&mut opts.keepalive_count, old.keepalive_count, new.keepalive_count);
-            put(&mut opts.mss, old.mss, new.mss);
-        };
-        if *old != new {
-            stack.set_opts_of_all(now, follow);
-        }
-        for socket in self.table.values_mut() {
-            follow(&mut socket.opts);
-            if !matches!(socket.kind, SocketKind::Conn(_)) {
-                put(&mut socket.opts.window_clamp, old.window_clamp, new.window_clamp);
-            }
-            if let SocketKind::Conn(conn) = &socket.kind
-                && !socket.tuning.is_plain()
-            {
-                let tuning = socket.tuning;
-                stack.set_config(now, conn.id, |config| tuning.apply(config));
-            }
-        }
-    }
-}
-
-/// Settings that hold for open connections, too, when they change.
-const LIVE: &[&str] = &[
-    "tcp.frto",
-    "tcp.dsack",
-    "tcp.rack",
-    "tcp.shrink_window",
-    "tcp.rack_adapts",
-    "tcp.rack_by_count",
-    "tcp.tail_loss_probe",
-    "tcp.slow_start_after_idle",
-    "tcp.retries1",
-    "tcp.retries",
-    "tcp.orphan_retries",
-    "tcp.syn_retries",
-    "tcp.synack_retries",
-    "tcp.syn_linear",
-    "tcp.compressed_acks",
-    "tcp.rfc1337",
-    "tcp.challenge_limit",
-    "tcp.challenge_interval",
-    "tcp.thin_linear",
-    "tcp.abort_on_overflow",
-    "tcp.compressed_ack_delay",
-    "tcp.ecn_fallback",
-    "tcp.ecn_option",
-    "tcp.ecn_option_beacon",
-];
-
-/// Sets a knob.
-///
-/// # Errors
-/// If there is no such knob or it refuses the value.
-pub fn set(config: &mut tcp::Config, name: &str, value: &str) -> Result<(), ValueError> {
-    match tcp::knobs().find(|knob| knob.name == name) {
-        Some(knob) => (knob.set)(config, value),
-        None => Err(ValueError(format!("there is no knob {name}"))),
-    }
 }

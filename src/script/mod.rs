@@ -17,7 +17,9 @@ mod code;
 #[cfg(test)]
 mod code_tests;
 pub(crate) mod commands;
+
 mod compare;
+pub(crate) mod conditions;
 mod cursor;
 pub(crate) mod datagram;
 pub(crate) mod errnos;

@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use super::ast::OptionLine;
-use super::commands;
+use super::conditions;
 use crate::tcp;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -207,7 +207,7 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
             "profile" => tcp = profile(value).ok_or_else(|| wrong("linux, rfc or classic"))?,
             "set" => {
                 let (name, value) = value.split_once('=').ok_or_else(|| wrong("NAME=VALUE"))?;
-                commands::set(&mut tcp, name, value)
+                conditions::set(&mut tcp, name, value)
                     .map_err(|e| Trouble::syntax(line.line, e.to_string()))?;
             }
             // Addresses of a device that is not there, and what is said anyway.

@@ -1,14 +1,21 @@
-//! What does a shell make of a command's text? Words, lists, pipes, conditions and loops; nothing is executed.
+//! What does a shell make of a command's text? Lists, pipes, conditions, loops and functions of words.
+
+mod arithmetic;
+mod lexer;
+mod run;
+mod word;
+
+pub use run::{Programs, Shell, Status};
+pub use word::Word;
 
 use super::Trouble;
-use std::iter::Peekable;
-use std::str::Chars;
+use lexer::Token;
 
 /// A command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Node {
     /// A program and its arguments; a redirection is the word `>` and the file's name.
-    Simple(Vec<String>),
+    Simple(Vec<Word>),
     /// `a; b`
     List(Vec<Node>),
     /// `a | b`
@@ -19,25 +26,28 @@ pub enum Node {
     Or(Box<Node>, Box<Node>),
     /// `! a`
     Not(Box<Node>),
+    /// `(a)`
+    Sub(Box<Node>),
+    /// `((1 + 1))`
+    Sum(String),
     /// `if a; then b; elif c; then d; else e; fi`: the last one's condition is none.
     If(Vec<(Option<Node>, Node)>),
+    /// `case WORD in PATTERN|PATTERN) a;; esac`
+    Case(Word, Vec<(Vec<Word>, Node)>),
     /// `for NAME in WORDS; do a; done`
-    For(String, Vec<String>, Box<Node>),
+    For(String, Vec<Word>, Box<Node>),
+    /// `while a; do b; done`, or `until` if that is how it shall end.
+    While(Box<Node>, Box<Node>, bool),
+    /// `name() { a; }`
+    Function(String, Box<Node>),
 }
 
 /// Nesting beyond this is no command that anybody writes.
 const MAX_DEPTH: u32 = 16;
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Token {
-    Word(String),
-    /// `;` stands for the end of a line, too.
-    Op(&'static str),
-}
-
 /// Reads a command of line `line`.
 pub fn parse(text: &str, line: u32) -> Result<Node, Trouble> {
-    let mut parser = Parser { tokens: tokens(text, line)?, at: 0, text, line };
+    let mut parser = Parser { tokens: lexer::tokens(text, line)?, at: 0, text, line };
     let list = parser.list(&[], 0)?;
     if parser.at < parser.tokens.len() { Err(parser.unsupported()) } else { Ok(list) }
 }
@@ -52,9 +62,10 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn unsupported(&self) -> Trouble {
         let found = match self.tokens.get(self.at) {
-            Some(Token::Word(word)) => word.as_str(),
-            Some(Token::Op(op)) => op,
-            None => "the end",
+            Some(Token::Word(word)) => word.to_string(),
+            Some(Token::Op(op)) => (*op).to_string(),
+            Some(Token::Sum(_)) => "((".to_string(),
+            None => "the end".to_string(),
         };
         Trouble::unsupported(self.line, format!("`{found}` in the command `{}`", self.text.trim()))
     }
@@ -65,15 +76,22 @@ impl Parser<'_> {
         found
     }
 
-    fn word(&self) -> Option<&str> {
+    /// The next token if it is a word without quotes and variables.
+    fn plain(&self) -> Option<&str> {
         match self.tokens.get(self.at)? {
-            Token::Word(word) => Some(word),
-            Token::Op(_) => None,
+            Token::Word(word) => word.plain(),
+            _ => None,
         }
     }
 
+    fn word(&mut self) -> Option<Word> {
+        let Some(Token::Word(word)) = self.tokens.get(self.at) else { return None };
+        self.at += 1;
+        Some(word.clone())
+    }
+
     fn keyword(&mut self, word: &str) -> bool {
-        let found = self.word() == Some(word);
+        let found = self.plain() == Some(word);
         self.at += usize::from(found);
         found
     }
@@ -82,7 +100,7 @@ impl Parser<'_> {
         if self.keyword(word) { Ok(()) } else { Err(self.unsupported()) }
     }
 
-    /// Commands up to one of these words, which is not taken, or up to a closing bracket.
+    /// Commands up to one of these words, which is not taken, or up to a closing bracket or `;;`.
     fn list(&mut self, ends: &[&str], depth: u32) -> Result<Node, Trouble> {
         if depth > MAX_DEPTH {
             return Err(Trouble::syntax(self.line, "the command is nested too deeply"));
@@ -91,8 +109,10 @@ impl Parser<'_> {
         loop {
             while self.accept(";") || self.accept("&") {}
             match self.tokens.get(self.at) {
-                None | Some(Token::Op(")")) => return Ok(Node::List(list)),
-                Some(Token::Word(word)) if ends.contains(&word.as_str()) => return Ok(Node::List(list)),
+                None | Some(Token::Op(")" | ";;")) => return Ok(Node::List(list)),
+                Some(_) if self.plain().is_some_and(|word| ends.contains(&word)) => {
+                    return Ok(Node::List(list));
+                }
                 Some(_) => list.push(self.chain(depth)?),
             }
         }
@@ -120,186 +140,171 @@ impl Parser<'_> {
     }
 
     fn one(&mut self, depth: u32) -> Result<Node, Trouble> {
+        if depth > MAX_DEPTH {
+            return Err(Trouble::syntax(self.line, "the command is nested too deeply"));
+        }
         if self.keyword("!") {
             return Ok(Node::Not(Box::new(self.one(depth + 1)?)));
         }
+        if let Some(Token::Sum(text)) = self.tokens.get(self.at) {
+            let sum = Node::Sum(text.clone());
+            self.at += 1;
+            return Ok(sum);
+        }
         if self.accept("(") {
             let list = self.list(&[], depth + 1)?;
-            return if self.accept(")") { Ok(list) } else { Err(self.unsupported()) };
+            return if self.accept(")") { Ok(Node::Sub(Box::new(list))) } else { Err(self.unsupported()) };
         }
-        if self.keyword("{") {
-            let list = self.list(&["}"], depth + 1)?;
-            self.expect("}")?;
-            return Ok(list);
+        if self.keyword("[[") {
+            let test = self.either(depth + 1)?;
+            self.expect("]]")?;
+            return Ok(test);
         }
-        if self.keyword("if") {
-            let mut arms = Vec::new();
-            loop {
-                let condition = self.list(&["then"], depth + 1)?;
-                self.expect("then")?;
-                arms.push((Some(condition), self.list(&["elif", "else", "fi"], depth + 1)?));
-                if self.keyword("elif") {
-                    continue;
-                }
-                if self.keyword("else") {
-                    arms.push((None, self.list(&["fi"], depth + 1)?));
-                }
-                self.expect("fi")?;
-                return Ok(Node::If(arms));
-            }
-        }
-        if self.keyword("for") {
-            let name = self.word().ok_or_else(|| self.unsupported())?.to_string();
-            self.at += 1;
-            self.expect("in")?;
-            let mut values = Vec::new();
-            while let Some(word) = self.word() {
-                values.push(word.to_string());
+        match self.plain() {
+            Some("{") => self.braces(depth),
+            Some("if") => self.condition(depth),
+            Some("case") => self.case(depth),
+            Some("for") => self.repeated(depth),
+            Some("while" | "until") => self.looped(depth),
+            Some("function") => {
                 self.at += 1;
+                let name = self.plain().ok_or_else(|| self.unsupported())?.to_string();
+                self.at += 1;
+                if self.accept("(") && !self.accept(")") {
+                    return Err(self.unsupported());
+                }
+                self.function(name, depth)
             }
-            while self.accept(";") {}
-            self.expect("do")?;
-            let body = self.list(&["done"], depth + 1)?;
-            self.expect("done")?;
-            return Ok(Node::For(name, values, Box::new(body)));
+            Some(name) if self.tokens.get(self.at + 1) == Some(&Token::Op("(")) => {
+                let name = name.to_string();
+                self.at += 2;
+                if self.accept(")") { self.function(name, depth) } else { Err(self.unsupported()) }
+            }
+            _ => {
+                let mut words = Vec::new();
+                while let Some(word) = self.word() {
+                    words.push(word);
+                }
+                if words.is_empty() { Err(self.unsupported()) } else { Ok(Node::Simple(words)) }
+            }
         }
-        let mut words = Vec::new();
+    }
+
+    fn braces(&mut self, depth: u32) -> Result<Node, Trouble> {
+        self.expect("{")?;
+        let list = self.list(&["}"], depth + 1)?;
+        self.expect("}")?;
+        Ok(list)
+    }
+
+    fn function(&mut self, name: String, depth: u32) -> Result<Node, Trouble> {
+        while self.accept(";") {}
+        Ok(Node::Function(name, Box::new(self.braces(depth)?)))
+    }
+
+    fn condition(&mut self, depth: u32) -> Result<Node, Trouble> {
+        self.expect("if")?;
+        let mut arms = Vec::new();
+        loop {
+            let condition = self.list(&["then"], depth + 1)?;
+            self.expect("then")?;
+            arms.push((Some(condition), self.list(&["elif", "else", "fi"], depth + 1)?));
+            if self.keyword("elif") {
+                continue;
+            }
+            if self.keyword("else") {
+                arms.push((None, self.list(&["fi"], depth + 1)?));
+            }
+            self.expect("fi")?;
+            return Ok(Node::If(arms));
+        }
+    }
+
+    fn case(&mut self, depth: u32) -> Result<Node, Trouble> {
+        self.expect("case")?;
+        let word = self.word().ok_or_else(|| self.unsupported())?;
+        self.expect("in")?;
+        let mut arms = Vec::new();
+        loop {
+            while self.accept(";") || self.accept(";;") {}
+            if self.keyword("esac") {
+                return Ok(Node::Case(word, arms));
+            }
+            self.accept("(");
+            let mut patterns = vec![self.word().ok_or_else(|| self.unsupported())?];
+            while self.accept("|") {
+                patterns.push(self.word().ok_or_else(|| self.unsupported())?);
+            }
+            if !self.accept(")") {
+                return Err(self.unsupported());
+            }
+            arms.push((patterns, self.list(&["esac"], depth + 1)?));
+        }
+    }
+
+    fn repeated(&mut self, depth: u32) -> Result<Node, Trouble> {
+        self.expect("for")?;
+        let name = self.plain().ok_or_else(|| self.unsupported())?.to_string();
+        self.at += 1;
+        self.expect("in")?;
+        let mut values = Vec::new();
         while let Some(word) = self.word() {
-            words.push(word.to_string());
-            self.at += 1;
+            values.push(word);
         }
-        if words.is_empty() { Err(self.unsupported()) } else { Ok(Node::Simple(words)) }
+        Ok(Node::For(name, values, Box::new(self.body(depth)?)))
     }
-}
 
-impl Node {
-    /// The same with `$name` standing for `value`.
-    pub fn with(&self, name: &str, value: &str) -> Node {
-        let every = |list: &[Node]| list.iter().map(|node| node.with(name, value)).collect();
-        let inner = |node: &Node| Box::new(node.with(name, value));
-        let words = |words: &[String]| words.iter().map(|w| w.replace(&format!("${name}"), value)).collect();
-        match self {
-            Node::Simple(list) => Node::Simple(words(list)),
-            Node::List(list) => Node::List(every(list)),
-            Node::Pipe(list) => Node::Pipe(every(list)),
-            Node::And(a, b) => Node::And(inner(a), inner(b)),
-            Node::Or(a, b) => Node::Or(inner(a), inner(b)),
-            Node::Not(a) => Node::Not(inner(a)),
-            Node::If(arms) => Node::If(
-                arms.iter()
-                    .map(|(c, body)| (c.as_ref().map(|c| c.with(name, value)), body.with(name, value)))
-                    .collect(),
-            ),
-            Node::For(other, list, body) => Node::For(other.clone(), words(list), inner(body)),
+    fn looped(&mut self, depth: u32) -> Result<Node, Trouble> {
+        let end = self.keyword("until");
+        if !end {
+            self.expect("while")?;
         }
+        let condition = self.list(&["do"], depth + 1)?;
+        Ok(Node::While(Box::new(condition), Box::new(self.body(depth)?), end))
     }
-}
 
-fn tokens(text: &str, line: u32) -> Result<Vec<Token>, Trouble> {
-    let mut out = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = text.chars().peekable();
-    let unclosed = || Trouble::syntax(line, "a quote in the command is not closed");
-    let no_number = || Trouble::unsupported(line, "an expansion in a command that is no number");
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('\n') | None => {}
-                Some(next) => word.get_or_insert_default().push(next),
-            },
-            '"' | '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next().ok_or_else(unclosed)? {
-                        end if end == c => break,
-                        '\\' if c == '"' => word.push(chars.next().ok_or_else(unclosed)?),
-                        '$' if c == '"' => word.push_str(&expansion(&mut chars).ok_or_else(no_number)?),
-                        other => word.push(other),
-                    }
-                }
-            }
-            '$' => {
-                let value = expansion(&mut chars).ok_or_else(no_number)?;
-                word.get_or_insert_default().push_str(&value);
-            }
-            '`' => {
-                return Err(Trouble::unsupported(line, format!("`{c}` in the command `{}`", text.trim())));
-            }
-            '#' if word.is_none() => while chars.next_if(|c| *c != '\n').is_some() {},
-            '\n' | ';' | '(' | ')' | '|' | '&' => {
-                out.extend(word.take().map(Token::Word));
-                let double = chars.next_if(|next| *next == c && matches!(c, '|' | '&')).is_some();
-                out.push(Token::Op(match (c, double) {
-                    ('(', _) => "(",
-                    (')', _) => ")",
-                    ('|', false) => "|",
-                    ('|', true) => "||",
-                    ('&', false) => "&",
-                    ('&', true) => "&&",
-                    _ => ";",
-                }));
-            }
-            // A descriptor's number before the sign belongs to it, and one may stand behind `>&`.
-            '>' | '<' if word.as_ref().is_none_or(|w| matches!(w.as_str(), "1" | "2")) => {
-                let number = word.take();
-                chars.next_if(|next| *next == c);
-                if chars.next_if_eq(&'&').is_some() {
-                    while chars.next_if(char::is_ascii_alphanumeric).is_some() {}
-                    continue;
-                }
-                while chars.next_if(|c| c.is_ascii_whitespace() && *c != '\n').is_some() {}
-                let mut target = String::new();
-                while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace() && !";|&)".contains(*c)) {
-                    target.push(c);
-                }
-                // What is read, and what is said about errors, changes nothing.
-                if c == '>' && target != "/dev/null" && number.as_deref() != Some("2") {
-                    out.extend([">".to_string(), target].map(Token::Word));
-                }
-            }
-            c if c.is_ascii_whitespace() => out.extend(word.take().map(Token::Word)),
-            c => word.get_or_insert_default().push(c),
-        }
+    fn body(&mut self, depth: u32) -> Result<Node, Trouble> {
+        while self.accept(";") {}
+        self.expect("do")?;
+        let body = self.list(&["done"], depth + 1)?;
+        self.expect("done")?;
+        Ok(body)
     }
-    out.extend(word.map(Token::Word));
-    Ok(out)
-}
 
-/// What stands for `$…`, the sign being taken: `$((15*1024))` is calculated, `$PPID` and `${PPID}` are kept as they are (a
-/// file's name may have them), and so are `$?` and what a command would print. Nothing is executed.
-fn expansion(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
-    if chars.next_if_eq(&'(').is_none() {
-        if let Some(special) = chars.next_if(|c| "$?#@*!".contains(*c)) {
-            return Some(format!("${special}"));
+    /// Inside of `[[ … ]]`: `a || b`.
+    fn either(&mut self, depth: u32) -> Result<Node, Trouble> {
+        let mut left = self.both(depth)?;
+        while self.accept("||") {
+            left = Node::Or(Box::new(left), Box::new(self.both(depth)?));
         }
-        let braces = chars.next_if_eq(&'{').is_some();
-        let mut name = String::new();
-        while let Some(c) = chars.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
-            name.push(c);
-        }
-        let closed = !braces || chars.next_if_eq(&'}').is_some();
-        return (closed && !name.is_empty()).then(|| format!("${name}"));
+        Ok(left)
     }
-    if chars.next_if_eq(&'(').is_none() {
-        let (mut text, mut depth) = ("$(".to_string(), 1);
-        while depth > 0 {
-            let c = chars.next()?;
-            depth += i32::from(c == '(') - i32::from(c == ')');
-            text.push(c);
+
+    fn both(&mut self, depth: u32) -> Result<Node, Trouble> {
+        let mut left = self.primary(depth)?;
+        while self.accept("&&") {
+            left = Node::And(Box::new(left), Box::new(self.primary(depth)?));
         }
-        return Some(text);
+        Ok(left)
     }
-    let mut product = 1i64;
-    loop {
-        let mut factor = String::new();
-        while let Some(c) = chars.next_if(|c| c.is_ascii_digit() || *c == ' ') {
-            factor.push(c);
+
+    fn primary(&mut self, depth: u32) -> Result<Node, Trouble> {
+        if depth > MAX_DEPTH {
+            return Err(Trouble::syntax(self.line, "the command is nested too deeply"));
         }
-        product = product.checked_mul(factor.trim().parse().ok()?)?;
-        match chars.next()? {
-            '*' => {}
-            ')' => return chars.next_if_eq(&')').map(|_| product.to_string()),
-            _ => return None,
+        if self.keyword("!") {
+            return Ok(Node::Not(Box::new(self.primary(depth + 1)?)));
         }
+        if self.accept("(") {
+            let inner = self.either(depth + 1)?;
+            return if self.accept(")") { Ok(inner) } else { Err(self.unsupported()) };
+        }
+        let mut words = vec![Word::from("[[")];
+        while self.plain() != Some("]]")
+            && let Some(word) = self.word()
+        {
+            words.push(word);
+        }
+        if words.len() == 1 { Err(self.unsupported()) } else { Ok(Node::Simple(words)) }
     }
 }

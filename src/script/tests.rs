@@ -3,7 +3,7 @@
 use super::ast::*;
 use super::lexer::micros;
 use super::settings::{IpVersion, Options};
-use super::{Outcome, commands, parser, run};
+use super::{Outcome, commands, conditions, parser, run};
 use crate::segment::Flags;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -187,7 +187,7 @@ fn every_knob_that_a_sysctl_names_exists_and_takes_its_value() {
         let before = config.clone();
         for change in commands::parse(&format!("sysctl net.ipv4.{name}='{value}'"), 1, None).unwrap() {
             let commands::Change::Knob(knob, value) = change else { panic!("{name}") };
-            commands::set(&mut config, knob, &value).unwrap_or_else(|e| panic!("{name}: {knob}: {e}"));
+            conditions::set(&mut config, knob, &value).unwrap_or_else(|e| panic!("{name}: {knob}: {e}"));
         }
         assert_ne!(config, before, "{name}");
     }
@@ -292,7 +292,7 @@ fn all_that_linux_has_can_be_set_to_what_it_is() {
         let mut config = crate::tcp::Config::linux();
         for change in changes {
             let commands::Change::Knob(knob, value) = change else { continue };
-            commands::set(&mut config, knob, &value).unwrap_or_else(|e| panic!("{text}: {knob}: {e}"));
+            conditions::set(&mut config, knob, &value).unwrap_or_else(|e| panic!("{text}: {knob}: {e}"));
         }
     }
 }
