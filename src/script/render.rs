@@ -169,6 +169,10 @@ pub fn options(list: &[TcpOption]) -> String {
                     put(&mut out, format_args!(" {name} {}", u32::from_be_bytes([0, n[0], n[1], n[2]])));
                 }
             }
+            TcpOption::Other { kind: 34, data } => {
+                out.push_str("FO ");
+                data.iter().for_each(|byte| put(&mut out, format_args!("{byte:02x}")));
+            }
             TcpOption::Other { kind, data } => {
                 put(&mut out, format_args!("option {kind}"));
                 for byte in data {

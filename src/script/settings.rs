@@ -3,6 +3,7 @@
 use super::Trouble;
 use super::ast::OptionLine;
 use super::conditions;
+use crate::stack::fast_open_cookie;
 use crate::tcp;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -238,21 +239,9 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
     if mtu < least {
         return refuse(format!("an MTU of {mtu} is below the least of {}: {least}", ip_version.name()));
     }
-    let choose = |first: Option<IpAddr>, second: Option<IpAddr>, v4: Ipv4Addr, six: Ipv6Addr| {
-        first.or(second).unwrap_or(if v6 { six.into() } else { v4.into() })
-    };
-    let local = choose(
-        options.local_ip,
-        script.local_ip,
-        Ipv4Addr::new(192, 168, 44, 1),
-        Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1),
-    );
-    let remote = choose(
-        options.remote_ip,
-        script.remote_ip,
-        Ipv4Addr::new(192, 0, 2, 1),
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
-    );
+    let (local, remote) = usual_addresses(v6);
+    let local = options.local_ip.or(script.local_ip).unwrap_or(local);
+    let remote = options.remote_ip.or(script.remote_ip).unwrap_or(remote);
     for ip in [local, remote] {
         if ip.is_ipv6() != v6 {
             return refuse(format!("{ip} is no address of {}", ip_version.name()));
@@ -279,17 +268,55 @@ pub(crate) fn settle(options: &Options, lines: &[OptionLine]) -> Result<Settings
     })
 }
 
+/// Here and there, if nobody says: what collections of scripts are run with, so that cookies in them are right.
+fn usual_addresses(v6: bool) -> (IpAddr, IpAddr) {
+    match v6 {
+        false => (Ipv4Addr::new(192, 168, 0, 1).into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        true => (
+            Ipv6Addr::new(0xfd3d, 0x0a0b, 0x17d6, 0, 0, 0, 0, 1).into(),
+            Ipv6Addr::new(0xfd3d, 0xfa7b, 0xd17d, 0, 0, 0, 0, 1).into(),
+        ),
+    }
+}
+
+/// The keys whose cookies scripts call `TFO_COOKIE` and `TFO_COOKIE_ZERO`.
+const COOKIE_KEYS: [(&str, [u8; 16]); 2] = [
+    (
+        "TFO_COOKIE",
+        [0xa1, 0xa1, 0xa1, 0xa1, 0xb2, 0xb2, 0xb2, 0xb2, 0xc3, 0xc3, 0xc3, 0xc3, 0xd4, 0xd4, 0xd4, 0xd4],
+    ),
+    ("TFO_COOKIE_ZERO", [0; 16]),
+];
+
 /// The words that are replaced while reading: the caller's, and those that scripts expect to be told because they stand for
 /// something else with each IP version.
 pub(crate) fn defines(source: &str, options: &Options) -> BTreeMap<String, String> {
-    let own = source.lines().find_map(|line| line.trim().strip_prefix("--ip_version="));
-    let version = options.ip_version.or_else(|| IpVersion::from_name(own?.split_whitespace().next()?));
-    let v4 = version.unwrap_or_default() == IpVersion::Ipv4;
+    let own = |name: &str| {
+        let value = source.lines().find_map(|line| line.trim().strip_prefix(name))?;
+        value.split([' ', '\t', '/']).next()
+    };
+    let version =
+        options.ip_version.or_else(|| IpVersion::from_name(own("--ip_version=")?)).unwrap_or_default();
+    let (local, remote) = usual_addresses(version == IpVersion::Ipv6);
+    let address =
+        |given: Option<IpAddr>, name, usual| given.or_else(|| own(name)?.parse().ok()).unwrap_or(usual);
+    let local = address(options.local_ip, "--local_ip=", local);
+    let remote = address(options.remote_ip, "--remote_ip=", remote);
+    let mut words = match version {
+        IpVersion::Ipv4 => vec![("CMSG_LEVEL_IP", "SOL_IP"), ("CMSG_TYPE_RECVERR", "IP_RECVERR")],
+        _ => vec![("CMSG_LEVEL_IP", "SOL_IPV6"), ("CMSG_TYPE_RECVERR", "IPV6_RECVERR")],
+    };
+    if version != IpVersion::Ipv6 {
+        words.push(("CODE", "host_unreachable"));
+    }
+    let cookies = COOKIE_KEYS.map(|(name, key)| {
+        let cookie = u64::from_be_bytes(fast_open_cookie(&key, remote, local));
+        (name.to_string(), format!("{cookie:016x}"))
+    });
+    let words = words.into_iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let mut defines = options.defines.clone();
-    for (name, four, six) in
-        [("CMSG_LEVEL_IP", "SOL_IP", "SOL_IPV6"), ("CMSG_TYPE_RECVERR", "IP_RECVERR", "IPV6_RECVERR")]
-    {
-        defines.entry(name.to_string()).or_insert_with(|| if v4 { four } else { six }.to_string());
+    for (name, value) in words.chain(cookies) {
+        defines.entry(name).or_insert(value);
     }
     defines
 }

@@ -52,6 +52,7 @@ use conns::{Entry, Frame, Owed};
 use demux::{Changes, FlowMap};
 use dirty::Dirty;
 use fast_open::Peers;
+pub(crate) use fast_open::cookie as fast_open_cookie;
 use host::Host;
 use icmp::ErrorLimit;
 use isn::{Secrets, TableHasher};

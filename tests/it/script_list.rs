@@ -237,6 +237,8 @@ scripts! {
         client_simultaneous
         client_small_mss_again
         client_syn_only_acknowledged
+        cookie_of_no_key_by_name
+        cookies_by_name
         server_ack_of_part
         server_all_listeners
         server_close_before_handshake
