@@ -29,16 +29,22 @@ pub enum Change {
 
 /// Reads a command, or several, as a shell would.
 pub fn parse(text: &str, line: u32, directory: Option<&Path>) -> Result<Vec<Change>, Trouble> {
-    let mut machine = Machine { directory: directory.map(Path::to_path_buf), out: Vec::new() };
-    match Shell::new(line).source(text, true, &mut machine)? {
-        Some(false) => Err(Trouble::unsupported(line, format!("the command `{}`, which fails", text.trim()))),
-        _ => Ok(machine.out),
-    }
+    let mut machine =
+        Machine { directory: directory.map(Path::to_path_buf), place: String::new(), out: Vec::new() };
+    let why = match Shell::new(line).source(text, true, &mut machine)? {
+        Some(true) => return Ok(machine.out),
+        Some(false) => "which fails",
+        // It may be there to see whether something holds.
+        None => "of which nobody knows here whether it fails",
+    };
+    Err(Trouble::unsupported(line, format!("the command `{}`, {why}", text.trim())))
 }
 
 /// The machine that commands change.
 struct Machine {
     directory: Option<PathBuf>,
+    /// Where `cd` went; empty if nowhere.
+    place: String,
     out: Vec<Change>,
 }
 
@@ -71,6 +77,23 @@ impl Programs for Machine {
                 _ => w,
             })
             .collect();
+        // What is written lies where `cd` went.
+        let target = match words.as_slice() {
+            [.., ">", file] if !self.place.is_empty() && !file.starts_with('/') => {
+                Some(format!("{}/{file}", self.place))
+            }
+            _ => None,
+        };
+        let mut words = words;
+        if let Some(target) = &target {
+            words.pop();
+            words.push(target);
+        }
+        if let ["cat" | "ls", file] = words.as_slice()
+            && let Some(there) = self.has_file(file)
+        {
+            return Ok(Some(there));
+        }
         let out = &mut self.out;
         match words.as_slice() {
             [] | ["true"] => {}
@@ -83,7 +106,19 @@ impl Programs for Machine {
             {
                 return self.run(shell, rest);
             }
-            ["command", "-v" | "-V", ..] => return Ok(None),
+            ["command", "-v" | "-V", program] | ["which" | "type", program] => {
+                let usual = matches!(*program, "ip" | "tc" | "sysctl") || IDLE.contains(program);
+                return Ok(usual.then_some(true));
+            }
+            ["cd", place] => {
+                self.place = match place.starts_with('/') || self.place.is_empty() {
+                    true => (*place).trim_end_matches('/').to_string(),
+                    false => format!("{}/{}", self.place, place.trim_end_matches('/')),
+                };
+                // Whether it is there.
+                return Ok(place.starts_with("/proc/sys/net").then_some(true));
+            }
+            ["cat", files @ ..] if files.iter().all(|file| file.starts_with("/proc/net/")) => {}
             ["bash" | "sh", "-c", text, ..] => return shell.source(text, true, self),
             ["sysctl", "-a" | "-A" | "--all", ..] => return Ok(None),
             ["sysctl", args @ ..] => {
@@ -253,17 +288,18 @@ fn sysctls(shell: &Shell, args: &[&str], out: &mut Vec<Change>) -> Result<Option
     Ok((named > 0).then_some(true))
 }
 
-/// Programs that wait, talk or do what the stack does not see.
+/// Programs that wait, talk or do what the stack does not see, and do not fail.
 const IDLE: &[&str] = &[
-    "cat", "echo", "printf", "nstat", "dmesg", "date", "logger", "mkdir", "pwd", "ls", "modprobe", "ulimit",
-    "ethtool", "sync", "wait", "kill", "killall", "pkill", "seq", "awk", "sed", "head", "tail", "sort",
-    "uniq", "cut", "tr", "tcpdump", "tshark", "renice", "unset", "shift", "trap", "umask", "cd", "let",
+    "echo", "printf", "nstat", "ss", "netstat", "ps", "dmesg", "date", "logger", "mkdir", "pwd", "modprobe",
+    "ulimit", "ethtool", "sync", "wait", "kill", "killall", "pkill", "seq", "awk", "sed", "head", "tail",
+    "sort", "uniq", "cut", "tr", "tcpdump", "tshark", "renice", "unset", "shift", "trap", "umask", "uname",
+    "id", "nproc", "whoami", "hostname", "lscpu", "lsmod", "basename", "dirname",
 ];
 
-/// Programs whose answer, or whose end, nobody knows here.
+/// Programs of which nobody knows here whether they fail.
 const ASKING: &[&str] = &[
-    "ss", "netstat", "grep", "egrep", "wc", "uname", "id", "which", "ps", "ping", "ping6", "hostname",
-    "type", "nproc", "lsmod", "whoami", "stat", "find", "xargs", "expr", "basename", "dirname", "lscpu",
+    "cat", "ls", "let", "grep", "egrep", "fgrep", "wc", "which", "ping", "ping6", "type", "stat", "find",
+    "xargs", "expr", "pgrep", "cmp", "diff",
 ];
 
 /// Queues that pass on at once what TCP hands them, and places to attach filters to.

@@ -140,9 +140,20 @@ fn sysctls_become_knobs() {
     ] {
         assert_eq!(commands::parse(text, 1, None), Ok(changes), "{text}");
     }
-    for text in
-        ["sysctl -q net.ipv4.tcp_sack=x", "sysctl", "echo 1 > /etc/passwd", "sysctl a=1 | cat", "sysctl \"a"]
-    {
+    for text in [
+        "sysctl -q net.ipv4.tcp_sack=x",
+        "sysctl",
+        "echo 1 > /etc/passwd",
+        "sysctl a=1 | cat",
+        "sysctl \"a",
+        "nstat -az TcpRetransSegs | grep -q 12345",
+        "ls /nowhere",
+        "expr 1 = 2",
+        "[ -d /nowhere ]",
+        "uname -r | grep -q ^2 || sysctl -q net.ipv4.tcp_sack=0",
+        "sysctl -n net.ipv4.tcp_sack | sed s/1/0/ > /proc/sys/net/ipv4/tcp_sack",
+        "find /proc/sys -name tcp_sack | xargs rm",
+    ] {
         assert!(commands::parse(text, 1, None).is_err(), "{text}");
     }
 }
@@ -332,6 +343,10 @@ fn commands_make_files_wait_and_are_read_like_a_shell_does() {
             { vec![Pause(Duration::from_secs(1))] },
         ),
         ("if grep -q x /tmp/y; then true; else echo; fi; ! false && (false || { true; })", vec![]),
+        ("which ss && sysctl -q net.ipv4.tcp_sack=0", vec![Knob("tcp.sack", "off".into())]),
+        ("cd /proc/sys/net/ipv4; echo 0 > tcp_sack", vec![Knob("tcp.sack", "off".into())]),
+        ("echo 0 | tee /proc/sys/net/ipv4/tcp_sack", vec![Knob("tcp.sack", "off".into())]),
+        ("echo net.ipv4.tcp_sack=0 | xargs sysctl -qw", vec![Knob("tcp.sack", "off".into())]),
         ("sysctl net.ipv4.tcp_none=1 || sleep 1", vec![Pause(Duration::from_secs(1))]),
         ("sysctl -qe net.ipv4.tcp_none=1; sysctl -q net.ipv4.tcp_sack=0 >/dev/null 2>&1", {
             vec![Knob("tcp.sack", "off".into())]

@@ -128,7 +128,7 @@ impl Shell {
             Node::And(a, b) => match self.condition(a, programs)? {
                 Some(false) => Ok(Some(false)),
                 Some(true) => self.run(b, programs),
-                None => self.undecided([&**b], programs),
+                None => self.undecided([&**b], programs).map(|_| None),
             },
             Node::Or(a, b) => match self.condition(a, programs)? {
                 Some(false) => self.run(b, programs),
@@ -189,17 +189,10 @@ impl Shell {
     }
 
     fn pipe(&mut self, stages: &[Node], programs: &mut impl Programs) -> Result<Status, Trouble> {
-        // `echo VALUE | tee FILE` writes as `echo VALUE > FILE` does.
         if let [Node::Simple(said), Node::Simple(words)] = stages {
             let (said, words) = (self.expand(said)?, self.expand(words)?);
-            let files = words.iter().map(String::as_str).skip_while(|w| *w == "sudo");
-            let mut files = files.filter(|word| !word.starts_with('-')).take_while(|word| *word != ">");
-            if said.first().is_some_and(|w| w == "echo" || w == "printf") && files.next() == Some("tee") {
-                for file in files {
-                    let words: Vec<&str> = said.iter().map(String::as_str).chain([">", file]).collect();
-                    programs.run(self, &words)?;
-                }
-                return Ok(Some(true));
+            if let Some(commands) = handed_on(&said, &words) {
+                return commands.iter().try_fold(Some(true), |_, words| programs.run(self, words));
             }
         }
         stages.iter().try_fold(Some(true), |_, stage| self.run(stage, programs))
@@ -251,8 +244,11 @@ impl Shell {
         programs: &mut impl Programs,
     ) -> Result<Status, Trouble> {
         let (changes, names) = (programs.changes(), self.names.clone());
+        let mut status = Some(true);
         for way in ways {
-            self.condition(way, programs)?;
+            if self.condition(way, programs)? != Some(true) {
+                status = None;
+            }
             self.ended = None;
         }
         if programs.changes() > changes {
@@ -263,7 +259,7 @@ impl Shell {
                 *value = format!("${name}");
             }
         }
-        Ok(None)
+        Ok(status)
     }
 
     fn simple(&mut self, words: &[Word], programs: &mut impl Programs) -> Result<Status, Trouble> {
@@ -395,6 +391,25 @@ impl Shell {
             rest = &name[end..];
         }
         arithmetic::value(&plain)
+    }
+}
+
+/// What `echo VALUE | tee FILE`, `echo VALUE | cat > FILE` and `echo VALUE | xargs PROGRAM` do, as commands without a pipe.
+fn handed_on<'a>(said: &'a [String], words: &'a [String]) -> Option<Vec<Vec<&'a str>>> {
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    let ["echo" | "printf", value @ ..] = &said[..] else { return None };
+    let words: Vec<&str> = words.iter().map(String::as_str).skip_while(|word| *word == "sudo").collect();
+    let written = |file: &'a str| [&said[..], &[">", file]].concat();
+    match &words[..] {
+        ["tee", files @ ..] => {
+            let files = files.iter().take_while(|word| **word != ">").filter(|word| !word.starts_with('-'));
+            Some(files.map(|file| written(file)).collect())
+        }
+        ["cat", ">", file] => Some(vec![written(file)]),
+        ["xargs", program @ ..] if program.first().is_some_and(|word| !word.starts_with('-')) => {
+            Some(vec![[program, value].concat()])
+        }
+        _ => None,
     }
 }
 
@@ -541,7 +556,8 @@ mod tests {
             ("(X=1; a $X; exit 1; b); c ${X:-none}", "a 1|c none"),
             ("a; exit 0; b", "a"),
             ("set -e; false || a; set +e; false; b", "a|b"),
-            ("echo 1 | tee /f >/dev/null", "echo 1 > /f"),
+            ("echo 1 | tee /f >/dev/null; echo 2 | sudo tee -a /g /h", "echo 1 > /f|echo 2 > /g|echo 2 > /h"),
+            ("echo 1 2 | xargs a -b; echo 3 | cat > /f", "a -b 1 2|echo 3 > /f"),
             ("a >/dev/null 2>&1; b > \"/f\" < /g 2>/h; c >> /i", "a|b > /f|c > /i"),
             ("if who; then exit 4; fi; a", "a"),
             ("if who; then X=1; fi; a $X", "a $X"),
@@ -564,6 +580,13 @@ mod tests {
             ("false; true", Some(true)),
             ("[ a = b ]", Some(false)),
             ("[[ $(uname -r) =~ ^6 ]]", None),
+            ("who", None),
+            ("who && true", None),
+            ("who || true", Some(true)),
+            ("if who; then true; fi", Some(true)),
+            ("who || exit 4", None),
+            ("who; true", Some(true)),
+            ("true | who", None),
         ] {
             assert_eq!(calls(text).map(|(status, _)| status), Ok(wanted), "{text}");
         }
