@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use tcpglass::explain::{Parts, ReadError, Summary};
+use tcpglass::explain::{ReadError, Summary};
 use tcpglass::report;
 use tcpglass::settings::Settings;
 use tcpglass::whatif::{Comparison, End, Scenario, ScenarioError, what_if};
@@ -123,9 +123,7 @@ fn object(scenario: &Scenario, c: &Comparison, changes: &[String]) -> Value {
 
 /// The parts of all exchanges together.
 fn ledger(summary: &Summary) -> Value {
-    let mut sums = Parts::default();
-    summary.connections.iter().flat_map(|c| &c.exchanges).for_each(|e| sums += e.parts);
     let parts: serde_json::Map<_, _> =
-        sums.micros().map(|(part, us)| (part.word().to_owned(), us.into())).collect();
+        summary.totals.parts.micros().map(|(part, us)| (part.word().to_owned(), us.into())).collect();
     parts.into()
 }

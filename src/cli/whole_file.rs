@@ -64,10 +64,23 @@ pub fn is_not(Kind(option, ..): Kind, path: &Path, input: &Path) -> Result<(), F
 /// # Errors
 /// Those of [`writable`], and what goes wrong in writing.
 pub fn write(kind: Kind, path: &Path, content: &[u8]) -> Result<(), Failure> {
-    if options::is_stdout(path) {
-        return output::bytes(content);
-    }
+    create(kind, path)?.write_all(content).map_err(|e| unwritten(kind, path, &e))
+}
+
+/// Begins the file, to be written bit by bit.
+///
+/// # Errors
+/// Those of [`writable`], and that it cannot be made.
+pub fn create(kind: Kind, path: &Path) -> Result<File, Failure> {
     writable(kind, path)?;
-    let written = File::create(path).and_then(|mut file| file.write_all(content));
-    written.map_err(|e| Failure::writing(&format!("the {} {}", kind.1, path.display()), &e))
+    let file = if options::is_stdout(path) { output::stdout() } else { File::create(path) };
+    file.map_err(|e| unwritten(kind, path, &e))
+}
+
+/// Writing it went wrong.
+pub fn unwritten(kind: Kind, path: &Path, error: &std::io::Error) -> Failure {
+    match options::is_stdout(path) {
+        true => Failure::writing("standard output", error),
+        false => Failure::writing(&format!("the {} {}", kind.1, path.display()), error),
+    }
 }

@@ -1,263 +1,91 @@
-//! Which connections do the segments of a capture belong to, and how did they fare?
+//! Which connections do the segments of a capture belong to? Those that are over are settled and given back.
 
-use super::MAX_CONNECTIONS;
+use super::connection::{Connection, End, Ending};
 use super::decode::{Segment, Sum};
 use super::doubles::{Double, Doubles};
-use super::exchange::Exchange;
 use super::finding::{Confidence, Findings, What};
-use super::flow::{self, Flow};
-use super::half::Half;
+use super::flow::{self, Burden, EXCHANGES, Flow, PENDING, RECORDS};
+use super::past::{Past, Pasts};
 use super::read::Stated;
-use crate::ledger::{Part, Parts};
+use super::routes::{Routes, TIME_WAIT};
+use crate::ledger::Part;
 use crate::segment::Flags;
-use crate::seq::Seq;
 use crate::time::Duration;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 
-/// A pair of ports that is used again sooner met the other end's TIME-WAIT, as most systems have it.
-const TIME_WAIT: Duration = Duration::from_secs(60);
-
-/// Ports below are listened on: systems give clients higher ones (Linux from here on, others from 49,152).
-const EPHEMERAL: u16 = 32_768;
-
-/// Whether who sent this segment, from the middle of a connection, is the server: the words of HTTP tell, then who is
-/// known to listen, then the ports.
-fn is_server(segment: &Segment<'_>, listens: &dyn Fn(SocketAddr) -> bool) -> bool {
-    let (source, destination) = (segment.source, segment.destination);
-    let words = segment.payload;
-    let asks = [&b"GET "[..], b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH "];
-    if asks.iter().any(|method| words.starts_with(method)) || listens(destination) {
-        return false;
-    }
-    if words.starts_with(b"HTTP/1.") || listens(source) {
-        return true;
-    }
-    let (from, to) = (source.port(), destination.port());
-    // Of two high ports, or two low ones, neither says much: the lower.
-    let class = |port: u16| (port >= 1024) as u8 + (port >= EPHEMERAL) as u8;
-    (class(from), from) < (class(to), to)
-}
-
-/// How a connection ended, as far as the capture shows.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Ending {
-    /// The capture ends first.
-    #[default]
-    Open,
-    /// Both sides sent a FIN.
-    Closed,
-    /// One side sent a FIN, the other none.
-    HalfClosed,
-    /// A RST answered the SYN.
-    Refused,
-    /// A RST ended it.
-    Reset,
-}
-
-impl Ending {
-    /// One word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Ending::Open => "open",
-            Ending::Closed => "closed",
-            Ending::HalfClosed => "half-closed",
-            Ending::Refused => "refused",
-            Ending::Reset => "reset",
-        }
-    }
-}
-
-/// One direction of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Side {
-    /// Packets sent.
-    pub packets: u64,
-    /// Payload bytes, each counted once however often it was sent.
-    pub bytes: u64,
-    /// Segments whose data, SYN or FIN had been seen before: sent again, or overtaken on the way.
-    pub again: u64,
-    /// Packets that came damaged, as their checksums show.
-    pub damaged: u64,
-    /// Packets far beyond what the other end takes: damaged, or of somebody else.
-    pub wild: u64,
-    /// A checksum of this end was right.
-    verified: bool,
-    /// The end of the sequence space seen so far.
-    end: Option<Seq>,
-    fin: bool,
-}
-
-/// One end of a connection, as its own segments show it.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct End {
-    /// The largest payload it takes, by its SYN. Bytes.
-    pub mss: Option<u16>,
-    /// By how much its windows are scaled; `None` if the SYNs were not captured.
-    pub window_scale: Option<u8>,
-    /// Where that is not known, data in flight show that it is no less.
-    pub least_window_scale: u8,
-    /// Its SYN was captured with all its options.
-    pub syn: bool,
-    /// Its SYN allows selective acknowledgments.
-    pub sack: bool,
-    /// Its SYN has a time stamp.
-    pub timestamps: bool,
-    /// Its SYN asks for, or its SYN-ACK grants, explicit congestion notification.
-    pub ecn: bool,
-    /// The same for accurate ECN.
-    pub accurate_ecn: bool,
-    /// The largest payload it sent at once. Bytes; more than a segment's where a device joined or had yet to cut.
-    pub largest: u32,
-    /// The most that it had sent and not got acknowledged. Bytes.
-    pub peak_flight: u32,
-    /// What it sent again, by kind.
-    pub repeats: Repeats,
-    /// What it sent that came twice, says the other end (RFC 2883).
-    pub dsacks: u64,
-    /// What it sent that the other end acknowledged although it was not captured. Bytes.
-    pub not_captured: u64,
-    /// How often its window closed.
-    pub zero_windows: u64,
-    /// How long it was closed in all.
-    pub zero_window_time: Duration,
-    /// From here to it and back, at the least.
-    pub path: Option<Duration>,
-    /// The median of the same.
-    pub path_median: Option<Duration>,
-    /// What the time went to that it waited before it sent something.
-    pub limits: Parts,
-}
-
-/// What an end sent again.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Repeats {
-    /// SYNs and SYN-ACKs.
-    pub syn: u64,
-    /// After a time-out.
-    pub rto: u64,
-    /// To probe the end of a flight.
-    pub probe: u64,
-    /// Because of duplicate acknowledgments.
-    pub fast: u64,
-    /// Because of selective acknowledgments.
-    pub sack: u64,
-    /// It had not passed here before: overtaken, or lost on its way here.
-    pub late: u64,
-    /// Too soon to be sent again: doubled on the way.
-    pub copy: u64,
-}
-
-impl End {
-    fn of(half: &Half, other: &Half, limits: Parts) -> End {
-        End {
-            mss: half.mss,
-            window_scale: half.scale(other),
-            least_window_scale: half.least_shift,
-            syn: half.announced,
-            sack: half.sack,
-            timestamps: half.timestamps,
-            ecn: half.ecn,
-            accurate_ecn: half.accurate_ecn,
-            largest: half.largest,
-            peak_flight: half.peak_flight,
-            repeats: half.repeats,
-            dsacks: half.dsacks,
-            not_captured: half.unseen,
-            zero_windows: half.zero.0,
-            zero_window_time: half.zero.1,
-            path: half.path,
-            path_median: half.median(),
-            limits,
-        }
-    }
-}
-
-/// One TCP connection of a capture. Times count from the capture's first packet.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Connection {
-    /// Its number in the capture, from 1.
-    pub number: usize,
-    /// Who sent the SYN, or the first packet if no SYN was captured.
-    pub client: SocketAddr,
-    /// The other end.
-    pub server: SocketAddr,
-    /// The first packet.
-    pub start: Duration,
-    /// The last packet.
-    pub end: Duration,
-    /// What the client sent.
-    pub up: Side,
-    /// What the server sent.
-    pub down: Side,
-    /// From the first SYN to the acknowledgment of the SYN-ACK, if both were captured.
-    pub handshake: Option<Duration>,
-    /// The longest time without a packet, and when it began.
-    pub pause: (Duration, Duration),
-    /// How it ended.
-    pub ending: Ending,
-    /// From this end to the other and back, at the least; `None` if no such pair of packets was captured.
-    pub round_trip: Option<Duration>,
-    /// From here to the client and back, and to the server and back, at the least.
-    pub paths: [Option<Duration>; 2],
-    /// Whether the capture was made at the client: by its own word, else by the times.
-    pub at_client: bool,
-    /// What is known of the two ends, the client first.
-    pub ends: [End; 2],
-    /// The end of which nothing was captured, although the other heard it: 0 for the client, 1 for the server.
-    pub missing: Option<u8>,
-    /// Where its time went; the sum is the time from its first packet to its last.
-    pub parts: Parts,
-    /// What was asked and answered, in the order of the ends.
-    pub exchanges: Vec<Exchange>,
-    /// Exchanges beyond those that are kept.
-    pub more_exchanges: u64,
-    /// The number of each end's first packet, and whether another one had another.
-    idents: [(Option<u16>, bool); 2],
-    syn: Option<Seq>,
-    answered: bool,
-    /// There was one to the same server without anything to do.
-    could_reuse: bool,
-}
-
-/// Exchanges that are kept of all connections together.
-const EXCHANGES: usize = 250_000;
+/// Exchanges that are kept of connections that are not over.
+const MOST_EXCHANGES: usize = 50_000;
 /// Segments in flight that are told apart on all connections together, and on one beyond that.
-const RECORDS: usize = 500_000;
+const MOST_RECORDS: usize = 500_000;
 const FEW_RECORDS: usize = 64;
 /// Bytes beyond gaps that are kept of all connections together; then the oldest gaps are given up.
-const PENDING: usize = 64 << 20;
-/// Connections from one host to one server within a minute that nearly use up the ports of a usual system (Linux has
-/// 28,232, others fewer).
-const PORTS: u64 = 28_000;
+const MOST_PENDING: usize = 64 << 20;
+/// Connections that are held at a time; beyond them the one that was silent for long is given up.
+const LIVE: usize = 12_288;
+/// Of those that are over so many are held: something may come late.
+const LINGERING: usize = 512;
+/// Of which no more than so many wait for an acknowledgment.
+const UNSETTLED: usize = 4 * LINGERING;
 
-/// What is known of the connections from one host to one server.
-#[derive(Clone, Copy, Debug)]
-struct Route {
-    /// The last of them.
-    last: usize,
-    /// How many began within the last minute, and when the first of them did; the minute before is not counted.
-    since: Duration,
-    begun: u64,
+/// Attempts to open a connection that are compared with the next one, which comes no later.
+const ATTEMPTS: usize = 32;
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Both ends of a connection, the smaller address first.
+pub(super) type Pair = (SocketAddr, SocketAddr);
+/// A place in the list of those that are held, and the number of who was there.
+pub(super) type Held = (usize, usize);
+
+/// A connection that is held.
+struct Live {
+    connection: Connection,
+    /// What is known of its two ends, if it is looked at.
+    flow: Option<Box<Flow>>,
+    pair: Pair,
+    /// The virtual network of each end's packets: the same addresses may be used in several.
+    networks: [Option<u32>; 2],
+    /// Another one of the same addresses, in another network.
+    other: Option<usize>,
+    /// It was active since it was last asked.
+    active: bool,
+    /// It waits among those that are over.
+    over: bool,
+    /// When its client, while it had no answer, tried another address.
+    instead: Option<Duration>,
+    /// What it takes memory for, as far as it is counted.
+    burden: Burden,
 }
 
 /// All connections of a capture. A pair of addresses may be used again after it was closed.
 pub(super) struct Connections<'a> {
     chosen: &'a dyn Fn(usize, SocketAddr, SocketAddr) -> bool,
-    list: Vec<Connection>,
-    /// What is known of each one's two ends, if it is looked at.
-    flows: Vec<Option<Box<Flow>>>,
+    /// How many began, and how many of them were chosen.
+    pub begun: usize,
+    chosen_so_far: usize,
+    /// Those that are held, and places that are free.
+    live: Vec<Option<Box<Live>>>,
+    free: Vec<usize>,
+    /// The last one of each pair of addresses.
+    known: HashMap<Pair, usize>,
+    past: Pasts,
+    /// Those that are held, whoever was not looked at for longest first; and those that are over.
+    order: VecDeque<Held>,
+    over: VecDeque<Held>,
+    /// How many were given up although they were not over.
+    pub given_up: u64,
+    /// Those that were settled, to be taken.
+    pub ready: Vec<Connection>,
     pub findings: Findings,
-    /// The last connection of each pair of addresses, the smaller address first.
-    last: HashMap<(SocketAddr, SocketAddr), usize>,
-    routes: HashMap<(IpAddr, SocketAddr), Route>,
-    /// Where connections were opened to: no more than there are connections.
-    listeners: HashSet<SocketAddr>,
-    exchanges: usize,
-    records: usize,
-    /// Bytes that are kept beyond gaps, and on which connections, in the order in which they came to have some.
-    pending: usize,
-    gaps: VecDeque<usize>,
+    routes: Routes,
+    /// The last packet was then.
+    now: Duration,
+    /// The last that began, and to which port: some have no answer yet.
+    attempts: VecDeque<(Held, Pair, Duration)>,
+    /// What all that are held take memory for.
+    burden: Burden,
+    /// Which keep something beyond gaps, in the order in which they came to do so.
+    gaps: VecDeque<Held>,
     doubles: Doubles,
     /// Packets that were captured twice in the same place, and in two places.
     pub doubled: [u64; 2],
@@ -281,22 +109,28 @@ impl<'a> Connections<'a> {
     pub(super) fn new(chosen: &'a dyn Fn(usize, SocketAddr, SocketAddr) -> bool) -> Connections<'a> {
         Connections {
             chosen,
-            list: Vec::new(),
-            flows: Vec::new(),
+            begun: 0,
+            chosen_so_far: 0,
+            live: Vec::new(),
+            free: Vec::new(),
+            known: HashMap::new(),
+            past: Pasts::default(),
+            order: VecDeque::new(),
+            over: VecDeque::new(),
+            given_up: 0,
+            ready: Vec::new(),
             findings: Findings::default(),
-            last: HashMap::new(),
-            routes: HashMap::new(),
-            listeners: HashSet::new(),
-            exchanges: 0,
-            records: 0,
-            pending: 0,
+            routes: Routes::default(),
+            now: Duration::ZERO,
+            attempts: VecDeque::new(),
+            burden: Burden::default(),
             gaps: VecDeque::new(),
             doubles: Doubles::default(),
             doubled: [0; 2],
         }
     }
 
-    /// Adds a segment; `None` if it belongs to a connection beyond the limit.
+    /// Adds a segment; `None` if it comes late to a connection that was settled.
     pub(super) fn add(
         &mut self,
         at: Duration,
@@ -305,22 +139,38 @@ impl<'a> Connections<'a> {
         sum: Sum,
         stated: Option<Stated<'_>>,
     ) -> Option<Place> {
+        self.now = self.now.max(at);
         let (a, b) = (segment.source, segment.destination);
-        let key = if a <= b { (a, b) } else { (b, a) };
-        let known = self.last.get(&key).copied();
-        let index = match known.filter(|&i| !self.list[i].is_succeeded_by(segment)) {
-            Some(index) => index,
-            None if self.list.len() >= MAX_CONNECTIONS => return None,
-            None => self.open(at, frame, segment, key, known),
+        let pair = if a <= b { (a, b) } else { (b, a) };
+        let slot = match self.find(pair, segment) {
+            Some(slot) if !self.held(slot).is_succeeded_by(segment) => slot,
+            Some(before) => {
+                let past = Past::of(self.held(before));
+                self.retire(before);
+                self.open(at, frame, segment, pair, Some(past))
+            }
+            None => match self.past.get(&pair) {
+                Some(past) if past.includes(at, segment) => return None,
+                past => self.open(at, frame, segment, pair, past),
+            },
         };
-        let connection = &mut self.list[index];
+        let live = self.live[slot].as_deref_mut()?;
+        live.active = true;
+        let connection = &mut live.connection;
+        let number = connection.number;
         let from_client = segment.source == connection.client;
-        let place = |why, held| Some(Place { connection: index + 1, from_client, why, held, lost: 0 });
-        let Some(flow) = &mut self.flows[index] else { return place(None, None) };
+        let end = usize::from(!from_client);
+        live.networks[end].get_or_insert(segment.network);
+        let place = |why, held| Some(Place { connection: number, from_client, why, held, lost: 0 });
+        let Some(flow) = &mut live.flow else {
+            connection.add(at, segment, 0);
+            self.settle_over(slot, at);
+            return place(None, None);
+        };
         let findings = &mut self.findings;
         let counts = connection.numbers(segment, from_client);
-        let half = &flow.halves[usize::from(!from_client)];
-        if let Some(double) = self.doubles.add(at, index, segment, counts, half, &mut flow.pairs, stated) {
+        let half = &flow.halves[end];
+        if let Some(double) = self.doubles.add(at, number, segment, counts, half, &mut flow.pairs, stated) {
             self.doubled[usize::from(double == Double::Elsewhere)] += 1;
             let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
             return place(Some(flow.double(&packet)), None);
@@ -330,258 +180,306 @@ impl<'a> Connections<'a> {
         if sum == Sum::Wrong && side.verified {
             // Its receiver drops it. Where no sum of this end was ever right, a device was to fill it in.
             side.damaged += 1;
-            flow.damage(usize::from(!from_client), segment);
-            findings.add(What::Checksum, index + 1, (frame, frame), Duration::ZERO, Confidence::Certain);
+            flow.damage(end, segment);
+            findings.add(What::Checksum, number, (frame, frame), Duration::ZERO, Confidence::Certain);
             return place(Some("drop-checksum"), None);
         }
-        if flow.is_wild(usize::from(!from_client), segment) {
+        if flow.is_wild(end, segment) {
             side.wild += 1;
             return place(None, None);
         }
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();
-        connection.add(at, segment, flow.halves[usize::from(!from_client)].fresh(segment));
+        connection.add(at, segment, flow.halves[end].fresh(segment));
         if let Some(cost) = connection.handshake.filter(|_| !opened && connection.could_reuse) {
-            findings.add(What::NotReused, index + 1, (frame, frame), cost, Confidence::Inferred);
+            findings.add(What::NotReused, number, (frame, frame), cost, Confidence::Inferred);
         }
         if connection.ending == Ending::Refused && !refused {
             let cost = at.saturating_sub(connection.start);
-            findings.add(What::Refused, index + 1, (frame, frame), cost, Confidence::Certain);
+            findings.add(What::Refused, number, (frame, frame), cost, Confidence::Certain);
         }
         let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
-        let (before, pending) = (flow.burden(), flow.pending());
-        let why = flow.add(&packet, index + 1, findings);
-        if self.records > RECORDS {
+        let why = flow.add(&packet, number, findings);
+        if self.burden[RECORDS] > MOST_RECORDS {
             flow.lighten(FEW_RECORDS);
         }
-        if self.exchanges > EXCHANGES {
+        if self.burden[EXCHANGES] > MOST_EXCHANGES {
             flow.exchanges.keep_no_more();
         }
-        let (after, held, lost) = (flow.burden(), flow.held, flow.lost_before);
-        let kept = flow.pending();
-        if kept > 0 && !std::mem::replace(&mut flow.is_kept, true) {
-            self.gaps.push_back(index);
+        let (held, lost) = (flow.held, flow.lost_before);
+        if flow.burden()[PENDING] > 0 && !std::mem::replace(&mut flow.is_kept, true) {
+            self.gaps.push_back((slot, number));
         }
-        self.pending = self.pending + kept - pending;
-        self.exchanges += after.0 - before.0;
-        self.records = self.records + after.1 - before.1;
+        self.weigh(slot);
+        self.settle_over(slot, at);
         self.bound();
         place(Some(why), held).map(|place| Place { lost, ..place })
     }
 
-    /// Gives up the oldest gaps while too much is kept beyond all of them.
-    fn bound(&mut self) {
-        while self.pending > PENDING
-            && let Some(oldest) = self.gaps.pop_front()
+    /// The one in this place, which is not free.
+    fn held(&self, slot: usize) -> &Connection {
+        &self.live[slot].as_ref().expect("a place that is known is taken").connection
+    }
+
+    /// Where the connection is held that the segment belongs to. The same addresses in another virtual network are
+    /// another one, unless its two directions are in two, or a router passes it from one to the other.
+    fn find(&self, pair: Pair, segment: &Segment<'_>) -> Option<usize> {
+        let (mut next, mut near) = (self.known.get(&pair).copied(), None);
+        while let Some(slot) = next {
+            let live = self.live[slot].as_deref()?;
+            let end = usize::from(segment.source != live.connection.client);
+            match live.networks[end].or(live.networks[1 - end]) {
+                Some(network) if network != segment.network => {
+                    near = near.or(Some(slot).filter(|_| live.fits(end, segment)));
+                }
+                _ => return Some(slot),
+            }
+            next = live.other;
+        }
+        near
+    }
+
+    /// One that has come to its end lingers; those that did so for long, or are too many, are settled.
+    fn settle_over(&mut self, slot: usize, at: Duration) {
+        if let Some(live) = self.live[slot].as_deref_mut()
+            && live.connection.ending.is_over()
+            && !std::mem::replace(&mut live.over, true)
         {
-            let Some(flow) = &mut self.flows[oldest] else { continue };
-            flow.is_kept = false;
-            self.pending -= flow.pending();
-            flow.give_up_gaps(oldest + 1, &mut self.findings);
+            self.over.push_back((slot, live.connection.number));
+        }
+        // Two for each packet keep up with whatever comes.
+        for _ in 0..2 {
+            let Some(&(slot, number)) = self.over.front() else { return };
+            let live = self.live[slot].as_deref_mut().filter(|live| live.connection.number == number);
+            let many = self.over.len() > LINGERING;
+            let Some(live) = live else {
+                self.over.pop_front();
+                continue;
+            };
+            let quiet = live.flow.as_ref().is_none_or(|flow| flow.is_settled());
+            let long = at.saturating_sub(live.connection.end) > TIME_WAIT;
+            if !long && !many {
+                return;
+            }
+            self.over.pop_front();
+            if !live.connection.ending.is_over() {
+                live.over = false;
+            } else if long || quiet || self.over.len() > UNSETTLED {
+                self.past.add(live.pair, Past::of(&live.connection));
+                self.retire(slot);
+            } else {
+                self.over.push_back((slot, number));
+            }
         }
     }
 
-    /// A connection begins with this segment: its place in the list.
+    /// Counts what the connection in this place takes memory for.
+    fn weigh(&mut self, slot: usize) {
+        if let Some(live) = self.live[slot].as_deref_mut()
+            && let Some(flow) = &live.flow
+        {
+            let before = std::mem::replace(&mut live.burden, flow.burden());
+            for (n, all) in self.burden.iter_mut().enumerate() {
+                *all = *all + live.burden[n] - before[n];
+            }
+        }
+    }
+
+    /// Gives up the oldest gaps while too much is kept beyond all of them.
+    fn bound(&mut self) {
+        while self.burden[PENDING] > MOST_PENDING
+            && let Some((slot, number)) = self.gaps.pop_front()
+        {
+            let live = self.live[slot].as_deref_mut().filter(|live| live.connection.number == number);
+            let Some(flow) = live.and_then(|live| live.flow.as_deref_mut()) else { continue };
+            flow.is_kept = false;
+            flow.give_up_gaps(number, &mut self.findings);
+            self.weigh(slot);
+        }
+    }
+
+    /// A connection begins with this segment: its place. `past`: what the last one of the same addresses was.
     fn open(
         &mut self,
         at: Duration,
         frame: u64,
         segment: &Segment<'_>,
-        key: (SocketAddr, SocketAddr),
-        known: Option<usize>,
+        pair: Pair,
+        past: Option<Past>,
     ) -> usize {
-        let index = self.list.len();
-        let listens = |addr| self.listeners.contains(&addr);
-        let mut connection = Connection::new(index + 1, at, segment, &listens);
+        self.make_room();
+        self.begun += 1;
+        let number = self.begun;
+        let mut connection = Connection::new(number, at, segment, &|addr| self.routes.listens(addr));
+        let ends = (connection.client, connection.server);
         if segment.has(Flags::SYN) {
-            self.listeners.insert(connection.server);
+            self.routes.listen(connection.server);
+            self.try_instead(at, ends);
         }
-        let chosen = (self.chosen)(index + 1, connection.client, connection.server);
+        let chosen = (self.chosen)(number, connection.client, connection.server);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.live.push(None);
+            self.live.len() - 1
+        });
         let to = (connection.client.ip(), connection.server);
-        let route = self.routes.entry(to).or_insert(Route { last: index, since: at, begun: 0 });
+        let route = self.routes.begin(to, at);
         if chosen {
-            let recent = |n: usize| at.saturating_sub(self.list[n].end) < TIME_WAIT;
+            self.chosen_so_far += 1;
+            connection.ordinal = self.chosen_so_far;
             // What a RST ended leaves nothing behind.
-            if known.is_some_and(|n| recent(n) && self.list[n].ending == Ending::Closed) {
-                self.findings.add(
-                    What::PortReuse,
-                    index + 1,
-                    (frame, frame),
-                    Duration::ZERO,
-                    Confidence::Inferred,
-                );
+            let reuses = past
+                .is_some_and(|past| past.ending == Ending::Closed && at.saturating_sub(past.end) < TIME_WAIT);
+            let found = [(reuses, What::PortReuse), (route.is_nearly_full(), What::PortExhaustion)];
+            for (_, what) in found.into_iter().filter(|(is, _)| *is) {
+                self.findings.add(what, number, (frame, frame), Duration::ZERO, Confidence::Inferred);
             }
             // One that had answered, and could have been kept until now.
-            connection.could_reuse = route.last != index
-                && recent(route.last)
-                && self.flows[route.last]
-                    .as_ref()
-                    .is_some_and(|flow| flow.exchanges.has_answered() && !flow.exchanges.in_progress());
-            if at.saturating_sub(route.since) > TIME_WAIT {
-                (route.since, route.begun) = (at, 0);
-            }
-            route.begun += 1;
-            if route.begun == PORTS {
-                self.findings.add(
-                    What::PortExhaustion,
-                    index + 1,
-                    (frame, frame),
-                    Duration::ZERO,
-                    Confidence::Inferred,
-                );
-            }
+            let last = route.last.and_then(|(slot, number)| {
+                self.live[slot].as_deref().filter(|live| live.connection.number == number)
+            });
+            connection.could_reuse = match last {
+                Some(last) => at.saturating_sub(last.connection.end) < TIME_WAIT && last.is_at_rest(),
+                None => route.over.is_some_and(|(end, rests)| rests && at.saturating_sub(end) < TIME_WAIT),
+            };
         }
-        route.last = index;
-        self.list.push(connection);
-        self.flows.push(chosen.then(|| Box::new(Flow::new(at, frame, segment.flags.contains(Flags::SYN)))));
-        self.last.insert(key, index);
-        index
+        route.last = Some((slot, number));
+        let flow = chosen.then(|| Box::new(Flow::new(at, frame, segment.has(Flags::SYN))));
+        let other = self.known.insert(pair, slot);
+        self.live[slot] = Some(Box::new(Live {
+            connection,
+            flow,
+            pair,
+            networks: [None; 2],
+            other,
+            active: true,
+            over: false,
+            instead: None,
+            burden: Burden::default(),
+        }));
+        self.order.push_back((slot, number));
+        if segment.has(Flags::SYN) {
+            if self.attempts.len() == ATTEMPTS {
+                self.attempts.pop_front();
+            }
+            self.attempts.push_back(((slot, number), ends, at));
+        }
+        slot
     }
 
-    /// The chosen connections in the order of their first packets, what cost time, and how many connections there were.
-    pub(super) fn finish(self) -> (Vec<Connection>, Findings, usize) {
-        let all = self.list.len();
-        let mut findings = self.findings;
-        let chosen = self.list.into_iter().zip(self.flows).filter_map(|(mut connection, flow)| {
-            let mut flow = flow?;
-            flow.finish(connection.end, connection.number, &mut findings);
-            let [client, server] = &flow.halves;
-            connection.round_trip =
-                client.path.or(server.path).map(|_| super::judge::round_trip(client, server));
-            connection.paths = [client.path, server.path];
-            connection.at_client = flow.is_at_client();
-            connection.ends =
-                [End::of(client, server, flow.limits[0]), End::of(server, client, flow.limits[1])];
-            connection.missing = flow.missing().map(|end| end as u8);
-            connection.parts = flow.parts;
-            connection.exchanges = std::mem::take(&mut flow.exchanges.done);
-            connection.more_exchanges = flow.exchanges.beyond;
-            Some(connection)
-        });
-        let chosen = chosen.collect();
-        (chosen, findings, all)
+    /// A client tries another address of a server: the one that it tried before may have given no answer (RFC 8305).
+    fn try_instead(&mut self, at: Duration, (client, server): Pair) {
+        for &((slot, number), (before, there), then) in &self.attempts {
+            let same = before.ip() == client.ip() || before.is_ipv4() != client.is_ipv4();
+            let other = there.ip() != server.ip() && there.port() == server.port();
+            if same
+                && other
+                && at.saturating_sub(then) < PATIENCE
+                && let Some(live) = self.live[slot].as_deref_mut().filter(|l| l.connection.number == number)
+            {
+                live.instead.get_or_insert(at);
+            }
+        }
+    }
+
+    /// Gives up whoever was silent for longest, if there are too many.
+    fn make_room(&mut self) {
+        let held = self.live.len() - self.free.len();
+        if self.order.len() > 2 * LIVE {
+            let live = &self.live;
+            let is_held = |&(slot, number): &Held| {
+                live[slot].as_ref().is_some_and(|live| live.connection.number == number)
+            };
+            self.order.retain(is_held);
+        }
+        if held < LIVE {
+            return;
+        }
+        while let Some((slot, number)) = self.order.pop_front() {
+            let live = self.live[slot].as_deref_mut().filter(|live| live.connection.number == number);
+            match live {
+                None => {}
+                Some(live) if live.active => {
+                    live.active = false;
+                    self.order.push_back((slot, number));
+                }
+                Some(live) => {
+                    self.given_up += u64::from(!live.connection.ending.is_over());
+                    self.retire(slot);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Settles the connection in this place, and gives the place back.
+    fn retire(&mut self, slot: usize) {
+        let Some(live) = self.live[slot].take() else { return };
+        self.free.push(slot);
+        self.unlink(live.pair, slot, live.other);
+        let rests = live.is_at_rest();
+        let Live { mut connection, flow, burden, instead, .. } = *live;
+        let to = (connection.client.ip(), connection.server);
+        self.routes.end(to, (slot, connection.number), connection.end, rests);
+        let Some(mut flow) = flow else { return };
+        self.burden.iter_mut().zip(burden).for_each(|(all, own)| *all -= own);
+        flow.finish(connection.end, connection.number, &mut self.findings);
+        if let Some(in_vain) = flow.in_vain {
+            in_vain.tell(instead, self.now, connection.number, &mut self.findings);
+        }
+        let [client, server] = &flow.halves;
+        connection.round_trip = client.path.or(server.path).map(|_| super::judge::round_trip(client, server));
+        connection.paths = [client.path, server.path];
+        connection.at_client = flow.is_at_client();
+        connection.ends = [End::of(client, server, flow.limits[0]), End::of(server, client, flow.limits[1])];
+        connection.missing = flow.missing().map(|end| end as u8);
+        connection.parts = flow.parts;
+        connection.exchanges = std::mem::take(&mut flow.exchanges.done);
+        connection.more_exchanges = flow.exchanges.beyond;
+        self.ready.push(connection);
+    }
+
+    /// Takes the place out of those of its addresses.
+    fn unlink(&mut self, pair: Pair, slot: usize, other: Option<usize>) {
+        match self.known.get(&pair).copied() {
+            Some(first) if first == slot => {
+                match other {
+                    Some(other) => self.known.insert(pair, other),
+                    None => self.known.remove(&pair),
+                };
+            }
+            mut next => {
+                while let Some(live) = next.and_then(|before| self.live[before].as_deref_mut()) {
+                    if live.other == Some(slot) {
+                        live.other = other;
+                        return;
+                    }
+                    next = live.other;
+                }
+            }
+        }
+    }
+
+    /// The capture is over: so are all that are held, in the order of their first packets.
+    pub(super) fn finish(&mut self) {
+        let mut slots: Vec<Held> = (self.live.iter().enumerate())
+            .filter_map(|(slot, live)| Some((live.as_ref()?.connection.number, slot)))
+            .collect();
+        slots.sort_unstable();
+        slots.into_iter().for_each(|(_, slot)| self.retire(slot));
     }
 }
 
-impl Connection {
-    /// From this end to the other and back, in the middle; `None` if no such pair of packets was captured.
-    pub fn round_trip_median(&self) -> Option<Duration> {
-        let medians = self.ends.iter().filter_map(|end| end.path_median);
-        self.round_trip.map(|least| least.max(medians.sum()))
+impl Live {
+    /// It has answered, and nothing is asked.
+    fn is_at_rest(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.exchanges.has_answered() && !flow.exchanges.in_progress())
     }
 
-    /// `listens`: whether connections are known to be opened to an address.
-    fn new(
-        number: usize,
-        at: Duration,
-        first: &Segment<'_>,
-        listens: &dyn Fn(SocketAddr) -> bool,
-    ) -> Connection {
-        // A capture that begins with the SYN-ACK knows who the client is all the same.
-        let answer = match first.flags.contains(Flags::SYN) {
-            true => first.flags.contains(Flags::ACK),
-            false => is_server(first, listens),
-        };
-        let (client, server) =
-            if answer { (first.destination, first.source) } else { (first.source, first.destination) };
-        Connection {
-            number,
-            client,
-            server,
-            start: at,
-            end: at,
-            up: Side::default(),
-            down: Side::default(),
-            handshake: None,
-            pause: (Duration::ZERO, at),
-            ending: Ending::Open,
-            round_trip: None,
-            paths: [None; 2],
-            at_client: true,
-            ends: [End::default(); 2],
-            missing: None,
-            parts: Parts::default(),
-            exchanges: Vec::new(),
-            more_exchanges: 0,
-            idents: [(None, false); 2],
-            syn: None,
-            answered: false,
-            could_reuse: false,
+    /// Whether a segment of the end `s` from another network is of this connection, by its numbers.
+    fn fits(&self, s: usize, segment: &Segment<'_>) -> bool {
+        if segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
+            return self.connection.syn == Some(segment.seq);
         }
-    }
-
-    /// Whether the segment begins the next connection of the same addresses: a SYN with another number, which in an
-    /// open connection can only come from the side that sent the first (the other's may be a simultaneous open).
-    fn is_succeeded_by(&self, segment: &Segment<'_>) -> bool {
-        let fresh = segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK);
-        let over = self.ending != Ending::Open;
-        fresh && self.syn != Some(segment.seq) && (over || segment.source == self.client)
-    }
-
-    /// Takes a segment, of which `fresh` bytes had not passed by before.
-    fn add(&mut self, at: Duration, segment: &Segment<'_>, fresh: u32) {
-        let gap = at.saturating_sub(self.end);
-        if gap > self.pause.0 {
-            self.pause = (gap, self.end);
-        }
-        self.end = self.end.max(at);
-        self.follow_handshake(at, segment);
-        let from_client = segment.source == self.client;
-        let side = if from_client { &mut self.up } else { &mut self.down };
-        side.add(segment, fresh);
-        self.ending = if segment.flags.contains(Flags::RST) {
-            if self.syn.is_some() && !self.answered { Ending::Refused } else { Ending::Reset }
-        } else {
-            match (self.ending, self.up.fin, self.down.fin) {
-                (over @ (Ending::Reset | Ending::Refused), ..) => over,
-                (_, true, true) => Ending::Closed,
-                (_, false, false) => Ending::Open,
-                _ => Ending::HalfClosed,
-            }
-        };
-    }
-
-    /// Whether the segment's sender is known to number its packets: not all have the same number.
-    fn numbers(&mut self, segment: &Segment<'_>, from_client: bool) -> bool {
-        let (first, varies) = &mut self.idents[usize::from(!from_client)];
-        if let Some(ident) = segment.ident {
-            *varies |= *first.get_or_insert(ident) != ident;
-        }
-        *varies
-    }
-
-    fn follow_handshake(&mut self, at: Duration, segment: &Segment<'_>) {
-        let from_client = segment.source == self.client;
-        if segment.flags.contains(Flags::SYN) {
-            if from_client && self.syn.is_none() {
-                self.syn = Some(segment.seq);
-            } else if !from_client {
-                self.answered = true;
-            }
-        } else if from_client && self.syn.is_some() && self.answered && self.handshake.is_none() {
-            self.handshake = Some(at.saturating_sub(self.start));
-        }
-    }
-}
-
-impl Side {
-    fn add(&mut self, segment: &Segment<'_>, fresh: u32) {
-        self.packets += 1;
-        self.fin |= segment.flags.contains(Flags::FIN);
-        if segment.flags.contains(Flags::RST) {
-            return;
-        }
-        self.bytes += u64::from(fresh);
-        let occupied = segment.seq_len();
-        let end = segment.end();
-        let Some(seen) = self.end.filter(|_| occupied > 0) else {
-            self.end.get_or_insert(end);
-            return;
-        };
-        let probe = segment.len <= 1 && occupied == segment.len && segment.seq + 1 == seen;
-        if segment.seq.lt(seen) && !probe {
-            self.again += 1;
-        }
-        self.end = Some(seen.max(end));
+        self.flow.as_ref().is_none_or(|flow| flow.is_near(s, segment))
     }
 }

@@ -35,6 +35,8 @@ pub struct Segment<'a> {
     pub ident: Option<u16>,
     /// Routers that it may still pass.
     pub hops: u8,
+    /// The virtual network that it was captured in: the tags of IEEE 802.1Q, the outermost first; 0 without.
+    pub network: u32,
     /// Payload bytes on the wire, whether captured or not.
     pub len: u32,
     /// Those that were captured.
@@ -88,6 +90,8 @@ pub(super) struct Carried {
     pub ident: Option<u16>,
     /// Its time to live, or hop limit.
     pub hops: u8,
+    /// The virtual network.
+    pub network: u32,
     /// Bytes behind the IP header on the wire, whether captured or not.
     pub len: usize,
 }
@@ -130,6 +134,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
     // A length field of zero is a super-segment of a sender with offload: the recorded length counts.
     let declared =
         |field: usize, start: usize| if field == 0 { (length as usize).saturating_sub(start) } else { field };
+    let network = sliced.vlan_ids().iter().fold(0, |all, id| all << 12 | u32::from(id.value()));
     match &sliced.net {
         Some(LaxNetSlice::Ipv4(ip)) => {
             let header = ip.header();
@@ -142,6 +147,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 protocol: ip.payload().ip_number.0,
                 ident: Some(header.identification()).filter(|id| *id != 0),
                 hops: header.ttl(),
+                network,
                 len: whole.saturating_sub(behind),
             };
             if header.is_fragmenting_payload() {
@@ -170,6 +176,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 protocol: ip.payload().ip_number.0,
                 ident: None,
                 hops: header.hop_limit(),
+                network,
                 len: whole.saturating_sub(behind),
             };
             match fragment_header(header.next_header(), ip.extensions().slice()) {
@@ -251,6 +258,7 @@ fn tcp(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
         cut: there < header,
         ident: ip.ident,
         hops: ip.hops,
+        network: ip.network,
         len: (ip.len - header) as u32,
         payload: &bytes[there..],
     };

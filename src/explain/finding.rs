@@ -46,6 +46,8 @@ pub enum What {
     SynLoss,
     /// A SYN-ACK was lost.
     SynAckLoss,
+    /// Nothing answered any of the SYNs.
+    NoSynAck,
     /// The server took connections late: its queue was full.
     Backlog,
     /// Opening the connection took a large share of an exchange.
@@ -248,6 +250,12 @@ impl What {
                 "a lost SYN-ACK",
                 "look for what loses packets on the way back",
                 &["tcp.rto_initial"],
+            ),
+            What::NoSynAck => (
+                "no-syn-ack",
+                "connection attempts that nothing answered",
+                "a host that is not there, a firewall that drops, a way that only one address family has; thousands of them are a flood",
+                &["tcp.syn_retries", "tcp.rto_initial"],
             ),
             What::Backlog => (
                 "backlog",

@@ -8,7 +8,7 @@ use super::finding::{Confidence, Findings, What};
 use super::half::Half;
 use super::hold::{Plateau, Release};
 use super::judge::{AckKind, Again, Kind, View, round_trip};
-use super::opening::{Question, Tries};
+use super::opening::{InVain, Question, Tries};
 use super::rate::Run;
 use super::read::Stated;
 use super::stream::Stream;
@@ -31,6 +31,12 @@ pub(super) const WORTH: Duration = Duration::from_millis(1);
 
 pub(super) const CLIENT: usize = 0;
 pub(super) const SERVER: usize = 1;
+
+/// What a connection takes memory for: exchanges that are over, segments in flight, bytes beyond gaps.
+pub(super) type Burden = [usize; 3];
+pub(super) const EXCHANGES: usize = 0;
+pub(super) const RECORDS: usize = 1;
+pub(super) const PENDING: usize = 2;
 
 /// A window that is closed, for the end that must wait.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +62,8 @@ pub(super) struct Flow {
     /// What each end opens the connection with, as often as it was sent.
     pub(super) tries: [Tries; 2],
     pub(super) open_question: Option<Question>,
+    /// Nothing answered its SYNs.
+    pub(super) in_vain: Option<InVain>,
     /// The server does not take connections that are open to its client.
     pub(super) backlog: bool,
     /// Whether each packet was captured twice.
@@ -129,14 +137,10 @@ impl Flow {
         Flow { mark: at, mark_frame: frame, exchanges, ..Flow::default() }
     }
 
-    /// What it takes memory for: exchanges, and segments in flight.
-    pub(super) fn burden(&self) -> (usize, usize) {
-        (self.exchanges.done.len(), self.halves.iter().map(|half| half.sent.len()).sum())
-    }
-
-    /// What is kept beyond gaps, in bytes.
-    pub(super) fn pending(&self) -> usize {
-        self.streams.iter().map(Stream::burden).sum()
+    /// What it takes memory for.
+    pub(super) fn burden(&self) -> Burden {
+        let records = self.halves.iter().map(|half| half.sent.len()).sum();
+        [self.exchanges.done.len(), records, self.streams.iter().map(Stream::burden).sum()]
     }
 
     /// Takes what is missing for holes, so that nothing is kept beyond it.
@@ -283,6 +287,18 @@ impl Flow {
         let near = |a: Seq, b: Seq| a.delta(b).unsigned_abs() <= FAR;
         let last = std::mem::replace(&mut self.wild[s], wild.then_some((seg.seq, seg.ack)));
         wild && !last.is_some_and(|(seq, ack)| near(seq, seg.seq) && near(ack, seg.ack))
+    }
+
+    /// Whether nothing that was said waits for an acknowledgment.
+    pub(super) fn is_settled(&self) -> bool {
+        self.reset || self.halves.iter().all(|half| half.flight() == 0)
+    }
+
+    /// Whether a segment of the end `s` has numbers as they are used here now.
+    pub(super) fn is_near(&self, s: usize, seg: &Segment<'_>) -> bool {
+        let near = |a: Option<Seq>, b: Seq| a.is_none_or(|a| a.delta(b).unsigned_abs() <= FAR);
+        let (own, other) = (&self.halves[s], &self.halves[1 - s]);
+        near(own.nxt.or(own.una), seg.seq) && (!seg.has(Flags::ACK) || near(other.nxt, seg.ack))
     }
 
     /// The same packet again, because it was captured twice: in a word, what it is.

@@ -46,7 +46,7 @@ impl Fragments {
     /// Takes a fragment; with the last one that was missing, what the packet carries, as far as it was captured from its
     /// beginning on without a hole. Fragments that overlap others are left out (RFC 5722).
     pub fn add(&mut self, at: Duration, fragment: &Fragment<'_>) -> Option<(Carried, Vec<u8>)> {
-        let Carried { source, destination, protocol, len, ident: _, hops: _ } = fragment.carried;
+        let Carried { source, destination, protocol, len, ident: _, hops: _, network: _ } = fragment.carried;
         let key = (source, destination, fragment.id, protocol);
         let end = fragment.offset + len;
         if len == 0 || end > LARGEST {
@@ -105,7 +105,15 @@ mod tests {
     fn piece(id: u32, offset: usize, len: usize, more: bool, captured: usize) -> (usize, Fragment<'static>) {
         static BYTES: [u8; 64] = [7; 64];
         let ip = |n| IpAddr::from([10, 0, 0, n]);
-        let carried = Carried { source: ip(1), destination: ip(2), protocol: 6, ident: None, hops: 64, len };
+        let carried = Carried {
+            source: ip(1),
+            destination: ip(2),
+            protocol: 6,
+            ident: None,
+            hops: 64,
+            network: 0,
+            len,
+        };
         (0, Fragment { carried, id, offset, more, bytes: &BYTES[..captured] })
     }
 

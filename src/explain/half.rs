@@ -1,6 +1,6 @@
 //! What is known of one end of a connection, from what passed by?
 
-use super::connections::Repeats;
+use super::connection::Repeats;
 use super::decode::Segment;
 use super::judge::Again;
 use crate::segment::Flags;

@@ -1,5 +1,6 @@
 //! What is in a capture? Connections and, in captures of our own, the reasons for each packet.
 
+mod connection;
 mod connections;
 mod course;
 mod decode;
@@ -15,10 +16,13 @@ mod half;
 mod hold;
 mod judge;
 mod opening;
+mod past;
 mod pcapng;
 mod rate;
 mod read;
+mod routes;
 mod settle;
+mod shelf;
 mod sorted;
 mod stream;
 #[cfg(test)]
@@ -28,8 +32,8 @@ mod unpack;
 
 pub use crate::ledger::{Part, Parts};
 use crate::time::Duration;
+pub use connection::{Connection, End, Ending, Repeats, Side};
 use connections::Connections;
-pub use connections::{Connection, End, Ending, Repeats, Side};
 use decode::Decoded;
 pub use decode::Segment;
 use dns::Lookups;
@@ -38,14 +42,15 @@ pub use filter::{Filter, FilterError};
 pub use finding::{Confidence, Finding, What};
 use fragments::Fragments;
 pub use read::ReadError;
+use shelf::Shelf;
 pub use sorted::Disorder;
 use sorted::Sorter;
 use std::collections::BTreeMap;
 use std::io::Read;
 pub use trail::{Line, Numbers, Step, Trail};
 
-/// Connections that are told apart; what belongs to later ones is only counted.
-pub const MAX_CONNECTIONS: usize = 65_536;
+/// Connections that a summary keeps, unless more or fewer are asked for.
+pub const KEPT: usize = 65_536;
 /// Reasons that are told apart: more than there are words. A foreign file may hold any text.
 const MAX_WORDS: usize = 128;
 
@@ -89,11 +94,16 @@ pub struct Summary {
     pub lasted: Duration,
     /// How many connections there are, those that were not looked at included.
     pub seen: usize,
-    /// Those that were looked at, in the order of their first packets.
+    /// Sums over those that were looked at.
+    pub totals: Totals,
+    /// The first of those that were looked at, in the order of their first packets: as many as [`Options::keep`] says.
     pub connections: Vec<Connection>,
+    /// Connections that were given up, so that memory is bounded: they were silent for longest, and not over. What they
+    /// said later is of another connection.
+    pub given_up: u64,
     /// What cost time, or went wrong, the costliest first.
     pub findings: Vec<Finding>,
-    /// TCP packets that belong to connections beyond the first [`MAX_CONNECTIONS`].
+    /// TCP packets that came late to connections that had been settled.
     pub beyond: u64,
     /// Packets that were put together from fragments.
     pub reassembled: u64,
@@ -103,8 +113,36 @@ pub struct Summary {
     pub damage: Option<String>,
 }
 
+/// Sums over all connections that were looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Totals {
+    /// How many there are.
+    pub connections: u64,
+    /// Their packets.
+    pub packets: u64,
+    /// Packets with numbers far beyond their receiver's window.
+    pub wild: u64,
+    /// Bytes that were acknowledged and not captured.
+    pub not_captured: u64,
+    /// Their exchanges, those that are kept nowhere included.
+    pub exchanges: u64,
+    /// Where the time of all exchanges went.
+    pub parts: Parts,
+}
+
+impl Totals {
+    fn add(&mut self, connection: &Connection) {
+        self.connections += 1;
+        self.packets += connection.up.packets + connection.down.packets;
+        self.wild += connection.up.wild + connection.down.wild;
+        self.not_captured += connection.ends.iter().map(|end| end.not_captured).sum::<u64>();
+        self.exchanges += connection.exchanges.len() as u64 + connection.more_exchanges;
+        connection.exchanges.iter().for_each(|exchange| self.parts += exchange.parts);
+    }
+}
+
 /// How to look at a capture.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Infer everything, as for the capture of a foreign stack, although the file says why.
     pub infer: bool,
@@ -112,6 +150,15 @@ pub struct Options {
     pub connection: Option<usize>,
     /// Only connections that this says are looked at.
     pub filter: Option<Filter>,
+    /// So many connections, and four times as many exchanges, are kept in the summary, [`KEPT`] by default: memory that
+    /// grows with the capture. All of them pass by as [`Seen::Connection`].
+    pub keep: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { infer: false, connection: None, filter: None, keep: KEPT }
+    }
 }
 
 /// Reads a capture to its end, or to where it is damaged, in bounded memory.
@@ -183,6 +230,9 @@ pub enum Seen<'a> {
     },
     /// What the file says of itself, before all packets.
     About(&'a str),
+    /// A connection that is over, with all that was found out of it: in the order of the first packets, as far as few
+    /// connections have to wait for others that take longer.
+    Connection(&'a Connection),
 }
 
 /// The same as [`causes`] with the rows between the packets.
@@ -202,6 +252,9 @@ pub fn follow(
         options: &options,
         summary: Summary::default(),
         connections: Connections::new(&chosen),
+        shelf: Shelf::default(),
+        exchanges: 0,
+        answered: false,
         fragments: Fragments::default(),
         lookups: Lookups::default(),
         first: None,
@@ -224,7 +277,9 @@ pub fn follow(
         }
     })?;
     sorter.flush(&mut |packet, frame| look.packet(&packet, frame, each));
-    let Look { mut summary, mut connections, lookups, .. } = look;
+    look.connections.finish();
+    look.hand_on(true, each);
+    let Look { mut summary, mut connections, lookups, answered, .. } = look;
     if !options.is_choosy() {
         lookups.finish(&mut connections.findings);
     }
@@ -232,12 +287,10 @@ pub fn follow(
     summary.damage = end.damage;
     summary.disorder = sorter.disorder;
     [summary.doubled, summary.elsewhere] = connections.doubled;
-    let (connections, findings, seen) = connections.finish();
-    summary.connections = connections;
-    summary.seen = seen;
-    let complete = |e: &Exchange| e.progress == Progress::Complete;
-    let answered = summary.connections.iter().any(|c| c.exchanges.iter().any(complete));
-    summary.findings = findings.into_list(answered);
+    summary.seen = connections.begun;
+    summary.given_up = connections.given_up;
+    summary.connections.sort_by_key(|connection| connection.number);
+    summary.findings = connections.findings.into_list(answered);
     Ok(summary)
 }
 
@@ -255,11 +308,34 @@ struct Look<'a> {
     connections: Connections<'a>,
     fragments: Fragments,
     lookups: Lookups,
+    /// Connections that are over.
+    shelf: Shelf,
+    /// Exchanges of those that the summary keeps.
+    exchanges: usize,
+    /// Some request was answered.
+    answered: bool,
     /// The time of the first packet.
     first: Option<Duration>,
 }
 
 impl Look<'_> {
+    /// Connections that are over go to `each`, and the first of them into the summary.
+    fn hand_on(&mut self, all: bool, each: &mut dyn FnMut(Seen<'_>)) {
+        self.connections.ready.drain(..).for_each(|connection| self.shelf.add(connection));
+        while let Some(mut connection) = self.shelf.next(all) {
+            each(Seen::Connection(&connection));
+            self.summary.totals.add(&connection);
+            self.answered |= connection.exchanges.iter().any(|e| e.progress == Progress::Complete);
+            if connection.ordinal <= self.options.keep {
+                let room = self.options.keep.saturating_mul(4).saturating_sub(self.exchanges);
+                connection.more_exchanges += connection.exchanges.len().saturating_sub(room) as u64;
+                connection.exchanges.truncate(room);
+                self.exchanges += connection.exchanges.len();
+                self.summary.connections.push(connection);
+            }
+        }
+    }
+
     fn packet(&mut self, packet: &read::Packet<'_>, frame: u64, each: &mut dyn FnMut(Seen<'_>)) {
         let summary = &mut self.summary;
         summary.packets += 1;
@@ -286,8 +362,10 @@ impl Look<'_> {
                 summary.cut_payloads +=
                     u64::from(!segment.cut && segment.payload.len() < segment.len as usize);
                 let stated = packet.stated.filter(|_| !self.options.infer);
-                let Some(place) = self.connections.add(at, frame, &segment, sum, stated) else {
-                    summary.beyond += 1;
+                let place = self.connections.add(at, frame, &segment, sum, stated);
+                self.hand_on(false, each);
+                let Some(place) = place else {
+                    self.summary.beyond += 1;
                     return;
                 };
                 let Some(inferred) = place.why else { return };

@@ -1,7 +1,7 @@
 //! What did opening a connection cost: which of its SYNs was answered, and which of its SYN-ACKs?
 
 use super::finding::{Confidence, Findings, What};
-use super::flow::{CLIENT, Flow, Packet, SERVER};
+use super::flow::{CLIENT, Flow, Packet, REST, SERVER};
 use super::half::Half;
 use crate::ledger::Part;
 use crate::seq::Seq;
@@ -21,6 +21,25 @@ pub(super) struct Tries(Vec<(Duration, u64, Option<u32>)>);
 pub(super) struct Question {
     tries: Tries,
     answer: Duration,
+}
+
+/// SYNs that nothing answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InVain {
+    frames: (u64, u64),
+    first: Duration,
+    last: Duration,
+}
+
+impl InVain {
+    /// What it cost whoever sent them until `instead`, when he tried something else; nothing at all, if the answer may
+    /// still be under way when the capture ends, at `end`.
+    pub fn tell(&self, instead: Option<Duration>, end: Duration, connection: usize, findings: &mut Findings) {
+        let cost = instead.map_or(self.last, |at| at.max(self.last)).saturating_sub(self.first);
+        if !cost.is_zero() || end.saturating_sub(self.last) >= REST {
+            findings.add(What::NoSynAck, connection, self.frames, cost, Confidence::Inferred);
+        }
+    }
 }
 
 impl Tries {
@@ -84,6 +103,14 @@ impl Flow {
         }
         for (s, what) in [(CLIENT, What::SynLoss), (SERVER, What::SynAckLoss)] {
             let tries = std::mem::take(&mut self.tries[s]);
+            if s == CLIENT
+                && self.passed[SERVER] == 0
+                && let (Some(&(first, from, _)), Some(&(last, to, _))) = (tries.0.first(), tries.0.last())
+            {
+                self.charge(Part::Recovery, last);
+                self.in_vain = Some(InVain { frames: (from, to), first, last });
+                continue;
+            }
             let last = tries.0.len().saturating_sub(1);
             self.settle_tries(&tries, last, false, what, connection, findings);
         }

@@ -2,7 +2,7 @@
 
 use super::timeline::{Phase, timeline};
 use super::{Style, Table, plural, printable};
-use crate::explain::{Confidence, Connection, Exchange, Finding, Parts, Progress, Summary};
+use crate::explain::{Confidence, Exchange, Finding, Parts, Progress, Summary};
 use crate::time::{Duration, Spoken};
 use std::fmt::Write;
 
@@ -26,7 +26,7 @@ pub fn capture(summary: &Summary, style: Style) -> String {
         out.push('\n');
     }
     out += &whole(summary, style);
-    exchanges(&mut out, &summary.connections, style);
+    exchanges(&mut out, summary, style);
     words(&mut out, summary, style);
     out
 }
@@ -105,9 +105,9 @@ pub(super) fn outcome(exchange: &Exchange) -> String {
 }
 
 /// A bar for each exchange on a common scale, and below each where its time went.
-fn exchanges(out: &mut String, connections: &[Connection], style: Style) {
+fn exchanges(out: &mut String, summary: &Summary, style: Style) {
     let all: Vec<(usize, &Exchange)> =
-        connections.iter().flat_map(|c| c.exchanges.iter().map(move |e| (c.number, e))).collect();
+        summary.connections.iter().flat_map(|c| c.exchanges.iter().map(move |e| (c.number, e))).collect();
     let (Some(first), Some(last)) =
         (all.iter().map(|(_, e)| e.start).min(), all.iter().map(|(_, e)| e.end).max())
     else {
@@ -127,8 +127,7 @@ fn exchanges(out: &mut String, connections: &[Connection], style: Style) {
     for (bar, (_, exchange)) in bars.lines().zip(shown) {
         let _ = writeln!(out, "{bar}\n   {}", style.dim(&parts(&exchange.parts)));
     }
-    let more = all.len().saturating_sub(EXCHANGES_SHOWN) as u64
-        + connections.iter().map(|c| c.more_exchanges).sum::<u64>();
+    let more = summary.totals.exchanges.saturating_sub(shown.len() as u64);
     if more > 0 {
         let _ = writeln!(out, "… and {}; --json has them all", plural(more, "more exchange"));
     }
@@ -144,10 +143,10 @@ pub(super) fn headline(summary: &Summary) -> String {
         summary.bytes,
         plural(summary.seen as u64, "connection"),
     );
-    let looked_at = summary.connections.len();
-    if looked_at < summary.seen {
-        let packets = summary.connections.iter().map(|c| c.up.packets + c.down.packets).sum();
-        let _ = write!(line, "; {looked_at} of them looked at, {}", plural(packets, "packet"));
+    let totals = &summary.totals;
+    if totals.connections < summary.seen as u64 {
+        let packets = plural(totals.packets, "packet");
+        let _ = write!(line, "; {} of them looked at, {packets}", totals.connections);
     }
     line
 }
@@ -155,10 +154,13 @@ pub(super) fn headline(summary: &Summary) -> String {
 /// Which packets are in no connection, and why; and what else about the file is odd.
 pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
     let disorder = summary.disorder;
-    let wild = summary.connections.iter().map(|c| c.up.wild + c.down.wild).sum();
-    let unseen: u64 = summary.connections.iter().flat_map(|c| &c.ends).map(|end| end.not_captured).sum();
+    let unseen = summary.totals.not_captured;
     let unseen = (unseen > 0).then(|| {
         format!("{unseen} bytes were acknowledged and not captured: the recorder missed packets, what is said of their times may be wrong")
+    });
+    let given_up = (summary.given_up > 0).then(|| {
+        let which = plural(summary.given_up, "silent connection");
+        format!("{which} given up, so that memory is bounded: what such a one said later is told as another connection")
     });
     let late = format!(
         "up to {} too late to be put in order: what is said of them may be wrong, sort the file first (reordercap)",
@@ -167,8 +169,8 @@ pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
     [
         (summary.not_tcp, "not TCP, or fragments"),
         (summary.undecoded, "that could not be decoded"),
-        (summary.beyond, "of connections beyond the limit"),
-        (wild, "with numbers far beyond their receiver's window: left out"),
+        (summary.beyond, "that came late to connections that were over"),
+        (summary.totals.wild, "with numbers far beyond their receiver's window: left out"),
         (summary.dropped, "dropped by the recorder"),
         (
             summary.cut_headers,
@@ -186,6 +188,7 @@ pub(super) fn left_out(summary: &Summary) -> impl Iterator<Item = String> {
     .filter(|&(n, _)| n > 0)
     .map(|(n, what)| format!("{} {what}", plural(n, "packet")))
     .chain(unseen)
+    .chain(given_up)
     .collect::<Vec<_>>()
     .into_iter()
 }
@@ -235,8 +238,9 @@ fn whole(summary: &Summary, style: Style) -> String {
         }
         out.push('\n');
         out += &table.render(style, "");
-        if summary.connections.len() > SHOWN {
-            let _ = writeln!(out, "… and {} more; --json has them all", summary.connections.len() - SHOWN);
+        let more = summary.totals.connections.saturating_sub(SHOWN as u64);
+        if more > 0 {
+            let _ = writeln!(out, "… and {more} more; --json has them all");
         }
         out.push('\n');
         for c in summary.connections.iter().take(TOLD) {

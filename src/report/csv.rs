@@ -1,24 +1,28 @@
 //! How do exchanges look in a spreadsheet? Comma-separated values (RFC 4180), one line each.
 
-use crate::explain::{Exchange, Part, Summary};
+use crate::explain::{Connection, Exchange, Part};
 use std::fmt::Write;
 
 /// How each table begins.
 pub const CSV_START: &str = "connection,client,server,method,target,";
 
-/// A line of headings, then one for each exchange; times in microseconds. The parts of a line sum up to its `total_us`.
-pub fn csv(summary: &Summary) -> String {
+/// The line of headings; times are in microseconds.
+pub fn csv_head() -> String {
     let mut out = String::from(CSV_START);
     out += "status,progress,reused,first_frame,last_frame,bytes,start_us,total_us";
     for part in Part::ALL {
         let _ = write!(out, ",{}_us", part.word().replace('-', "_"));
     }
     out += "\r\n";
-    for c in &summary.connections {
-        for e in &c.exchanges {
-            let ends = format!("{},{},{}", c.number, c.client, c.server);
-            line(&mut out, &ends, e);
-        }
+    out
+}
+
+/// A line for each exchange of a connection. The parts of a line sum up to its `total_us`.
+pub fn csv_lines(c: &Connection) -> String {
+    let mut out = String::new();
+    for e in &c.exchanges {
+        let ends = format!("{},{},{}", c.number, c.client, c.server);
+        line(&mut out, &ends, e);
     }
     out
 }
@@ -55,7 +59,7 @@ mod tests {
 
     #[test]
     fn there_is_a_column_for_each_part() {
-        let text = csv(&Summary::default());
+        let text = csv_head();
         assert_eq!(text.trim_end().split(',').count(), 13 + Part::ALL.len());
         assert!(text.contains(",peer_ack_delay_us,"));
     }

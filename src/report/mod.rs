@@ -23,12 +23,12 @@ mod xplot;
 
 pub use capture::capture;
 pub use counts::counts;
-pub use csv::{CSV_START, csv};
+pub use csv::{CSV_START, csv_head, csv_lines};
 pub use exchange::exchange;
 pub use fetched::fetched;
 pub use lab::{findings, verdict};
 pub use load::{PERCENTILES, load};
-pub use page::{PAGE_START, lab_page, page};
+pub use page::{PAGE_START, ROWS, lab_page, page};
 pub use plot::plot;
 pub use sockets::{SocketForm, SocketList};
 pub use spans::{Span, Spans, spans};

@@ -20,10 +20,7 @@ fn moved(before: Duration, after: Duration) -> String {
 
 /// The parts of all exchanges together.
 pub(super) fn sums(summary: &Summary) -> Parts {
-    let mut sums = Parts::default();
-    let exchanges = summary.connections.iter().flat_map(|c| &c.exchanges);
-    exchanges.for_each(|e| sums += e.parts);
-    sums
+    summary.totals.parts
 }
 
 /// How far the model can be believed, in a sentence.

@@ -38,6 +38,7 @@ impl Scenario {
             Seen::Event { at, text } if !infer => listener.event(at, text),
             Seen::Event { .. } => {}
             Seen::Packet(caused) => listener.packet(&caused),
+            Seen::Connection(_) => {}
         })
         .map_err(ScenarioError::Read)?;
         listener.finish(&summary)

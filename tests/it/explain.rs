@@ -3,6 +3,7 @@
 mod accuracy;
 mod findings;
 mod judged;
+mod many;
 mod odd_files;
 mod opening;
 mod reading;

@@ -1,14 +1,14 @@
 //! What of a capture can be read without a script? Findings, exchanges with where their time went, connections.
 
 use super::escaped;
-use crate::explain::{Confidence, Connection, Exchange, Finding, Part, Parts, Summary};
+use crate::explain::{Confidence, Connection, Exchange, Finding, Part, Summary};
 use crate::report::capture::{FRAMES, headline, left_out, name, outcome};
 use crate::report::{plural, printable};
 use crate::time::{Duration, Spoken};
 use std::fmt::Write;
 
 /// Exchanges and connections that a page shows.
-const ROWS: usize = 500;
+pub const ROWS: usize = 500;
 
 /// All of it, and the places where the script draws.
 pub(super) fn write(out: &mut String, file: &str, summary: &Summary) {
@@ -32,7 +32,7 @@ pub(super) fn write(out: &mut String, file: &str, summary: &Summary) {
     findings(out, &summary.findings);
     exchanges(out, summary);
     out.push_str(GRAPH);
-    connections(out, &summary.connections);
+    connections(out, summary);
     words(out, summary);
     let _ = write!(
         out,
@@ -109,10 +109,8 @@ fn exchanges(out: &mut String, summary: &Summary) {
         return;
     };
     let (first, whole) = (us(first), us(last).saturating_sub(us(first)).max(1));
-    let mut used = Parts::default();
-    all.iter().for_each(|(_, e)| used += e.parts);
     out.push_str("<ul class=\"legend\" aria-label=\"Where time goes, by colour\">");
-    for (part, time) in used.iter() {
+    for (part, time) in summary.totals.parts.iter() {
         let word = part.word();
         let _ = write!(
             out,
@@ -133,8 +131,7 @@ fn exchanges(out: &mut String, summary: &Summary) {
         row(out, connection, exchange, first, whole);
     }
     out.push_str("</tbody></table></div>\n");
-    let more = all.len().saturating_sub(ROWS) as u64
-        + summary.connections.iter().map(|c| c.more_exchanges).sum::<u64>();
+    let more = summary.totals.exchanges.saturating_sub(all.len().min(ROWS) as u64);
     if more > 0 {
         let _ = write!(out, "<p>… and {}; explain --json has them.</p>", plural(more, "more exchange"));
     }
@@ -199,7 +196,8 @@ fn row(out: &mut String, connection: &Connection, exchange: &Exchange, first: u6
     out.push_str("</ul></td></tr>\n");
 }
 
-fn connections(out: &mut String, connections: &[Connection]) {
+fn connections(out: &mut String, summary: &Summary) {
+    let connections = &summary.connections;
     out.push_str(
         "<section aria-labelledby=\"h-connections\"><h2 id=\"h-connections\">Connections</h2>\n\
          <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"h-connections\"><table><thead><tr>",
@@ -247,7 +245,8 @@ fn connections(out: &mut String, connections: &[Connection]) {
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody></table></div>\n");
-    if let Some(more) = connections.len().checked_sub(ROWS).filter(|more| *more > 0) {
+    let more = summary.totals.connections.saturating_sub(connections.len().min(ROWS) as u64);
+    if more > 0 {
         let _ = write!(out, "<p>… and {more} more; explain --json has them.</p>");
     }
     out.push_str("</section>\n");

@@ -27,6 +27,7 @@ const SCRIPT: &str = concat!(
 /// How every page begins: a file that begins so may be replaced by another page.
 pub const PAGE_START: &str = "<!doctype html>\n<!-- tcpglass page -->\n";
 
+pub use body::ROWS;
 pub use lab::lab_page;
 
 /// The page of a capture that is called `name`.

@@ -134,6 +134,17 @@ impl Talk {
         self.next[by as usize].wrapping_sub(self.first[by as usize])
     }
 
+    /// The same with a server elsewhere; checksums are no longer right.
+    pub fn move_server(&mut self, to: [u8; 4]) {
+        for (_, packet) in &mut self.packets {
+            for at in [12, 16] {
+                if packet[at..at + 4] == [10, 0, 0, 2] {
+                    packet[at..at + 4].copy_from_slice(&to);
+                }
+            }
+        }
+    }
+
     /// A pcap of these packets, of which `snaplen` bytes each are kept.
     pub fn file(packets: &[(u64, Vec<u8>)], snaplen: usize) -> Vec<u8> {
         super::reading::pcap(101, snaplen, packets.iter().cloned())
