@@ -71,7 +71,7 @@ impl Conn {
     /// which is less work for everybody. Only between segments that leave at about the same time, and only if the next
     /// acknowledgment is about to come. As on Linux.
     /// The first piece has `head_len` bytes.
-    pub(super) fn defers(
+    pub(super) fn puts_off(
         &self,
         cx: &Cx,
         usable: u32,
@@ -82,6 +82,9 @@ impl Conn {
         let cwnd = self.cc.cwnd() / full * full;
         let congestion = cwnd.saturating_sub(self.pipe());
         let limit = usable.min(congestion);
+        if self.intents.put_off {
+            return Some(Blocked::Cwnd);
+        }
         let unsent = self.snd.unsent();
         // Only the last piece may get longer.
         let whole = unsent > head_len && limit >= head_len;
@@ -99,6 +102,18 @@ impl Conn {
         let by_peer = congestion >= usable;
         let waits = limit <= head_len || self.snd.fin != Fin::Queued || unsent > head_len;
         waits.then_some(if by_peer { Blocked::PeerWindow } else { Blocked::Cwnd })
+    }
+
+    /// Whether it was put off, if that is why nothing leaves.
+    pub(super) fn is_put_off(&self, blocked: Blocked) -> bool {
+        let full = self.full_payload(&self.usual_options());
+        let windows = matches!(blocked, Blocked::Cwnd | Blocked::PeerWindow);
+        let room = self.congestion_room(full).min(self.snd.usable());
+        windows
+            && self.snd.is_pieced()
+            && room >= full
+            && self.snd.unsent() > full
+            && !self.recovery.repairs()
     }
 
     /// How large a piece of what is written gets, how much may leave together now, and how much at all.

@@ -190,6 +190,8 @@ pub(super) struct Intents {
     pub(super) rush: bool,
     /// The rest of a message follows: for now its end waits (`MSG_MORE`).
     pub(super) more: bool,
+    /// What was put off for a larger burst waits until something is heard or written.
+    pub(super) put_off: bool,
 }
 
 impl Intents {
@@ -309,7 +311,7 @@ impl Conn {
             error: None,
             soft_error: None,
             snd: Send::new(iss, opts.send_buffer_initial, opts.send_buffer, cx.cfg.bursts),
-            rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning), cx.cfg.dsack),
+            rcv: Receive::new(Window::new(&opts, cx.cfg.recv_tuning), cx.cfg),
             board: Spare::default(),
             recovery: Recovery::new(iss),
             rack: Rack::expecting(cx.cfg.reordering),

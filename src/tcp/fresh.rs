@@ -195,7 +195,7 @@ impl Conn {
         }
         let most = together / full * full;
         if !self.intents.probe
-            && let Some(blocked) = self.defers(cx, usable, most, (head.len, full))
+            && let Some(blocked) = self.puts_off(cx, usable, most, (head.len, full))
         {
             return Err(blocked);
         }

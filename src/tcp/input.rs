@@ -191,7 +191,9 @@ impl Conn {
             // Who opened passively goes back to LISTEN: RFC 9293 §3.5 (MUST-11).
             let reason = match self.state {
                 State::SynReceived if self.active && !cx.cfg.rst_lenient => CloseReason::Refused,
-                State::Closing | State::LastAck => CloseReason::Normal,
+                State::Closing => CloseReason::Normal,
+                // Linux tells who still looks.
+                State::LastAck if !cx.cfg.rst_lenient => CloseReason::Normal,
                 _ => CloseReason::Reset,
             };
             self.close_by_reset(cx, reason);
@@ -257,7 +259,7 @@ impl Conn {
                 true => self.obey_search(mss),
                 false => self.remeasure(mss),
             }
-            self.intents.more = false;
+            (self.intents.more, self.intents.put_off) = (false, false);
             let idle = self.board.is_empty();
             let (acked, duplicates) = self.on_ack(cx, &seg, window);
             if idle {
@@ -278,6 +280,7 @@ impl Conn {
                 return received;
             }
         } else {
+            self.intents.put_off = false;
             self.on_old_ack(cx, &seg);
         }
         // Sixth: the URG bit.
@@ -497,13 +500,13 @@ impl Conn {
             self.ack.at_once(AckNowWhy::NoMemory);
             return dropped(DropReason::Memory);
         }
-        if cx.cfg.prune {
+        if cx.cfg.prune && news {
             let room = self.rcv.buffer.make_room(self.rcv.copied());
             if room != Room::Plenty {
                 self.ack.leave_quick();
             }
             let beyond = seg.seq.gt(self.rcv.nxt);
-            if room == Room::None && fits > 0 && (beyond || self.rcv.readable() > 0) {
+            if room == Room::None && (beyond || fits > 0 && self.rcv.readable() > 0) {
                 if !beyond {
                     self.ack.now = Some(AckNowWhy::NoMemory);
                 }

@@ -592,6 +592,7 @@ impl Conn {
     fn wait(&mut self, cx: &mut Cx, blocked: Blocked) {
         self.blocked = blocked;
         (self.intents.rush, self.cut) = (false, 0);
+        self.intents.put_off = self.is_put_off(blocked);
         if self.snd.is_pieced() {
             self.snd.settle();
             self.grow_head(blocked);

@@ -79,6 +79,7 @@ impl Conn {
         };
         self.wants_room = n < data.len();
         self.intents.more = more && !self.wants_room;
+        self.intents.put_off = false;
         if n == 0 && !data.is_empty() {
             return Err(StreamError::WouldBlock);
         }

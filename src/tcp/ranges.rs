@@ -11,8 +11,8 @@ pub(super) const MOST: usize = 1024;
 #[derive(Default)]
 pub(super) struct Ranges {
     sorted: Vec<(Seq, Seq)>,
-    /// A number in each of the ranges that changed last, newest first (RFC 2018 §4).
-    recent: [Option<Seq>; 4],
+    /// What is known of the ranges that changed last, newest first (RFC 2018 §4): all of one, as long as it has not fallen off.
+    recent: [Option<(Seq, Seq)>; 4],
 }
 
 /// What an insertion found.
@@ -59,7 +59,7 @@ impl Ranges {
             && s.le(start)
             && e.ge(end)
         {
-            self.remember(start);
+            self.remember(start, end);
             return Inserted::Known;
         }
         if touched.is_empty() && self.sorted.len() >= MOST {
@@ -67,8 +67,13 @@ impl Ranges {
         }
         let merged = touched.iter().fold((start, end), |(s, e), &(a, b)| (s.min(a), e.max(b)));
         self.sorted.splice(first..last, [merged]);
-        self.remember(start);
+        self.remember(start, end);
         Inserted::New
+    }
+
+    /// Whether all of `start..end` is here.
+    pub(super) fn has(&self, start: Seq, end: Seq) -> bool {
+        self.block_of(start).is_some_and(|(_, e)| end.le(e))
     }
 
     /// What of `start..end` is here, range by range, and where each of those ranges begins.
@@ -78,11 +83,21 @@ impl Ranges {
         overlap.map(move |&(s, e)| (s.max(start), e.min(end), s))
     }
 
-    fn remember(&mut self, at: Seq) {
-        // Each block stands there once, or one that grew would push the others out.
-        let grown = self.block_of(at);
-        let mut others = self.recent.into_iter().flatten().filter(|&other| self.block_of(other) != grown);
-        self.recent = [Some(at), others.next(), others.next(), others.next()];
+    /// `start..end` came: what it touches of those that came lately grows and stands first.
+    fn remember(&mut self, start: Seq, end: Seq) {
+        let mut grown = (start, end);
+        let mut others = [None; 4];
+        let mut kept = 0;
+        // What it joins may touch others in turn.
+        for (s, e) in self.recent.into_iter().flatten() {
+            if s.le(grown.1) && grown.0.le(e) {
+                grown = (grown.0.min(s), grown.1.max(e));
+            } else {
+                others[kept] = Some((s, e));
+                kept += 1;
+            }
+        }
+        self.recent = [Some(grown), others[0], others[1], others[2]];
     }
 
     fn block_of(&self, at: Seq) -> Option<(Seq, Seq)> {
@@ -99,25 +114,33 @@ impl Ranges {
                 end = Some(e);
             }
         }
+        let reached = end.unwrap_or(nxt);
+        for known in &mut self.recent {
+            *known = known.filter(|&(s, _)| s.gt(reached));
+        }
         end
     }
 
-    /// Up to `most` blocks, the one that changed last first (RFC 2018 §4).
-    pub(super) fn sack_blocks(&self, most: usize) -> SackBlocks {
+    /// Up to `most` blocks, the one that changed last first (RFC 2018 §4). Of one that fell off the list and came back only what
+    /// came since is known, unless `whole`.
+    pub(super) fn sack_blocks(&self, most: usize, whole: bool) -> SackBlocks {
         let mut blocks = SackBlocks::NONE;
         let push = |(s, e): (Seq, Seq), blocks: &mut SackBlocks| {
             if blocks.len() < most && !blocks.as_slice().contains(&(s, e)) {
                 blocks.push(s, e);
             }
         };
-        for at in self.recent.iter().flatten() {
-            if let Some(block) = self.block_of(*at) {
+        for &(start, end) in self.recent.iter().flatten() {
+            let known = if whole { self.block_of(start) } else { Some((start, end)) };
+            if let Some(block) = known {
                 push(block, &mut blocks);
             }
         }
-        // After merges fewer than four may be remembered: fill up from below, where the sender repairs first.
-        for &block in self.sorted.iter().take(4) {
-            push(block, &mut blocks);
+        if whole {
+            // After merges fewer than four may be remembered: fill up from below, where the sender repairs first.
+            for &block in self.sorted.iter().take(4) {
+                push(block, &mut blocks);
+            }
         }
         blocks
     }
@@ -164,9 +187,26 @@ mod tests {
             r.insert(Seq(n), Seq(n + 5));
         }
         r.insert(Seq(35), Seq(36));
-        let blocks = r.sack_blocks(3);
+        let blocks = r.sack_blocks(3, true);
         assert_eq!(blocks.as_slice(), [(Seq(30), Seq(36)), (Seq(90), Seq(95)), (Seq(70), Seq(75))]);
-        assert_eq!(r.sack_blocks(4).len(), 4);
+        assert_eq!(r.sack_blocks(4, true).len(), 4);
+    }
+
+    #[test]
+    fn of_a_block_that_fell_off_the_list_only_what_came_since_is_known() {
+        let mut r = Ranges::default();
+        for n in [10, 30, 50, 70, 90] {
+            r.insert(Seq(n), Seq(n + 5));
+        }
+        r.insert(Seq(15), Seq(20));
+        assert_eq!(r.sack_blocks(1, false).as_slice(), [(Seq(15), Seq(20))]);
+        assert_eq!(r.sack_blocks(1, true).as_slice(), [(Seq(10), Seq(20))]);
+        // 30 fell off then, too; what joins two that are known is one.
+        r.insert(Seq(75), Seq(90));
+        assert_eq!(
+            r.sack_blocks(4, false).as_slice(),
+            [(Seq(70), Seq(95)), (Seq(15), Seq(20)), (Seq(50), Seq(55))]
+        );
     }
 
     #[test]

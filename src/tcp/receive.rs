@@ -1,5 +1,6 @@
 //! What has arrived, and how much more may come? RCV.NXT, the reassembly of RFC 9293 §3.10.7.4 and the window.
 
+use super::config::Config;
 use super::inbox::Inbox;
 use super::ranges::{Inserted, Ranges};
 use super::spare::Spare;
@@ -27,8 +28,10 @@ pub(super) struct Receive {
     inbox: Inbox,
     beyond: Spare<Ranges>,
     twice: Twice,
+    /// A SACK block is all that lies beyond a gap in one piece, also where its beginning fell off the list: RFC 2018 §4.
+    whole_blocks: bool,
     /// Where the peer's FIN is, once seen, in order or not.
-    fin: Option<Seq>,
+    fin: Option<FarEnd>,
     /// The FIN was reached: RCV.NXT is behind it.
     pub(super) finished: bool,
     /// The application has closed this side: it is told of the end where no more bytes are left.
@@ -40,6 +43,15 @@ pub(super) struct Receive {
     pub(super) pressure: Pressure,
     /// How large a window may be while packets wait in this host, bytes.
     pub(super) share: u32,
+}
+
+/// The peer's FIN, which may lie beyond a gap.
+#[derive(Clone, Copy)]
+struct FarEnd {
+    /// Where the segment begins that it came with.
+    from: Seq,
+    /// The number it has.
+    at: Seq,
 }
 
 /// Data that came twice and is to be reported with the next acknowledgment (RFC 2883).
@@ -90,8 +102,8 @@ impl Receive {
         self.buffer.shrinks = on;
     }
 
-    /// With `dsack`, what comes twice is reported (RFC 2883).
-    pub(super) fn new(buffer: Window, dsack: bool) -> Receive {
+    /// With [`Config::dsack`], what comes twice is reported (RFC 2883).
+    pub(super) fn new(buffer: Window, cfg: &Config) -> Receive {
         Receive {
             irs: Seq(0),
             nxt: Seq(0),
@@ -101,7 +113,8 @@ impl Receive {
             first_shift: 0,
             inbox: Inbox::default(),
             beyond: Spare::default(),
-            twice: Twice { on: dsack, range: None },
+            twice: Twice { on: cfg.dsack, range: None },
+            whole_blocks: !cfg.ack_adaptive,
             fin: None,
             finished: false,
             shut: false,
@@ -159,7 +172,9 @@ impl Receive {
     /// Whether the peer's FIN is all that lies beyond a gap.
     pub(super) fn is_fin_alone(&self) -> bool {
         !self.finished
-            && self.fin.is_some_and(|fin| self.beyond.sack_blocks(2).as_slice() == [(fin, fin + 1)])
+            && self
+                .fin
+                .is_some_and(|fin| self.beyond.sack_blocks(2, true).as_slice() == [(fin.at, fin.at + 1)])
     }
 
     pub(super) fn readable(&self) -> usize {
@@ -187,30 +202,19 @@ impl Receive {
     /// §3.10.7.4 (SHLD-31).
     pub(super) fn place(&mut self, first: Seq, mut data: &[u8], fin: bool) -> Placed {
         let mut seq = first;
-        let end = seq + data.len() as u32;
-        if fin {
-            // The first FIN counts: a later one at another place is a liar's, and has no number.
-            self.fin.get_or_insert(end);
-        }
-        let fin = fin && self.fin == Some(end);
+        let fin = self.judge_fin(seq, seq + data.len() as u32, fin);
+        let end = seq + data.len() as u32 + u32::from(fin);
         // The FIN has a number, which SACK reports like a byte's (RFC 2018 §3).
         // Only what came last is reported.
         self.twice.range = None;
-        self.twice.set(seq, self.nxt.min(end + u32::from(fin)));
+        self.twice.set(seq, self.nxt.min(end));
         if seq.lt(self.nxt) {
             let old = self.nxt.since(seq).min(data.len() as u32);
             data = &data[old as usize..];
             seq += old;
         }
-        // Nothing can follow the FIN.
-        if let Some(at) = self.fin
-            && (seq + data.len() as u32).gt(at)
-        {
-            data = &data[..if at.gt(seq) { at.since(seq) as usize } else { 0 }];
-        }
         let before = self.nxt;
         if seq.gt(self.nxt) {
-            let end = seq + data.len() as u32 + u32::from(fin);
             if seq == end {
                 return Placed::Known;
             }
@@ -245,11 +249,11 @@ impl Receive {
             if !self.beyond.is_empty()
                 && let Some(end) = self.beyond.join(self.nxt)
             {
-                let data_end = self.fin.map_or(end, |fin| fin.min(end));
+                let data_end = self.fin.map_or(end, |fin| fin.at.min(end));
                 self.advance(data_end.since(self.nxt));
             }
         }
-        if self.fin == Some(self.nxt) && !self.finished {
+        if self.fin.is_some_and(|fin| fin.at == self.nxt) && !self.finished {
             self.nxt += 1;
             // A FIN behind a full window lies beyond the edge, and the edge is never behind RCV.NXT.
             self.edge = self.edge.max(self.nxt);
@@ -261,6 +265,20 @@ impl Receive {
             0 => Placed::Known,
             bytes => Placed::InOrder(bytes),
         }
+    }
+
+    /// Data `seq..end` came, with a FIN behind it or not: true if that is the peer's FIN. Of two the nearer one is, and what lies
+    /// behind it goes when it is reached. As in Linux, what comes in the place of a whole segment with a FIN replaces it.
+    fn judge_fin(&mut self, seq: Seq, end: Seq, fin: bool) -> bool {
+        let behind = end + u32::from(fin);
+        let known = behind.le(self.nxt) || seq.gt(self.nxt) && self.beyond.has(seq, behind);
+        if self.fin.is_some_and(|old| !known && seq.le(old.from.max(self.nxt)) && behind.gt(old.at)) {
+            self.fin = None;
+        }
+        if fin && !known && self.fin.is_none_or(|old| end.lt(old.at)) {
+            self.fin = Some(FarEnd { from: seq, at: end });
+        }
+        fin && self.fin.is_some_and(|fin| fin.at == end)
     }
 
     fn advance(&mut self, n: u32) {
@@ -426,7 +444,9 @@ impl Receive {
             blocks.push(start, end);
         }
         if !self.beyond.is_empty() {
-            for &(start, end) in self.beyond.sack_blocks(most.saturating_sub(blocks.len())).as_slice() {
+            for &(start, end) in
+                self.beyond.sack_blocks(most.saturating_sub(blocks.len()), self.whole_blocks).as_slice()
+            {
                 blocks.push(start, end);
             }
         }

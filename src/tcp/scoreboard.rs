@@ -267,7 +267,8 @@ impl Scoreboard {
         let Record { marks, .. } = self.records[i];
         if !marks.sacked && !marks.waits() {
             self.losses = self.losses.wrapping_add(self.records[i].segments());
-            self.mark(i, Marks { lost: true, resent: false, ..marks });
+            // What is on its way again although it was not lost is believed to arrive; as on Linux.
+            self.mark(i, Marks { lost: true, resent: marks.resent && !marks.lost, ..marks });
         }
     }
 
@@ -414,7 +415,7 @@ impl Scoreboard {
                 }
                 // A repetition that was not needed is still on its way.
                 let resent = record.marks.resent && !record.marks.lost;
-                self.mark(i, Marks { sacked: true, lost: false, resent });
+                self.mark(i, Marks { sacked: true, lost: false, resent, ..record.marks });
                 self.records[i].run = record.end;
                 i += 1;
             }
@@ -486,7 +487,7 @@ impl Scoreboard {
         let boundary = self.records[i].start;
         let from = self.judged.map_or(0, |j| self.records.partition_point(|r| r.start.lt(j)));
         for k in from..i {
-            if self.records[k].marks == Marks::default() {
+            if self.records[k].marks.flies() && !self.records[k].marks.resent {
                 self.lose(k);
             }
         }
@@ -511,6 +512,7 @@ impl Scoreboard {
                 break;
             }
             self.lose(i);
+            self.records[i].marks.overdue = true;
             self.by_time[0].start = record.end;
         }
         let mut k = self.by_time.partition_point(|sent| rack.passed(sent.order, sent.start));
@@ -532,13 +534,18 @@ impl Scoreboard {
             if i == 0 || now.since(self.records[i].last_sent) >= age {
                 self.lose(i);
             }
+            if i == 0 {
+                // It is sent again in any case.
+                self.mark(0, Marks { resent: false, ..self.records[0].marks });
+            }
         }
     }
 
     /// The peer threw away what it had reported (RFC 2018 §8): no report is believed, and all is lost.
     pub(super) fn lose_all(&mut self) {
         for i in 0..self.records.len() {
-            self.mark(i, Marks { sacked: false, ..self.records[i].marks });
+            let marks = self.records[i].marks;
+            self.mark(i, Marks { sacked: false, overdue: marks.overdue || marks.sacked, ..marks });
             self.lose(i);
         }
         (self.highest_sacked, self.judged) = (None, None);
@@ -552,9 +559,9 @@ impl Scoreboard {
         for i in 0..self.records.len() {
             self.mark(i, Marks { lost: false, ..self.records[i].marks });
         }
-        // They had been judged; now they are to be judged again.
+        // What the timer had judged is to be judged by its time.
         self.by_time.clear();
-        let flying = self.records.iter().filter(|r| r.marks.flies());
+        let flying = self.records.iter().filter(|r| r.marks.flies() && !r.marks.overdue);
         self.by_time.extend(flying.map(|r| Sent { start: r.start, end: r.end, order: r.order }));
         let base = self.records.front().map_or(Seq(0), |r| r.start);
         self.by_time.make_contiguous().sort_unstable_by_key(|sent| (sent.order, sent.start.since(base)));
@@ -594,7 +601,7 @@ impl Scoreboard {
             run.all(|o| o.marks.sacked)
         });
         assert!(runs, "a run has a hole");
-        let judged = self.records.iter().filter(|r| r.marks.flies()).all(|r| {
+        let judged = self.records.iter().filter(|r| r.marks.flies() && !r.marks.overdue).all(|r| {
             let of = |s: &&Sent| s.order == r.order && s.start.le(r.start) && s.end.ge(r.end);
             self.by_time.iter().any(|s| of(&s))
         });

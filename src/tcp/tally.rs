@@ -12,6 +12,8 @@ pub(super) struct Marks {
     pub(super) lost: bool,
     /// Sent again, and that is on its way. Without `lost` both may be: it was taken for lost by mistake.
     pub(super) resent: bool,
+    /// Given up by its time since it was sent last: that is done once, also if it turns out to be a mistake. As on Linux.
+    pub(super) overdue: bool,
 }
 
 impl Marks {

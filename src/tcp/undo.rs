@@ -83,7 +83,7 @@ impl Conn {
         {
             undo.on_reported(segments);
         }
-        if start.le(self.snd.una) || end.gt(self.snd.nxt) {
+        if end.gt(self.snd.nxt) || (start.le(self.snd.una) && !self.reports_acknowledged(end, una)) {
             return None;
         }
         let (late, repeated) = self.board.came_twice(start, end);
@@ -91,6 +91,12 @@ impl Conn {
             undo.on_reported(repeated);
         }
         late
+    }
+
+    /// Whether what came twice and ends there was acknowledged just now, and lies where the reduction could be a mistake.
+    fn reports_acknowledged(&self, end: Seq, una: Seq) -> bool {
+        let marker = self.recovery.undo.map(|undo| undo.marker);
+        marker.is_some_and(|marker| end.le(self.snd.una) && end.gt(una) && end.gt(marker))
     }
 
     /// The acknowledgment echoes a time before the first repetition, or nothing was repeated yet: it answers the original,

@@ -133,7 +133,7 @@ impl Window {
             self.clamp = self.clamp.min(self.space());
         }
         let space = self.space().min(self.clamp);
-        let window = if space > mss { space - space % mss } else { space };
+        let window = if space > mss { space - space % mss } else { space }.min(65_535);
         let window = most.map_or(window, |most| window.min(most.saturating_mul(mss)));
         self.clamp = self.clamp.min(65_535 << shift);
         self.threshold = window;

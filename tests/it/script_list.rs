@@ -148,6 +148,7 @@ scripts! {
         not_used_does_not_grow
         pacing_delays_timers
         pacing_in_bursts
+        put_off
         rfc_slow_start
         slow_start
         window_of_the_peer_limits;
@@ -283,9 +284,9 @@ scripts! {
         bound_port
         closed_while_connecting
         connect_writes_first
-        data_on_the_syn
         cookie_window
         cookie_with_time_stamp
+        data_on_the_syn
         data_on_the_syn_ack
         data_with_the_syn_ack_acknowledgment
         data_with_wrong_ack_in_syn_received
@@ -412,7 +413,9 @@ scripts! {
         after_timeout_no_second_loss
         after_timeout_reports_count
         after_timeout_slow_start
+        believed_on_its_way
         dsack_is_harmless
+        dsack_with_progress
         duplicates_let_new_data_go
         duplicates_with_data_do_not_count
         fast_retransmit
@@ -420,6 +423,7 @@ scripts! {
         frto_real_loss
         frto_sack_shows_the_original
         frto_spurious
+        given_up_once
         gives_up
         karn
         lasts_longer_than_100_s
@@ -489,10 +493,13 @@ scripts! {
         within_a_block_is_challenged
         write_after;
     sack:
+        behind_fin
         blocks
         compressed
+        fell_off
         four_without_time_stamps
         gap_then_fin
+        in_place_of_fin
         old_ack_reports_only
         partial_fill
         reordering_sysctl
@@ -551,8 +558,10 @@ scripts! {
         grows_with_full_segments
         grows_with_large_segments
         half_of_the_largest
+        large_without_scaling
         middling_segments_waste_memory
         no_memory_closes_it
+        old_data_full_buffer
         old_segments_do_not_change_it
         overlaps_cost_memory
         probe_interval_stays_while_it_is_too_small

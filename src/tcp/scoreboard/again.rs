@@ -149,6 +149,7 @@ impl Scoreboard {
         (record.last_sent, record.departure, record.order) = (now, departure, order);
         record.times = record.times.saturating_add(1);
         record.run = record.end;
+        record.marks.overdue = false;
         let (push, marks) = (record.push, record.marks);
         if !probe {
             self.mark(i, Marks { resent: true, ..marks });
