@@ -1,7 +1,7 @@
 //! What does it bring to send requests ahead of their responses, and what does it risk?
 
 use super::case::many;
-use super::kernel::{EARLY, Peer};
+use super::kernel::Peer;
 use super::notebook::Notebook;
 use super::web::{fetch, serve, serve_silently};
 use super::{Axis, Claim, Experiment, LabError, Plot, Quantity};
@@ -113,26 +113,18 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 "plain" => plain,
                 "slow second" => plain + SLOW,
                 "POST" => RTT * (1 + REQUESTS),
-                // After the fifth answer `depth` less one are without theirs. They go to the new connection one by one,
-                // the first one alone in any case; the others in batches behind them.
-                "sudden close" => RTT * sudden(depth, depth - 1),
+                // What was sent in vain goes to the new connection, as do those that were not sent: the first one alone,
+                // the others in batches behind it.
+                "sudden close" => {
+                    RTT * (2 + (MAX - 1).div_ceil(depth) + 2 + (REQUESTS - MAX - 1).div_ceil(depth))
+                }
                 // On each connection the handshake, one request alone, and the rest in batches.
                 _ => (0..connections)
                     .map(|n| MAX.min(REQUESTS - n * MAX))
                     .map(|carried| RTT * (2 + (carried - 1).div_ceil(depth)))
                     .sum(),
             };
-            if case == "sudden close" && arm.real.is_some() {
-                // The FIN may come before or after what would have been sent on the answers before it.
-                let (low, high) = (
-                    RTT * sudden(depth, 0).min(sudden(depth, depth)),
-                    expected.max(RTT * sudden(depth, depth)),
-                );
-                let (low, high) = (low - EARLY, high + arm.late() + high / 20);
-                arm.between("time", Quantity::Time(time), Quantity::Time(low), Quantity::Time(high));
-            } else {
-                arm.time("time", time, expected);
-            }
+            arm.time("time", time, expected);
             let answered = visit.answered.len() as u32;
             arm.count("answered", answered.into(), REQUESTS.into());
             arm.count("connections", arm.ways().0.syns, connections.into());
@@ -184,13 +176,4 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     lab.judge("close-in-the-middle", &format!("of {REQUESTS} requests"), &resent);
     lab.judge("post-is-not-pipelined", &format!("time for {REQUESTS} POSTs, {serial} one by one"), &posts);
     Ok(())
-}
-
-/// Round trips until all are answered, if the first connection ends suddenly and leaves `unanswered` requests that were
-/// sent: it takes its handshake, the first request and the batches up to the fifth; the new connection its handshake,
-/// the requests that are sent again, at least one alone, and the others in batches.
-fn sudden(depth: u32, unanswered: u32) -> u32 {
-    let left = REQUESTS - MAX;
-    let again = unanswered.clamp(1, left);
-    2 + (MAX - 1).div_ceil(depth) + 1 + again + (left - again).div_ceil(depth)
 }

@@ -157,6 +157,8 @@ struct Job {
     answering: bool,
     /// For one that is sent again: the pool's births when the first time failed.
     not_before: Option<u64>,
+    /// It goes ahead of no answer any more.
+    alone: bool,
     /// Where its time on the connection begins.
     start: Option<Start>,
     fetched: Fetched,
@@ -273,8 +275,8 @@ impl HttpClient {
 
     /// Ends a connection and gives `error` to its oldest request. Those that may be sent again are: what did not leave
     /// at all, and what is idempotent (RFC 9110 §9.2.2), if the connection ended before the head of its answer was
-    /// complete (RFC 9112 §9.3.1, §8) or it was behind another request (RFC 9112 §9.3.2); each once. The others get the
-    /// error too, with what is known of them.
+    /// complete (RFC 9112 §9.3.1, §8) or it was behind another request (RFC 9112 §9.3.2); each once, and one that went
+    /// ahead of answers at its second time once more, alone. The others get the error too, with what is known of them.
     fn fail(&mut self, now: Instant, stack: &mut Stack, key: usize, error: FetchError) {
         let births = self.pool.births();
         let member = &mut self.pool[key];
@@ -303,8 +305,11 @@ impl HttpClient {
             }
             let unsent = open && departed[n] == Departed::Nothing;
             let harmless = unsent || is_idempotent(&job.fetched.method);
-            // Behind a response that was the last by its own word nothing was processed: that is no second attempt.
-            let first = !job.fetched.retried || had_last;
+            // Behind a response that was the last by its own word nothing was processed: that is no second attempt. Nor
+            // may one count that went ahead of answers to others.
+            let ahead = job.fetched.pipelined && !job.alone;
+            let first = !job.fetched.retried || had_last || ahead;
+            job.alone |= job.fetched.retried && !had_last;
             let again = (harmless || had_last) && first && !job.answering && (gone || n > 0);
             if again && !self.stopped {
                 self.queues[origin.index()].again.push_back(job.anew(births));
@@ -447,6 +452,7 @@ impl Job {
             expect: request.plan.expect_continue,
             answering: false,
             not_before: None,
+            alone: false,
             start: None,
             fetched: Fetched {
                 plan: place.0,
@@ -472,7 +478,14 @@ impl Job {
         }
     }
 
-    /// The request as it was before it was sent, for its second time.
+    fn takes_its_turn(&mut self, now: Instant) {
+        match self.not_before {
+            None => self.fetched.timings.start = Some(now),
+            Some(_) => self.fetched.timings.again = Some(now),
+        }
+    }
+
+    /// The request as it was before it was sent, for its next time.
     fn anew(mut self, births: u64) -> Job {
         let Timings { ready, start, .. } = self.fetched.timings;
         self.fetched.timings = Timings { ready, start, ..Timings::default() };

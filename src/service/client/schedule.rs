@@ -206,10 +206,7 @@ impl HttpClient {
 
     fn activate(&mut self, now: Instant, stack: &mut Stack, id: OriginId, mut job: Job) {
         self.active += 1;
-        match job.not_before {
-            None => job.fetched.timings.start = Some(now),
-            Some(_) => job.fetched.timings.again = Some(now),
-        }
+        job.takes_its_turn(now);
         self.assign(now, stack, id, job);
     }
 
@@ -236,8 +233,8 @@ impl HttpClient {
         }
     }
 
-    /// The next request that may follow others on connection `key`: only safe ones, and none that was sent before
-    /// (RFC 9112 §9.3.2).
+    /// The next request that may follow others on connection `key`: only safe ones, and those that were sent before
+    /// only on a younger connection, which has answered one of them by then, and not a third time (RFC 9112 §9.3.2).
     pub(super) fn next_to_pipeline(&mut self, now: Instant, key: usize) -> Option<Job> {
         if self.options.http.pipeline <= 1 || !self.may_begin() {
             return None;
@@ -245,17 +242,16 @@ impl HttpClient {
         let id = self.pool[key].origin();
         let left = self.left(id);
         let queue = &mut self.queues[id.index()];
-        if !queue.again.is_empty() {
-            return None;
-        }
-        if let Some(job) = queue.waiting.front() {
-            if !self.pool.may_pipeline(key, &job.fetched.method, left) {
+        let list = if queue.again.is_empty() { &mut queue.waiting } else { &mut queue.again };
+        if let Some(job) = list.front() {
+            let young = job.not_before.is_none_or(|born| self.pool[key].born() >= born);
+            if job.alone || !young || !self.pool.may_pipeline(key, &job.fetched.method, left) {
                 return None;
             }
-            let mut job = queue.waiting.pop_front()?;
+            let mut job = list.pop_front()?;
             self.queued -= 1;
             self.active += 1;
-            job.fetched.timings.start = Some(now);
+            job.takes_its_turn(now);
             return Some(job);
         }
         let (plan, ready) = self.schedule.peek(now)?;

@@ -75,17 +75,42 @@ fn a_close_in_the_middle_sends_exactly_the_unanswered_rest_again_and_not_at_once
             false => raw.net.world.close(first),
         }
         let second = raw.accept();
-        for n in 3..6 {
-            assert_eq!(raw.request(second), format!("GET /{n}"), "the unanswered rest, in its order");
-            raw.net.world.run_for(RTT * 5);
-            assert_eq!(raw.net.world.readable(second), 0, "one at a time on the new connection");
-            raw.answer(second, OK);
+        assert_eq!(raw.request(second), "GET /3", "the unanswered rest, in its order");
+        raw.net.world.run_for(RTT * 5);
+        assert_eq!(raw.net.world.readable(second), 0, "alone on the new connection");
+        raw.answer(second, OK);
+        for n in 4..6 {
+            assert_eq!(raw.request(second), format!("GET /{n}"), "pipelined: this one persists, too");
         }
+        raw.answer(second, &OK.repeat(2));
         let fetched = raw.finish();
         let told: Vec<_> = fetched.iter().map(|f| (f.error.is_none(), f.retried, f.pipelined)).collect();
         let (once, piped, twice) = ((true, false, false), (true, false, true), (true, true, false));
-        assert_eq!(told, [once, once, piped, twice, twice, twice]);
+        assert_eq!(told, [once, once, piped, twice, twice, (true, true, true)]);
     }
+}
+
+#[test]
+fn what_goes_ahead_of_answers_at_its_second_time_too_in_vain_goes_a_third_time_but_alone() {
+    let mut raw = Raw::new(paths(6), http(|c| c.pipeline = 8));
+    for round in 0..2 {
+        let socket = raw.accept();
+        for n in round * 2..6 {
+            assert_eq!(raw.request(socket), format!("GET /{n}"));
+            if n < round * 2 + 2 {
+                raw.answer(socket, OK);
+            }
+        }
+        raw.net.world.close(socket);
+    }
+    let third = raw.accept();
+    for n in 4..6 {
+        assert_eq!(raw.request(third), format!("GET /{n}"));
+        raw.net.world.run_for(RTT * 5);
+        assert_eq!(raw.net.world.readable(third), 0, "one at a time");
+        raw.answer(third, OK);
+    }
+    assert!(raw.finish().iter().all(|f| f.error.is_none() && f.body == b"ok"));
 }
 
 #[test]
