@@ -32,6 +32,13 @@ pub fn totals(tally: &Tally) -> String {
     if tally.aborted > 0 {
         line += &format!(", {} aborted", tally.aborted);
     }
+    if tally.gave_way + tally.turned_away > 0 {
+        let gave_way = plural(tally.gave_way, "connection");
+        line += &format!(
+            ", {gave_way} gave way to others at http.max_connections, {} turned away",
+            tally.turned_away
+        );
+    }
     if tally.untold > 0 {
         line += &format!("; {} of them came too fast for a line of their own", tally.untold);
     }
@@ -46,6 +53,8 @@ pub fn object(tally: &Tally) -> Value {
         "exchanges": tally.exchanges,
         "bytes": tally.bytes,
         "aborted": tally.aborted,
+        "gave_way": tally.gave_way,
+        "turned_away": tally.turned_away,
         "by_status": statuses,
         "ledger_us": output::ledger(&tally.ledger),
         "first": tally.first.iter().map(one).collect::<Vec<_>>(),

@@ -21,9 +21,15 @@ pub struct Config {
     /// Bytes a second that a body must make, in either direction and while the server waits for the client, over
     /// `body_timeout`; 0 asks for none.
     pub min_rate: u32,
-    /// Connections that a server has at a time. For one more it closes one that is between two requests; if none is,
-    /// the new one waits in the backlog.
+    /// Connections that a server has at a time. For one more one gives way that is between two requests, or too slow; if
+    /// none is, the new one waits in the backlog.
     pub max_connections: u32,
+    /// How long one may then be waited for before it gives way; down to a tenth of it, the more wait for a place.
+    pub give_way_after: Duration,
+    /// Bytes a second that one must send or take meanwhile to keep its place in the middle of an exchange; 0 asks for none.
+    pub give_way_rate: u32,
+    /// For how long nobody may have given way before those who wait are answered 503.
+    pub busy_after: Duration,
     /// How long a side that closed first goes on reading, so that nothing is lost to a RST: a server after its last
     /// response (RFC 9112 §9.6), a client that half-closes. Zero closes at once.
     pub linger: Duration,
@@ -70,6 +76,9 @@ impl Config {
             body_timeout: Duration::from_secs(60),
             min_rate: 100,
             max_connections: 65_536,
+            give_way_after: Duration::from_secs(1),
+            give_way_rate: 4096,
+            busy_after: Duration::from_secs(5),
             linger: Duration::from_secs(5),
             max_head: 16 << 10,
             max_fields: 1000,

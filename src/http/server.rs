@@ -16,12 +16,19 @@ use std::sync::Arc;
 const INPUT_LIMIT: usize = 64 << 10;
 /// Bytes that wait for the stream.
 const OUTPUT_LIMIT: usize = 64 << 10;
-/// How long a request may take before the connection counts as one that can be spared.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// For how long a peer may move nothing that is waited for before its connection can be spared in the middle of an exchange.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// What is read and thrown away of a body that nobody wanted, to keep the connection (RFC 9112 §9.3).
 const DISCARD_LIMIT: u64 = 64 << 10;
+
+/// What gives way to others while they wait (RFC 9110 §15.5.9).
+const TOO_SLOW: Refusal = Refusal {
+    status: StatusCode::REQUEST_TIMEOUT,
+    why: "the request was not complete, and others wait for a place (RFC 9110 §15.5.9)",
+};
+/// Those for whom there is no place (RFC 9110 §15.6.4).
+const BUSY: Refusal = Refusal {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    why: "there are as many connections as http.max_connections (RFC 9110 §15.6.4)",
+};
 
 /// What happened on the connection.
 #[derive(PartialEq, Eq, Debug)]
@@ -166,8 +173,8 @@ impl Resting {
     }
 
     /// See [`ServerConn::spare_until`].
-    pub fn spare_until(&self, now: Instant, config: &Config) -> Option<Instant> {
-        let old = now.since(self.deadline - config.header_timeout) >= FIRST_REQUEST;
+    pub fn spare_until(&self, now: Instant, patience: Duration, config: &Config) -> Option<Instant> {
+        let old = now.since(self.deadline - config.header_timeout) >= patience;
         (self.answered > 0 || old).then_some(self.deadline)
     }
 }
@@ -287,20 +294,48 @@ impl ServerConn {
         self.spare_fields = fields;
     }
 
-    /// If no request is under way: when the connection will be closed for want of one, or of the peer's FIN. One that has
-    /// not sent its first request, or is about to send one, has a second's time before it counts as one without. In the
-    /// middle of an exchange: when one will be closed whose peer has taken, or sent, nothing for five seconds.
-    pub fn spare_until(&self, now: Instant) -> Option<Instant> {
-        let answered = self.answered;
-        match (self.phase, self.deadline) {
-            (Phase::Linger, deadline) => deadline,
-            (Phase::Idle, Some(deadline)) => Resting { deadline, answered }.spare_until(now, &self.config),
-            (Phase::Head, Some(deadline)) => Resting { deadline, answered: 0 }.spare_until(now, &self.config),
-            _ => {
-                let soon = now + self.config.body_timeout.saturating_sub(PATIENCE);
-                let waits = [self.write_deadline, self.body_deadline].into_iter().flatten();
-                waits.filter(|at| *at <= soon).min()
-            }
+    /// If no request is under way and everything was taken: when the connection will be closed for want of one, or of the
+    /// peer's FIN. One that has not sent its first request, or is about to send one, has so much patience before it counts
+    /// as one without.
+    pub fn spare_until(&self, now: Instant, patience: Duration) -> Option<Instant> {
+        let rests = |answered| {
+            let resting = Resting { deadline: self.deadline?, answered };
+            resting.spare_until(now, patience, &self.config).filter(|_| self.output.is_empty())
+        };
+        match self.phase {
+            Phase::Over { .. } => Some(now),
+            Phase::Linger => self.deadline,
+            Phase::Idle => rests(self.answered),
+            Phase::Head => rests(0),
+            Phase::Exchange | Phase::Discard | Phase::Closing => None,
+        }
+    }
+
+    /// Whether the peer is waited for in the middle of an exchange: to take what is there, or to send what it announced.
+    pub fn awaits_peer(&self) -> bool {
+        self.write_deadline.is_some() || self.body_deadline.is_some() || self.phase == Phase::Discard
+    }
+
+    /// The connection ends, so that others can have its place. A request that is not complete is answered 408, one that is
+    /// and has no answer yet 503; a response that has begun, or was not taken, ends with a RST. Returns what was refused.
+    pub fn give_way(&mut self, now: Instant) -> Option<Refusal> {
+        match self.phase {
+            Phase::Head if !self.input.is_empty() => self.refuse(now, TOO_SLOW),
+            Phase::Exchange if self.reply == Reply::Owed && !self.body_complete => self.refuse(now, TOO_SLOW),
+            Phase::Exchange if self.reply == Reply::Owed => self.refuse(now, BUSY),
+            Phase::Idle | Phase::Head | Phase::Linger if self.output.is_empty() => self.close_when_written(),
+            _ => self.abort(),
+        }
+        self.refused.take()
+    }
+
+    /// A connection that has no place: what was asked is answered 503.
+    pub fn turn_away(&mut self, now: Instant) {
+        self.poll_event(now);
+        match self.phase {
+            Phase::Head | Phase::Exchange => self.refuse(now, BUSY),
+            Phase::Idle => self.close_when_written(),
+            Phase::Discard | Phase::Closing | Phase::Linger | Phase::Over { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod content;
+mod crowd;
 mod disk;
 mod echo;
 mod exchange;

@@ -4,7 +4,9 @@ mod dumb;
 mod smart;
 mod tunnel;
 mod upstream;
+mod way;
 
+use super::crowd::{self, CANDIDATES, Crowd, LOOK_AGAIN, Mark, Why};
 use super::pump::Scratch;
 use super::server::Listening;
 use super::{Service, set_options};
@@ -24,10 +26,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tunnel::Tunnel;
 use upstream::Upstream;
-
-/// Clients that are looked at to find one that can be spared, and how soon again if none was found.
-const CANDIDATES: usize = 64;
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a proxy knows of what it relays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,6 +85,10 @@ pub struct ProxyTotals {
     pub upstreams: u64,
     /// Requests that the proxy answered itself: malformed, or the server could not be reached.
     pub refused: u64,
+    /// Clients that gave way to others at `http.max_connections`: they asked nothing, or too little moved.
+    pub gave_way: u64,
+    /// Clients that found no place there and were answered 503.
+    pub turned_away: u64,
 }
 
 /// A proxy on its own addresses.
@@ -102,6 +104,8 @@ pub struct Proxy {
     draining: bool,
     /// More may be accepted then, if there is room.
     accept_later: Option<Instant>,
+    /// Since when nobody has given way to those who wait.
+    full_since: Option<Instant>,
     /// Where the search for a client that can be spared goes on.
     hand: usize,
     relays: Slab<Relay>,
@@ -120,6 +124,8 @@ struct Relay {
     /// Those of the upstream's handles that the tables lead from.
     known: (Option<ConnId>, Option<QueryId>),
     work: Work,
+    /// Since when something is under way.
+    mark: Option<Mark>,
 }
 
 enum Work {
@@ -132,6 +138,15 @@ enum Work {
 struct Side {
     id: ConnId,
     eof: bool,
+    /// Bytes that came from it, and that were given to its stream.
+    moved: u64,
+}
+
+impl Side {
+    /// Bytes that came from the client, and that it has acknowledged.
+    fn moved(&self, now: Instant, stack: &mut Stack) -> u64 {
+        self.moved.saturating_sub(stack.stream(now, self.id).unacked() as u64)
+    }
 }
 
 /// What a relay works with, for the time of one turn.
@@ -169,6 +184,7 @@ impl Proxy {
             started: false,
             draining: false,
             accept_later: None,
+            full_since: None,
             hand: 0,
             relays: Slab::new(),
             by_id: HashMap::new(),
@@ -208,12 +224,21 @@ impl Proxy {
     }
 
     fn accept(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
-        while !self.draining && stack.is_waiting(listener) {
+        while !self.draining {
+            let waiting = stack.waiting(listener);
+            if waiting == 0 {
+                return;
+            }
             let full = self.relays.len() >= self.http.max_connections as usize;
-            if full && !self.make_room(now, stack) {
+            if full && !self.make_room(now, stack, waiting) {
+                let since = *self.full_since.get_or_insert(now);
+                if now.since(since) >= self.http.busy_after {
+                    return self.turn_away(now, stack, listener);
+                }
                 self.accept_later = Some(now + LOOK_AGAIN);
                 return;
             }
+            self.full_since = None;
             let Some(accepted) = stack.accept(listener, self.owner) else { return };
             self.totals.clients += 1;
             let work = match self.options.kind {
@@ -221,37 +246,46 @@ impl Proxy {
                 ProxyKind::Smart => Work::Smart(Box::new(Smart::new(now, &self.http, accepted.local))),
             };
             let key = self.relays.insert(Relay {
-                client: Side { id: accepted.id, eof: false },
+                client: Side { id: accepted.id, eof: false, moved: 0 },
                 upstream: Upstream::default(),
                 known: (None, None),
                 work,
+                mark: None,
             });
             self.by_id.insert(accepted.id, key);
             self.turn(now, stack, key);
         }
     }
 
-    /// Closes the connection of a client that asks for nothing, or takes nothing, of those at hand the one that would end
-    /// first anyway.
-    fn make_room(&mut self, now: Instant, stack: &mut Stack) -> bool {
+    /// Closes the connection of a client that asks for nothing or, if there is none, one on which too little moves; of those
+    /// at hand the one that would end first anyway, or that has lasted the longest.
+    fn make_room(&mut self, now: Instant, stack: &mut Stack, waiting: usize) -> bool {
+        let crowd = Crowd::new(&self.http, waiting);
         let end = self.relays.capacity().max(1);
-        let mut spare = None;
-        for _ in 0..CANDIDATES.min(end) {
+        let mut spare: Option<((Why, Instant), usize)> = None;
+        for _ in 0..end.min(CANDIDATES as usize) {
             self.hand = (self.hand + 1) % end;
-            let until = self.relays.get(self.hand).and_then(|relay| match &relay.work {
-                Work::Smart(smart) => smart.spare_until(now),
-                Work::Tunnel(tunnel) => tunnel.spare_until(now),
-                Work::Dumb(_) => None,
-            });
-            spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
+            let one = self.relays.get_mut(self.hand).and_then(|relay| relay.spare(now, stack, &crowd));
+            spare = spare.into_iter().chain(one.map(|one| (one, self.hand))).min();
         }
-        let Some((_, key)) = spare else { return false };
-        let abort = match &self.relays[key].work {
-            Work::Smart(smart) => smart.is_responding(),
-            Work::Dumb(_) | Work::Tunnel(_) => true,
-        };
+        let Some(((why, _), key)) = spare else { return false };
+        self.totals.gave_way += 1;
+        stack.note_app(now, Some(self.relays[key].client.id), "gave-way", why.text());
+        let abort = self.with(now, stack, key, |relay, cx| match &mut relay.work {
+            Work::Smart(smart) => smart.give_way(cx, &mut relay.client),
+            Work::Dumb(_) | Work::Tunnel(_) => why != Why::Idle,
+        });
         self.remove(now, stack, key, abort);
         true
+    }
+
+    /// Answers all who wait with 503: nobody has given way for long.
+    fn turn_away(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
+        self.full_since = None;
+        while let Some(accepted) = stack.accept(listener, self.owner) {
+            self.totals.turned_away += 1;
+            crowd::turn_away(now, stack, accepted.id, &self.http, &mut self.scratch);
+        }
     }
 
     fn ready(&mut self, now: Instant, stack: &mut Stack, ready: Ready) {
@@ -305,6 +339,10 @@ impl Proxy {
             Work::Tunnel(tunnel) => tunnel.turn(cx, &mut relay.client, &mut relay.upstream),
         });
         let relay = &mut self.relays[key];
+        relay.mark = match relay.is_under_way() {
+            true => relay.mark.or_else(|| Some(Mark::new(now, relay.client.moved(now, stack)))),
+            false => None,
+        };
         let before = std::mem::replace(&mut relay.known, relay.upstream.handles());
         if before.0 != relay.known.0 {
             before.0.map(|id| self.by_id.remove(&id));
@@ -357,6 +395,37 @@ impl Proxy {
     }
 }
 
+impl Relay {
+    /// Whether something is to move, and not only a request to come.
+    fn is_under_way(&self) -> bool {
+        match &self.work {
+            Work::Smart(smart) => smart.is_under_way(),
+            Work::Dumb(dumb) => dumb.is_under_way(),
+            Work::Tunnel(_) => true,
+        }
+    }
+
+    /// Whether the client gives way to others, why, and how soon it would have ended or since when something is under way.
+    fn spare(&mut self, now: Instant, stack: &mut Stack, crowd: &Crowd) -> Option<(Why, Instant)> {
+        let patience = crowd.patience(stack, self.client.id);
+        let idle_until = match &self.work {
+            Work::Smart(smart) => smart.spare_until(now, patience),
+            Work::Dumb(dumb) => dumb.spare_until(now, patience),
+            Work::Tunnel(_) => None,
+        };
+        if let Some(until) = idle_until {
+            return Some((Why::Idle, until));
+        }
+        let why = match &self.work {
+            Work::Smart(smart) if smart.awaits_client() => Why::Slow,
+            _ => Why::Stuck,
+        };
+        let moved = self.client.moved(now, stack);
+        let mark = self.mark.as_mut()?;
+        crowd.is_slow(now, mark, moved, patience, why).then(|| (why, now - mark.waited(now)))
+    }
+}
+
 impl Service for Proxy {
     fn owner(&self) -> Owner {
         self.owner
@@ -375,6 +444,9 @@ impl Service for Proxy {
             self.accept_later = None;
             for n in 0..self.listeners.len() {
                 self.accept(now, stack, self.listeners[n]);
+            }
+            if self.accept_later.is_none() {
+                self.full_since = None;
             }
         }
     }

@@ -3,6 +3,7 @@
 mod slots;
 
 use super::Service;
+use super::crowd::{self, CANDIDATES, Crowd, LOOK_AGAIN, Mark, Why};
 use super::exchange::{Ended, Exchange};
 use super::pages::{self, Page, Site, Step};
 use super::pump::{self, Scratch};
@@ -20,10 +21,6 @@ use slots::{Slot, Slots};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-/// How soon to look again for one, if none was found.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Connections that are looked at to find one that can be spared.
-const CANDIDATES: u32 = 64;
 /// Exchanges of one connection that wait for their acknowledgment.
 const UNACKED: usize = 32;
 
@@ -47,8 +44,12 @@ pub struct ServerTotals {
     pub refused: u64,
     /// Connections that failed or were reset.
     pub aborted: u64,
-    /// Connections without a request, or whose peers took or sent nothing, that were closed to make room for others.
+    /// Connections that gave way to others: those without a request.
     pub spared: u64,
+    /// Those whose peers sent or took too little in the middle of an exchange.
+    pub too_slow: u64,
+    /// Connections that found no place and were answered 503.
+    pub turned_away: u64,
     /// Exchanges that nobody took in time from [`HttpServer::exchanges`].
     pub exchanges_lost: u64,
 }
@@ -72,6 +73,8 @@ pub struct HttpServer {
     /// Where the search for a connection that can be spared goes on.
     hand: u32,
     look_again: Option<Instant>,
+    /// Since when nobody has given way to those who wait.
+    full_since: Option<Instant>,
     timers: Timers,
     scratch: Scratch,
     page_scratch: Scratch,
@@ -119,6 +122,7 @@ impl HttpServer {
             accept_later: false,
             hand: 0,
             look_again: None,
+            full_since: None,
             timers: Timers::default(),
             scratch: Scratch::new(),
             page_scratch: Scratch::new(),
@@ -186,37 +190,75 @@ impl HttpServer {
     }
 
     fn accept(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
-        while !self.draining && stack.is_waiting(listener) {
+        while !self.draining {
+            let waiting = stack.waiting(listener);
+            if waiting == 0 {
+                return;
+            }
             let full = self.slots.len() >= self.config.max_connections as usize;
-            if full && !self.make_room(now, stack) {
+            if full && !self.make_room(now, stack, waiting) {
+                let since = *self.full_since.get_or_insert(now);
+                if now.since(since) >= self.config.busy_after {
+                    return self.turn_away(now, stack, listener);
+                }
                 self.accept_later = true;
                 self.look_again = Some(now + LOOK_AGAIN);
                 return;
             }
+            self.full_since = None;
             let Some(accepted) = stack.accept(listener, self.owner) else { return };
             self.add(now, stack, accepted);
         }
     }
 
-    /// Closes a connection that carries no request, or on which nothing moves, of those at hand the one that would end
-    /// first anyway: those who say nothing, or take nothing, must not keep out those who ask. Looks at a few at a time, at
-    /// others each time.
-    fn make_room(&mut self, now: Instant, stack: &mut Stack) -> bool {
-        let mut spare: Option<(Instant, u32)> = None;
+    /// Closes a connection that carries no request or, if there is none, one that is too slow; of those at hand the one that
+    /// would end first anyway, or was waited for the longest: those who say or take nothing, or next to nothing, must not
+    /// keep out those who ask. Looks at a few at a time, at others each time.
+    fn make_room(&mut self, now: Instant, stack: &mut Stack, waiting: usize) -> bool {
+        let crowd = Crowd::new(&self.config, waiting);
+        let mut spare: Option<((Why, Instant), u32)> = None;
         for _ in 0..CANDIDATES.min(self.slots.end()) {
             self.hand = (self.hand + 1) % self.slots.end();
-            let until = self.slots.spare_until(now, self.hand);
-            spare = spare.into_iter().chain(until.map(|until| (until, self.hand))).min();
+            let one = self.slots.spare(now, stack, &crowd, self.hand);
+            spare = spare.into_iter().chain(one.map(|one| (one, self.hand))).min();
         }
-        let Some((_, key)) = spare else { return false };
-        self.totals.spared += 1;
+        let Some(((why, _), key)) = spare else { return false };
+        match why {
+            Why::Idle => self.totals.spared += 1,
+            Why::Slow | Why::Stuck => self.totals.too_slow += 1,
+        }
+        self.reports.gave_way();
         self.slots.wake(key);
-        if self.slots[key].http.is_responding() {
-            // What the client has of the answer must not be taken for all of it.
-            self.slots[key].http.abort();
+        let slot = &mut self.slots[key];
+        slot.page = None;
+        stack.note_app(now, Some(slot.id), "gave-way", why.text());
+        let refusal = slot.http.give_way(now);
+        if let Some(refusal) = refusal {
+            self.refused(now, stack, key, refusal, None);
+        }
+        let slot = &mut self.slots[key];
+        let mut stream = stack.stream(now, slot.id);
+        // What is here and was not read would make a RST of the FIN, and that would eat the answer.
+        let _ = pump::receive(now, &mut slot.http, &mut stream, &mut self.scratch, &mut slot.eof_seen);
+        match pump::send(now, &mut slot.http, &mut stream) {
+            Ok(sent) => slot.sent += sent as u64,
+            Err(_) => slot.http.abort(),
+        }
+        if !slot.http.output().is_empty() {
+            slot.http.abort();
         }
         self.remove(now, stack, key, None);
         true
+    }
+
+    /// Answers all who wait with 503: nobody has given way for long.
+    fn turn_away(&mut self, now: Instant, stack: &mut Stack, listener: ListenerId) {
+        self.full_since = None;
+        while let Some(accepted) = stack.accept(listener, self.owner) {
+            self.totals.turned_away += 1;
+            self.reports.turned_away();
+            crowd::turn_away(now, stack, accepted.id, &self.config, &mut self.scratch);
+        }
     }
 
     fn add(&mut self, now: Instant, stack: &mut Stack, accepted: Accepted) {
@@ -267,6 +309,13 @@ impl HttpServer {
         }
         self.settle(now, stack, key);
         let slot = &mut self.slots[key];
+        match &mut slot.mark {
+            Some(mark) if slot.http.awaits_peer() => mark.wait(now),
+            Some(mark) if slot.http.is_responding() => mark.pause(now),
+            Some(_) => slot.mark = None,
+            None if slot.http.awaits_peer() => slot.mark = Some(Mark::new(now, slot.moved(now, stack))),
+            None => {}
+        }
         // Where the peer has closed too, the last acknowledgment is worth waiting for; TCP ends the wait in any case.
         let awaits_ack = slot.eof_seen && !slot.http.must_abort() && !slot.waiting.is_empty();
         if slot.http.is_over() && !awaits_ack {
@@ -289,6 +338,7 @@ impl HttpServer {
             let (eof_before, room) = (slot.eof_seen, slot.http.room());
             let received =
                 pump::receive(now, &mut slot.http, &mut stream, &mut self.scratch, &mut slot.eof_seen)?;
+            slot.received += received as u64;
             let mut progress = received > 0 || slot.eof_seen != eof_before;
             progress |= self.answer(now, stack, key);
             let slot = &mut self.slots[key];
@@ -508,6 +558,12 @@ fn end_of(event: tcp::Event) -> Option<tcp::CloseReason> {
 const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Slot {
+    /// Bytes that came from the peer, and that it has acknowledged.
+    fn moved(&self, now: Instant, stack: &mut Stack) -> u64 {
+        let unacked = stack.stream(now, self.id).unacked() as u64;
+        self.received + self.sent.saturating_sub(unacked)
+    }
+
     fn exchange(&self, now: Instant, stack: &Stack) -> Exchange {
         Exchange {
             conn: stack.number_of(self.id).unwrap_or(0),
@@ -541,11 +597,15 @@ impl Service for HttpServer {
             self.ready(now, stack, ready);
         }
         self.due(now, stack);
-        if self.accept_later {
+        let room = self.slots.len() < self.config.max_connections as usize;
+        if self.accept_later && (room || self.look_again.is_none_or(|at| at <= now)) {
             self.accept_later = false;
             self.look_again = None;
             for n in 0..self.listeners.len() {
                 self.accept(now, stack, self.listeners[n]);
+            }
+            if !self.accept_later {
+                self.full_since = None;
             }
         }
     }

@@ -22,6 +22,10 @@ pub struct Tally {
     pub by_status: BTreeMap<u16, u64>,
     /// Those that ended before their response was complete.
     pub aborted: u64,
+    /// Connections that gave way to others at `http.max_connections`.
+    pub gave_way: u64,
+    /// Those that found no place there and were answered 503.
+    pub turned_away: u64,
     /// Those that nobody took in time who had asked for [each](super::HttpServer::exchanges); they are counted here.
     pub untold: u64,
     /// Where the time of all went.
@@ -63,6 +67,16 @@ impl Reports {
         self.channel.is_some() || self.keeps > 0
     }
 
+    /// A connection has given way to others.
+    pub fn gave_way(&self) {
+        self.tally.iter().for_each(|tally| lock(tally).gave_way += 1);
+    }
+
+    /// One has found no place.
+    pub fn turned_away(&self) {
+        self.tally.iter().for_each(|tally| lock(tally).turned_away += 1);
+    }
+
     /// An exchange has ended.
     pub fn hand_out(&mut self, exchange: Exchange) {
         if let Some(tally) = &self.tally {
@@ -99,6 +113,8 @@ impl Tally {
         self.bytes += other.bytes;
         self.ledger += other.ledger;
         self.aborted += other.aborted;
+        self.gave_way += other.gave_way;
+        self.turned_away += other.turned_away;
         self.untold += other.untold;
         for (&status, n) in &other.by_status {
             *self.by_status.entry(status).or_default() += n;

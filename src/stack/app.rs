@@ -115,9 +115,9 @@ impl Stack {
         }
     }
 
-    /// Whether a connection waits to be accepted.
-    pub fn is_waiting(&mut self, id: ListenerId) -> bool {
-        self.listeners.get_mut(id).is_some_and(|listener| listener.is_waiting())
+    /// How many connections wait to be accepted.
+    pub fn waiting(&mut self, id: ListenerId) -> usize {
+        self.listeners.get_mut(id).map_or(0, |listener| listener.waiting())
     }
 
     /// Takes the oldest connection that waits, which may have ended again already; it is `owner`'s from now on.
@@ -125,7 +125,7 @@ impl Stack {
         let listener = self.listeners.get_mut(id)?;
         let index = listener.accept()?;
         // Whoever takes one at a time is told again of the rest.
-        if listener.is_waiting() && !std::mem::replace(&mut listener.told, true) {
+        if listener.waiting() > 0 && !std::mem::replace(&mut listener.told, true) {
             self.owners.push(listener.owner, Ready::Accept(id));
         }
         let entry = &mut self.conns[index];
@@ -495,7 +495,7 @@ impl Stack {
                 Ready::Accept(id) => match self.listeners.get_mut(id) {
                     Some(listener) => {
                         listener.told = false;
-                        if listener.is_waiting() {
+                        if listener.waiting() > 0 {
                             return Some(ready);
                         }
                     }

@@ -101,8 +101,8 @@ impl Listener {
         self.waiting.pop_front()
     }
 
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 }
 

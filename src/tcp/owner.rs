@@ -406,6 +406,11 @@ impl Conn {
         self.writable() > 0 && self.snd.has_much_room(self.board.bursts())
     }
 
+    /// The smoothed round trip (RFC 6298 §2); `None` before the first was measured.
+    pub fn srtt(&self) -> Option<Duration> {
+        self.rtt.srtt()
+    }
+
     /// Bytes written and not acknowledged.
     pub fn unacked(&self) -> usize {
         self.snd.queued()

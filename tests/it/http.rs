@@ -2,6 +2,7 @@
 
 mod client;
 mod corpus;
+mod crowd;
 mod proxy;
 
 use crossbeam_channel::Receiver;
@@ -19,6 +20,7 @@ use tcpglass::time::{Duration, Instant};
 use tcpglass::trace::Tracer;
 
 const RTT: Duration = Duration::from_millis(20);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A client and a server host, 20 ms apart.

@@ -20,7 +20,10 @@ impl ServerConn {
         self.phase = Phase::Exchange;
         self.body_sent = 0;
         let text = format!("{}: {}\n", refusal.status, refusal.why);
-        let fields = Fields::new().with("Content-Type", "text/plain; charset=utf-8");
+        let mut fields = Fields::new().with("Content-Type", "text/plain; charset=utf-8");
+        if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+            fields = fields.with("Retry-After", "1");
+        }
         self.respond(now, refusal.status, &fields, ReplyBody::Length(text.len() as u64));
         if let Reply::Length(1..) = self.reply {
             // Beyond the output's limit if need be: it is the last that is written.

@@ -1,24 +1,22 @@
 //! What does a proxy do that does not understand what it relays? One request, then bytes until the server closes.
 
-use super::tunnel::put;
 use super::upstream::{Unreachable, Upstream};
+use super::way::Way;
 use super::{Cx, Side, Turn};
 use crate::http::{Config, Origin};
 use crate::stream::{ByteStream, StreamError};
 use crate::time::{Duration, Instant};
 use url::Url;
 
-/// Bytes that wait for one side because the other is slower.
-const WAITING: usize = 64 << 10;
-
 /// A relay in the manner of HTTP/1.0: after its one request the client's bytes are not looked at any more.
 pub(super) struct Dumb {
     /// The request's head, until it is complete.
     head: Vec<u8>,
     max_head: usize,
-    /// Bytes for the server, and for the client.
-    up: Vec<u8>,
-    down: Vec<u8>,
+    /// Bytes of it that have come.
+    asked: u64,
+    up: Way,
+    down: Way,
     /// What follows the request's head and goes up with it.
     body: Body,
     /// The server has said something that is no interim response.
@@ -28,8 +26,6 @@ pub(super) struct Dumb {
     timeout: Duration,
     late: bool,
     finished: bool,
-    /// Bytes read and written.
-    moved: u64,
 }
 
 /// What goes up behind a head.
@@ -51,8 +47,9 @@ impl Dumb {
         Dumb {
             head: Vec::new(),
             max_head: http.max_head as usize,
-            up: Vec::new(),
-            down: Vec::new(),
+            asked: 0,
+            up: Way::default(),
+            down: Way::default(),
             body: Body::Length(0),
             answered: false,
             begun: false,
@@ -60,8 +57,17 @@ impl Dumb {
             timeout: http.header_timeout,
             late: false,
             finished: false,
-            moved: 0,
         }
+    }
+
+    /// Whether a request was sent on.
+    pub fn is_under_way(&self) -> bool {
+        self.begun
+    }
+
+    /// When a client will be let go that has not sent its request, if it has had so much patience.
+    pub fn spare_until(&self, now: Instant, patience: Duration) -> Option<Instant> {
+        self.deadline.filter(|at| !self.begun && now.since(*at - self.timeout) >= patience)
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -79,10 +85,10 @@ impl Dumb {
             // Of a request on its way nothing more is waited for.
             return Ok(Turn::Over { abort: self.begun });
         }
-        let moved = self.moved;
+        let moved = self.moved();
         // Events come once: what one side has taken makes room for more of the other, which is there already.
         loop {
-            let before = self.moved;
+            let before = self.moved();
             self.read_request(cx, client, upstream)?;
             if let Some(why) = upstream.failed() {
                 self.answer(
@@ -95,16 +101,16 @@ impl Dumb {
                 upstream.close(cx);
             }
             self.relay(cx, client, upstream);
-            let mut stream = cx.stack.stream(cx.now, client.id);
-            self.moved += put(&mut self.down, &mut stream)?;
-            if self.moved == before {
+            self.down.write(&mut cx.stack.stream(cx.now, client.id))?;
+            if self.moved() == before {
                 break;
             }
         }
+        client.moved += self.moved() - moved;
         if self.down.is_empty() && self.finished {
             return Ok(Turn::Over { abort: false });
         }
-        if self.begun && !self.finished && (self.moved != moved || self.deadline.is_none()) {
+        if self.begun && !self.finished && (self.moved() != moved || self.deadline.is_none()) {
             self.deadline = Some(cx.now + cx.http.tunnel_timeout);
         }
         Ok(Turn::On(self.deadline))
@@ -117,25 +123,14 @@ impl Dumb {
         client: &mut Side,
         upstream: &mut Upstream,
     ) -> Result<(), StreamError> {
-        while !self.finished && !client.eof && self.up.len() < WAITING && (!self.begun || self.wants_body()) {
-            let scratch = cx.scratch.as_mut();
+        while !self.finished && !self.begun && !client.eof {
             // A head is read byte for byte to its end and no further: what follows is not this proxy's business.
-            let limit = match self.body {
-                _ if !self.begun => 1,
-                Body::Length(left) => left.min(scratch.len() as u64) as usize,
-                Body::UntilAnswered => scratch.len(),
-            };
-            match cx.stack.stream(cx.now, client.id).read(&mut scratch[..limit]) {
+            let mut byte = [0];
+            match cx.stack.stream(cx.now, client.id).read(&mut byte) {
                 Ok(0) => client.eof = true,
-                Ok(n) if self.begun => {
-                    self.moved += n as u64;
-                    if let Body::Length(left) = &mut self.body {
-                        *left -= n as u64;
-                    }
-                    self.up.extend_from_slice(&scratch[..n]);
-                }
                 Ok(_) => {
-                    self.head.push(scratch[0]);
+                    self.asked += 1;
+                    self.head.push(byte[0]);
                     if self.head.ends_with(b"\r\n\r\n") || self.head.ends_with(b"\n\n") {
                         self.begin(cx, upstream);
                     } else if self.head.len() >= self.max_head {
@@ -146,10 +141,27 @@ impl Dumb {
                 Err(e) => return Err(e),
             }
         }
+        if self.begun && !self.finished && self.wants_body() {
+            let limit = match self.body {
+                Body::Length(left) => left,
+                Body::UntilAnswered => u64::MAX,
+            };
+            let before = self.up.moved;
+            let mut stream = cx.stack.stream(cx.now, client.id);
+            self.up.read(&mut stream, cx.scratch.as_mut(), limit, |_| {})?;
+            client.eof |= self.up.ended;
+            if let Body::Length(left) = &mut self.body {
+                *left -= self.up.moved - before;
+            }
+        }
         if client.eof && !self.begun {
             self.finished = true;
         }
         Ok(())
+    }
+
+    fn moved(&self) -> u64 {
+        self.asked + self.up.moved + self.down.moved
     }
 
     /// Sends the request on as it is, but for the target: a server gets a path.
@@ -185,9 +197,9 @@ impl Dumb {
             Some(_) => Body::UntilAnswered,
             None => Body::Length(value_of("content-length").and_then(|n| n.parse().ok()).unwrap_or(0)),
         };
-        self.up.extend_from_slice(format!("{method} {path} {version}\r\n").as_bytes());
+        self.up.say(format!("{method} {path} {version}\r\n").as_bytes());
         let fields_at = self.head.iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
-        self.up.extend_from_slice(&self.head[fields_at..]);
+        self.up.say(&self.head[fields_at..]);
         self.head = Vec::new();
         self.begun = true;
         self.deadline = None;
@@ -196,36 +208,19 @@ impl Dumb {
     }
 
     fn relay(&mut self, cx: &mut Cx, client: &Side, upstream: &mut Upstream) {
-        let mut ended = false;
-        if let Some(mut stream) = upstream.stream(cx) {
-            match put(&mut self.up, &mut stream) {
-                Ok(n) => self.moved += n,
-                // What the server has said before is still there to be read.
-                Err(_) => self.up.clear(),
-            }
-            // The client's end is passed on, so that it is not only the server's patience that ends a hang.
-            if client.eof && self.up.is_empty() {
-                stream.close_write();
-            }
+        let Some(mut stream) = upstream.stream(cx) else { return };
+        // The client's end is passed on, so that it is not only the server's patience that ends a hang.
+        self.up.ended |= client.eof;
+        if self.up.write(&mut stream).is_err() {
+            // What the server has said before is still there to be read.
+            self.up.clear();
         }
-        while !ended && self.down.len() < WAITING {
-            let at = self.down.len();
-            let Some(mut stream) = upstream.stream(cx) else { break };
-            self.down.resize(at + 4096, 0);
-            let got = stream.read(&mut self.down[at..]);
-            self.down.truncate(at + got.unwrap_or(0));
-            match got {
-                Ok(0) => ended = true,
-                Ok(n) => {
-                    self.moved += n as u64;
-                    // A 100 asks for the body.
-                    self.answered |= !is_interim(&self.down[at..]);
-                }
-                Err(StreamError::WouldBlock) => break,
-                Err(_) => ended = true,
-            }
-        }
-        if ended {
+        let (Some(behind), _) = upstream.handles() else { return };
+        let mut stream = cx.stack.stream(cx.now, behind);
+        // A 100 asks for the body.
+        let see = |bytes: &[u8]| self.answered |= !is_interim(bytes);
+        let read = self.down.read(&mut stream, cx.scratch.as_mut(), u64::MAX, see);
+        if read.is_err() || self.down.ended {
             upstream.close(cx);
             self.finished = true;
         }
@@ -241,7 +236,7 @@ impl Dumb {
     fn answer(&mut self, cx: &mut Cx, status: &str) {
         cx.totals.refused += 1;
         let text = format!("HTTP/1.0 {status}\r\nContent-Type: text/plain\r\n\r\n{status}\n");
-        self.down.extend_from_slice(text.as_bytes());
+        self.down.say(text.as_bytes());
         self.begun = true;
         self.body = Body::Length(0);
         self.up.clear();

@@ -10,7 +10,7 @@ use crate::http::{
     forward_trailers, has_passed, is_authority, is_idempotent,
 };
 use crate::stream::{ByteStream, StreamError};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use url::{Host, Url};
@@ -84,14 +84,32 @@ impl Smart {
         self.server.drain();
     }
 
-    /// Whether the client is being answered.
-    pub fn is_responding(&self) -> bool {
-        self.server.is_responding()
+    /// Whether a request or its answer is on its way.
+    pub fn is_under_way(&self) -> bool {
+        self.exchange.is_some() || self.server.awaits_peer()
+    }
+
+    /// Whether that waits for the client, and not for the server behind.
+    pub fn awaits_client(&self) -> bool {
+        self.server.awaits_peer()
     }
 
     /// See [`ServerConn::spare_until`].
-    pub fn spare_until(&self, now: Instant) -> Option<Instant> {
-        self.server.spare_until(now)
+    pub fn spare_until(&self, now: Instant, patience: Duration) -> Option<Instant> {
+        self.server.spare_until(now, patience)
+    }
+
+    /// Says to the client that it gives way to others, as far as it can be told: see [`ServerConn::give_way`]. True if its
+    /// connection is to be reset.
+    pub fn give_way(&mut self, cx: &mut Cx, side: &mut Side) -> bool {
+        if self.server.give_way(cx.now).is_some() {
+            cx.totals.refused += 1;
+        }
+        let mut stream = cx.stack.stream(cx.now, side.id);
+        // What is here and was not read would make a RST of the FIN, and that would eat the answer.
+        let _ = pump::receive(cx.now, &mut self.server, &mut stream, cx.scratch, &mut side.eof);
+        let sent = pump::send(cx.now, &mut self.server, &mut stream);
+        sent.is_err() || self.server.must_abort() || !self.server.output().is_empty()
     }
 
     /// Runs as far as both streams allow.
@@ -109,7 +127,9 @@ impl Smart {
                 // Nobody waits for the answer any more.
                 upstream.abort(cx);
             }
-            let mut progress = got? > 0 || side.eof != eof_before;
+            let got = got?;
+            side.moved += got as u64;
+            let mut progress = got > 0 || side.eof != eof_before;
             if self.exchange.is_none()
                 && let Some(event) = self.server.poll_event(cx.now)
             {
@@ -124,7 +144,9 @@ impl Smart {
                 return Ok(Turn::Becomes(tunnel));
             }
             let mut stream = cx.stack.stream(cx.now, side.id);
-            progress |= pump::send(cx.now, &mut self.server, &mut stream)? > 0;
+            let sent = pump::send(cx.now, &mut self.server, &mut stream)?;
+            side.moved += sent as u64;
+            progress |= sent > 0;
             if self.reset_when_acked && self.server.output().is_empty() && stream.unacked() == 0 {
                 self.server.abort();
             }

@@ -1,9 +1,10 @@
 //! Which connections does a server have, and which of them take memory? Those that carry a request; the others wait.
 
+use super::super::crowd::{Crowd, Mark, Why};
 use super::{Page, Recording};
 use crate::http::{Config, Resting, ServerConn};
-use crate::stack::ConnId;
 use crate::stack::paged::{Paged, Places};
+use crate::stack::{ConnId, Stack};
 use crate::time::Instant;
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -25,8 +26,11 @@ pub(super) struct Slot {
     pub reset_when_acked: bool,
     pub eof_seen: bool,
     pub served: u64,
-    /// Bytes given to the stream since the connection was last woken.
+    /// Bytes given to the stream, and taken from it, since the connection was last woken.
     pub sent: u64,
+    pub received: u64,
+    /// How long the peer is waited for in this exchange.
+    pub mark: Option<Mark>,
     /// The current exchange, if records are wanted.
     pub current: Option<Recording>,
     /// Complete ones that are not yet sent or acknowledged, oldest first.
@@ -112,19 +116,21 @@ impl Slots {
                 eof_seen: false,
                 served: 0,
                 sent: 0,
+                received: 0,
+                mark: None,
                 current: None,
                 waiting: VecDeque::new(),
             })
         });
         slot.http.resume(http);
-        (slot.id, slot.served, slot.sent) = (id, http.answered().into(), 0);
+        (slot.id, slot.served, slot.sent, slot.received) = (id, http.answered().into(), 0, 0);
         self.places[key] = Place::Busy(slot);
     }
 
     /// Takes back the slot of a connection that was removed or rests.
     pub fn give_back(&mut self, mut slot: Box<Slot>) {
         if self.spare.len() < SPARE {
-            (slot.page, slot.wake, slot.current) = (None, None, None);
+            (slot.page, slot.wake, slot.current, slot.mark) = (None, None, None, None);
             (slot.reset_when_acked, slot.eof_seen) = (false, false);
             slot.waiting.clear();
             self.spare.push(slot);
@@ -155,11 +161,32 @@ impl Slots {
         }
     }
 
-    /// When a connection without a request will be closed for want of one: see [`ServerConn::spare_until`].
-    pub fn spare_until(&self, now: Instant, key: u32) -> Option<Instant> {
-        match self.places.get(key)? {
-            Place::Busy(slot) => slot.http.spare_until(now),
-            Place::Idle(waiter) => waiter.http.spare_until(now, &self.config),
+    /// Whether a connection gives way to others, why, and how soon it would have ended or since when that is so.
+    pub fn spare(
+        &mut self,
+        now: Instant,
+        stack: &mut Stack,
+        crowd: &Crowd,
+        key: u32,
+    ) -> Option<(Why, Instant)> {
+        if !self.contains(key) {
+            return None;
+        }
+        match &mut self.places[key] {
+            Place::Busy(slot) => {
+                let patience = crowd.patience(stack, slot.id);
+                if let Some(until) = slot.http.spare_until(now, patience) {
+                    return Some((Why::Idle, until));
+                }
+                let moved = slot.moved(now, stack);
+                let mark = slot.mark.as_mut()?;
+                let slow = crowd.is_slow(now, mark, moved, patience, Why::Slow);
+                slow.then(|| (Why::Slow, now - mark.waited(now)))
+            }
+            Place::Idle(waiter) => {
+                let patience = crowd.patience(stack, waiter.id);
+                waiter.http.spare_until(now, patience, &self.config).map(|until| (Why::Idle, until))
+            }
         }
     }
 }

@@ -330,8 +330,6 @@ fn requests_to_one_origin_do_not_hold_up_those_to_another() {
     assert!(of(2).reused && of(2).timings.start > of(2).timings.ready);
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-
 #[test]
 fn a_rate_is_kept_whether_or_not_answers_come_and_time_counts_from_when_a_request_was_due() {
     let mut net = Net::new(|_| {});
@@ -583,25 +581,6 @@ fn at_its_limit_the_server_closes_who_says_nothing_for_who_asks() {
     assert!(fetched.iter().all(|f| f.error.is_none() && !f.retried));
     let last = fetched.iter().filter_map(|f| f.timings.last_byte).max().unwrap();
     assert!(last > Instant::ZERO + SECOND * 3, "two at a time: {last}");
-}
-
-#[test]
-fn at_its_limit_the_server_gives_up_who_takes_nothing_for_who_asks() {
-    let mut net = Net::new(|c| c.max_connections = 2);
-    let stuck: Vec<Socket> = (0..2).map(|_| net.connect()).collect();
-    for socket in &stuck {
-        net.world.write_all(*socket, b"GET /bytes/100000000 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    }
-    net.world.run_for(SECOND);
-    let asked = net.world.now();
-    let fetched = net.fetch(vec![plan("/bytes/10")], http(|_| {}));
-    assert_eq!((fetched[0].error.as_ref(), fetched[0].body_len), (None, 10));
-    let waited = fetched[0].timings.last_byte.unwrap().since(asked);
-    assert!((SECOND * 3..SECOND * 8).contains(&waited), "five seconds of patience: {waited:?}");
-    // What it has must not be taken for the whole.
-    net.world.run_for(SECOND);
-    let ended = stuck.iter().filter(|&&socket| net.world.state(socket) == State::Closed).count();
-    assert_eq!(ended, 1, "one for the one that was new");
 }
 
 #[test]

@@ -4,8 +4,6 @@ use super::*;
 use tcpglass::http::Origin;
 use tcpglass::service::{Proxy, ProxyKind, ProxyOptions};
 
-const SECOND: Duration = Duration::from_secs(1);
-
 /// A client, a server, and a proxy at 10.77.0.9:3128.
 fn net(kind: ProxyKind, change: impl FnOnce(&mut Config)) -> Net {
     net_of(kind, change, |_| {})
@@ -13,11 +11,11 @@ fn net(kind: ProxyKind, change: impl FnOnce(&mut Config)) -> Net {
 
 fn net_of(kind: ProxyKind, change: impl FnOnce(&mut Config), set: impl FnOnce(&mut ProxyOptions)) -> Net {
     let mut net = Net::new(change);
-    put(&mut net, kind, set);
+    in_front(&mut net, kind, set);
     net
 }
 
-fn put(net: &mut Net, kind: ProxyKind, set: impl FnOnce(&mut ProxyOptions)) {
+pub(super) fn in_front(net: &mut Net, kind: ProxyKind, set: impl FnOnce(&mut ProxyOptions)) {
     let middle = host(&mut net.world, "proxy", "10.77.0.9");
     let mut options = ProxyOptions::new(kind);
     options.connect_timeout = SECOND * 3;
@@ -29,7 +27,7 @@ fn put(net: &mut Net, kind: ProxyKind, set: impl FnOnce(&mut ProxyOptions)) {
 /// Puts a smart proxy in front of this server.
 pub(super) fn in_front_of(net: &mut Net, server: [u8; 4]) {
     let upstream = Origin { host: url::Host::Ipv4(server.into()), port: 80 };
-    put(net, ProxyKind::Smart, |options| options.upstream = Some(upstream));
+    in_front(net, ProxyKind::Smart, |options| options.upstream = Some(upstream));
 }
 
 pub(super) fn proxy() -> SocketAddr {
@@ -415,7 +413,7 @@ fn a_smart_proxy_asks_for_no_other_protocol_and_takes_none_rfc_9110_7_8() {
 #[test]
 fn a_tunnel_is_bytes_both_ways_rfc_9110_9_3_6() {
     let mut raw = client::Raw::new(Vec::new(), http(|_| {}));
-    put(&mut raw.net, ProxyKind::Smart, |options| options.tunnels = vec![80..=80]);
+    in_front(&mut raw.net, ProxyKind::Smart, |options| options.tunnels = vec![80..=80]);
     // What follows the request is the tunnel's, even if it came with it.
     let client = ask(&mut raw, "CONNECT 10.77.0.3:80 HTTP/1.1\r\nHost: 10.77.0.3\r\n\r\nno HTTP");
     let server = raw.accept();

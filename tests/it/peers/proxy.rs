@@ -390,3 +390,17 @@ fn a_slow_side_of_the_proxy_slows_the_other_and_fills_no_memory() {
     let grown = kib.iter().max().unwrap() - kib[0];
     assert!(kib.len() == 5 && grown < 30 << 10, "KiB at the beginning, and under load: {kib:?}");
 }
+
+#[test]
+fn slowhttptest_does_not_hold_the_smart_proxy() {
+    const TEST: &str = "slowhttptest_does_not_hold_the_smart_proxy";
+    let Some(place) = place(TEST, &["curl", "nginx", "python3", "slowhttptest"]) else { return };
+    fs::create_dir_all(place.0.join("files/bytes")).unwrap();
+    fs::write(place.0.join("files/bytes/10"), "0123456789").unwrap();
+    fs::write(place.0.join("files/bytes/1000000"), vec![b'x'; 1_000_000]).unwrap();
+    for attack in super::http::SLOW {
+        let script = attack.script("http://10.78.0.2:3128", "http://10.78.0.2:3128/bytes/10");
+        let out = between(&place, "--upstream 10.78.0.1:8000 --set http.max_connections=25", &script);
+        assert_eq!(out, super::http::ATTACKED, "{attack:?}");
+    }
+}
