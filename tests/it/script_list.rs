@@ -461,7 +461,9 @@ scripts! {
         tail_loss_probe_without_rtt
         thin_stream
         timeout_in_recovery
+        timeout_spares_what_left_lately
         timer_alone
+        timer_stops
         two_windows_shrink_twice
         undo_by_duplicate_report
         undo_by_time_stamps
@@ -509,6 +511,7 @@ scripts! {
     timestamps:
         bare_syn_ack_without
         echo_of_the_earliest
+        every_segment
         missing
         old_acknowledgment_does_not_count
         only_news_measures
@@ -564,6 +567,7 @@ scripts! {
         old_data_full_buffer
         old_segments_do_not_change_it
         overlaps_cost_memory
+        peers_edge_moves_back_by_rounding
         probe_interval_stays_while_it_is_too_small
         probes_give_up
         reset_when_closed

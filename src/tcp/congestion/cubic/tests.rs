@@ -105,6 +105,47 @@ fn the_window_grows_by_half_of_itself_a_round_trip_at_the_most() {
     let before = cc.cwnd();
     round(&mut cc, 600_000);
     assert!(cc.cwnd() <= before / 2 * 3 + MSS, "{} -> {}", before, cc.cwnd());
+    assert!(cc.cwnd() > before / 2 * 3 - 2 * MSS, "{} -> {}: that much it grows", before, cc.cwnd());
+}
+
+#[test]
+fn the_window_grows_ever_slower_towards_its_plateau_and_ever_faster_beyond() {
+    let mut cc = after_loss(1000);
+    // What it has grown by at the end of each second; the plateau is at 9.085 s.
+    let mut grown = Vec::new();
+    for second in 0..18 {
+        let before = cc.cwnd();
+        (0..10).for_each(|n| round(&mut cc, second * 1000 + n * 100));
+        grown.push(cc.cwnd() - before);
+    }
+    // 0.4 ((t + 1 - K)³ - (t - K)³) segments a second.
+    for (t, grown) in grown.iter().enumerate() {
+        let place = t as f64 - 9.085;
+        let wanted = 0.4 * ((place + 1.0).powi(3) - place.powi(3)) * f64::from(MSS);
+        assert!(
+            (f64::from(*grown) - wanted).abs() < wanted * 0.25 + f64::from(MSS),
+            "{t} s: {grown}, {wanted}"
+        );
+    }
+    assert!(grown[..9].is_sorted_by(|a, b| a > b), "concave: {grown:?}");
+    assert!(grown[9..].is_sorted_by(|a, b| a < b), "convex: {grown:?}");
+}
+
+#[test]
+fn the_window_does_not_fall_where_the_cubic_function_is_below_it() {
+    for segments in [4, 20, 200] {
+        let mut cc = after_loss(segments);
+        let (mut last, mut below) = (cc.cwnd(), 0);
+        for n in 0..100 {
+            round(&mut cc, n * 100);
+            let epoch = cc.state.epoch.clone().unwrap();
+            let time = Duration::from_millis(n * 100);
+            below += u32::from(w_cubic(cc.state.w_max, epoch.k, time, MSS) < last);
+            assert!(cc.cwnd() >= last, "{segments} segments, round {n}: {last} -> {}", cc.cwnd());
+            last = cc.cwnd();
+        }
+        assert!(below > 10 || segments > 20, "{segments}: {below}");
+    }
 }
 
 #[test]
