@@ -24,6 +24,10 @@ pub enum Verdict {
 
 /// Evaluates If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since in the order of RFC 9110 §13.2.2.
 pub fn evaluate(head: &RequestHead, now: &Validators) -> Verdict {
+    let is_condition = |name: &[u8]| name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"If-"));
+    if !head.fields.lines().any(|(name, _)| is_condition(name)) {
+        return Verdict::Proceed;
+    }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     let since = |name| head.fields.text(name).and_then(date::parse).zip(now.modified);
     if head.fields.has("If-Match") {

@@ -63,11 +63,12 @@ impl Fields {
     /// # Errors
     /// What of it cannot be sent.
     pub fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
-        if name.is_empty() || !name.bytes().all(is_token) {
+        // Looking at all of them without stopping takes less than asking after each whether to stop.
+        if name.is_empty() || !name.bytes().fold(true, |good, b| good & is_token(b)) {
             return Err(FieldError::Name);
         }
         let value = value.trim_ascii();
-        if !value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+        if !value.iter().fold(true, |good, &b| good & ((b == b'\t') | ((b >= b' ') & (b != 0x7f)))) {
             return Err(FieldError::Value);
         }
         self.append(name.as_bytes(), value);

@@ -2,6 +2,7 @@
 
 use super::fields::Fields;
 use super::{Method, StatusCode};
+use memchr::memchr;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -90,9 +91,9 @@ impl RequestHead {
     /// The path, still percent-encoded.
     pub fn path(&self) -> &str {
         let all = self.path_and_query();
-        match all.split('?').next() {
-            None | Some("") => "/",
-            Some(path) => path,
+        match &all[..memchr(b'?', all.as_bytes()).unwrap_or(all.len())] {
+            "" => "/",
+            path => path,
         }
     }
 
@@ -143,7 +144,7 @@ pub(super) enum Lines {
 impl Scan {
     /// The length of the head, its empty line included; `None` if that has not come yet.
     pub fn find(&mut self, bytes: &[u8], lines: Lines) -> Result<Option<usize>, BadHead> {
-        while let Some(n) = bytes[self.looked..].iter().position(|&b| b == b'\n') {
+        while let Some(n) = memchr(b'\n', &bytes[self.looked..]) {
             let lf = self.looked + n;
             let line = &bytes[self.line_start..lf];
             let line = match line.split_last() {
@@ -151,7 +152,7 @@ impl Scan {
                 _ if lines == Lines::Lenient => line,
                 _ => return Err(BadHead("a line ends in LF without CR (RFC 9112 §2.2)")),
             };
-            if line.contains(&b'\r') {
+            if memchr(b'\r', line).is_some() {
                 return Err(BadHead("CR without LF (RFC 9112 §2.2)"));
             }
             self.looked = lf + 1;
@@ -216,7 +217,7 @@ fn add_rows<'b>(
 
 /// Splits a head into its first line and the rest.
 fn first_line(head: &[u8]) -> (&[u8], &[u8]) {
-    let lf = head.iter().position(|&b| b == b'\n').unwrap_or(head.len() - 1);
+    let lf = memchr(b'\n', head).unwrap_or(head.len() - 1);
     let (line, rest) = head.split_at(lf + 1);
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     (line.strip_suffix(b"\r").unwrap_or(line), rest)
@@ -238,7 +239,7 @@ pub(super) fn parse_request_into(head: &[u8], spare: RequestHead) -> Result<Requ
     };
     let method = Method::from_bytes(method).map_err(|_| bad("the method is not a token (RFC 9110 §9.1)"))?;
     let version = parse_version(version)?;
-    if !target.iter().all(|&b| b.is_ascii_graphic() && b != b'#') {
+    if !target.iter().fold(true, |good, &b| good & b.is_ascii_graphic() & (b != b'#')) {
         return Err(bad("the request target contains characters that must be encoded (RFC 9112 §3.2)"));
     }
     let RequestHead { target: mut text, mut fields, .. } = spare;
@@ -318,7 +319,7 @@ pub fn is_authority(text: &str) -> bool {
             None => return false,
         },
         None => {
-            let end = text.find(':').unwrap_or(text.len());
+            let end = memchr(b':', text.as_bytes()).unwrap_or(text.len());
             let (host, rest) = text.split_at(end);
             (!host.is_empty() && is_reg_name(host), rest)
         }

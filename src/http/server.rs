@@ -269,7 +269,14 @@ impl ServerConn {
     pub fn resume(&mut self, resting: Resting) {
         // What else a connection knows between two requests, the next one sets.
         if self.resting().is_none() {
-            *self = ServerConn::new(Arc::clone(&self.config), Instant::ZERO);
+            let take = std::mem::take::<Buffer>;
+            let (mut input, mut output) = (take(&mut self.input), take(&mut self.output));
+            input.clear();
+            output.clear();
+            let (spare_head, spare_fields) =
+                (std::mem::take(&mut self.spare_head), std::mem::take(&mut self.spare_fields));
+            let new = ServerConn::new(Arc::clone(&self.config), Instant::ZERO);
+            *self = ServerConn { input, output, spare_head, spare_fields, ..new };
         }
         (self.deadline, self.answered) = (Some(resting.deadline), resting.answered);
         self.scan = Scan::default();

@@ -212,7 +212,8 @@ pub(super) fn answer(
         }
     }
     // RFC 9110 §14.2: Range is defined for GET only.
-    let asked = match head.method == Method::GET && conditional::range_applies(head, &validators) {
+    let wanted = head.method == Method::GET && head.fields.has("Range");
+    let asked = match wanted && conditional::range_applies(head, &validators) {
         true => range::asked(head, total),
         false => Asked::Whole,
     };

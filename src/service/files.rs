@@ -2,6 +2,7 @@
 
 use crate::http::StatusCode;
 use crate::http::conditional::Validators;
+use memchr::memchr;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -92,7 +93,7 @@ fn segments(path: &str) -> Result<Vec<String>, Error> {
 
 /// A part of a path without percent-encoding; as it is if that is not valid.
 pub(super) fn decoded(part: &str) -> Cow<'_, str> {
-    match part.contains('%') {
+    match memchr(b'%', part.as_bytes()).is_some() {
         true => decode(part).map_or(Cow::Borrowed(part), Cow::Owned),
         false => Cow::Borrowed(part),
     }

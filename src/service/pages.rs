@@ -10,6 +10,7 @@ use crate::http::{
 use crate::knob;
 use crate::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
+use memchr::memchr;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -108,14 +109,17 @@ pub(super) fn begin(
         let text = format!("{} is not implemented here.\n", head.method);
         return text_page(now, conn, StatusCode::NOT_IMPLEMENTED, Fields::new(), text);
     }
-    if head.path() == "*" {
+    let path = head.path();
+    if path == "*" {
         return allowed(now, conn, &[Method::GET, Method::HEAD, Method::POST, Method::PUT]);
     }
     // RFC 3986 §6.2.2.2: what is encoded without need means the same. What cannot be decoded names no page.
-    let mut parts = head.path()[1..].splitn(2, '/').map(files::decoded);
-    let name = parts.next().unwrap_or_default();
-    let (name, argument) = (&*name, parts.next());
-    let argument = argument.as_deref();
+    let rest = &path[1..];
+    let (name, argument) = match memchr(b'/', rest.as_bytes()) {
+        Some(at) => (&rest[..at], Some(files::decoded(&rest[at + 1..]))),
+        None => (rest, None),
+    };
+    let (name, argument) = (&*files::decoded(name), argument.as_deref());
     let methods = match (name, argument) {
         ("echo" | "slow-read", None) => UPLOAD,
         ("headers", None) | ("status" | "delay", Some(_)) => READ_OR_POST,
@@ -125,7 +129,7 @@ pub(super) fn begin(
         _ => match &site.root {
             Some(root) => return file(now, root, disk_waits, head, conn),
             None => {
-                let text = format!("There is no page {}. Those that exist are listed at /.\n", head.path());
+                let text = format!("There is no page {path}. Those that exist are listed at /.\n");
                 return text_page(now, conn, StatusCode::NOT_FOUND, Fields::new(), text);
             }
         },
@@ -136,7 +140,7 @@ pub(super) fn begin(
     match built_in(now, name, argument.unwrap_or(""), head, conn) {
         Ok(page) => page,
         Err(sentence) => {
-            let text = format!("{}: {sentence}\n", head.path());
+            let text = format!("{path}: {sentence}\n");
             text_page(now, conn, StatusCode::BAD_REQUEST, Fields::new(), text)
         }
     }

@@ -189,6 +189,7 @@ impl Stack {
                 continue;
             };
             let (mut seg, cause, gso_size) = (transmit.seg, transmit.cause, transmit.gso_size);
+            let last = transmit.last;
             seg.options.signed = entry.key.is_some();
             let envelope = envelope(&entry.flow, self.ident, ttl, dscp, transmit.ecn);
             // A super-segment takes as many identifications as packets it becomes.
@@ -202,13 +203,18 @@ impl Stack {
                 true => self.looped.loop_back(now, &out, cause, about, &mut self.tracer),
                 false => out.put(now, token, cause, about, &mut self.tracer),
             }
-            if self.goes_on(index, seg.len, room) {
+            if self.goes_on(index, seg.len, room) && !last {
                 self.dirty.put_back(index);
             }
             if cause == Cause::AckNow(AckNowWhy::Challenge) {
                 self.limits.challenged(&self.config.tcp);
             }
-            self.settle(now, index);
+            if last {
+                self.follow(now, index);
+                self.reap(index);
+            } else {
+                self.settle(now, index);
+            }
             return packets as usize;
         }
         0

@@ -50,6 +50,8 @@ pub struct Transmit<'a> {
     pub cause: Cause,
     /// The connection's numbers after it.
     pub state: Snapshot,
+    /// Nothing follows it now: there is no need to ask again.
+    pub last: bool,
 }
 
 /// What to send: no plan without a cause.
@@ -81,7 +83,7 @@ pub(super) enum Decision {
 }
 
 impl Conn {
-    /// The next segment, if one is to be sent now; call it until `None`.
+    /// The next segment, if one is to be sent now; call it until `None`, or one is the last.
     pub fn poll_transmit(&mut self, cx: &mut Cx, room: Room) -> Option<Transmit<'_>> {
         if self.has_nothing_to_say() {
             self.wait(cx, Blocked::Idle);
@@ -102,13 +104,17 @@ impl Conn {
                 let full = self.full_payload(&seg.options);
                 self.count(cx.now, &plan, &seg, full);
                 let state = self.snapshot();
+                let last = self.has_nothing_to_say();
+                if last {
+                    self.wait(cx, Blocked::Idle);
+                }
                 let (a, b) = match seg.len {
                     0 => (&[][..], &[][..]),
                     n => self.snd.bytes(seg.seq + u32::from(seg.has(Flags::SYN)), n),
                 };
                 let probe = matches!(plan.cause, Cause::MtuProbe { .. });
                 let gso_size = if seg.len > full && !probe { NonZeroU16::new(full as u16) } else { None };
-                Some(Transmit { seg, payload: Payload(a, b), gso_size, ecn, cause: plan.cause, state })
+                Some(Transmit { seg, payload: Payload(a, b), gso_size, ecn, cause: plan.cause, state, last })
             }
             Decision::Wait(blocked) => {
                 self.wait(cx, blocked);
@@ -120,7 +126,8 @@ impl Conn {
     /// What [`decide`](Self::decide) would find out in most cases, at less expense: connections are asked far more often
     /// than they have something to send.
     fn has_nothing_to_say(&self) -> bool {
-        matches!(self.state, State::Established | State::CloseWait)
+        !self.state.is_opening()
+            && self.state != State::Closed
             && self.snd.unsent() == 0
             && self.snd.fin != Fin::Queued
             && !self.intents.any()
