@@ -2,7 +2,7 @@
 
 use super::door::Shared;
 use crate::time::Duration;
-use crate::trace::{self, Format, Overflow, Record, Sink, TraceOptions};
+use crate::trace::{self, Format, Overflow, PacketRecord, Record, Sink, TraceOptions};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde_json::json;
 use std::io::{self, Read, Write};
@@ -24,6 +24,12 @@ impl Sink for Guest {
     fn record(&mut self, record: &Record<'_>) {
         if let Some(sink) = &mut self.sink {
             sink.record(record);
+        }
+    }
+
+    fn record_pieces(&mut self, packet: &PacketRecord<'_>, rest: [&[u8]; 2]) {
+        if let Some(sink) = &mut self.sink {
+            sink.record_pieces(packet, rest);
         }
     }
 

@@ -73,7 +73,7 @@ pub struct TraceArgs {
     /// When the disk is slower than the network: wait for it, or drop records and count them
     #[arg(long, value_name = "wait|drop", default_value = "wait", hide_default_value = true)]
     pub trace_overflow: Overflow,
-    /// Keep only the first N bytes of each packet
+    /// Keep only the first N bytes of each packet; then those of a super-segment have the TCP checksum 0
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..=262_144))]
     pub snaplen: Option<u32>,
 }

@@ -250,17 +250,27 @@ impl Outgoing<'_> {
         tracer: &mut Tracer,
     ) {
         token.set_meta(meta(self.gso_size, false));
-        // What is looked at as a whole must be in one piece.
-        if self.partial && self.seg.len >= GATHERED && !tracer.wants_packets() && self.key.is_none() {
+        let payload = [self.payload.0, self.payload.1];
+        let record = PacketRecord {
+            at: now,
+            direction: Direction::Out,
+            frame: &[],
+            gso_size: self.gso_size.map(NonZeroU16::get),
+            why: Why::Sent(cause),
+            conn: about.map(|(number, _)| number),
+            seg: Some(&self.seg),
+            state: about.map(|(_, state)| state),
+        };
+        // What is recorded as it is must be complete; the pieces of a super-segment become so when it is cut.
+        let partial = self.partial && (self.gso_size.is_some() || !tracer.wants_packets());
+        if partial && self.seg.len >= GATHERED && self.key.is_none() {
             let head = wire::encoded_len(&self.envelope, &self.seg) - self.seg.len as usize;
-            return token.gather(head, [self.payload.0, self.payload.1], |head| {
+            return token.gather(head, payload, |head| {
                 wire::encode_head(head, &self.envelope, &self.seg);
+                tracer.record_pieces(&PacketRecord { frame: head, ..record }, payload);
             });
         }
         token.consume(wire::encoded_len(&self.envelope, &self.seg), |buf| {
-            let payload = [self.payload.0, self.payload.1];
-            // What is recorded as it is must be complete; the pieces of a super-segment become so when it is cut.
-            let partial = self.partial && (self.gso_size.is_some() || !tracer.wants_packets());
             match (self.key, partial) {
                 (Some(key), partial) => {
                     wire::encode_signed(buf, &self.envelope, &self.seg, payload, (key, partial));
@@ -268,16 +278,7 @@ impl Outgoing<'_> {
                 (None, true) => wire::encode_partial(buf, &self.envelope, &self.seg, payload),
                 (None, false) => wire::encode(buf, &self.envelope, &self.seg, payload),
             }
-            tracer.record(&Record::Packet(PacketRecord {
-                at: now,
-                direction: Direction::Out,
-                frame: buf,
-                gso_size: self.gso_size.map(NonZeroU16::get),
-                why: Why::Sent(cause),
-                conn: about.map(|(number, _)| number),
-                seg: Some(&self.seg),
-                state: about.map(|(_, state)| state),
-            }));
+            tracer.record(&Record::Packet(PacketRecord { frame: buf, ..record }));
         });
     }
 }

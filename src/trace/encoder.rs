@@ -59,14 +59,18 @@ impl TraceOptions {
 pub(super) trait Encoder: Send {
     /// What stands before the first record.
     fn begin(&mut self, out: &mut Vec<u8>);
-    /// One packet of the wire.
-    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, out: &mut Vec<u8>);
+    /// One packet of the wire, which has `len` bytes; of those that [`most`](Self::most) leaves over some may be missing.
+    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, len: usize, out: &mut Vec<u8>);
     /// One event.
     fn event(&mut self, event: &EventRecord<'_>, out: &mut Vec<u8>);
     /// So much was left out just now.
     fn lost(&mut self, lost: Lost);
     /// What stands behind the last record.
     fn end(&mut self, out: &mut Vec<u8>);
+    /// How many bytes of each packet it looks at; 0 is all.
+    fn most(&self) -> usize {
+        0
+    }
     /// Whether events are of any use.
     fn wants_events(&self) -> bool {
         true
@@ -112,7 +116,9 @@ pub(super) fn encode(
 ) {
     match record {
         Record::Packet(packet) => {
-            packet.each_wire_packet(scratch, &mut |packet, piece| encoder.packet(packet, piece, out));
+            packet.each_wire_packet(scratch, &mut |packet, piece| {
+                encoder.packet(packet, piece, packet.frame.len(), out);
+            });
         }
         Record::Event(event) => encoder.event(event, out),
     }

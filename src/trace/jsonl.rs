@@ -110,7 +110,7 @@ impl<'a> Line<'a> {
 impl Encoder for Jsonl {
     fn begin(&mut self, _out: &mut Vec<u8>) {}
 
-    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, out: &mut Vec<u8>) {
+    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, _len: usize, out: &mut Vec<u8>) {
         self.last = self.last.max(packet.at);
         let mut line = Line::open(out, &mut self.text, packet.at, "packet", packet.conn);
         line.word("direction", packet.direction.word());

@@ -90,6 +90,14 @@ impl Tracer {
         }
     }
 
+    /// The same for a packet whose frame is only its first bytes, and `rest` the others.
+    pub fn record_pieces(&mut self, packet: &PacketRecord<'_>, rest: [&[u8]; 2]) {
+        self.counts.count(packet);
+        for (_, sink) in &mut self.sinks {
+            sink.record_pieces(packet, rest);
+        }
+    }
+
     /// Packets by word so far.
     pub fn counts(&self) -> Counts {
         self.counts.clone()

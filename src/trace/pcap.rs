@@ -33,18 +33,22 @@ impl Encoder for Pcap {
         header.write_to(out).expect("writing to memory does not fail");
     }
 
-    fn packet(&mut self, packet: &PacketRecord<'_>, _piece: Piece, out: &mut Vec<u8>) {
+    fn packet(&mut self, packet: &PacketRecord<'_>, _piece: Piece, len: usize, out: &mut Vec<u8>) {
         let at = packet.at.as_nanos();
         let kept = self.options.kept(packet.frame);
         let (seconds, nanos) = (at / 1_000_000_000, at % 1_000_000_000);
         // The format's seconds have 32 bits: they last until 2106.
-        for field in [seconds as u32, nanos as u32, kept.len() as u32, packet.frame.len() as u32] {
+        for field in [seconds as u32, nanos as u32, kept.len() as u32, len as u32] {
             out.extend_from_slice(&field.to_ne_bytes());
         }
         out.extend_from_slice(kept);
     }
 
     fn event(&mut self, _event: &EventRecord<'_>, _out: &mut Vec<u8>) {}
+
+    fn most(&self) -> usize {
+        self.options.snaplen as usize
+    }
 
     fn lost(&mut self, _lost: Lost) {}
 

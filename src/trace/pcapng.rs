@@ -157,7 +157,7 @@ impl Encoder for Pcapng {
         self.take(out);
     }
 
-    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, out: &mut Vec<u8>) {
+    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, len: usize, out: &mut Vec<u8>) {
         self.saw(packet.at);
         self.packets += 1;
         let at = packet.at.as_nanos();
@@ -166,7 +166,7 @@ impl Encoder for Pcapng {
         out.reserve(kept.len() + 512);
         let block = open_block(out, epb::TYPE);
         // Interface 0, the time stamp with its high half first, the length kept and the length there was.
-        let fields = [0, (at >> 32) as u32, at as u32, kept.len() as u32, packet.frame.len() as u32];
+        let fields = [0, (at >> 32) as u32, at as u32, kept.len() as u32, len as u32];
         out.extend_from_slice(fields.map(u32::to_ne_bytes).as_flattened());
         out.extend_from_slice(kept);
         pad(out);
@@ -221,6 +221,10 @@ impl Encoder for Pcapng {
         pad(out);
         close_block(out, block);
         self.text = entry;
+    }
+
+    fn most(&self) -> usize {
+        self.options.snaplen as usize
     }
 
     fn lost(&mut self, lost: Lost) {

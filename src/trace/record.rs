@@ -137,6 +137,13 @@ pub trait Sink: Send {
     /// Takes one record. Records come in the order of their times.
     fn record(&mut self, record: &Record<'_>);
 
+    /// Takes a packet of which only the first bytes are in its frame, and `rest` is the others. Unless a sink knows better, it is
+    /// put together.
+    fn record_pieces(&mut self, packet: &PacketRecord<'_>, rest: [&[u8]; 2]) {
+        let frame = [packet.frame, rest[0], rest[1]].concat();
+        self.record(&Record::Packet(PacketRecord { frame: &frame, ..*packet }));
+    }
+
     /// Whether event records are of any use to it.
     fn wants_events(&self) -> bool {
         true

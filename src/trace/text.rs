@@ -18,7 +18,7 @@ pub(super) struct Text {
 impl Encoder for Text {
     fn begin(&mut self, _out: &mut Vec<u8>) {}
 
-    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, out: &mut Vec<u8>) {
+    fn packet(&mut self, packet: &PacketRecord<'_>, piece: Piece, _len: usize, out: &mut Vec<u8>) {
         self.last = self.last.max(packet.at);
         self.line.clear();
         // Writing to a String does not fail.

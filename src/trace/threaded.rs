@@ -4,14 +4,17 @@
 //! writer's. While it works on one batch the other one fills.
 
 use super::encoder::{Encoder, Lost, Overflow, encode};
-use super::record::{Direction, EventKind, EventRecord, PacketRecord, Record, Sink, Why};
+use super::record::{Direction, EventKind, EventRecord, PacketRecord, Piece, Record, Sink, Why};
 use super::writer::{BATCH, Output};
 use crate::segment::Segment;
 use crate::tcp::{Cause, DropReason, Note, Received, Snapshot};
 use crate::time::{Duration, Instant};
+use crate::wire;
 use std::io;
+use std::iter::once;
 use std::mem;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -38,8 +41,10 @@ enum What {
         direction: Direction,
         gso_size: Option<u16>,
         why: KeptWhy,
-        /// So many of the bytes are the text of `why`; the others are the packet.
+        /// So many of the bytes are the text of `why`; the others are the packet, or what is kept of it.
         text: usize,
+        /// The packet's length.
+        len: usize,
         seg: Option<Segment>,
         state: Option<Snapshot>,
     },
@@ -81,40 +86,46 @@ impl Batch {
         self.records.len() >= MOST_RECORDS || self.bytes.len() >= MOST_BYTES
     }
 
-    fn push(&mut self, record: &Record<'_>) {
-        let kept = match record {
-            Record::Packet(packet) => {
-                let (why, text) = match packet.why {
-                    Why::Sent(cause) => (KeptWhy::Sent(cause), ""),
-                    Why::Received(received) => (KeptWhy::Received(received), ""),
-                    Why::Dropped(reason) => (KeptWhy::Dropped(reason), ""),
-                    Why::Host { word, text } => (KeptWhy::Host(word), text),
-                };
-                self.bytes.extend_from_slice(text.as_bytes());
-                self.bytes.extend_from_slice(packet.frame);
-                let what = What::Packet {
-                    direction: packet.direction,
-                    gso_size: packet.gso_size,
-                    why,
-                    text: text.len(),
-                    seg: packet.seg.copied(),
-                    state: packet.state,
-                };
-                Kept { at: packet.at, conn: packet.conn, bytes: text.len() + packet.frame.len(), what }
-            }
-            Record::Event(event) => {
-                let (kind, text) = match event.kind {
-                    EventKind::Conn(note) => (KeptKind::Conn(note), ""),
-                    EventKind::Link { action, text } => (KeptKind::Link(action), text),
-                    EventKind::Port { text } => (KeptKind::Port, text),
-                    EventKind::App { word, text } => (KeptKind::App(word), text),
-                };
-                self.bytes.extend_from_slice(text.as_bytes());
-                let what = What::Event { local: event.local, remote: event.remote, kind };
-                Kept { at: event.at, conn: event.conn, bytes: text.len(), what }
-            }
+    /// Keeps a packet that has `frame` and then `rest`; at most the first `most` bytes of it, or of each packet of the wire that it
+    /// becomes, if that is not 0.
+    fn push_packet(&mut self, packet: &PacketRecord<'_>, rest: [&[u8]; 2], most: usize) {
+        let (why, text) = match packet.why {
+            Why::Sent(cause) => (KeptWhy::Sent(cause), ""),
+            Why::Received(received) => (KeptWhy::Received(received), ""),
+            Why::Dropped(reason) => (KeptWhy::Dropped(reason), ""),
+            Why::Host { word, text } => (KeptWhy::Host(word), text),
         };
-        self.records.push(kept);
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(text.as_bytes());
+        let pieces = [packet.frame, rest[0], rest[1]];
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        match Beginnings::of(packet, len, most) {
+            Some(cut) => cut.ranges().for_each(|range| push_range(&mut self.bytes, pieces, range)),
+            None => pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece)),
+        }
+        let what = What::Packet {
+            direction: packet.direction,
+            gso_size: packet.gso_size,
+            why,
+            text: text.len(),
+            len,
+            seg: packet.seg.copied(),
+            state: packet.state,
+        };
+        let bytes = self.bytes.len() - before;
+        self.records.push(Kept { at: packet.at, conn: packet.conn, bytes, what });
+    }
+
+    fn push_event(&mut self, event: &EventRecord<'_>) {
+        let (kind, text) = match event.kind {
+            EventKind::Conn(note) => (KeptKind::Conn(note), ""),
+            EventKind::Link { action, text } => (KeptKind::Link(action), text),
+            EventKind::Port { text } => (KeptKind::Port, text),
+            EventKind::App { word, text } => (KeptKind::App(word), text),
+        };
+        self.bytes.extend_from_slice(text.as_bytes());
+        let what = What::Event { local: event.local, remote: event.remote, kind };
+        self.records.push(Kept { at: event.at, conn: event.conn, bytes: text.len(), what });
     }
 
     fn push_lost(&mut self, lost: Lost) {
@@ -127,12 +138,86 @@ impl Batch {
     }
 }
 
+/// What is kept of a packet of which nobody wants all: the beginnings of the packets of the wire that it becomes.
+struct Beginnings {
+    /// The packet's length.
+    len: usize,
+    /// Bytes of headers, which all its pieces have.
+    head: usize,
+    /// Payload bytes kept of each piece.
+    keep: usize,
+    /// Payload bytes of a whole piece.
+    size: usize,
+}
+
+impl Beginnings {
+    /// As many bytes as the words are made of.
+    const LEAST: usize = 64;
+
+    /// `None` if all of it is kept. Of `packet.frame` only the headers need to be there.
+    fn of(packet: &PacketRecord<'_>, len: usize, most: usize) -> Option<Beginnings> {
+        if most == 0 {
+            return None;
+        }
+        let most = most.max(Self::LEAST);
+        match (packet.wire_packets(), packet.gso_size, packet.seg) {
+            (2.., Some(size), Some(seg)) => {
+                let (size, head) = (usize::from(size), len.checked_sub(seg.len as usize)?);
+                let cut = Beginnings { len, head, keep: most.saturating_sub(head), size };
+                (cut.keep < size && wire::tcp_at(packet.frame.get(..head)?).is_some()).then_some(cut)
+            }
+            _ => (most < len).then_some(Beginnings { len, head: most, keep: 0, size: len }),
+        }
+    }
+
+    /// Which bytes of the packet are kept.
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let &Beginnings { len, head, keep, size } = self;
+        let pieces = (head..len).step_by(size.max(1)).filter(move |_| keep > 0);
+        once(0..head).chain(pieces.map(move |at| at..(at + keep).min(len)))
+    }
+
+    /// `packet` has what was kept.
+    fn encode(
+        &self,
+        encoder: &mut dyn Encoder,
+        packet: &PacketRecord<'_>,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        let of = packet.wire_packets();
+        let (2.., Some(size), Some(whole)) = (of, packet.gso_size, packet.seg) else {
+            return encoder.packet(packet, Piece::WHOLE, self.len, out);
+        };
+        let mut nth = 0;
+        let kept = packet.frame.split_at(self.head.min(packet.frame.len()));
+        wire::split_beginnings(kept, whole, (size, self.keep), scratch, &mut |frame, len| {
+            let seg = wire::piece(whole, size, nth);
+            nth += 1;
+            let piece = PacketRecord { frame, gso_size: None, seg: Some(&seg), ..*packet };
+            encoder.packet(&piece, Piece { nth, of }, len, out);
+        });
+    }
+}
+
+/// Appends the bytes `range` of what `pieces` are together.
+fn push_range(out: &mut Vec<u8>, pieces: [&[u8]; 3], range: Range<usize>) {
+    let mut at = 0;
+    for piece in pieces {
+        let (start, end) = (range.start.max(at) - at, range.end.clamp(at, at + piece.len()) - at);
+        if start < end {
+            out.extend_from_slice(&piece[start..end]);
+        }
+        at += piece.len();
+    }
+}
+
 /// Hands a kept record to the encoder as it was.
 fn retell(kept: &Kept, bytes: &[u8], encoder: &mut dyn Encoder, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let text_of = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
     let (at, conn) = (kept.at, kept.conn);
     match &kept.what {
-        What::Packet { direction, gso_size, why, text, seg, state } => {
+        What::Packet { direction, gso_size, why, text, len, seg, state } => {
             let (text, frame) = bytes.split_at(*text);
             let why = match *why {
                 KeptWhy::Sent(cause) => Why::Sent(cause),
@@ -142,7 +227,10 @@ fn retell(kept: &Kept, bytes: &[u8], encoder: &mut dyn Encoder, scratch: &mut Ve
             };
             let (direction, gso_size, seg, state) = (*direction, *gso_size, seg.as_ref(), *state);
             let packet = PacketRecord { at, direction, frame, gso_size, why, conn, seg, state };
-            encode(encoder, &Record::Packet(packet), scratch, out);
+            match Beginnings::of(&packet, *len, encoder.most()) {
+                Some(cut) => cut.encode(encoder, &packet, scratch, out),
+                None => encode(encoder, &Record::Packet(packet), scratch, out),
+            }
         }
         What::Event { local, remote, kind } => {
             let text = text_of(bytes);
@@ -203,6 +291,8 @@ pub(super) struct Threaded {
     exchange: Arc<Exchange>,
     overflow: Overflow,
     wants_events: bool,
+    /// So many bytes of each packet are wanted; 0 is all.
+    most: usize,
     /// `None` once finished.
     thread: Option<JoinHandle<io::Result<()>>>,
     /// Lost since the encoder was last told.
@@ -219,12 +309,12 @@ impl Threaded {
         output: Output,
     ) -> io::Result<Threaded> {
         let exchange = Arc::<Exchange>::default();
-        let (wants_events, theirs) = (encoder.wants_events(), exchange.clone());
+        let (wants_events, most, theirs) = (encoder.wants_events(), encoder.most(), exchange.clone());
         let thread = std::thread::Builder::new()
             .name("trace".into())
             .spawn(move || write_all(&Leaving(theirs), encoder, output))?;
         let (untold, lost) = (Lost::default(), 0);
-        Ok(Threaded { exchange, overflow, wants_events, thread: Some(thread), untold, lost })
+        Ok(Threaded { exchange, overflow, wants_events, most, thread: Some(thread), untold, lost })
     }
 
     fn close(&mut self) -> io::Result<()> {
@@ -238,17 +328,12 @@ impl Threaded {
         self.exchange.filled.notify_one();
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the trace's writer panicked")))
     }
-}
 
-impl Sink for Threaded {
-    fn record(&mut self, record: &Record<'_>) {
+    /// Adds a record that stands for `what` to the batch, as soon as there is room.
+    fn add(&mut self, what: Lost, push: impl FnOnce(&mut Batch)) {
         let mut shared = self.exchange.lock();
         while shared.batch.is_full() && !shared.gone {
             if self.overflow == Overflow::Drop {
-                let what = match record {
-                    Record::Packet(packet) => Lost { packets: packet.wire_packets().into(), events: 0 },
-                    Record::Event(_) => Lost::EVENT,
-                };
                 self.untold.add(what);
                 self.lost += what.total();
                 return;
@@ -262,7 +347,7 @@ impl Sink for Threaded {
         if self.untold != Lost::default() {
             shared.batch.push_lost(mem::take(&mut self.untold));
         }
-        shared.batch.push(record);
+        push(&mut shared.batch);
         let wake = match shared.wait {
             Wait::No => false,
             Wait::Nap => shared.batch.records.len() >= NAP_RECORDS || shared.batch.bytes.len() >= NAP_BYTES,
@@ -275,6 +360,20 @@ impl Sink for Threaded {
         if wake {
             self.exchange.filled.notify_one();
         }
+    }
+}
+
+impl Sink for Threaded {
+    fn record(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Packet(packet) => self.record_pieces(packet, [&[], &[]]),
+            Record::Event(event) => self.add(Lost::EVENT, |batch| batch.push_event(event)),
+        }
+    }
+
+    fn record_pieces(&mut self, packet: &PacketRecord<'_>, rest: [&[u8]; 2]) {
+        let (what, most) = (Lost { packets: packet.wire_packets().into(), events: 0 }, self.most);
+        self.add(what, |batch| batch.push_packet(packet, rest, most));
     }
 
     fn wants_events(&self) -> bool {

@@ -4,7 +4,11 @@ use super::encoder::{Format, Overflow, TraceOptions, encoder};
 use super::record::{Direction, PacketRecord, Record, Sink, Why};
 use super::threaded::Threaded;
 use super::writer::{Direct, Output};
+use crate::segment::{Ecn, Flags, Segment};
+use crate::seq::Seq;
+use crate::tcp::{Cause, DataWhy};
 use crate::time::Instant;
+use crate::wire;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_statistics::InterfaceStatisticsOption;
@@ -224,4 +228,72 @@ fn both_ways_of_writing_give_the_same_bytes() {
     }
     let [a, b] = [bytes, direct_bytes].map(|r| r.iter().flatten().collect::<Vec<u8>>());
     assert!(a == b);
+}
+
+/// What a super-segment looks like in a file: lengths, bytes without the TCP checksum, comments.
+fn cut(super_segment: (&[u8], &Segment), snaplen: u32, threads: bool) -> Vec<(u32, Vec<u8>, Vec<String>)> {
+    let (frame, seg) = super_segment;
+    let (writer, bytes) = disk(usize::MAX, io::ErrorKind::Other);
+    let options = TraceOptions { snaplen, ..TraceOptions::default() };
+    let output = Output::new(Box::new(writer), "x".into());
+    let mut sink: Box<dyn Sink> = match threads {
+        true => Box::new(Threaded::start(encoder(Format::Pcapng, &options), Overflow::Wait, output).unwrap()),
+        false => Box::new(Direct::new(encoder(Format::Pcapng, &options), output)),
+    };
+    let cause = Cause::Data { why: DataWhy::Full, piggyback: None };
+    let record = PacketRecord {
+        at: Instant::ZERO,
+        direction: Direction::Out,
+        frame,
+        gso_size: Some(1000),
+        why: Why::Sent(cause),
+        conn: Some(1),
+        seg: Some(seg),
+        state: None,
+    };
+    // Whole, and with the payload elsewhere.
+    let (head, payload) = frame.split_at(frame.len() - seg.len as usize);
+    let (first, second) = payload.split_at(1234);
+    sink.record(&Record::Packet(record));
+    sink.record_pieces(&PacketRecord { frame: head, ..record }, [first, second]);
+    sink.finish().unwrap();
+    let file: Vec<u8> = bytes.iter().flatten().collect();
+    let packets = blocks(&file).into_iter().filter_map(|block| match block {
+        Block::EnhancedPacket(packet) => {
+            let mut data = packet.data.into_owned();
+            let checksum = head.len() - 20 + 16;
+            if let Some(sum) = data.get_mut(checksum..checksum + 2) {
+                sum.fill(0);
+            }
+            let comments = packet.options.iter().map(|option| format!("{option:?}"));
+            Some((packet.original_len, data, comments.filter(|c| c.contains("Comment")).collect()))
+        }
+        _ => None,
+    });
+    let packets: Vec<_> = packets.collect();
+    let (whole, pieces) = packets.split_at(packets.len() / 2);
+    assert!(whole == pieces, "where the payload was does not show: {whole:?} {pieces:?}");
+    whole.to_vec()
+}
+
+#[test]
+fn cut_before_it_is_kept_a_super_segment_is_as_if_it_had_been_cut_behind() {
+    let seg = Segment {
+        seq: Seq(u32::MAX - 900),
+        flags: Flags::ACK | Flags::PSH | Flags::CWR,
+        len: 3500,
+        ..Segment::default()
+    };
+    let payload: Vec<u8> = (0..3500u32).map(|n| (n / 7) as u8).collect();
+    for ends in [["10.0.0.1:1", "10.0.0.2:2"], ["[fd00::1]:1", "[fd00::2]:2"]] {
+        let [src, dst] = ends.map(|end| end.parse().unwrap());
+        let envelope = wire::Envelope { src, dst, ecn: Ecn::Ect0, dscp: 0, ident: u16::MAX, hops: 64 };
+        let mut frame = vec![0; wire::encoded_len(&envelope, &seg)];
+        wire::encode_partial(&mut frame, &envelope, &seg, [&payload, &[]]);
+        for snaplen in [0, 1, 20, 40, 64, 96, 400, 1019, 1039, 1040, 1059, 1060, 1500, 9000] {
+            let (cut, whole) = (cut((&frame, &seg), snaplen, true), cut((&frame, &seg), snaplen, false));
+            assert_eq!(cut.len(), 4);
+            assert!(cut == whole, "{snaplen}: {cut:?} {whole:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Which packets does a super-segment become? The cutting that an offloading device does (TSO).
 
 use super::encode::fill_checksum;
-use super::{Decoded, decode};
+use super::{Decoded, TCP, decode};
 use crate::segment::{Flags, Segment};
 use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN};
 
@@ -40,20 +40,60 @@ pub fn split_super(frame: &[u8], gso_size: u16, scratch: &mut Vec<u8>, each: &mu
         scratch.clear();
         scratch.extend_from_slice(&frame[..headers]);
         scratch.extend_from_slice(chunk);
-        let len = scratch.len();
-        if src.is_ipv4() {
-            let mut ip = Ipv4Packet::new_unchecked(&mut scratch[..]);
-            ip.set_total_len(len as u16);
-            ip.set_ident(whole.envelope.ident.wrapping_add(nth as u16));
-            ip.fill_checksum();
-        } else {
-            Ipv6Packet::new_unchecked(&mut scratch[..]).set_payload_len((len - IPV6_HEADER_LEN) as u16);
-        }
-        let tcp = &mut scratch[tcp_at..];
         let own = piece(&whole.seg, gso_size, nth as u32);
-        tcp[4..8].copy_from_slice(&own.seq.0.to_be_bytes());
-        tcp[13] = own.flags.to_bytes().0;
-        fill_checksum(tcp, src, dst);
+        adapt(scratch, headers + chunk.len(), tcp_at, nth as u16, &own);
+        fill_checksum(&mut scratch[tcp_at..], src, dst);
         each(scratch);
     }
+}
+
+/// The same for a super-segment `whole` of which only the beginnings of its packets are there: the headers, `head`, and behind
+/// each other in `parts` the first `keep` bytes of each piece's payload. `each` gets what is there of a packet, and its
+/// length. The TCP checksum, which needs all of the payload, is 0.
+pub fn split_beginnings(
+    (head, parts): (&[u8], &[u8]),
+    whole: &Segment,
+    (gso_size, keep): (u16, usize),
+    scratch: &mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8], usize),
+) {
+    let Some(tcp_at) = tcp_at(head) else { return };
+    let (mut parts, size) = (parts, u32::from(gso_size.max(1)));
+    for nth in 0..whole.len.div_ceil(size) {
+        let own = piece(whole, gso_size, nth);
+        let (part, behind) = parts.split_at(keep.min(own.len as usize).min(parts.len()));
+        parts = behind;
+        scratch.clear();
+        scratch.extend_from_slice(head);
+        scratch.extend_from_slice(part);
+        let len = head.len() + own.len as usize;
+        adapt(scratch, len, tcp_at, nth as u16, &own);
+        scratch[tcp_at + 16..tcp_at + 18].fill(0);
+        each(scratch, len);
+    }
+}
+
+/// Where the TCP header is in a packet that begins with `head`, if it is whole and right behind the IP header.
+pub fn tcp_at(head: &[u8]) -> Option<usize> {
+    let (at, protocol) = match head.first()? >> 4 {
+        4 => (usize::from(head[0] & 15) * 4, *head.get(9)?),
+        6 => (IPV6_HEADER_LEN, *head.get(6)?),
+        _ => return None,
+    };
+    (protocol == TCP && at + TCP_HEADER_LEN <= head.len()).then_some(at)
+}
+
+/// Makes the headers in `packet`, those of the whole, those of the piece `own`, a packet of `len` bytes.
+fn adapt(packet: &mut [u8], len: usize, tcp_at: usize, nth: u16, own: &Segment) {
+    if packet[0] >> 4 == 4 {
+        let mut ip = Ipv4Packet::new_unchecked(&mut packet[..]);
+        ip.set_total_len(len as u16);
+        ip.set_ident(ip.ident().wrapping_add(nth));
+        ip.fill_checksum();
+    } else {
+        Ipv6Packet::new_unchecked(&mut packet[..]).set_payload_len((len - IPV6_HEADER_LEN) as u16);
+    }
+    let tcp = &mut packet[tcp_at..];
+    tcp[4..8].copy_from_slice(&own.seq.0.to_be_bytes());
+    tcp[13] = own.flags.to_bytes().0;
 }
