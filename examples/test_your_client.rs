@@ -14,7 +14,6 @@ use tcpglass::trace::{Direction, Tracer};
 const MS: Duration = Duration::from_millis(1);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const WEB: ([u8; 4], u16) = ([10, 0, 0, 2], 80);
 
 /// A client and a server, 20 ms apart.
 fn network(client: Config, server: Config) -> (World, HostId, HostId) {
@@ -33,24 +32,34 @@ fn ask(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(response)
 }
 
+/// The server under test, or one for the client: each connection has a task of its own, which answers requests until
+/// none comes for 5 s.
+fn serve(net: &Net) -> io::Result<()> {
+    for stream in net.listen(80)?.incoming() {
+        let mut stream = stream?;
+        net.spawn(move |_| -> io::Result<()> {
+            stream.set_read_timeout(Some(5000 * MS))?;
+            while stream.read_exact(&mut [0; REQUEST.len()]).is_ok() {
+                stream.write_all(RESPONSE)?;
+            }
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
 /// The server closes an idle connection at the moment at which the client sends its next request on it: that request
 /// was never looked at, and has to be sent again on a new connection.
 pub fn keep_alive_race() -> Result<(), Box<dyn Error>> {
     let (mut world, client, server) = network(Config::linux(), Config::linux());
-    world.spawn(server, |net: &Net| -> io::Result<()> {
-        let (mut stream, _) = net.listen(80)?.accept()?;
-        stream.read_exact(&mut [0; REQUEST.len()])?;
-        stream.write_all(RESPONSE)?;
-        stream.set_read_timeout(Some(5000 * MS));
-        let idle = stream.read(&mut [0; 1]);
-        assert_eq!(idle.map_err(|e| e.kind()), Err(ErrorKind::WouldBlock), "nothing came for 5 s");
-        Ok(())
-    });
+    world.spawn(server, serve);
     let task = world.spawn(client, |net: &Net| -> io::Result<ErrorKind> {
-        let mut stream = net.connect(WEB)?;
+        let mut stream = net.connect("server:80")?;
         assert_eq!(ask(&mut stream)?, RESPONSE);
         net.sleep(4985 * MS); // the request arrives 5 ms after the server has closed
-        Ok(ask(&mut stream).expect_err("the server is gone").kind())
+        let error = ask(&mut stream).expect_err("the server is gone");
+        assert_eq!(ask(&mut net.connect("server:80")?)?, RESPONSE);
+        Ok(error.kind())
     });
     let capture = world.record(server);
     assert_eq!(world.join(task)??, ErrorKind::UnexpectedEof);
@@ -72,7 +81,7 @@ pub fn rst_eats_413() -> Result<(), Box<dyn Error>> {
         });
         let capture = world.record(server);
         let task = world.spawn(client, |net: &Net| -> io::Result<(Vec<u8>, ErrorKind)> {
-            let (mut stream, mut response) = (net.connect(WEB)?, Vec::new());
+            let (mut stream, mut response) = (net.connect("server:80")?, Vec::new());
             stream.write_all(&[b'x'; 10_000])?;
             net.sleep(100 * MS);
             let error = stream.read_to_end(&mut response).expect_err("no regular end");
@@ -89,20 +98,12 @@ pub fn rst_eats_413() -> Result<(), Box<dyn Error>> {
 pub fn port_exhaustion() -> Result<(), Box<dyn Error>> {
     let few = Config { ports_first: 50_000, ports_last: 50_009, ..Config::linux() };
     let (mut world, client, server) = network(few, Config::linux());
-    world.spawn(server, |net: &Net| -> io::Result<()> {
-        let listener = net.listen(80)?;
-        loop {
-            let (mut stream, _) = listener.accept()?;
-            stream.read_exact(&mut [0; REQUEST.len()])?;
-            stream.write_all(RESPONSE)?;
-            let _end = stream.read(&mut [0; 1])?; // the client closes first
-        }
-    });
+    world.spawn(server, serve);
     let task = world.spawn(client, |net: &Net| {
-        let done = (0..).map_while(|_| ask(&mut net.connect(WEB).ok()?).ok()).count();
-        let error = net.connect(WEB).map(|_| ()).expect_err("no port is left");
+        let done = (0..).map_while(|_| ask(&mut net.connect("server:80").ok()?).ok()).count();
+        let error = net.connect("server:80").map(|_| ()).expect_err("no port is left");
         net.sleep(60_000 * MS);
-        (done, error.kind(), net.connect(WEB).is_ok())
+        (done, error.kind(), net.connect("server:80").is_ok())
     });
     assert_eq!(world.join(task)?, (10, ErrorKind::AddrNotAvailable, true));
     assert_eq!(world.counts(client).of("syn", Direction::Out), 11, "without a port nothing is sent");
@@ -113,15 +114,9 @@ pub fn port_exhaustion() -> Result<(), Box<dyn Error>> {
 /// the first, which the server delays. Writing it at once helps; so does switching Nagle's algorithm off.
 pub fn forty_ms_stall() -> Result<(), Box<dyn Error>> {
     let (mut world, client, server) = network(Config::linux(), Config { quickack: 0, ..Config::linux() });
-    world.spawn(server, |net: &Net| -> io::Result<()> {
-        let (mut stream, _) = net.listen(80)?.accept()?;
-        loop {
-            stream.read_exact(&mut [0; REQUEST.len()])?;
-            stream.write_all(RESPONSE)?;
-        }
-    });
+    world.spawn(server, serve);
     let task = world.spawn(client, |net: &Net| -> io::Result<([Duration; 2], Parts)> {
-        let mut stream = net.connect(WEB)?;
+        let mut stream = net.connect("server:80")?;
         ask(&mut stream)?;
         let (start, before) = (net.now(), stream.ledger());
         stream.write_all(&REQUEST[..10])?;

@@ -209,9 +209,9 @@ fn smart_as_of_old(arm: &mut Arm) -> Result<(), LabError> {
         let mut client = net.listen(PORT)?.accept()?.0;
         let mut server = net.connect(web)?;
         let looks = |stream: &mut TcpStream| -> io::Result<Option<usize>> {
-            stream.set_read_timeout(Some(LOOK));
+            stream.set_read_timeout(Some(LOOK))?;
             let found = stream.read(&mut [0]);
-            stream.set_read_timeout(None);
+            stream.set_read_timeout(None)?;
             match found {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
                 found => Ok(Some(found?)),

@@ -313,7 +313,8 @@ trait Wire: Read + Write {
 
 impl Wire for TcpStream {
     fn limit(&self, time: Duration) {
-        self.set_read_timeout(Some(time));
+        // What may be wrong with a time is only that it is zero.
+        let _ = self.set_read_timeout(Some(time.max(Duration::from_nanos(1))));
     }
 
     fn ledger(&self) -> Parts {

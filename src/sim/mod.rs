@@ -68,5 +68,5 @@ pub use reference::{Reference, ReferenceState};
 pub use rng::Rng;
 pub use rule::{Action, Passing, Rule};
 pub use sockets::{Listener, SimError, Socket};
-pub use task::{Net, Task, TcpListener, TcpStream};
+pub use task::{Incoming, Net, Remote, Task, TcpListener, TcpStream, ToRemote, Waiting};
 pub use world::World;

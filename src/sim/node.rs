@@ -72,6 +72,14 @@ impl Slot {
         }
     }
 
+    /// The host, to look at.
+    pub fn peek_host(&self) -> Option<&Host> {
+        match &self.node {
+            Node::Host(host) => Some(host),
+            Node::Reference(_) | Node::NameServer(_) => None,
+        }
+    }
+
     /// Takes a packet out of the network.
     pub fn on_frame(&mut self, now: Instant, frame: &[u8]) {
         match &mut self.node {

@@ -1,6 +1,8 @@
 //! How does a program use a simulated network without events? Calls that let the world go on until they are done.
 
+use super::host::Host;
 use super::node::HostId;
+use super::task::{self, Net, Task, Waiting};
 use super::world::World;
 use crate::ledger::Parts;
 use crate::stack::{ConnId, ListenerId, Owner, StackError};
@@ -9,11 +11,12 @@ use crate::tcp::{Info, Shutdown, State};
 use crate::time::{Duration, Instant};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::Location;
 
 /// Whose sockets the calls here make.
 const OWNER: Owner = Owner(u16::MAX);
 /// Virtual time after which a call that waits gives up.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A connection of a simulated host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -34,7 +37,7 @@ pub struct Listener {
 }
 
 /// Why a call on a simulated socket failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SimError {
     /// The stack refused the address.
     Address(StackError),
@@ -48,6 +51,8 @@ pub enum SimError {
         call: &'static str,
         /// When it gave up.
         at: Instant,
+        /// The tasks, and what each of them waits for.
+        waiting: Vec<Waiting>,
     },
 }
 
@@ -57,7 +62,10 @@ impl fmt::Display for SimError {
             SimError::Address(error) => error.fmt(f),
             SimError::Stream(error) => error.fmt(f),
             SimError::UnexpectedEnd => f.write_str("the peer closed before everything was there"),
-            SimError::Stalled { call, at } => write!(f, "{call} waited in vain until {at}"),
+            SimError::Stalled { call, at, waiting } => {
+                write!(f, "{call} waited in vain until {at}")?;
+                waiting.iter().try_for_each(|task| write!(f, "; {task}"))
+            }
         }
     }
 }
@@ -301,6 +309,41 @@ impl World {
         }
     }
 
+    /// Runs code in blocking style on a host, in a task of its own, which may begin others ([`Net::spawn`]). It begins
+    /// when the world goes on.
+    ///
+    /// # Panics
+    /// No thread can be had.
+    #[track_caller]
+    pub fn spawn<T: Send + 'static>(
+        &mut self,
+        host: HostId,
+        body: impl FnOnce(&Net) -> T + Send + 'static,
+    ) -> Task<T> {
+        task::spawn(self.host(host).tasks(), Location::caller(), body)
+    }
+
+    /// Lets the world go on until a task has ended, and returns its result.
+    ///
+    /// # Errors
+    /// [`SimError::Stalled`] when the world stands still or an hour has passed; it says what each task waits for.
+    ///
+    /// # Panics
+    /// As the task did.
+    pub fn join<T>(&mut self, task: Task<T>) -> Result<T, SimError> {
+        self.run_until(PATIENCE, |_| task.is_finished());
+        task.take().ok_or_else(|| self.stalled("join"))
+    }
+
+    /// The tasks that have not ended and what each waits for, and those that ended in a panic.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.hosts().flat_map(Host::waiting).collect()
+    }
+
+    fn stalled(&self, call: &'static str) -> SimError {
+        SimError::Stalled { call, at: self.now(), waiting: self.waiting() }
+    }
+
     /// Lets the world go on until `ready` has an answer.
     fn wait<T>(
         &mut self,
@@ -313,6 +356,6 @@ impl World {
             answer = ready(world);
             answer.is_some()
         });
-        answer.unwrap_or(Err(SimError::Stalled { call, at: self.now() }))
+        answer.unwrap_or_else(|| Err(self.stalled(call)))
     }
 }

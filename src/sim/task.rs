@@ -1,512 +1,287 @@
-//! How does code in blocking style run in virtual time? Each task has a thread, and only one of all threads runs.
+//! How does code in blocking style run in virtual time? Each task has a thread, and the world waits for them.
 //!
 //! A task's call is handed to the world, and the task waits; the world goes on until the call can be answered, hands the
-//! answer back and waits itself until the task makes its next call or ends. Nothing ever runs beside something else, so
-//! the same seed gives the same run. Streams are bound to their task's thread, which the compiler verifies.
+//! answer back and waits itself until the task makes its next call or ends. So the same seed gives the same run. Tasks
+//! may begin others and share sockets, locks and channels of std as threads do: see [`Net::spawn`].
 
-use crate::ledger::Parts;
-use crate::service::Service;
-use crate::stack::{ConnId, ListenerId, Owner, Stack};
-use crate::stream::{ByteStream, StreamError};
-use crate::tcp::{Opts, Shutdown, State};
+mod address;
+mod line;
+mod outside;
+mod runner;
+mod stream;
+
+pub use address::{Remote, ToRemote};
+pub(super) use line::{Common, Place};
+use line::{Cx, Doing, Line};
+pub(super) use runner::Tasks;
+pub use runner::Waiting;
+pub use stream::{Incoming, TcpListener, TcpStream};
+
+use crate::stack::{QueryId, ResolveError};
 use crate::time::{Duration, Instant};
-use crossbeam_channel::{Receiver, Sender, bounded};
-use std::cell::Cell;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
+use std::panic::{Location, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
-/// The most that one call reads or writes.
-const PIECE: usize = 64 << 10;
-
-/// What a task asks of the world.
-enum Call {
-    Listen(SocketAddr),
-    Accept(ListenerId),
-    Connect(SocketAddr),
-    Connecting(ConnId),
-    Read(ConnId, usize, Option<Duration>),
-    Write(ConnId, Vec<u8>),
-    Shutdown(ConnId, Shutdown),
-    Abort(ConnId),
-    Release(ConnId),
-    CloseListener(ListenerId),
-    Opts(ConnId, Box<dyn FnOnce(&mut Opts) + Send>),
-    Ledger(ConnId),
-    Sleep(Duration),
-    Now,
+/// What becomes of a task.
+struct Slot<T> {
+    result: Option<thread::Result<T>>,
+    done: bool,
 }
 
-enum Answer {
-    Ledger(Box<Parts>),
-    /// The first turn.
-    Go,
-    Done,
-    Listener(ListenerId, SocketAddr),
-    Conn(ConnId, SocketAddr, SocketAddr),
-    Data(Vec<u8>),
-    Count(usize),
-    Time(Instant),
+struct Outcome<T>(Arc<Mutex<Slot<T>>>);
+
+impl<T> Outcome<T> {
+    fn new() -> Outcome<T> {
+        Outcome(Arc::new(Mutex::new(Slot { result: None, done: false })))
+    }
+
+    fn clone(&self) -> Outcome<T> {
+        Outcome(self.0.clone())
+    }
+
+    fn put(&self, result: thread::Result<T>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Slot { result: Some(result), done: true };
+    }
+
+    fn take(&self) -> Option<thread::Result<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).result.take()
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).done
+    }
 }
 
-type Outcome<T> = Arc<Mutex<Option<thread::Result<T>>>>;
-
-/// Something that runs on a host, and its result ([`World::join`](super::World::join)).
+/// Something that runs on a host. [`World::join`](super::World::join) waits for its result from outside of the world,
+/// [`Task::join`] in another task. Dropping it changes nothing about what it does.
 pub struct Task<T> {
     outcome: Outcome<T>,
+    number: u32,
 }
 
 impl<T> Task<T> {
+    /// Its number in its world, from 1: that of [`Waiting::task`].
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.outcome.is_done()
+    }
+
     /// The result, once.
     ///
     /// # Panics
     /// As the task did.
     pub(super) fn take(&self) -> Option<T> {
-        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(outcome.unwrap_or_else(|panic| resume_unwind(panic)))
-    }
-
-    /// Whether it has ended.
-    pub(super) fn is_done(&self) -> bool {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        Some(self.outcome.take()?.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 }
 
-/// The payload with which a task's thread unwinds when its world is gone.
-struct WorldEnded;
-
-struct Line {
-    calls: Sender<Call>,
-    answers: Receiver<io::Result<Answer>>,
-    local: IpAddr,
-}
-
-impl Line {
-    fn call(&self, call: Call) -> io::Result<Answer> {
-        match self.calls.send(call).ok().and_then(|()| self.answers.recv().ok()) {
-            Some(answer) => answer,
-            // Nobody can wait for time that does not go on. The hook that prints panics is not called by this.
-            None => resume_unwind(Box::new(WorldEnded)),
+impl<T: Send + 'static> Task<T> {
+    /// Waits in virtual time until it has ended; for use in another task, like [`std::thread::JoinHandle::join`].
+    ///
+    /// # Errors
+    /// What the task panicked with.
+    ///
+    /// # Panics
+    /// When it has not ended and who asks is no task: there [`World::join`](super::World::join) lets time go on.
+    pub fn join(self) -> thread::Result<T> {
+        if !self.is_finished() {
+            let (Some(line), outcome) = (Line::current(), self.outcome.clone()) else {
+                panic!("task {} is joined by a thread that is no task: use World::join", self.number);
+            };
+            // The task may be one of another host: the call is the caller's own.
+            let joined = line
+                .place
+                .call(Doing::Joins(self.number), None, false, move |_| outcome.is_done().then_some(Ok(())));
+            joined.expect("a task calls its own host");
         }
-    }
-
-    /// A call in a destructor, which may run while the thread unwinds.
-    fn last_call(&self, call: Call) {
-        if self.calls.send(call).is_ok() {
-            let _ = self.answers.recv();
-        }
+        self.outcome.take().expect("a task has one result, and its handle is one")
     }
 }
 
-/// The network as a task sees it.
+/// Makes a task on the host of `tasks`; nothing happens before the host's next turn.
+pub(super) fn spawn<T: Send + 'static>(
+    tasks: &mut Tasks,
+    begun_at: &'static Location<'static>,
+    body: impl FnOnce(&Net) -> T + Send + 'static,
+) -> Task<T> {
+    let (task, runner) = runner::new(tasks.place(), begun_at, body);
+    tasks.add(runner);
+    task
+}
+
+/// The network as the tasks of a host see it. Clones are the same.
+#[derive(Clone)]
 pub struct Net {
-    line: Rc<Line>,
+    place: Arc<Place>,
 }
 
 impl Net {
-    /// Listens on a port of this host; 0 lets the stack choose.
+    /// Begins another task on this host, as [`std::thread::spawn`] begins a thread: it runs when this one waits.
+    ///
+    /// ```
+    /// use std::io::{self, Read, Write};
+    /// # let mut world = tcpglass::sim::World::new(1, "rtt=20ms".parse()?);
+    /// # let (client, server) = (world.add([10, 0, 0, 1]), world.add([10, 0, 0, 2]));
+    /// world.spawn(server, |net| -> io::Result<()> {
+    ///     for stream in net.listen(7)?.incoming() {
+    ///         let mut stream = stream?;
+    ///         net.spawn(move |_| io::copy(&mut stream.try_clone()?, &mut stream));
+    ///     }
+    ///     Ok(())
+    /// });
+    /// let task = world.spawn(client, |net| -> io::Result<String> {
+    ///     let slow = net.connect(([10, 0, 0, 2], 7))?; // says nothing, and holds nobody up
+    ///     let mut stream = net.connect(([10, 0, 0, 2], 7))?;
+    ///     let reader = stream.try_clone()?;
+    ///     let reads = net.spawn(move |_| io::read_to_string(reader));
+    ///     stream.write_all(b"hello")?;
+    ///     stream.shutdown(std::net::Shutdown::Write)?;
+    ///     drop(slow);
+    ///     reads.join().expect("it does not panic")
+    /// });
+    /// assert_eq!(world.join(task)??, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Tasks may share locks, conditions and channels of std: the world goes on without a task that waits for one, until
+    /// another task has done something. To see that it does takes some milliseconds of real time. Where several tasks
+    /// want one lock at a time, which of them gets it is up to std, as with threads: then two runs may differ. Time-outs
+    /// of std's own are real time and have no place here. Sockets belong to tasks of their host: calls from other
+    /// threads fail with `Unsupported`.
+    ///
+    /// # Panics
+    /// No thread can be had, or who calls is no task of this host.
+    #[track_caller]
+    pub fn spawn<T: Send + 'static>(&self, body: impl FnOnce(&Net) -> T + Send + 'static) -> Task<T> {
+        let (task, runner) = runner::new(&self.place, Location::caller(), body);
+        let mut runner = Some(runner);
+        let begun = self.place.call(Doing::Asks, None, false, move |cx: &mut Cx<'_>| {
+            cx.begun.extend(runner.take());
+            Some(Ok(()))
+        });
+        begun.unwrap_or_else(|error| panic!("a task can begin one only on its own host: {error}"));
+        task
+    }
+
+    /// The host's name.
+    pub fn host(&self) -> &str {
+        &self.place.name
+    }
+
+    /// The host's first address.
+    pub fn local_ip(&self) -> IpAddr {
+        self.place.local
+    }
+
+    /// Listens on a port of the host's first address; 0 lets the stack choose.
     ///
     /// # Errors
     /// The port is in use.
     pub fn listen(&self, port: u16) -> io::Result<TcpListener> {
-        match self.line.call(Call::Listen(SocketAddr::new(self.line.local, port)))? {
-            Answer::Listener(id, local) => Ok(TcpListener { line: self.line.clone(), id, local }),
-            _ => Err(unexpected()),
-        }
+        self.listen_on((self.place.local, port).into())
     }
 
-    /// Connects.
+    /// Listens on an address, or on all with an unspecified one.
     ///
     /// # Errors
-    /// No free port, refused, timed out: with the kinds of `std::net`.
-    pub fn connect(&self, remote: impl Into<SocketAddr>) -> io::Result<TcpStream> {
-        let Answer::Conn(id, ..) = self.line.call(Call::Connect(remote.into()))? else {
-            return Err(unexpected());
+    /// The port is in use, or the address is not one of the host.
+    pub fn listen_on(&self, local: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(&self.place, local)
+    }
+
+    /// Connects to an address (`([10, 0, 0, 2], 80)`) or a name (`"glass.test:80"`), whose addresses are tried in turn.
+    ///
+    /// # Errors
+    /// No free port, refused, timed out, no such name: with the kinds of `std::net`.
+    pub fn connect(&self, remote: impl ToRemote) -> io::Result<TcpStream> {
+        self.connect_each(remote, None)
+    }
+
+    /// Connects, and gives up after a time.
+    ///
+    /// # Errors
+    /// As [`Net::connect`]; `TimedOut` when the time is over, `InvalidInput` when it is zero.
+    pub fn connect_timeout(&self, remote: impl ToRemote, limit: Duration) -> io::Result<TcpStream> {
+        self.connect_each(remote, Some(stream::not_zero(limit)?))
+    }
+
+    fn connect_each(&self, remote: impl ToRemote, limit: Option<Duration>) -> io::Result<TcpStream> {
+        let (ips, port) = match remote.to_remote()? {
+            Remote::Addr(addr) => return TcpStream::connect(&self.place, addr, limit),
+            Remote::Name(name, port) => (self.lookup(&name)?, port),
         };
-        match self.line.call(Call::Connecting(id)) {
-            Ok(Answer::Conn(id, local, remote)) => Ok(TcpStream::new(&self.line, id, local, remote)),
-            Ok(_) => Err(unexpected()),
-            Err(error) => {
-                self.line.call(Call::Release(id))?;
-                Err(error)
+        let mut last = None;
+        for ip in ips {
+            match TcpStream::connect(&self.place, (ip, port).into(), limit) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
             }
         }
+        Err(last.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+
+    /// The addresses of a name: at once if it is an address or the name of a host of the world, as from a hosts file,
+    /// else from the world's name servers ([`World::add_name_server`](super::World::add_name_server)), over the network.
+    ///
+    /// # Errors
+    /// `NotFound`, `TimedOut`, `ConnectionRefused` (nobody listens at the name server's address), `NetworkUnreachable`
+    /// (there is no name server), `InvalidInput`.
+    pub fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let hosts = self.place.common.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ips) = hosts.get(&name.trim_end_matches('.').to_ascii_lowercase()) {
+            let same = |ip: &&IpAddr| ip.is_ipv4() == self.place.local.is_ipv4();
+            let near: Vec<IpAddr> = ips.iter().filter(same).copied().collect();
+            return Ok(if near.is_empty() { ips.clone() } else { near });
+        }
+        drop(hosts);
+        let (asked, named): (String, Arc<str>) = (name.into(), name.into());
+        let mut query: Option<QueryId> = None;
+        self.place.call(Doing::LooksUp(named), None, true, move |cx: &mut Cx<'_>| {
+            let failed = |error| Some(Err(resolve_error(error, &asked)));
+            let id = match query {
+                Some(id) => id,
+                None => match cx.stack.resolve(cx.now, &asked, line::OWNER) {
+                    Ok(id) => *query.insert(id),
+                    Err(error) => return failed(error),
+                },
+            };
+            cx.stack.resolved(id)?.map_or_else(failed, |ips| Some(Ok(ips)))
+        })
     }
 
     /// Lets virtual time pass.
+    ///
+    /// # Panics
+    /// When who calls is no task of this host.
     pub fn sleep(&self, time: Duration) {
-        // There is nothing that can fail.
-        let _ = self.line.call(Call::Sleep(time));
+        let slept =
+            self.place.call(Doing::Sleeps, Some(time), false, |cx: &mut Cx<'_>| cx.over.then_some(Ok(())));
+        slept.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The virtual time.
+    ///
+    /// # Panics
+    /// When who calls is no task of this host.
     pub fn now(&self) -> Instant {
-        match self.line.call(Call::Now) {
-            Ok(Answer::Time(now)) => now,
-            _ => Instant::ZERO,
-        }
+        self.place.ask(|now, _| now).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
-fn unexpected() -> io::Error {
-    io::Error::other("the world answered something else")
-}
-
-/// A listening socket of a task. Dropping it closes it.
-pub struct TcpListener {
-    line: Rc<Line>,
-    id: ListenerId,
-    local: SocketAddr,
-}
-
-impl TcpListener {
-    /// Waits for a connection.
-    ///
-    /// # Errors
-    /// None at present; the shape is that of `std::net`.
-    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        match self.line.call(Call::Accept(self.id))? {
-            Answer::Conn(id, local, remote) => Ok((TcpStream::new(&self.line, id, local, remote), remote)),
-            _ => Err(unexpected()),
-        }
-    }
-
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        self.line.last_call(Call::CloseListener(self.id));
-    }
-}
-
-/// A connection of a task, to be read and written like one of `std::net`. Dropping it closes it.
-pub struct TcpStream {
-    line: Rc<Line>,
-    id: ConnId,
-    addrs: (SocketAddr, SocketAddr),
-    read_timeout: Cell<Option<Duration>>,
-}
-
-impl TcpStream {
-    fn new(line: &Rc<Line>, id: ConnId, local: SocketAddr, remote: SocketAddr) -> TcpStream {
-        TcpStream { line: line.clone(), id, addrs: (local, remote), read_timeout: Cell::new(None) }
-    }
-
-    /// This end.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addrs.0
-    }
-
-    /// The other end.
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.addrs.1
-    }
-
-    /// How long reading waits; then it fails with `WouldBlock`, as on Unix.
-    pub fn set_read_timeout(&self, time: Option<Duration>) {
-        self.read_timeout.set(time);
-    }
-
-    /// Changes socket options: Nagle's algorithm, cork, lingering.
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn set_opts(&self, change: impl FnOnce(&mut Opts) + Send + 'static) -> io::Result<()> {
-        self.line.call(Call::Opts(self.id, Box::new(change))).map(drop)
-    }
-
-    /// What the time of the connection went to so far: see [`World::ledger`](super::World::ledger).
-    pub fn ledger(&self) -> Parts {
-        match self.line.call(Call::Ledger(self.id)) {
-            Ok(Answer::Ledger(parts)) => *parts,
-            _ => Parts::default(),
-        }
-    }
-
-    /// Closes one side or both.
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.line.call(Call::Shutdown(self.id, how)).map(drop)
-    }
-
-    /// Ends the connection with a RST.
-    pub fn abort(self) {
-        self.line.last_call(Call::Abort(self.id));
-    }
-}
-
-impl Read for &TcpStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let most = buf.len().min(PIECE);
-        if most == 0 {
-            return Ok(0);
-        }
-        match self.line.call(Call::Read(self.id, most, self.read_timeout.get()))? {
-            Answer::Data(data) => {
-                buf[..data.len()].copy_from_slice(&data);
-                Ok(data.len())
-            }
-            _ => Err(unexpected()),
-        }
-    }
-}
-
-impl Write for &TcpStream {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        match self.line.call(Call::Write(self.id, data[..data.len().min(PIECE)].to_vec()))? {
-            Answer::Count(n) => Ok(n),
-            _ => Err(unexpected()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-}
-
-impl Write for TcpStream {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        (&*self).write(data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for TcpStream {
-    fn drop(&mut self) {
-        self.line.last_call(Call::Release(self.id));
-    }
-}
-
-/// The world's side of a task.
-pub(super) struct Runner {
-    owner: Owner,
-    /// `None` when the task has ended.
-    ends: Option<(Receiver<Call>, Sender<io::Result<Answer>>)>,
-    begun: bool,
-    /// The call that cannot be answered yet, and until when it waits.
-    pending: Option<(Call, Option<Instant>)>,
-    /// Something was written: the host sends before the task goes on, as if the call had entered a kernel.
-    sends_first: bool,
-    /// It wants another turn now.
-    again: bool,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// Makes a task and what runs it; nothing happens before the first poll.
-///
-/// # Panics
-/// No thread can be had.
-pub(super) fn spawn<T: Send + 'static>(
-    owner: Owner,
-    local: IpAddr,
-    body: impl FnOnce(&Net) -> T + Send + 'static,
-) -> (Task<T>, Runner) {
-    let outcome: Outcome<T> = Arc::default();
-    let (calls, calls_in) = bounded(1);
-    let (answers_out, answers) = bounded(1);
-    let result = outcome.clone();
-    let thread = thread::spawn(move || {
-        let line = Rc::new(Line { calls, answers, local });
-        if !matches!(line.answers.recv(), Ok(Ok(Answer::Go))) {
-            return;
-        }
-        let ended = catch_unwind(AssertUnwindSafe(|| body(&Net { line: line.clone() })));
-        if !matches!(&ended, Err(panic) if panic.is::<WorldEnded>()) {
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
-        }
-        // Only now the world goes on: it finds the result.
-        drop(line);
-    });
-    let runner = Runner {
-        owner,
-        ends: Some((calls_in, answers_out)),
-        begun: false,
-        pending: None,
-        sends_first: false,
-        again: false,
-        thread: Some(thread),
-    };
-    (Task { outcome }, runner)
-}
-
-impl Runner {
-    /// Answers the call, or says that it cannot be answered yet.
-    fn answer(
-        owner: Owner,
-        now: Instant,
-        stack: &mut Stack,
-        call: &mut Call,
-        until: Option<Instant>,
-    ) -> Option<io::Result<Answer>> {
-        Some(Ok(match call {
-            Call::Listen(local) => match stack.listen(*local, None, owner) {
-                Ok(id) => Answer::Listener(id, stack.listener_addr(id).unwrap_or(*local)),
-                Err(error) => return Some(Err(refused(error))),
-            },
-            Call::Accept(listener) => {
-                let accepted = stack.accept(*listener, owner)?;
-                Answer::Conn(accepted.id, accepted.local, accepted.remote)
-            }
-            Call::Connect(remote) => match stack.connect(now, *remote, None, None, owner) {
-                Ok(id) => Answer::Conn(id, *remote, *remote),
-                Err(error) => return Some(Err(refused(error))),
-            },
-            Call::Connecting(id) => {
-                let Some(conn) = stack.conn(*id) else { return Some(Err(StreamError::NotConnected.into())) };
-                if let Some(error) = conn.error() {
-                    return Some(Err(error.into()));
-                }
-                if matches!(conn.state(), State::SynSent | State::SynReceived) {
-                    return None;
-                }
-                let (local, remote) = stack.addrs_of(*id)?;
-                Answer::Conn(*id, local, remote)
-            }
-            Call::Read(id, most, _) => {
-                let mut data = vec![0; *most];
-                match stack.stream(now, *id).read(&mut data) {
-                    Ok(n) => data.truncate(n),
-                    Err(StreamError::WouldBlock) if until.is_some_and(|until| until <= now) => {
-                        return Some(Err(io::ErrorKind::WouldBlock.into()));
-                    }
-                    Err(StreamError::WouldBlock) => return None,
-                    Err(error) => return Some(Err(error.into())),
-                }
-                Answer::Data(data)
-            }
-            Call::Write(id, data) => match stack.stream(now, *id).write(data) {
-                Ok(n) => Answer::Count(n),
-                Err(StreamError::WouldBlock) if !data.is_empty() => return None,
-                Err(StreamError::WouldBlock) => Answer::Count(0),
-                Err(error) => return Some(Err(error.into())),
-            },
-            Call::Shutdown(id, how) => {
-                stack.shutdown(now, *id, *how);
-                Answer::Done
-            }
-            Call::Abort(id) => {
-                stack.stream(now, *id).abort();
-                Answer::Done
-            }
-            Call::Release(id) => {
-                stack.release(now, *id);
-                Answer::Done
-            }
-            Call::CloseListener(id) => {
-                stack.close_listener(now, *id);
-                Answer::Done
-            }
-            Call::Ledger(id) => Answer::Ledger(Box::new(stack.ledger(now, *id).unwrap_or_default())),
-            Call::Opts(id, change) => {
-                let change = std::mem::replace(change, Box::new(|_| {}));
-                stack.set_opts(now, *id, change);
-                Answer::Done
-            }
-            Call::Sleep(_) if until.is_some_and(|until| until > now) => return None,
-            Call::Sleep(_) => Answer::Done,
-            Call::Now => Answer::Time(now),
-        }))
-    }
-
-    fn end(&mut self) {
-        self.ends = None;
-        self.pending = None;
-        if let Some(thread) = self.thread.take() {
-            // It has caught its own panic.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn refused(error: crate::stack::StackError) -> io::Error {
-    use crate::stack::StackError::{AddrInUse, AddrNotAvailable, InvalidDestination};
+fn resolve_error(error: ResolveError, name: &str) -> io::Error {
     let kind = match error {
-        AddrInUse => io::ErrorKind::AddrInUse,
-        AddrNotAvailable { .. } => io::ErrorKind::AddrNotAvailable,
-        InvalidDestination => io::ErrorKind::InvalidInput,
+        ResolveError::InvalidName => io::ErrorKind::InvalidInput,
+        ResolveError::NotFound => io::ErrorKind::NotFound,
+        ResolveError::TimedOut => io::ErrorKind::TimedOut,
+        ResolveError::Refused => io::ErrorKind::ConnectionRefused,
+        ResolveError::NoServer => io::ErrorKind::NetworkUnreachable,
     };
-    io::Error::new(kind, error)
-}
-
-impl Service for Runner {
-    fn owner(&self) -> Owner {
-        self.owner
-    }
-
-    fn poll(&mut self, now: Instant, stack: &mut Stack) {
-        while stack.ready(self.owner).is_some() {}
-        self.again = false;
-        loop {
-            let Some((calls, answers)) = &self.ends else { return };
-            if !std::mem::replace(&mut self.begun, true) {
-                let _ = answers.send(Ok(Answer::Go));
-            }
-            let next = self.pending.take().or_else(|| {
-                let call = calls.recv().ok()?;
-                let time = match &call {
-                    Call::Sleep(time) => Some(*time),
-                    Call::Read(.., timeout) => *timeout,
-                    _ => None,
-                };
-                Some((call, time.map(|time| now + time)))
-            });
-            let Some((mut call, until)) = next else { return self.end() };
-            if std::mem::take(&mut self.sends_first) {
-                self.pending = Some((call, until));
-                self.again = true;
-                return;
-            }
-            let sends =
-                matches!(call, Call::Write(..) | Call::Shutdown(..) | Call::Release(_) | Call::Abort(_));
-            match Runner::answer(self.owner, now, stack, &mut call, until) {
-                Some(answer) => {
-                    self.sends_first = sends;
-                    drop(answers.send(answer));
-                }
-                None => {
-                    self.pending = Some((call, until));
-                    return;
-                }
-            }
-        }
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        match (&self.ends, self.begun) {
-            (None, _) => None,
-            (Some(_), false) => Some(Instant::ZERO),
-            (Some(_), true) if self.again => Some(Instant::ZERO),
-            (Some(_), true) => self.pending.as_ref().and_then(|(_, until)| *until),
-        }
-    }
-
-    fn drain(&mut self, now: Instant, stack: &mut Stack) -> bool {
-        self.poll(now, stack);
-        self.ends.is_none()
-    }
-}
-
-/// The thread wakes up, finds that there is no world, and ends.
-impl Drop for Runner {
-    fn drop(&mut self) {
-        self.end();
-    }
+    io::Error::new(kind, format!("looking up {name}: {error}"))
 }

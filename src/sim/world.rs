@@ -10,7 +10,7 @@ use super::name_server::NameServer;
 use super::node::{HostId, NameServerId, Node, NodeId, ReferenceId, Slot};
 use super::reference::Reference;
 use super::rng::Rng;
-use super::sockets::{PATIENCE, SimError};
+use super::task::{Common, Place};
 use super::too_big;
 use crate::segment::{Flags, Segment};
 use crate::service::Service;
@@ -23,6 +23,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A network in virtual time.
 ///
@@ -46,16 +48,14 @@ pub struct World {
     /// Events since time last went on.
     standstill: u32,
     monitor: Option<Monitor>,
-    /// Tasks begun so far.
-    tasks: u16,
+    /// What tasks share, and the addresses of name servers.
+    tasks: Arc<Common>,
+    name_servers: Vec<IpAddr>,
     /// A packet that arrives, one that leaves, and a piece of that.
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
     scratch: Vec<u8>,
 }
-
-/// Tasks of one world.
-const TASKS_MAX: u16 = 30_000;
 
 /// So many events at one time are no coincidence: time will never go on.
 const STANDSTILL_MAX: u32 = 20_000_000;
@@ -83,7 +83,8 @@ impl World {
             packets: 0,
             unroutable: 0,
             standstill: 0,
-            tasks: 0,
+            tasks: Arc::default(),
+            name_servers: Vec::new(),
             monitor: cfg!(debug_assertions).then(Monitor::default),
             incoming: Vec::new(),
             outgoing: Vec::new(),
@@ -103,9 +104,18 @@ impl World {
     /// When another host has one of its addresses.
     pub fn add_host(&mut self, name: &str, mut config: stack::Config, tracer: Tracer) -> HostId {
         config.seed = Rng::new(self.seed ^ config.seed, self.nodes.len() as u64).next_u64();
-        let addrs = config.addrs.iter().map(|&(addr, _)| addr).collect();
+        if config.dns.is_empty() {
+            config.dns.clone_from(&self.name_servers);
+        }
+        let addrs: Vec<IpAddr> = config.addrs.iter().map(|&(addr, _)| addr).collect();
+        let local = addrs.first().copied().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        let mut hosts = self.tasks.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.entry(name.to_ascii_lowercase()).or_default().extend(&addrs);
+        drop(hosts);
+        let place = Place { name: name.into(), local, common: self.tasks.clone(), chores: Mutex::default() };
         let mtu = config.mtu;
-        HostId(self.add_node(Node::Host(Box::new(Host::new(name, Stack::new(config, tracer)))), addrs, mtu))
+        let host = Host::new(Arc::new(place), Stack::new(config, tracer));
+        HostId(self.add_node(Node::Host(Box::new(host)), addrs, mtu))
     }
 
     /// Adds a host at `addr` that behaves like a current Linux, is named after its address and writes no trace.
@@ -126,12 +136,19 @@ impl World {
         ReferenceId(self.add_node(Node::Reference(Box::new(reference)), vec![addr], mtu))
     }
 
-    /// Adds a name server, for the hosts whose [`stack::Config::dns`] has its address.
+    /// Adds a name server: for the hosts whose [`stack::Config::dns`] has its address, and for all those, earlier and
+    /// later ones, that are told no name server. The first three are asked.
     ///
     /// # Panics
     /// When another host has its address.
     pub fn add_name_server(&mut self, server: NameServer) -> NameServerId {
         let addr = server.addr();
+        self.name_servers.push(addr);
+        for slot in &mut self.nodes {
+            if let Some(host) = slot.host() {
+                host.stack().learn_name_server(addr);
+            }
+        }
         NameServerId(self.add_node(Node::NameServer(Box::new(server)), vec![addr], 1500))
     }
 
@@ -223,38 +240,6 @@ impl World {
     /// How often a host sent and received packets, by reason.
     pub fn counts(&mut self, host: HostId) -> crate::trace::Counts {
         self.stack(host).tracer().counts()
-    }
-
-    /// Runs code in blocking style on a host, in a task of its own. It begins when the world goes on.
-    ///
-    /// # Panics
-    /// No thread can be had, or 30,000 tasks were begun already.
-    pub fn spawn<T: Send + 'static>(
-        &mut self,
-        host: HostId,
-        body: impl FnOnce(&super::Net) -> T + Send + 'static,
-    ) -> super::Task<T> {
-        assert!(self.tasks < TASKS_MAX, "{TASKS_MAX} tasks are the limit");
-        self.tasks += 1;
-        // Owners from above: those from below are services', the last one is that of this type's own calls.
-        let owner = Owner(u16::MAX - self.tasks);
-        let local = self.stack(host).config().addrs.first().map(|&(addr, _)| addr);
-        let local = local.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        let (task, runner) = super::task::spawn(owner, local, body);
-        self.add_service(host, Box::new(runner));
-        task
-    }
-
-    /// Lets the world go on until a task has ended, and returns its result.
-    ///
-    /// # Errors
-    /// [`SimError::Stalled`] when the world stands still or an hour has passed.
-    ///
-    /// # Panics
-    /// As the task did.
-    pub fn join<T>(&mut self, task: super::Task<T>) -> Result<T, SimError> {
-        self.run_until(PATIENCE, |_| task.is_done());
-        task.take().ok_or(SimError::Stalled { call: "join", at: self.now })
     }
 
     /// What the link from one node to another has done so far.
@@ -364,6 +349,11 @@ impl World {
         result
     }
 
+    /// All hosts.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.nodes.iter().filter_map(Slot::peek_host)
+    }
+
     /// Verifies that `data`, read on the `local` end, is what `remote` sent.
     pub(super) fn check_read(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
         if let Some(Err(violation)) = self.monitor.as_mut().map(|m| m.read(local, remote, data)) {
@@ -382,15 +372,40 @@ impl World {
 
     /// Gives everyone a turn whom the caller has touched.
     pub(super) fn settle(&mut self) {
-        while let Some(number) = self.touched.pop() {
-            self.nodes[usize::from(number)].touched = false;
-            self.turn(number);
+        loop {
+            while let Some(number) = self.touched.pop() {
+                self.nodes[usize::from(number)].touched = false;
+                self.turn(number);
+            }
+            if !self.tasks.look.load(Ordering::Relaxed) {
+                return;
+            }
+            self.tasks.look.store(false, Ordering::Relaxed);
+            for number in 0..self.nodes.len() as u16 {
+                if self.nodes[usize::from(number)].host().is_some() {
+                    self.touch(number);
+                }
+            }
         }
+    }
+
+    /// Nothing happens any more, unless a task that waits for something which is not of this world comes back.
+    fn come_back(&mut self) -> bool {
+        if self.tasks.outside.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let now = self.now;
+        let back = |slot: &mut Slot| slot.host().is_some_and(|host| host.tasks().come_back(now));
+        let Some(number) = self.nodes.iter_mut().position(back) else { return false };
+        self.touch(number as u16);
+        true
     }
 
     fn step_until(&mut self, end: Instant) -> bool {
         self.settle();
-        let Some((at, due)) = self.next_event().filter(|&(at, _)| at <= end) else { return false };
+        let Some((at, due)) = self.next_event().filter(|&(at, _)| at <= end) else {
+            return self.agenda.is_empty() && self.come_back();
+        };
         self.agenda.pop();
         // A deadline in the past is one that was set just now.
         self.standstill = if at > self.now { 0 } else { self.standstill + 1 };

@@ -525,6 +525,13 @@ impl Stack {
         Ok(query)
     }
 
+    /// Asks `server`, too, if it was made without name servers; for those that are added later.
+    pub(crate) fn learn_name_server(&mut self, server: IpAddr) {
+        if self.config.dns.is_empty() {
+            self.host.add_server(server);
+        }
+    }
+
     /// The answer of a query, once; None while it is under way.
     pub fn resolved(&mut self, query: QueryId) -> Option<Result<Vec<IpAddr>, ResolveError>> {
         self.host.resolved(query)

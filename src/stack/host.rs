@@ -113,6 +113,16 @@ impl Host {
         Host { iface, sockets, raw, dns, servers, asked, device, queries, next_query: 0, deadline: None }
     }
 
+    /// Another server to ask, unless there are enough; not while names are looked up.
+    pub fn add_server(&mut self, server: IpAddr) {
+        let reachable =
+            self.iface.ip_addrs().iter().any(|own| IpAddr::from(own.address()).is_ipv4() == server.is_ipv4());
+        if reachable && self.servers.len() < SERVERS && self.queries.is_empty() {
+            self.servers.push(server);
+            self.dns.push(self.sockets.add(dns::Socket::new(&[IpAddress::from(server)], vec![])));
+        }
+    }
+
     /// A packet that is not TCP, or a fragment. False if there is no room for what it may be answered with.
     pub fn on_packet(&mut self, now: Instant, frame: &[u8]) -> bool {
         if self.device.room() < ANSWER || !self.device.push(frame) {

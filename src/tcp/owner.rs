@@ -41,6 +41,16 @@ pub enum Shutdown {
     Both,
 }
 
+impl From<std::net::Shutdown> for Shutdown {
+    fn from(how: std::net::Shutdown) -> Shutdown {
+        match how {
+            std::net::Shutdown::Read => Shutdown::Read,
+            std::net::Shutdown::Write => Shutdown::Write,
+            std::net::Shutdown::Both => Shutdown::Both,
+        }
+    }
+}
+
 impl Conn {
     /// Queues bytes for sending; see [`crate::stream::ByteStream::write`].
     ///

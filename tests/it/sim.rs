@@ -7,6 +7,7 @@ mod ledger;
 mod mtu;
 mod names;
 pub mod soak;
+mod tasks;
 
 use std::io;
 use std::net::SocketAddr;
