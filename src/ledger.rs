@@ -1,6 +1,6 @@
 //! What can time go to? The parts of a connection's or an exchange's time, and sums of them.
 
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use std::ops::{AddAssign, Sub};
 
 /// What time was spent on. Each microsecond of an exchange is charged to one of these.
@@ -106,6 +106,23 @@ impl Part {
             Part::Close => "close",
         }
     }
+}
+
+/// What is known of the way of a packet where the network tells: in the simulator. Microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Travel {
+    /// How long what went the other way last was under way.
+    pub there: u64,
+    /// Some of that had been lost before.
+    pub repaired: bool,
+    /// How long it was under way itself,
+    pub back: u64,
+    /// how much longer than what came before it,
+    pub extra: u64,
+    /// of which its own bits took so much at the rate of the path.
+    pub own: u64,
+    /// When what it brings was sent first, if that was lost.
+    pub lost: Option<Instant>,
 }
 
 /// Time by part: a ledger. The parts of a span of time sum up to it exactly.

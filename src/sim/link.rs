@@ -173,12 +173,14 @@ struct Dice {
 
 struct Packet {
     at: Instant,
+    sent: Instant,
     frame: Vec<u8>,
 }
 
 /// A packet that later ones shall overtake.
 struct Held {
     frame: Vec<u8>,
+    sent: Instant,
     twice: bool,
     /// How many more must pass it.
     left: u64,
@@ -226,7 +228,7 @@ impl Link {
     /// Lets a packet arrive that nobody sent, half a round trip from now.
     pub(super) fn put(&mut self, now: Instant, frame: &[u8]) {
         let at = self.wire_free.max(now) + self.config.rtt / 2;
-        self.carry(at, frame, Fate::plain(Ok(at)));
+        self.carry(now, at, frame, Fate::plain(Ok(at)));
     }
 
     /// What it has done so far.
@@ -244,21 +246,23 @@ impl Link {
         let fate = self.judge(now, frame);
         self.totals.count(frame.len(), fate);
         if let Ok(at) = fate.arrives {
-            self.carry(at, frame, fate);
+            self.carry(now, at, frame, fate);
         }
         fate
     }
 
     /// Moves the next packet that has arrived into `out`, replacing what is there; false if there is none.
     pub fn pop(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        self.pop_sent(now, out).is_some()
+    }
+
+    /// The same, and when the packet was sent.
+    pub(super) fn pop_sent(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Instant> {
         self.let_go(now);
-        if self.underway.front().is_none_or(|packet| packet.at > now) {
-            return false;
-        }
-        let Some(packet) = self.underway.pop_front() else { return false };
+        let packet = self.underway.pop_front_if(|packet| packet.at <= now)?;
         self.held_bytes -= packet.frame.len();
         self.recycle(std::mem::replace(out, packet.frame));
-        true
+        Some(packet.sent)
     }
 
     /// When the next packet arrives.
@@ -374,7 +378,7 @@ impl Link {
     }
 
     /// Puts the packet on its way to arrive `at`, and lets those go that it overtakes.
-    fn carry(&mut self, at: Instant, frame: &[u8], fate: Fate) {
+    fn carry(&mut self, sent: Instant, at: Instant, frame: &[u8], fate: Fate) {
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.extend_from_slice(frame);
         if fate.marked {
@@ -391,21 +395,21 @@ impl Link {
                 (copy.len() as u64 * 8).saturating_mul(1_000_000_000) / rate * OVERTAKEN_BY_MAX
             });
             let latest = at + self.config.rtt / 2 + Duration::from_nanos(sending) + Duration::from_millis(1);
-            self.held.push(Held { frame: copy, twice: fate.duplicated, left, latest });
+            self.held.push(Held { frame: copy, sent, twice: fate.duplicated, left, latest });
         } else {
-            self.set_out(at, copy, fate.duplicated);
+            self.set_out(sent, at, copy, fate.duplicated);
             self.overtake(at);
         }
     }
 
-    fn set_out(&mut self, at: Instant, frame: Vec<u8>, twice: bool) {
+    fn set_out(&mut self, sent: Instant, at: Instant, frame: Vec<u8>, twice: bool) {
         if twice {
             let mut copy = self.spare.pop().unwrap_or_default();
             copy.extend_from_slice(&frame);
             self.held_bytes += copy.len();
-            self.set_out(at, copy, false);
+            self.set_out(sent, at, copy, false);
         }
-        let packet = Packet { at, frame };
+        let packet = Packet { at, sent, frame };
         // Hardly ever does one overtake another.
         if self.underway.back().is_none_or(|last| last.at <= at) {
             return self.underway.push_back(packet);
@@ -422,7 +426,7 @@ impl Link {
             held.left -= 1;
             if held.left == 0 {
                 let held = self.held.remove(i);
-                self.set_out(at, held.frame, held.twice);
+                self.set_out(held.sent, at, held.frame, held.twice);
             } else {
                 i += 1;
             }
@@ -435,7 +439,7 @@ impl Link {
         while let Some(held) = self.held.get(i) {
             if held.latest <= now {
                 let held = self.held.remove(i);
-                self.set_out(held.latest, held.frame, held.twice);
+                self.set_out(held.sent, held.latest, held.frame, held.twice);
             } else {
                 i += 1;
             }

@@ -55,6 +55,7 @@ pub mod rule;
 mod sockets;
 mod task;
 mod too_big;
+mod travels;
 mod world;
 
 pub use host::{Host, host_config};

@@ -12,6 +12,7 @@ use super::reference::Reference;
 use super::rng::Rng;
 use super::task::{Common, Place};
 use super::too_big;
+use super::travels::Travels;
 use crate::segment::{Flags, Segment};
 use crate::service::Service;
 use crate::stack::{self, Owner, Stack};
@@ -47,6 +48,7 @@ pub struct World {
     unroutable: u64,
     /// Events since time last went on.
     standstill: u32,
+    travels: Travels,
     monitor: Option<Monitor>,
     /// What tasks share, and the addresses of name servers.
     tasks: Arc<Common>,
@@ -83,6 +85,7 @@ impl World {
             packets: 0,
             unroutable: 0,
             standstill: 0,
+            travels: Travels::default(),
             tasks: Arc::default(),
             name_servers: Vec::new(),
             monitor: cfg!(debug_assertions).then(Monitor::default),
@@ -450,7 +453,11 @@ impl World {
         let slot = &mut self.links[number];
         slot.arranged = None;
         let path = slot.path;
-        if slot.link.pop(self.now, &mut frame) {
+        if let Some(sent) = slot.link.pop_sent(self.now, &mut frame) {
+            let travel = self.travels.arrived(sent, self.now, &frame, slot.link.config());
+            if let Some(host) = self.nodes[usize::from(path.1)].host() {
+                host.stack().set_travel(travel);
+            }
             self.deliver(path.0, path.1, &frame);
         }
         self.incoming = frame;
@@ -516,6 +523,9 @@ impl World {
         let fate = self.links[number].link.push(now, frame);
         if fate.is_plain() {
             return self.arrange_link(number);
+        }
+        if fate.arrives.is_err() || fate.corrupted {
+            self.travels.lost(now, frame);
         }
         if fate.arrives == Err(Dropped::Reset) {
             self.reset(path, frame);

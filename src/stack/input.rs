@@ -81,6 +81,9 @@ impl Stack {
             Arrival { seg: &packet.seg, payload: packet.payload, segments, ecn: packet.envelope.ecn };
         let place = frame.place_of(packet.payload);
         entry.conn.offer_memory(place.is_some());
+        if let Some(travel) = self.travel.take() {
+            entry.conn.set_travel(now, travel);
+        }
         let received = entry.conn.on_segment(&mut Cx { now, cfg: &entry.cfg, log: &mut self.log }, &arrival);
         if self.owes == Owes::AtOnce && !entry.conn.must_acknowledge() {
             self.owes = Owes::Soon;

@@ -273,6 +273,8 @@ pub struct Stack {
     ident: u16,
     /// What came last may have to be answered at once.
     owes: Owes,
+    /// What the network says of the packet that comes next: see [`Stack::set_travel`].
+    travel: Option<crate::ledger::Travel>,
     /// Memory that the device has to hand over for the packet that came last.
     owed: Option<Owed>,
     /// There is or was a key somewhere.
@@ -315,6 +317,7 @@ impl Stack {
             looped: Looped::new(config.mtu),
             ident: 0,
             owes: Owes::Nothing,
+            travel: None,
             owed: None,
             signs: config.tcp.md5_key.is_some(),
             log: Log::new(tracer.wants_events()),
@@ -354,6 +357,11 @@ impl Stack {
         verified: bool,
     ) {
         self.receive(now, &Frame { bytes: frame, gso_size, verified, looped: false, offered: false });
+    }
+
+    /// What the network, where it tells, says of the packet that comes next: the ledger need not infer it then.
+    pub(crate) fn set_travel(&mut self, travel: Option<crate::ledger::Travel>) {
+        self.travel = travel;
     }
 
     /// Runs every timer that is due, and delivers what the stack has sent to itself.

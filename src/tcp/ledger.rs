@@ -8,7 +8,7 @@
 use super::conn::Conn;
 use super::spare::{Spare, Untouched};
 use super::state::CloseReason;
-use crate::ledger::{Part, Parts};
+use crate::ledger::{Part, Parts, Travel};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 
@@ -93,9 +93,14 @@ struct Flow {
     peer_delay: u64,
     /// Segments that the peer sent since it last had to wait.
     burst: u32,
+    /// What was charged to recovery since the peer last said something.
+    again: u64,
+    /// What the network says of the packet that arrives at that time.
+    travel: Option<(u64, Travel)>,
 }
 
-const STILL: Flow = Flow { acks: None, edge: Seq(0), own_delay: 0, peer_delay: 0, burst: 0 };
+const STILL: Flow =
+    Flow { acks: None, edge: Seq(0), own_delay: 0, peer_delay: 0, burst: 0, again: 0, travel: None };
 const NOTHING: More = More { sums: [0; KINDS], flow: STILL };
 
 impl Untouched for More {
@@ -128,7 +133,7 @@ impl Ledger {
     /// Nothing flows any more: what is not needed for the sums is given back.
     pub(super) fn rest(&mut self) {
         if *self.more != NOTHING {
-            self.more.flow = STILL;
+            self.more.flow = Flow { again: self.more.flow.again, ..STILL };
         }
         if *self.more == NOTHING {
             self.more.reset();
@@ -200,6 +205,7 @@ impl Ledger {
 
     /// Something that was sent before leaves again, or a probe for it.
     pub(super) fn on_again(&mut self, now: Instant) {
+        self.more.flow.again += now.as_micros().saturating_sub(self.mark);
         self.charge(Part::Recovery, now.as_micros());
         self.turn = Turn::Ours;
     }
@@ -264,8 +270,18 @@ impl Ledger {
         }
     }
 
+    /// What the network says of the packet that arrives now.
+    pub(super) fn set_travel(&mut self, now: Instant, travel: Travel) {
+        self.more.flow.travel = Some((now.as_micros(), travel));
+    }
+
+    fn travel(&self, now: u64) -> Option<Travel> {
+        self.more.flow.travel.filter(|(at, _)| *at == now).map(|(_, travel)| travel)
+    }
+
     /// An acknowledgment without data came for at most one full segment, the newest of which left `since`.
     pub(super) fn on_ack(&mut self, now: Instant, path: Duration, since: Instant) {
+        let path = self.travel(now.as_micros()).map_or(path, |t| Duration::from_micros(t.there + t.back));
         let took = micros(now.since(since));
         let delay = took.saturating_sub(micros(path));
         self.set_peer_delay(if delay > LEAST_DELAY.max(micros(path) / 16) { delay } else { 0 });
@@ -286,14 +302,22 @@ impl Ledger {
     /// The peer said something new; the round trip takes `path` at the least.
     pub(super) fn on_said(&mut self, now: Instant, path: Duration, said: Said) {
         let until = now.as_micros();
-        let gap = until.saturating_sub(self.mark);
+        let travel = self.travel(until);
+        let path = travel.map_or(path, |t| Duration::from_micros(t.there + t.back));
+        self.settle_again(travel);
+        let whole = until.saturating_sub(self.mark);
         let round_trip = if path < Duration::MAX { micros(path) } else { 0 };
+        // What the network says that it took longer than what came before.
+        let late = travel.filter(|_| self.turn == Turn::Peers).map_or(0, |travel| travel.extra.min(whole));
+        let (seen, gap) = (until - late, whole - late);
         if said.fin && self.flags.closing && !self.flags.expects {
             self.charge(Part::Close, until);
         } else if let Some(part) = self.held {
             self.charge(part, until);
         } else if said.filled {
             self.charge(Part::Recovery, until);
+        } else if let Some(lost) = travel.and_then(|travel| travel.lost) {
+            self.lost_and_came(until, path, lost.as_micros());
         } else if self.turn == Turn::Ours {
             self.waited_for_peer(until, path);
         } else if let Some(delay) = self.set_free(until, gap, round_trip) {
@@ -304,15 +328,18 @@ impl Ledger {
                 false => Part::Cwnd,
             };
             self.charge(Part::OwnAckDelay, self.mark + delay);
-            self.charge(part, until);
+            self.charge(part, seen);
         } else if gap <= PROMPT.max(round_trip / 8) || (gap < round_trip / 4 && self.more.flow.acks.is_some())
         {
-            self.charge(Part::Transfer, until);
+            self.charge(Part::Transfer, seen);
         } else if said.fin && !self.flags.expects {
-            self.charge(self.own_app(), until);
+            self.charge(self.own_app(), seen);
         } else {
-            self.charge(self.far_app(), until);
+            self.charge(self.far_app(), seen);
         }
+        // Others' packets were before it in a queue; then its own bits came.
+        self.charge(Part::Link, until.saturating_sub(travel.map_or(0, |travel| travel.own)));
+        self.charge(Part::Transfer, until);
         let flow = &mut self.more.flow;
         if gap >= (round_trip / 4).max(PROMPT) || self.turn == Turn::Ours {
             (flow.acks, flow.burst) = (None, 0);
@@ -320,6 +347,32 @@ impl Ledger {
         flow.burst = flow.burst.saturating_add(said.len.div_ceil(said.full.max(1)));
         flow.own_delay = 0;
         self.turn = Turn::Peers;
+    }
+
+    /// What was sent before left again, and the peer has answered: nothing was to be repaired if nothing was lost, it only
+    /// took long.
+    fn settle_again(&mut self, travel: Option<Travel>) {
+        let again = self.more.flow.again;
+        if again == 0 {
+            return;
+        }
+        self.more.flow.again = 0;
+        if travel.is_some_and(|travel| !travel.repaired && travel.lost.is_none()) {
+            let sums = &mut self.more.sums;
+            sums[Part::Recovery as usize - FIRST] -= again;
+            sums[Part::Link as usize - FIRST] += again;
+        }
+    }
+
+    /// Charges the wait for something that was lost when it was sent first, at `lost`: the delay is what repairing it took.
+    fn lost_and_came(&mut self, until: u64, path: Duration, lost: u64) {
+        let sent = until.saturating_sub(micros(path) / 2);
+        let repair = sent.saturating_sub(lost.max(self.mark));
+        match self.turn {
+            Turn::Ours => self.waited_for_peer(until - repair, path),
+            Turn::Peers => self.charge(Part::Link, until - repair),
+        }
+        self.charge(Part::Recovery, until);
     }
 
     /// Whether what comes after such a gap can have waited for an acknowledgment of ours, which left about a round trip
@@ -361,6 +414,9 @@ impl Ledger {
     pub(super) fn cut(&mut self, now: Instant, path: Duration) {
         if self.flags.over {
             return;
+        }
+        if self.more.flow.again > 0 {
+            self.more.flow.again = 0;
         }
         let (part, link) = self.guess(path);
         let until = now.as_micros();
@@ -420,6 +476,11 @@ impl Conn {
     /// own one's.
     pub fn expect(&mut self, now: Instant, expects: bool) {
         self.ledger.expect(now, expects);
+    }
+
+    /// What the network says of the packet that arrives next.
+    pub(crate) fn set_travel(&mut self, now: Instant, travel: Travel) {
+        self.ledger.set_travel(now, travel);
     }
 
     pub(super) fn end_ledger(&mut self, now: Instant, reason: CloseReason) {
