@@ -1,5 +1,6 @@
 //! What can be typed on the command line? Arguments as typed; `options` makes sense of them.
 
+use super::outputs::Outputs;
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::num::NonZeroU16;
@@ -188,7 +189,8 @@ pub struct Serve {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  tcpglass get --sim rtt=100ms,bandwidth=10mbit http://glass/bytes/100000 --timeline\n  \
-                        tcpglass get --with 'python3 -m http.server 8000' http://10.77.0.1:8000/"
+                        tcpglass get --with 'python3 -m http.server 8000' http://10.77.0.1:8000/\n  \
+                        tcpglass get --parallel 4 --remote-name-all --output-dir files http://10.77.0.1:8000/{a,b,c}.txt"
 )]
 pub struct Get {
     /// What to fetch; one after the other on one kept connection for each server, unless --parallel says otherwise
@@ -200,59 +202,22 @@ pub struct Get {
     /// Show the response's head before its body
     #[arg(short, long)]
     pub include: bool,
-    /// Write the body to FILE
-    #[arg(short, long = "output", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub out: Option<PathBuf>,
-    /// Method of the request [default: GET, with -d POST]
-    #[arg(short = 'X', long = "request", value_name = "METHOD")]
-    pub method: Option<String>,
-    /// Add a header field; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
+    #[command(flatten)]
+    pub outputs: Outputs,
     /// Send DATA as the body; @FILE sends a file
     #[arg(short, long, value_name = "DATA")]
     pub data: Option<String>,
-    /// Fetch each URL N times
+    /// Fetch each URL N times; in a file its bodies follow each other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub repeat: u64,
-    /// A new connection for each request
-    #[arg(long)]
-    pub no_keepalive: bool,
     /// Connections to one server at a time [default: 1, or http.parallel if that is set]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: Option<u16>,
-    /// Requests sent ahead of their answers on a connection [default: http.pipeline]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub pipeline: Option<u8>,
-    /// Ask this HTTP proxy, by absolute URLs; http_proxy and no_proxy, which are meant for the kernel's network, are not heeded
-    #[arg(short = 'x', long, value_name = "http://HOST:PORT", value_hint = ValueHint::Url, conflicts_with = "sim")]
-    pub proxy: Option<String>,
-    /// Start this server in a private network and wait for its port, or the proxy's
-    #[arg(long, value_name = "COMMAND", conflicts_with = "sim")]
-    pub with: Option<String>,
-    /// Client and server in the simulator, with this link: rtt=100ms,bandwidth=10mbit,loss=1%
-    #[arg(long, value_name = "LINK")]
-    pub sim: Option<String>,
-    /// Name server to ask [default: the kernel's side]
-    #[arg(long, value_name = "ADDR", conflicts_with = "sim")]
-    pub dns: Vec<std::net::IpAddr>,
-    /// Name of the TUN device
-    #[arg(long, value_name = "DEV", conflicts_with_all = ["sim", "with"])]
-    pub name: Option<String>,
     /// Give up on an exchange after so long
     #[arg(long, value_name = "DURATION", default_value = "2min")]
     pub timeout: String,
-    /// Write one page for a browser about the run: what cost time, a bar for each exchange, graphs of the segments
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub html: Option<PathBuf>,
     #[command(flatten)]
-    pub settings: SettingArgs,
-    #[command(flatten)]
-    pub trace: TraceArgs,
-    #[command(flatten)]
-    pub net: NetArgs,
-    #[command(flatten)]
-    pub show: OutputArgs,
+    pub client: ClientArgs,
 }
 
 /// Put load on a server over this stack: how many requests a second, and how long each takes
@@ -278,21 +243,31 @@ pub struct Load {
     /// Requests a second, each due at its own time
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
-    /// Requests sent ahead of their answers on a connection [default: http.pipeline]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub pipeline: Option<u8>,
-    /// A new connection for each request
-    #[arg(long)]
-    pub no_keepalive: bool,
-    /// Method of the requests [default: GET, with --data POST]
+    /// Send DATA as the body; @FILE sends a file
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Give up on a request after so long, a wait for a free port included
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub timeout: String,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// What `get` and `load` have in common: how requests are made, and where.
+#[derive(Args, Debug)]
+pub struct ClientArgs {
+    /// Method of the requests [default: GET, with a body POST]
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     pub method: Option<String>,
     /// Add a header field; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// Send DATA as the body; @FILE sends a file
-    #[arg(long, value_name = "DATA")]
-    pub data: Option<String>,
+    /// A new connection for each request
+    #[arg(long)]
+    pub no_keepalive: bool,
+    /// Requests sent ahead of their answers on a connection [default: http.pipeline]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub pipeline: Option<u8>,
     /// Ask this HTTP proxy, by absolute URLs; http_proxy and no_proxy, which are meant for the kernel's network, are not heeded
     #[arg(short = 'x', long, value_name = "http://HOST:PORT", value_hint = ValueHint::Url, conflicts_with = "sim")]
     pub proxy: Option<String>,
@@ -308,9 +283,6 @@ pub struct Load {
     /// Name of the TUN device
     #[arg(long, value_name = "DEV", conflicts_with_all = ["sim", "with"])]
     pub name: Option<String>,
-    /// Give up on a request after so long, a wait for a free port included
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
-    pub timeout: String,
     /// Write one page for a browser about the run: what cost time, a bar for each exchange, graphs of the segments
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub html: Option<PathBuf>,

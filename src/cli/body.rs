@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::output;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -13,21 +14,41 @@ use tcpglass::service::BodySink;
 /// Pieces that may wait for the writer; each is as large as one read. When they are used up the stack waits.
 const WAITING: usize = 512;
 
+/// What comes of the body of one URL's response.
+enum Piece {
+    /// Bytes, or none: an empty body has a file, too.
+    Bytes(Vec<u8>),
+    End,
+}
+
 /// The stack's end: sends what comes to the writer.
 struct Pieces {
-    pieces: Sender<Vec<u8>>,
+    pieces: Sender<(usize, Piece)>,
     heads: bool,
+    /// Which URLs' bodies are wanted.
+    wanted: Vec<bool>,
+}
+
+impl Pieces {
+    fn send(&self, plan: usize, piece: Piece) {
+        if self.wanted.get(plan).copied().unwrap_or(false) {
+            // The writer is gone when nobody wants more.
+            let _ = self.pieces.send((plan, piece));
+        }
+    }
 }
 
 impl BodySink for Pieces {
-    fn on_head(&mut self, _plan: usize, _round: u32, head: &ResponseHead) {
-        // An empty piece makes the file even if the body is empty.
-        let _ = self.pieces.send(if self.heads { show(head) } else { Vec::new() });
+    fn on_head(&mut self, plan: usize, _round: u32, head: &ResponseHead) {
+        self.send(plan, Piece::Bytes(if self.heads { show(head) } else { Vec::new() }));
     }
 
-    fn on_data(&mut self, _plan: usize, _round: u32, data: &[u8]) {
-        // The writer is gone when nobody wants more.
-        let _ = self.pieces.send(data.to_vec());
+    fn on_data(&mut self, plan: usize, _round: u32, data: &[u8]) {
+        self.send(plan, Piece::Bytes(data.to_vec()));
+    }
+
+    fn on_end(&mut self, plan: usize, _round: u32) {
+        self.send(plan, Piece::End);
     }
 }
 
@@ -48,25 +69,35 @@ fn show(head: &ResponseHead) -> Vec<u8> {
     bytes
 }
 
+/// Where a URL's body goes.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Nowhere.
+    Nowhere,
+    /// Standard output.
+    Stdout,
+    /// A file, made with the first head.
+    File(PathBuf),
+}
+
 /// The writing thread.
 pub struct Writer {
-    thread: JoinHandle<io::Result<()>>,
+    thread: JoinHandle<Result<(), Failure>>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
-    name: String,
 }
 
 impl Writer {
-    /// Starts a writer to a file, or to standard output; the file is made with the first head.
-    pub fn start(path: Option<PathBuf>, heads: bool) -> (Writer, Box<dyn BodySink>) {
+    /// Starts a writer for the bodies of as many URLs as there are places, with their heads if these are wanted.
+    pub fn start(places: Vec<Place>, heads: bool) -> (Writer, Box<dyn BodySink>) {
         let (pieces, incoming) = bounded(WAITING);
         let (alive, ended) = bounded(0);
-        let name = path.as_ref().map_or_else(|| "standard output".to_owned(), |p| p.display().to_string());
+        let wanted = places.iter().map(|place| !matches!(place, Place::Nowhere)).collect();
         let thread = std::thread::spawn(move || {
             let _alive: Sender<()> = alive;
-            write(path, &incoming)
+            write(&places, &incoming)
         });
-        (Writer { thread, ended, name }, Box::new(Pieces { pieces, heads }))
+        (Writer { thread, ended }, Box::new(Pieces { pieces, heads, wanted }))
     }
 
     /// Disconnected when nothing can be written any more.
@@ -81,27 +112,56 @@ impl Writer {
 
     /// Waits until everything is written.
     pub fn finish(self) -> Result<(), Failure> {
-        match self.thread.join() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::lost(&self.name, &error)),
-            Err(_) => Err(Failure::failed(format_args!("writing to {} ended early", self.name))),
-        }
+        self.thread.join().unwrap_or_else(|_| Err(Failure::failed("writing bodies ended early")))
     }
 }
 
-fn write(path: Option<PathBuf>, pieces: &Receiver<Vec<u8>>) -> io::Result<()> {
-    let Ok(first) = pieces.recv() else { return Ok(()) };
-    let mut out: Box<dyn Write> = match path {
-        Some(path) => Box::new(BufWriter::new(File::create(path)?)),
-        None => Box::new(output::stdout()?),
-    };
-    out.write_all(&first)?;
-    for piece in pieces {
-        out.write_all(&piece)?;
-        if pieces.is_empty() {
-            // Nothing more for now: whoever reads along sees all there is.
-            out.flush()?;
-        }
+/// Those whose bodies are on their way are open, the others are not: there may be more URLs than a process may have files.
+fn write(places: &[Place], pieces: &Receiver<(usize, Piece)>) -> Result<(), Failure> {
+    let mut open: HashMap<usize, BufWriter<File>> = HashMap::new();
+    let mut begun = vec![false; places.len()];
+    let mut stdout = None;
+    for (plan, piece) in pieces {
+        let written = match &places[plan] {
+            Place::Nowhere => Ok(()),
+            Place::Stdout => {
+                let out = match &mut stdout {
+                    Some(out) => out,
+                    None => stdout.insert(output::stdout().map_err(|e| lost(&places[plan], &e))?),
+                };
+                put(out, &piece, pieces.is_empty())
+            }
+            Place::File(path) => {
+                if let (Piece::Bytes(_), false) = (&piece, open.contains_key(&plan)) {
+                    let again = std::mem::replace(&mut begun[plan], true);
+                    let file =
+                        if again { File::options().append(true).open(path) } else { File::create(path) };
+                    open.insert(plan, BufWriter::new(file.map_err(|e| lost(&places[plan], &e))?));
+                }
+                let written = open.get_mut(&plan).map_or(Ok(()), |out| put(out, &piece, pieces.is_empty()));
+                if let Piece::End = piece {
+                    open.remove(&plan);
+                }
+                written
+            }
+        };
+        written.map_err(|e| lost(&places[plan], &e))?;
     }
-    out.flush()
+    Ok(())
+}
+
+fn put(out: &mut impl Write, piece: &Piece, last_for_now: bool) -> io::Result<()> {
+    if let Piece::Bytes(bytes) = piece {
+        out.write_all(bytes)?;
+    }
+    // Nothing more for now: whoever reads along sees all there is.
+    if last_for_now || matches!(piece, Piece::End) { out.flush() } else { Ok(()) }
+}
+
+fn lost(place: &Place, error: &io::Error) -> Failure {
+    let name = match place {
+        Place::File(path) => path.display().to_string(),
+        Place::Stdout | Place::Nowhere => "standard output".to_owned(),
+    };
+    Failure::lost(&name, error)
 }

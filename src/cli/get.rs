@@ -1,7 +1,7 @@
 //! `tcpglass get`: what is at a URL, and where does the time go?
 
-use super::args::{Get, NetArgs, SettingArgs, TraceArgs};
-use super::body::{Discard, Writer};
+use super::args::{ClientArgs, Get};
+use super::body::{Discard, Place, Writer};
 use super::failure::{Exit, Failure, say};
 use super::options;
 use super::plan::{Asked, Plan, plan};
@@ -10,10 +10,11 @@ use super::{Outcome, fetch, output};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tcpglass::http::ClientError;
 use tcpglass::report::{self, Waterfall, printable};
-use tcpglass::service::{BodySink, ClientOptions, FetchError, Fetched, HttpClient};
+use tcpglass::service::{BodySink, ClientOptions, FetchError, Fetched, HttpClient, RequestPlan};
 use tcpglass::settings::Settings;
 use tcpglass::stack::ResolveError;
 use tcpglass::stream::StreamError;
@@ -23,43 +24,28 @@ use tcpglass::time::Instant;
 pub fn run(args: Get) -> Outcome {
     let plan = plan(&Asked {
         urls: &args.urls,
-        method: args.method.as_deref(),
-        headers: &args.headers,
+        method: args.client.method.as_deref(),
+        headers: &args.client.headers,
         data: args.data.as_deref(),
-        proxy: args.proxy.as_deref(),
+        proxy: args.client.proxy.as_deref(),
     })?;
-    let mut stage = stage(&args.settings, &args.trace, &args.net, args.sim.as_deref(), &args.dns)?;
-    stage.recording.page = options::page(args.html.as_deref(), format!("get {}", args.urls.join(" ")))?;
+    let mut stage = stage(&args.client)?;
+    stage.recording.page =
+        options::page(args.client.html.as_deref(), format!("get {}", args.urls.join(" ")))?;
     connections(&args, &mut stage.settings);
     let max_time = tcpglass::knob::duration(&args.timeout)
         .map_err(|e| Failure::usage(format_args!("--timeout {}: {e}", args.timeout)))?;
-    if let Some(path) = &args.out {
-        options::writable("-o", path)?;
-    }
-    let shows_times = args.timeline || args.show.json;
-    // Times take standard output; bodies can still go to a file.
-    let shows_bodies = !shows_times || args.out.is_some();
-    if args.include && !shows_bodies {
-        return Err(Failure::usage("--timeline and --json show no bodies: leave out -i, or add -o FILE"));
-    }
-    if !shows_times && args.out.is_none() && stage.recording.uses_stdout() {
-        return Err(Failure::usage("a record on standard output would be mixed with the body: add -o FILE"));
-    }
-    if shows_bodies && stage.settings.http.parallel > 1 {
-        return Err(Failure::usage(
-            "more than one connection at a time would mix bodies: take --timeline or --json without -o",
-        ));
-    }
+    let places = places(&args, &plan, &stage)?;
 
     // Before any thread is started: only a process with one thread can move to a network of its own.
-    if args.with.is_some()
+    if args.client.with.is_some()
         && let Some(warning) = stage.enter()?
     {
         say(&warning);
     }
     let mut http = stage.settings.http.clone();
-    http.keepalive &= !args.no_keepalive;
-    let hosts = if args.sim.is_some() { named(&stage) } else { Vec::new() };
+    http.keepalive &= !args.client.no_keepalive;
+    let hosts = if args.client.sim.is_some() { named(&stage) } else { Vec::new() };
     let at_once = (http.parallel == 1).then(|| usize::from(if plan.one_server { http.pipeline } else { 1 }));
     let client = |sink: Box<dyn BodySink>| {
         let options = ClientOptions {
@@ -70,78 +56,103 @@ pub fn run(args: Get) -> Outcome {
             proxy: plan.proxy.clone(),
             max_time: Some(max_time),
             sink: Some(sink),
-            tcp_info: args.show.json,
+            tcp_info: args.client.show.json,
             ..ClientOptions::default()
         };
         HttpClient::new(SERVICE, plan.requests.clone(), options)
     };
-    let (writer, client) = if !shows_bodies {
-        (None, client(Box::new(Discard)))
-    } else {
-        let (writer, sink) = Writer::start(args.out.clone(), args.include);
-        (Some(writer), client(sink))
+    let (writer, client) = match places {
+        None => (None, client(Box::new(Discard))),
+        Some(places) => {
+            let (writer, sink) = Writer::start(places, args.include);
+            (Some(writer), client(sink))
+        }
     };
 
     let mut shown = Shown::new(&args, plan.proxy_url());
-    let done = drive(&args, &stage, &plan, client, writer.as_ref(), &mut |fetched| shown.add(&fetched));
+    let client = fetch::Client { results: client.results(), service: Box::new(client) };
+    let each = &mut |fetched| shown.add(&fetched);
+    let done = drive(&args.client, &stage, plan.port, client, writer.as_ref(), each);
     // What was received is written even if the end was not as it should be.
     let written = writer.map_or(Ok(()), Writer::finish);
     done.and(written)?;
     shown.finish()
 }
 
+/// Where each body goes; `None` if all go nowhere. Times take standard output; bodies can still go to files then.
+fn places(args: &Get, plan: &Plan, stage: &Stage) -> Result<Option<Vec<Place>>, Failure> {
+    let urls: Vec<&str> = plan.requests.iter().map(RequestPlan::url).collect();
+    let shows_times = args.timeline || args.client.show.json;
+    let place = |file: Option<PathBuf>| match file {
+        Some(file) => Place::File(file),
+        None if shows_times => Place::Nowhere,
+        None => Place::Stdout,
+    };
+    let places: Vec<Place> = args.outputs.of(&urls)?.into_iter().map(place).collect();
+    let shown = places.iter().filter(|place| matches!(place, Place::Stdout)).count();
+    let nowhere = places.iter().all(|place| matches!(place, Place::Nowhere));
+    if args.include && nowhere {
+        return Err(Failure::usage("--timeline and --json show no bodies: leave out -i, or add -o FILE"));
+    }
+    if shown > 0 && stage.recording.uses_stdout() {
+        return Err(Failure::usage("a record on standard output would be mixed with the body: add -o FILE"));
+    }
+    let several = stage.settings.http.parallel > 1;
+    if several && (shown > 1 || (args.repeat > 1 && !nowhere)) {
+        return Err(Failure::usage(
+            "more than one connection at a time would mix bodies: give each URL a file with -o or -O, and no --repeat, \
+             or take --timeline or --json",
+        ));
+    }
+    Ok((!nowhere).then_some(places))
+}
+
 /// How many connections and how deep a pipeline: one of each, as curl does, unless something else is asked for.
 fn connections(args: &Get, settings: &mut Settings) {
     let usual = Settings::default().http.parallel;
-    let set =
-        settings.http.parallel != usual || args.settings.set.iter().any(|s| s.starts_with("http.parallel"));
+    let set = settings.http.parallel != usual
+        || args.client.settings.set.iter().any(|s| s.starts_with("http.parallel"));
     if let Some(parallel) = args.parallel.or((!set).then_some(1)) {
         settings.http.parallel = parallel;
     }
-    settings.http.pipeline = args.pipeline.unwrap_or(settings.http.pipeline);
+    settings.http.pipeline = args.client.pipeline.unwrap_or(settings.http.pipeline);
 }
 
-/// The settings and the network of a client, with `sim` in the simulator over that link.
-pub fn stage(
-    settings: &SettingArgs,
-    trace: &TraceArgs,
-    net: &NetArgs,
-    sim: Option<&str>,
-    dns: &[IpAddr],
-) -> Result<Stage, Failure> {
-    let mut resolved = options::settings(settings)?;
+/// The settings and the network of a client, with `--sim` in the simulator over that link.
+pub fn stage(args: &ClientArgs) -> Result<Stage, Failure> {
+    let mut resolved = options::settings(&args.settings)?;
+    let sim = args.sim.as_deref();
     if let Some(link) = sim {
         resolved.set_link(link)?;
         resolved.check()?;
     }
-    let network = options::network(net)?;
-    let dns = match (sim, dns) {
+    let network = options::network(&args.net)?;
+    let dns = match (sim, &args.dns[..]) {
         (Some(_), _) => Vec::new(),
         (None, []) => network.peers.iter().map(|p| p.0).collect(),
         (None, dns) => dns.to_vec(),
     };
     let seed = match sim {
-        Some(_) => options::simulator_seed(settings),
-        None => options::network_seed(settings),
+        Some(_) => options::simulator_seed(&args.settings),
+        None => options::network_seed(&args.settings),
     };
-    let recording = options::recording(trace)?;
+    let recording = options::recording(&args.trace)?;
     let recording = if sim.is_some() { recording.simulated(seed) } else { recording };
     Ok(Stage { settings: resolved, recording, seed, dns, network, queues: NonZeroU16::MIN })
 }
 
-fn drive(
-    args: &Get,
+/// Runs the client where it was asked to.
+pub fn drive(
+    args: &ClientArgs,
     stage: &Stage,
-    plan: &Plan,
-    client: HttpClient,
+    port: u16,
+    client: fetch::Client,
     writer: Option<&Writer>,
     each: &mut dyn FnMut(Fetched),
 ) -> Result<(), Failure> {
-    let results = client.results();
-    let client = fetch::Client { service: Box::new(client), results };
     match (&args.sim, &args.with) {
         (Some(_), _) => fetch::sim(stage, client, writer, each),
-        (None, Some(command)) => fetch::with(stage, command, plan.port, client, writer, each),
+        (None, Some(command)) => fetch::with(stage, command, port, client, writer, each),
         (None, None) => fetch::tun(stage, args.name.as_deref(), client, writer, each),
     }
 }
@@ -170,9 +181,9 @@ impl Shown {
     fn new(args: &Get, proxy: Option<String>) -> Shown {
         Shown {
             proxy,
-            timeline: args.timeline && !args.show.json,
-            json: args.show.json,
-            style: output::stdout_style(&args.show),
+            timeline: args.timeline && !args.client.show.json,
+            json: args.client.show.json,
+            style: output::stdout_style(&args.client.show),
             waterfall: Waterfall::default(),
             begin: None,
             exchanges: Vec::new(),

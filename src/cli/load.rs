@@ -3,7 +3,7 @@
 use super::args::Load;
 use super::failure::{Failure, say};
 use super::plan::{Asked, Plan, plan};
-use super::stage::{SERVICE, Stage};
+use super::stage::SERVICE;
 use super::{Outcome, fetch, get, options, output};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -18,10 +18,10 @@ pub fn run(args: Load) -> Outcome {
     let wrong = |what: &str, e: tcpglass::knob::ValueError| Failure::usage(format_args!("{what}: {e}"));
     let plan = plan(&Asked {
         urls: &args.urls,
-        method: args.method.as_deref(),
-        headers: &args.headers,
+        method: args.client.method.as_deref(),
+        headers: &args.client.headers,
         data: args.data.as_deref(),
-        proxy: args.proxy.as_deref(),
+        proxy: args.client.proxy.as_deref(),
     })?;
     let time = |name: &str, text: &str| {
         tcpglass::knob::duration(text).map_err(|e| wrong(&format!("{name} {text}"), e))
@@ -31,15 +31,16 @@ pub fn run(args: Load) -> Outcome {
     if args.rate.is_some_and(|rate| !(1e-3..=1e7).contains(&rate)) {
         return Err(Failure::usage("--rate takes requests per second, 0.001 to 10000000"));
     }
-    let mut stage = get::stage(&args.settings, &args.trace, &args.net, args.sim.as_deref(), &args.dns)?;
-    stage.recording.page = options::page(args.html.as_deref(), format!("load {}", args.urls.join(" ")))?;
+    let mut stage = get::stage(&args.client)?;
+    stage.recording.page =
+        options::page(args.client.html.as_deref(), format!("load {}", args.urls.join(" ")))?;
     let http = &mut stage.settings.http;
     http.parallel = args.connections;
     http.idle_connections = http.idle_connections.max(u32::from(args.connections));
-    http.pipeline = args.pipeline.unwrap_or(http.pipeline);
+    http.pipeline = args.client.pipeline.unwrap_or(http.pipeline);
     let mut client_http = http.clone();
-    client_http.keepalive &= !args.no_keepalive;
-    if args.with.is_some()
+    client_http.keepalive &= !args.client.no_keepalive;
+    if args.client.with.is_some()
         && let Some(warning) = stage.enter()?
     {
         say(&warning);
@@ -54,7 +55,7 @@ pub fn run(args: Load) -> Outcome {
             limit,
             duration,
             rate: args.rate,
-            hosts: if args.sim.is_some() { get::named(&stage) } else { Vec::new() },
+            hosts: if args.client.sim.is_some() { get::named(&stage) } else { Vec::new() },
             proxy: plan.proxy.clone(),
             max_time: Some(max_time),
             port_wait: max_time,
@@ -62,30 +63,16 @@ pub fn run(args: Load) -> Outcome {
         },
     );
     let (watch, done) = (client.watch(), client.done());
-    drive(&args, &stage, plan.port, client, &done)?;
+    let client = fetch::Client { service: Box::new(client), results: done };
+    get::drive(&args.client, &stage, plan.port, client, None, &mut |_| {})?;
     show(&args, &plan, &watch.report())
 }
 
-fn drive(
-    args: &Load,
-    stage: &Stage,
-    port: u16,
-    client: LoadClient,
-    done: &crossbeam_channel::Receiver<tcpglass::service::Fetched>,
-) -> Result<(), Failure> {
-    let client = fetch::Client { service: Box::new(client), results: done.clone() };
-    match (&args.sim, &args.with) {
-        (Some(_), _) => fetch::sim(stage, client, None, &mut |_| {}),
-        (None, Some(command)) => fetch::with(stage, command, port, client, None, &mut |_| {}),
-        (None, None) => fetch::tun(stage, args.name.as_deref(), client, None, &mut |_| {}),
-    }
-}
-
 fn show(args: &Load, plan: &Plan, report: &LoadReport) -> Outcome {
-    if args.show.json {
+    if args.client.show.json {
         output::json(&object(args, plan, report))?;
     } else {
-        output::result(&report::load(report, args.rate.is_some(), output::stdout_style(&args.show)))?;
+        output::result(&report::load(report, args.rate.is_some(), output::stdout_style(&args.client.show)))?;
     }
     match &report.first_error {
         None => Ok(ExitCode::SUCCESS),

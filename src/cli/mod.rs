@@ -18,6 +18,7 @@ mod lab;
 mod load;
 mod options;
 mod output;
+mod outputs;
 mod plan;
 mod progress;
 mod proxy;

@@ -146,8 +146,9 @@ mod tests {
     fn planned(args: &[&str]) -> Result<Plan, String> {
         let cli = Cli::try_parse_from(["tcpglass", "get"].iter().chain(args)).unwrap();
         let Command::Get(args) = cli.command else { panic!("{:?}", cli.command) };
-        let (urls, headers) = (&args.urls[..], &args.headers[..]);
-        let (method, data, proxy) = (args.method.as_deref(), args.data.as_deref(), args.proxy.as_deref());
+        let (urls, headers) = (&args.urls[..], &args.client.headers[..]);
+        let (method, data, proxy) =
+            (args.client.method.as_deref(), args.data.as_deref(), args.client.proxy.as_deref());
         let asked = Asked { urls, method, headers, data, proxy };
         plan(&asked).map_err(|e| format!("{e:?}"))
     }

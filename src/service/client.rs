@@ -265,6 +265,9 @@ impl HttpClient {
     }
 
     fn hand_out(&mut self, now: Instant, fetched: Fetched) {
+        if let Some(sink) = &mut self.options.sink {
+            sink.on_end(fetched.plan, fetched.round);
+        }
         match (&mut self.options.observer, &self.sender) {
             (Some(observer), _) => observer(now, fetched),
             // `results_full` bounds how many wait. This side holds a receiver, so it cannot be disconnected.

@@ -392,4 +392,9 @@ pub trait BodySink: Send {
 
     /// The next bytes of that plan's and repetition's body.
     fn on_data(&mut self, plan: usize, round: u32, data: &[u8]);
+
+    /// That was all of it, or all that there will be.
+    fn on_end(&mut self, plan: usize, round: u32) {
+        let _ = (plan, round);
+    }
 }

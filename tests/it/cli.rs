@@ -528,3 +528,34 @@ fn an_ordinary_user_can_run_commands_and_servers() {
     assert!(shown.starts_with("1000\npcapng: "), "{shown}{told}");
     assert!(fs::read(out.join("b")).unwrap() == fs::read("/etc/hostname").unwrap(), "{told}");
 }
+
+#[test]
+fn bodies_of_many_urls_go_to_files_of_their_own_one_after_the_other_or_at_once() {
+    let scratch = Scratch::new("bodies_of_many_urls");
+    let urls = [
+        "http://glass/bytes/10",
+        "http://glass/bytes/300000",
+        "http://glass/chunked/70000",
+        "http://glass/bytes/0",
+    ];
+    for options in ["", "--parallel 4", "--pipeline 4", "--parallel 2 --timeline"] {
+        let mut line =
+            vec!["get", "--sim", "rtt=10ms", "--remote-name-all", "--output-dir", "bodies", "--create-dirs"];
+        line.extend(options.split_whitespace());
+        line.extend(urls);
+        line.extend(["-o", "small"]);
+        let out = run(&scratch, &line);
+        assert!(out.status.success(), "{options}: {out:?}");
+        for (name, size) in [("small", 10), ("300000", 300_000), ("70000", 70_000), ("0", 0)] {
+            let bytes = fs::read(scratch.0.join("bodies").join(name)).unwrap();
+            let mut wanted = vec![0; size];
+            tcpglass::service::pattern(0, &mut wanted);
+            assert!(bytes == wanted, "{options} {name}: {} bytes", bytes.len());
+        }
+        let told = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(told.contains("bodies/small is overwritten"), !options.is_empty(), "{told}");
+    }
+    let out =
+        run(&scratch, &["get", "--sim", "rtt=10ms", "--parallel", "2", "-O", urls[0], urls[1], urls[3]]);
+    assert_eq!(out.status.code(), Some(2), "two bodies would be mixed: {out:?}");
+}
