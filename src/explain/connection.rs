@@ -276,15 +276,9 @@ impl Connection {
 
     /// Takes a segment, of which `fresh` bytes had not passed by before.
     pub(super) fn add(&mut self, at: Duration, segment: &Segment<'_>, fresh: u32) {
-        let gap = at.saturating_sub(self.end);
-        if gap > self.pause.0 {
-            self.pause = (gap, self.end);
-        }
-        self.end = self.end.max(at);
+        self.pass(at);
         self.follow_handshake(at, segment);
-        let from_client = segment.source == self.client;
-        let side = if from_client { &mut self.up } else { &mut self.down };
-        side.add(segment, fresh);
+        self.side(segment).add(segment, fresh);
         self.ending = if segment.flags.contains(Flags::RST) {
             if self.syn.is_some() && !self.answered { Ending::Refused } else { Ending::Reset }
         } else {
@@ -295,6 +289,26 @@ impl Connection {
                 _ => Ending::HalfClosed,
             }
         };
+    }
+
+    /// Takes a segment that changes nothing.
+    pub(super) fn note(&mut self, at: Duration, segment: &Segment<'_>) {
+        self.pass(at);
+        self.side(segment).packets += 1;
+    }
+
+    /// Something passes.
+    fn pass(&mut self, at: Duration) {
+        let gap = at.saturating_sub(self.end);
+        if gap > self.pause.0 {
+            self.pause = (gap, self.end);
+        }
+        self.end = self.end.max(at);
+    }
+
+    /// What the segment's sender sends.
+    pub(super) fn side(&mut self, segment: &Segment<'_>) -> &mut Side {
+        if segment.source == self.client { &mut self.up } else { &mut self.down }
     }
 
     /// Whether the segment's sender is known to number its packets: not all have the same number.

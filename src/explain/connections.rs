@@ -146,8 +146,15 @@ impl<'a> Connections<'a> {
             Some(slot) if !self.held(slot).is_succeeded_by(segment) => slot,
             Some(before) => {
                 let past = Past::of(self.held(before));
+                let open = !past.ending.is_over();
+                let flow = self.live[before].as_ref().and_then(|live| live.flow.as_ref());
+                let stale = flow.filter(|_| open).and_then(|flow| flow.stale());
                 self.retire(before);
-                self.open(at, frame, segment, pair, Some(past))
+                let slot = self.open(at, frame, segment, pair, Some(past));
+                if let Some(flow) = self.live[slot].as_mut().and_then(|live| live.flow.as_mut()) {
+                    flow.stale = stale;
+                }
+                slot
             }
             None => match self.past.get(&pair) {
                 Some(past) if past.includes(at, segment) => return None,
@@ -175,7 +182,7 @@ impl<'a> Connections<'a> {
             let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
             return place(Some(flow.double(&packet)), None);
         }
-        let side = if from_client { &mut connection.up } else { &mut connection.down };
+        let side = connection.side(segment);
         side.verified |= sum == Sum::Right;
         if sum == Sum::Wrong && side.verified {
             // Its receiver drops it. Where no sum of this end was ever right, a device was to fill it in.
@@ -188,17 +195,22 @@ impl<'a> Connections<'a> {
             side.wild += 1;
             return place(None, None);
         }
+        let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
+        if let Some(word) = flow.takes_note(&packet) {
+            connection.note(at, segment);
+            return place(Some(word), None);
+        }
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();
         connection.add(at, segment, flow.halves[end].fresh(segment));
-        if let Some(cost) = connection.handshake.filter(|_| !opened && connection.could_reuse) {
+        let forgot = flow.stale.is_some_and(|stale| stale.known);
+        if let Some(cost) = connection.handshake.filter(|_| !opened && connection.could_reuse && !forgot) {
             findings.add(What::NotReused, number, (frame, frame), cost, Confidence::Inferred);
         }
         if connection.ending == Ending::Refused && !refused {
             let cost = at.saturating_sub(connection.start);
             findings.add(What::Refused, number, (frame, frame), cost, Confidence::Certain);
         }
-        let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
         let why = flow.add(&packet, number, findings);
         if self.burden[RECORDS] > MOST_RECORDS {
             flow.lighten(FEW_RECORDS);
@@ -422,6 +434,9 @@ impl<'a> Connections<'a> {
         self.routes.end(to, (slot, connection.number), connection.end, rests);
         let Some(mut flow) = flow else { return };
         self.burden.iter_mut().zip(burden).for_each(|(all, own)| *all -= own);
+        if flow.was_reset(connection.number, &mut self.findings) {
+            connection.ending = Ending::Reset;
+        }
         flow.finish(connection.end, connection.number, &mut self.findings);
         if let Some(in_vain) = flow.in_vain {
             in_vain.tell(instead, self.now, connection.number, &mut self.findings);

@@ -24,6 +24,8 @@ pub(super) struct Doubt {
     pub confidence: Confidence,
     /// What it is if it was not.
     pub needless: What,
+    /// Nothing else was waited for but an answer that may have been on its way.
+    pub idle: bool,
     /// New data asked, and what it asks for was not sent again so far.
     pub fresh: bool,
     /// It was sent again in smaller segments.
@@ -34,7 +36,7 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    fn tell(&self, connection: usize, findings: &mut Findings) {
+    pub fn tell(&self, connection: usize, findings: &mut Findings) {
         let (what, confidence) = match (self.acquitted, self.sure) {
             (false, _) => (self.what, self.confidence),
             (true, false) => (self.needless, Confidence::Inferred),
@@ -69,7 +71,8 @@ impl Doubts {
     }
 
     /// The other end's acknowledgment `seg`, from which the way to what was repeated takes `path`: its receiver had it
-    /// twice (RFC 2883), or acknowledges more sooner than the repetition can have come there (RFC 5682).
+    /// twice (RFC 2883), or acknowledges more sooner than the repetition can have come there (RFC 5682). What turns out to
+    /// be needless while nothing else was waited for is told by who knows when the answer came.
     pub fn hear(
         &mut self,
         at: Duration,
@@ -77,10 +80,11 @@ impl Doubts {
         path: Duration,
         connection: usize,
         findings: &mut Findings,
-    ) {
+    ) -> Option<Doubt> {
         if self.0.is_empty() || !seg.has(Flags::ACK) || seg.has(Flags::RST) {
-            return;
+            return None;
         }
+        let mut idle = None;
         let first = seg.options.sack.as_slice().first().copied();
         let mut reported: Vec<Doubt> = Vec::new();
         for n in (0..self.0.len()).rev() {
@@ -107,10 +111,15 @@ impl Doubts {
             // Where each copy but one came twice, none was lost.
             let all = self.0.iter().all(|other| other.acquitted || !other.is_like(&doubt));
             if doubt.sure || (doubt.acquitted && all) {
-                Doubt { sure: true, ..doubt }.tell(connection, findings);
                 self.0.remove(n);
+                let doubt = Doubt { sure: true, ..doubt };
+                match idle {
+                    None if doubt.idle && seg.len == 0 => idle = Some(doubt),
+                    _ => doubt.tell(connection, findings),
+                }
             }
         }
+        idle
     }
 
     /// What is one of these turns out to be another.

@@ -167,6 +167,17 @@ impl Exchanges {
         self.course.shift(from, to, time);
     }
 
+    /// The same of what was charged last, with a single exchange open since before.
+    pub(super) fn shift_now(&mut self, from: Part, to: Part, time: Duration) {
+        self.parts.shift(from, to, time);
+        self.course.shift(from, to, time);
+    }
+
+    /// Whether a single exchange is under way.
+    pub(super) fn open_alone(&self) -> bool {
+        self.open.len() == 1
+    }
+
     /// There is no room for more: further ones are only counted.
     pub(super) fn keep_no_more(&mut self) {
         self.full = true;

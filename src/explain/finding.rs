@@ -48,6 +48,10 @@ pub enum What {
     SynAckLoss,
     /// Nothing answered any of the SYNs.
     NoSynAck,
+    /// A SYN came to a server that took the last connection of the same addresses for open.
+    HalfOpen,
+    /// A RST that its receiver ignored.
+    IgnoredReset,
     /// The server took connections late: its queue was full.
     Backlog,
     /// Opening the connection took a large share of an exchange.
@@ -256,6 +260,18 @@ impl What {
                 "connection attempts that nothing answered",
                 "a host that is not there, a firewall that drops, a way that only one address family has; thousands of them are a flood",
                 &["tcp.syn_retries", "tcp.rto_initial"],
+            ),
+            What::HalfOpen => (
+                "half-open",
+                "a server that took the client's last connection for open",
+                "the client forgot it (a crash, a NAT) and used its port again: probe idle connections, give them up sooner, use other ports",
+                &["SO_KEEPALIVE", "tcp.keepalive", "tcp.user_timeout", "tcp.ports"],
+            ),
+            What::IgnoredReset => (
+                "ignored-reset",
+                "a reset that was ignored",
+                "its number was not the next one (RFC 5961): somebody between the two, or who guesses, sends resets",
+                &["tcp.challenge_limit"],
             ),
             What::Backlog => (
                 "backlog",

@@ -2,7 +2,7 @@
 
 use super::decode::Segment;
 use super::doubles::Pairs;
-use super::doubt::Doubts;
+use super::doubt::{Doubt, Doubts};
 use super::exchange::{Exchanges, Stop};
 use super::finding::{Confidence, Findings, What};
 use super::half::Half;
@@ -11,6 +11,7 @@ use super::judge::{AckKind, Again, Kind, View, round_trip};
 use super::opening::{InVain, Question, Tries};
 use super::rate::Run;
 use super::read::Stated;
+use super::strange::{OddReset, Stale};
 use super::stream::Stream;
 use crate::http::Speaker;
 use crate::ledger::{Part, Parts};
@@ -116,6 +117,14 @@ pub(super) struct Flow {
     pub held: Option<Part>,
     /// It waits with others to give up what it keeps beyond gaps, if there is too much of that.
     pub(super) is_kept: bool,
+    /// A RST that may be ignored.
+    pub(super) odd_reset: Option<OddReset>,
+    /// What the server takes for open, though the client forgot it.
+    pub(super) stale: Option<Stale>,
+    /// A probe of the client's that turned out to be needless while the server made its answer, and when that was.
+    pub(super) idled: Option<(Doubt, Duration)>,
+    /// Time that was taken for recovery, and is the server's.
+    pub(super) returned: Duration,
     /// How many packets of its sender were lost before what just passed, which repeats the first of them.
     pub lost_before: u16,
     pub exchanges: Exchanges,
@@ -185,7 +194,8 @@ impl Flow {
         self.speaker = None;
         self.run(p, s, kind, gap, self.parts.transfer > lone, connection, findings);
         let path = self.halves[s].path.unwrap_or_default();
-        self.doubts[o].hear(p.at, p.seg, path, connection, findings);
+        let idle = self.doubts[o].hear(p.at, p.seg, path, connection, findings);
+        self.idled = idle.map(|doubt| (doubt, p.at)).or(self.idled.take());
         if kind == Kind::Again(Again::Late) && p.seg.len > 0 {
             self.doubts[s].overtaken(p.seg, connection, findings);
         }
@@ -329,6 +339,9 @@ impl Flow {
         for s in [CLIENT, SERVER] {
             self.reopen(s, Duration::ZERO, connection, findings, self.mark_frame);
             self.doubts[s].close(connection, findings);
+            if let Some((doubt, _)) = self.idled.take() {
+                doubt.tell(connection, findings);
+            }
             self.plateau[s].close(connection, findings);
             self.rest(s, connection, findings);
         }
@@ -548,23 +561,29 @@ impl Flow {
             streams[s].add(first, seg.len, seg.payload, &mut |piece| exchanges.take(speaker, piece));
         }
         if seg.has(Flags::FIN) || seg.has(Flags::RST) {
-            let other = &self.halves[1 - s];
-            // Whether what it said was heard; that it said no more is another matter.
-            let taken = match (other.fin, other.una) {
-                (Some(fin), Some(una)) => una.ge(fin - 1),
-                _ => other.flight() == 0,
-            };
-            let round_trip = round_trip(&self.halves[CLIENT], &self.halves[SERVER]);
-            let stop = Stop { reset: seg.has(Flags::RST), taken, unheard: self.is_unheard(s), round_trip };
-            if stop.reset {
-                self.closing[s] = None;
-                self.exchanges.end(speaker, stop);
-            } else {
+            let stop = self.stop(s, seg.has(Flags::RST));
+            if !stop.reset {
                 self.closing[s] = Some((seg.end() - 1, stop));
             }
         }
         self.close();
         self.tell(connection, findings);
+    }
+
+    /// The end `s` stops speaking, at once if it does so with a RST.
+    pub(super) fn stop(&mut self, s: usize, reset: bool) -> Stop {
+        let other = &self.halves[1 - s];
+        // Whether what it said was heard; that it said no more is another matter.
+        let taken = match (other.fin, other.una) {
+            (Some(fin), Some(una)) => una.ge(fin - 1),
+            _ => other.flight() == 0,
+        };
+        let stop = Stop { reset, taken, unheard: self.is_unheard(s), round_trip: self.round_trip() };
+        if reset {
+            self.closing[s] = None;
+            self.exchanges.end(if s == CLIENT { Speaker::Client } else { Speaker::Server }, stop);
+        }
+        stop
     }
 
     /// Tells of FINs before which nothing is missing any more: bytes that were not captured come to light late.

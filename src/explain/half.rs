@@ -151,6 +151,14 @@ impl Idents {
         2 + (gap.as_millis() / 200).max(1).ilog2() as u16
     }
 
+    /// How long so many copies in a row take to be lost: a probe of a single segment comes after two round trips and what a
+    /// delayed acknowledgment may take (RFC 8985 §7.2), then a time-out, each twice as long as the one before.
+    pub fn patience(copies: u16, round_trip: Duration) -> Duration {
+        const DELAY: Duration = Duration::from_millis(200);
+        let doubled = (1_u32 << (copies.saturating_sub(1)).min(10)) - 1;
+        round_trip * 2 + DELAY + (round_trip + DELAY) * doubled
+    }
+
     /// Takes a packet, which may have been put together from several of `full` bytes.
     fn add(&mut self, seg: &Segment<'_>, full: u32) {
         let Some(ident) = seg.ident else { return };

@@ -217,7 +217,7 @@ impl View<'_> {
         if tail && times == 1 && sacks {
             // RFC 8985 §7.2: once, the last segment, two round trips after the last acknowledgment; one that is alone gives
             // the other end's delayed acknowledgment its time, and one before any round trip was measured a second.
-            let alone = sender.una == Some(seg.seq);
+            let alone = sender.una == Some(seg.seq) || sender.una == Some(seg.end());
             let patience = match (sender.smooth, self.receiver.smooth) {
                 (None, None) => SECOND + SLACK,
                 (a, b) => {

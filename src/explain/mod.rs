@@ -24,6 +24,7 @@ mod routes;
 mod settle;
 mod shelf;
 mod sorted;
+mod strange;
 mod stream;
 #[cfg(test)]
 mod tests;

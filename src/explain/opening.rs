@@ -63,9 +63,14 @@ impl Flow {
         let (nth, told) = tries.answered(p);
         // All of them came where the answer comes from at once: whoever listens there took none before.
         let at_once = tries.0.last().is_some_and(|(at, ..)| p.at.saturating_sub(*at) <= HERE);
-        let what = if at_once { What::Backlog } else { What::SynLoss };
+        let known = self.stale.is_some_and(|stale| stale.known);
+        let what = match () {
+            () if known => What::HalfOpen,
+            () if at_once => What::Backlog,
+            () => What::SynLoss,
+        };
         let last = tries.0.last().map_or(p.at, |(at, ..)| *at);
-        let surely = tries.0.len() < 2 || at_once || (told && nth > 0);
+        let surely = tries.0.len() < 2 || at_once || known || (told && nth > 0);
         if surely {
             self.settle_tries(&tries, nth, told, what, connection, findings);
             self.measure(SERVER, &tries, nth, told, p.at);

@@ -14,6 +14,18 @@ use crate::ledger::Part;
 use crate::segment::Flags;
 use crate::time::Duration;
 
+/// No system that answers later keeps an acknowledgment back for the answer (RFC 1122 §4.2.3.2 allows more).
+const DELAYED_ACK: Duration = Duration::from_millis(40);
+
+/// What it is to send something again that had arrived.
+fn needless(again: Again) -> What {
+    match again {
+        Again::Rto => What::SpuriousRto,
+        Again::TailLossProbe => What::LateAcks,
+        _ => What::Reordering,
+    }
+}
+
 /// No probe of a tail and no time-out is shorter.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -29,6 +41,7 @@ impl Flow {
     ) {
         let gap = p.at.saturating_sub(self.mark);
         let frames = (self.mark_frame, p.frame);
+        self.settle_needless(s, p, connection, findings);
         match kind {
             // Where one direction is missing, an acknowledgment is all that shows of an answer.
             Kind::Ack(_) if self.tells_of_answer(p, s) => self.charge(Part::Server, p.at),
@@ -82,6 +95,11 @@ impl Flow {
                 self.doubts[s].goes_on(gap, findings);
                 self.charge(Part::Recovery, p.at);
             }
+            // Nobody waits for what comes again of a request while its answer is being made.
+            Kind::Again(again) if self.is_heard(s, p.seg) && !self.waits_in_queue(s) => {
+                let what = needless(again);
+                return findings.add(what, connection, frames, Duration::ZERO, Confidence::Certain);
+            }
             Kind::Again(again) => {
                 let what = match again {
                     _ if self.waits_in_queue(s) => What::Backlog,
@@ -100,11 +118,8 @@ impl Flow {
                     cost: gap,
                     what,
                     confidence: if stated { Confidence::Stated } else { Confidence::Inferred },
-                    needless: match again {
-                        Again::Rto => What::SpuriousRto,
-                        Again::TailLossProbe => What::LateAcks,
-                        _ => What::Reordering,
-                    },
+                    needless: needless(again),
+                    idle: s == CLIENT && self.is_asked(),
                     fresh: false,
                     smaller: false,
                     acquitted: false,
@@ -125,8 +140,17 @@ impl Flow {
             Kind::Data if self.was_lost_before(s, p, gap) => {
                 self.held = Some(Part::Recovery);
                 self.lost_before = self.halves[s].idents.missing(p.seg).unwrap_or(0);
+                // Whoever was in the middle of saying something waited for nothing else.
+                let patience = Idents::patience(self.lost_before, self.round_trip());
+                let paused = gap > patience && !self.exchanges.midway(s == CLIENT);
+                if paused {
+                    self.settle_pause(s, p, gap - patience, connection, findings);
+                }
                 let before = self.parts.recovery;
-                self.waited(s, Part::Recovery, p.at);
+                match paused {
+                    true => self.charge(Part::Recovery, p.at),
+                    false => self.waited(s, Part::Recovery, p.at),
+                }
                 let cost = self.parts.recovery - before;
                 self.lost[s] = true;
                 findings.add(What::LostBefore, connection, frames, cost, Confidence::Inferred);
@@ -149,6 +173,32 @@ impl Flow {
             _ if self.halves.iter().any(|half| half.fin.is_some()) => Part::Close,
             _ => Part::App,
         }
+    }
+
+    /// Whether the client has said all that it has to say, and its server makes the answer.
+    fn is_asked(&self) -> bool {
+        self.exchanges.is_unanswered() && self.exchanges.waits_for_server()
+    }
+
+    /// Whether this was acknowledged, and is a request whose answer is being made.
+    fn is_heard(&self, s: usize, seg: &Segment<'_>) -> bool {
+        s == CLIENT && self.is_asked() && self.halves[CLIENT].una.is_some_and(|una| seg.end().le(una))
+    }
+
+    /// The answer begins to come. If the client's probe for what it asked was needless, and the server said so long before
+    /// it answered, all the time was the server's: what was lost, or came late, was an acknowledgment that nobody waited for.
+    fn settle_needless(&mut self, s: usize, p: &Packet<'_>, connection: usize, findings: &mut Findings) {
+        let Some((doubt, heard)) = self.idled.take_if(|_| s == SERVER && p.seg.len > 0) else { return };
+        let shared = self.exchanges.open_alone() && p.at.saturating_sub(heard) >= DELAYED_ACK;
+        if shared {
+            self.parts.shift(Part::Recovery, Part::Server, doubt.cost);
+            self.limits[CLIENT].shift(Part::Recovery, Part::Server, doubt.cost);
+            self.exchanges.shift_now(Part::Recovery, Part::Server, doubt.cost);
+            Doubt { cost: Duration::ZERO, ..doubt }.tell(connection, findings);
+        } else {
+            doubt.tell(connection, findings);
+        }
+        self.returned = if shared { doubt.cost } else { Duration::ZERO };
     }
 
     /// Whether the end `s` has repeated what it says again and again without an answer: it does not arrive.
@@ -266,10 +316,32 @@ impl Flow {
         // Of a protocol that is not understood, nobody knows whether a client that is silent is late.
         let known = part == Part::Server || !self.exchanges.is_opaque();
         if let Some(what) = What::of(part).filter(|_| !silent && known && cost >= WORTH.max(rtt / 8)) {
-            findings.add(what, connection, frames, cost, Confidence::Inferred);
+            let returned = std::mem::take(&mut self.returned);
+            findings.add(what, connection, frames, cost + returned, Confidence::Inferred);
             if cost >= REST && self.is_far(s) && self.halves[s].idents.missing(p.seg) != Some(0) {
                 findings.perhaps_lost(what);
             }
+        }
+    }
+
+    /// The end `s` had nothing to say for so long; what it said then was lost at first.
+    fn settle_pause(
+        &mut self,
+        s: usize,
+        p: &Packet<'_>,
+        pause: Duration,
+        connection: usize,
+        findings: &mut Findings,
+    ) {
+        let idle = !self.exchanges.in_progress();
+        let part =
+            if s == SERVER && !idle && !self.exchanges.is_pushing() { Part::Server } else { Part::App };
+        let (before, until) = (self.parts.of(part), self.mark + pause);
+        self.waited(s, part, until);
+        let cost = self.parts.of(part) - before;
+        if part == Part::Server && cost >= WORTH.max(self.round_trip() / 8) {
+            let frames = (self.mark_frame, p.frame);
+            findings.add(What::SlowServer, connection, frames, cost, Confidence::Inferred);
         }
     }
 
@@ -293,6 +365,7 @@ impl Flow {
             what: What::TailLoss,
             confidence,
             needless: What::LateAcks,
+            idle: false,
             fresh: true,
             smaller: false,
             acquitted: false,

@@ -28,6 +28,9 @@ pub struct Odd {
     pub unseen: bool,
 }
 
+/// The numbers of the first SYNs.
+const FIRST: [u32; 2] = [1000, 5000];
+
 /// Two ends that speak.
 pub struct Talk {
     pub packets: Vec<(u64, Vec<u8>)>,
@@ -50,8 +53,8 @@ impl Talk {
         Talk {
             packets: Vec::new(),
             addresses: [(Ipv4Addr::new(10, 0, 0, 1), client), (Ipv4Addr::new(10, 0, 0, 2), server)],
-            first: [1000, 5000],
-            next: [1000, 5000],
+            first: FIRST,
+            next: FIRST,
             window: [501, 501],
             ident: [100, 7000],
             scaled: true,
@@ -132,6 +135,15 @@ impl Talk {
     /// Where an end is, counted from its SYN.
     pub fn at(&self, by: By) -> u32 {
         self.next[by as usize].wrapping_sub(self.first[by as usize])
+    }
+
+    /// A packet of the connection before, whose ends had come to `next`, counted from its SYNs.
+    pub fn old(&mut self, ms: f64, by: By, flags: &str, next: [u32; 2]) {
+        let now = (self.first, self.next);
+        self.first = FIRST;
+        self.next = [FIRST[0] + next[0], FIRST[1] + next[1]];
+        self.say(ms, by, flags, b"");
+        (self.first, self.next) = now;
     }
 
     /// The same with a server elsewhere; checksums are no longer right.
