@@ -81,6 +81,7 @@ fn end(e: &tcpglass::explain::End) -> serde_json::Value {
             "sack": r.sack,
             "late": r.late,
             "copy": r.copy,
+            "mtu": r.mtu,
         },
         "dsacks": e.dsacks,
         "not_captured": e.not_captured,
@@ -123,6 +124,7 @@ fn finding(f: &Finding) -> serde_json::Value {
         "frames": f.frames,
         "connections": f.connections,
         "perhaps_lost": f.perhaps_lost,
+        "mtu": f.mtu,
         "remedy": f.what.remedy(),
         "knobs": f.what.knobs(),
     })

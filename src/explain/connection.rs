@@ -142,6 +142,8 @@ pub struct Repeats {
     pub late: u64,
     /// Too soon to be sent again: doubled on the way.
     pub copy: u64,
+    /// A router said that it was too large.
+    pub mtu: u64,
 }
 
 impl End {

@@ -8,6 +8,7 @@ use super::flow::{self, Burden, EXCHANGES, Flow, PENDING, RECORDS};
 use super::past::{Past, Pasts};
 use super::read::Stated;
 use super::routes::{Routes, TIME_WAIT};
+use super::too_big::TooBig;
 use crate::ledger::Part;
 use crate::segment::Flags;
 use crate::time::Duration;
@@ -226,6 +227,19 @@ impl<'a> Connections<'a> {
         self.settle_over(slot, at);
         self.bound();
         place(Some(why), held).map(|place| Place { lost, ..place })
+    }
+
+    /// A router says that a packet was too large for it.
+    pub(super) fn too_big(&mut self, at: Duration, told: &TooBig) {
+        let (a, b) = (told.source, told.destination);
+        let pair = if a <= b { (a, b) } else { (b, a) };
+        let mut next = self.known.get(&pair).copied();
+        while let Some(live) = next.and_then(|slot| self.live[slot].as_deref_mut()) {
+            if let Some(flow) = &mut live.flow {
+                flow.too_big(usize::from(told.source != live.connection.client), at, told);
+            }
+            next = live.other;
+        }
     }
 
     /// The one in this place, which is not free.

@@ -2,6 +2,8 @@
 
 use super::dns::{self, Dns};
 use super::fragments::Fragment;
+use super::link::{self as ethernet, Inside};
+use super::too_big::{self, TooBig};
 use crate::segment::{Flags, Options};
 use crate::seq::Seq;
 use crate::wire::options;
@@ -72,6 +74,7 @@ pub(super) enum Sum {
 pub(super) enum Decoded<'a> {
     Tcp(Segment<'a>, Sum),
     Dns(Dns<'a>),
+    TooBig(TooBig),
     Fragment(Fragment<'a>),
     /// Something else.
     Other,
@@ -92,6 +95,8 @@ pub(super) struct Carried {
     pub hops: u8,
     /// The virtual network.
     pub network: u32,
+    /// Tunnels that it came through.
+    pub tunnels: u8,
     /// Bytes behind the IP header on the wire, whether captured or not.
     pub len: usize,
 }
@@ -109,32 +114,43 @@ mod link {
     pub const LINUX_SLL2: u32 = 276;
 }
 
+/// Tunnels in tunnels that are looked into.
+const TUNNELS: u8 = 4;
+
 /// Decodes a packet of link type `link` that was `length` bytes long on the wire.
 pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
+    within(link, data, length as usize, 0, 0)
+}
+
+/// The same of what came through so many tunnels, in a virtual network.
+fn within(link: u32, data: &[u8], length: usize, outer: u32, tunnels: u8) -> Decoded<'_> {
     use link::*;
     let cut = |n: usize| data.get(n..).unwrap_or_default();
+    let inside = match link {
+        ETHERNET => ethernet::ethernet(data),
+        LINUX_SLL if data.len() >= 16 => ethernet::behind(data, 14),
+        LINUX_SLL2 if data.len() >= 20 => {
+            let ether_type = u16::from_be_bytes([data[0], data[1]]);
+            ethernet::tagged(ether_type, data, 20)
+        }
+        _ => None,
+    };
+    let network = inside.map_or(0, |inside| inside.network) | outer;
     let sliced = match link {
-        ETHERNET => LaxSlicedPacket::from_ethernet(data).ok(),
+        ETHERNET | LINUX_SLL | LINUX_SLL2 => inside.map(|Inside { ether_type, at, .. }| {
+            LaxSlicedPacket::from_ether_type(EtherType(ether_type), cut(at))
+        }),
         // A four-byte address family in either byte order, and nothing else before the IP header.
         NULL | LOOP => LaxSlicedPacket::from_ip(cut(4)).ok(),
         RAW | IPV4 | IPV6 => LaxSlicedPacket::from_ip(data).ok(),
         other if RAW_OLD.contains(&other) => LaxSlicedPacket::from_ip(data).ok(),
-        LINUX_SLL if data.len() >= 16 => Some(LaxSlicedPacket::from_ether_type(
-            EtherType(u16::from_be_bytes([data[14], data[15]])),
-            cut(16),
-        )),
-        LINUX_SLL2 if data.len() >= 20 => {
-            Some(LaxSlicedPacket::from_ether_type(EtherType(u16::from_be_bytes([data[0], data[1]])), cut(20)))
-        }
         _ => None,
     };
     let Some(sliced) = sliced else { return Decoded::Broken };
     // What precedes an IP header on this link.
     let before = |header: &[u8]| header.as_ptr() as usize - data.as_ptr() as usize;
     // A length field of zero is a super-segment of a sender with offload: the recorded length counts.
-    let declared =
-        |field: usize, start: usize| if field == 0 { (length as usize).saturating_sub(start) } else { field };
-    let network = sliced.vlan_ids().iter().fold(0, |all, id| all << 12 | u32::from(id.value()));
+    let declared = |field: usize, start: usize| if field == 0 { length.saturating_sub(start) } else { field };
     match &sliced.net {
         Some(LaxNetSlice::Ipv4(ip)) => {
             let header = ip.header();
@@ -148,6 +164,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 ident: Some(header.identification()).filter(|id| *id != 0),
                 hops: header.ttl(),
                 network,
+                tunnels,
                 len: whole.saturating_sub(behind),
             };
             if header.is_fragmenting_payload() {
@@ -177,6 +194,7 @@ pub(super) fn packet(link: u32, data: &[u8], length: u32) -> Decoded<'_> {
                 ident: None,
                 hops: header.hop_limit(),
                 network,
+                tunnels,
                 len: whole.saturating_sub(behind),
             };
             match fragment_header(header.next_header(), ip.extensions().slice()) {
@@ -232,8 +250,24 @@ pub(super) fn carried_by(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
     let bytes = &bytes[..bytes.len().min(ip.len)];
     match ip.protocol {
         6 => tcp(ip, bytes),
+        1 | 58 => too_big::read(ip, bytes).map_or(Decoded::Other, Decoded::TooBig),
+        _ if ip.tunnels < TUNNELS && ethernet::tunnel(ip.protocol, bytes).is_some() => {
+            carried_through(ip, bytes)
+        }
         17 => dns::read(ip, bytes).map_or(Decoded::Other, Decoded::Dns),
         _ => Decoded::Other,
+    }
+}
+
+/// What a tunnel carries.
+fn carried_through(ip: Carried, bytes: &[u8]) -> Decoded<'_> {
+    let Some((at, frame)) = ethernet::tunnel(ip.protocol, bytes) else { return Decoded::Other };
+    let link = if frame { link::ETHERNET } else { link::RAW };
+    let inner = bytes.get(at..).unwrap_or_default();
+    match within(link, inner, ip.len.saturating_sub(at), ip.network, ip.tunnels + 1) {
+        // Not everything that is carried is IP.
+        Decoded::Broken => Decoded::Other,
+        decoded => decoded,
     }
 }
 

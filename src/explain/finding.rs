@@ -90,6 +90,8 @@ pub enum What {
     PortExhaustion,
     /// Large packets vanish on the way, and nobody says so.
     MtuBlackHole,
+    /// A router said that packets were too large for it, and they were sent again in smaller pieces.
+    PathMtu,
     /// Packets came with wrong checksums, and were dropped.
     Checksum,
     /// A name server took long to answer.
@@ -367,6 +369,12 @@ impl What {
                 "let ICMP's \"packet too big\" pass, clamp the MSS to the path, or probe for its size (RFC 4821)",
                 &["tcp.mtu_probing", "TCP_MAXSEG", "tcp.mss"],
             ),
+            What::PathMtu => (
+                "path-mtu",
+                "packets that were too large for the way",
+                "clamp the MSS to the path, or a smaller MTU at the sender: a router says so each time a path is new",
+                &["TCP_MAXSEG", "tcp.mss", "tcp.pmtud"],
+            ),
             What::Checksum => (
                 "checksum",
                 "packets with wrong checksums",
@@ -446,6 +454,8 @@ pub struct Finding {
     /// How many of these waits may as well be for something that was lost before the capture point and sent again after
     /// a time-out: they are long enough.
     pub perhaps_lost: u64,
+    /// What the path carries, of [`What::PathMtu`], if a router says it: the least. Bytes with all headers.
+    pub mtu: Option<u32>,
     /// The connections it happened on, by their number in the capture from 1: the first few.
     pub connections: Vec<usize>,
 }
@@ -472,6 +482,7 @@ impl Findings {
             confidence,
             frames: Vec::new(),
             perhaps_lost: 0,
+            mtu: None,
             connections: Vec::new(),
         });
         finding.times += 1;
@@ -493,6 +504,13 @@ impl Findings {
     pub fn perhaps_lost(&mut self, what: What) {
         if let Some(finding) = self.0.get_mut(&what) {
             finding.perhaps_lost += 1;
+        }
+    }
+
+    /// What the next link takes of the router whose word this is.
+    pub fn mtu(&mut self, what: What, mtu: u32) {
+        if let Some(finding) = self.0.get_mut(&what).filter(|_| mtu > 0) {
+            finding.mtu = Some(finding.mtu.map_or(mtu, |least| least.min(mtu)));
         }
     }
 

@@ -13,6 +13,7 @@ use super::rate::Run;
 use super::read::Stated;
 use super::strange::{OddReset, Stale};
 use super::stream::Stream;
+use super::too_big::TooBig;
 use crate::http::Speaker;
 use crate::ledger::{Part, Parts};
 use crate::segment::Flags;
@@ -299,6 +300,14 @@ impl Flow {
         wild && !last.is_some_and(|(seq, ack)| near(seq, seg.seq) && near(ack, seg.ack))
     }
 
+    /// A router says that what the end `s` had sent was too large; hostile ones say it of what is not under way.
+    pub(super) fn too_big(&mut self, s: usize, at: Duration, told: &TooBig) {
+        let half = &mut self.halves[s];
+        if half.record(told.seq).is_some_and(|sent| sent.times > 0) && half.flight() > 0 {
+            half.too_big = Some((at, told.mtu, half.nxt));
+        }
+    }
+
     /// Whether nothing that was said waits for an acknowledgment.
     pub(super) fn is_settled(&self) -> bool {
         self.reset || self.halves.iter().all(|half| half.flight() == 0)
@@ -389,6 +398,7 @@ impl Flow {
             Kind::Again(Again::Sack) => repeats.sack += 1,
             Kind::Again(Again::Late) => repeats.late += 1,
             Kind::Again(Again::Copy) => repeats.copy += 1,
+            Kind::Again(Again::Mtu) => repeats.mtu += 1,
             _ => {}
         }
         if let Kind::Again(again) = kind {

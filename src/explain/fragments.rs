@@ -46,7 +46,8 @@ impl Fragments {
     /// Takes a fragment; with the last one that was missing, what the packet carries, as far as it was captured from its
     /// beginning on without a hole. Fragments that overlap others are left out (RFC 5722).
     pub fn add(&mut self, at: Duration, fragment: &Fragment<'_>) -> Option<(Carried, Vec<u8>)> {
-        let Carried { source, destination, protocol, len, ident: _, hops: _, network: _ } = fragment.carried;
+        let Carried { source, destination, protocol, len, ident: _, hops: _, network: _, tunnels: _ } =
+            fragment.carried;
         let key = (source, destination, fragment.id, protocol);
         let end = fragment.offset + len;
         if len == 0 || end > LARGEST {
@@ -112,6 +113,7 @@ mod tests {
             ident: None,
             hops: 64,
             network: 0,
+            tunnels: 0,
             len,
         };
         (0, Fragment { carried, id, offset, more, bytes: &BYTES[..captured] })

@@ -115,6 +115,8 @@ pub(super) struct Half {
     /// The latest time stamp of its segments, and the first, with when it came.
     pub stamp: Option<u32>,
     clock: Option<(Duration, u32)>,
+    /// A router said that what it sent was too large: when, what that one takes, and up to where it had sent then.
+    pub too_big: Option<(Duration, u32, Option<Seq>)>,
     /// What the numbers of its packets tell.
     pub idents: Idents,
     /// The number of its first segment that was captured.

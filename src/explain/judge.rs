@@ -35,6 +35,7 @@ impl Kind {
             Kind::Rst => "rst",
             Kind::WindowProbe => "window-probe",
             Kind::KeepAlive => "keep-alive",
+            Kind::Again(Again::Mtu) => "mtu-retransmit",
             Kind::Again(Again::Rto) => "rto",
             Kind::Again(Again::TailLossProbe) => "tail-loss-probe",
             Kind::Again(Again::Fast) => "fast-retransmit",
@@ -57,6 +58,7 @@ impl Kind {
     /// The same, corrected by the word of the stack that sent it.
     pub(super) fn stated(self, why: &str) -> Kind {
         match (self, why) {
+            (Kind::Again(_), "mtu-retransmit") => Kind::Again(Again::Mtu),
             (Kind::Again(_), "rto") => Kind::Again(Again::Rto),
             (Kind::Again(_), "tail-loss-probe") => Kind::Again(Again::TailLossProbe),
             (Kind::Again(_), "fast-retransmit") => Kind::Again(Again::Fast),
@@ -79,6 +81,8 @@ pub(super) enum Again {
     Late,
     /// Doubled on the way: it comes too soon to be anything else.
     Copy,
+    /// A router said that it was too large.
+    Mtu,
 }
 
 /// Why an acknowledgment without data left.
@@ -178,6 +182,12 @@ impl View<'_> {
             && Seq(latest).gt(Seq(stamp))
         {
             return Kind::Again(Again::Late);
+        }
+        if let Some((told, mtu, Some(until))) = sender.too_big
+            && (at >= told && seg.end().le(until) && !acked)
+            && (mtu == 0 || seg.len < mtu)
+        {
+            return Kind::Again(Again::Mtu);
         }
         let Some(&Sent { at: before, times, .. }) = sender.record(seg.seq) else {
             // Acknowledged already, or never seen.

@@ -15,6 +15,7 @@ mod fragments;
 mod half;
 mod hold;
 mod judge;
+mod link;
 mod opening;
 mod past;
 mod pcapng;
@@ -28,6 +29,7 @@ mod strange;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod too_big;
 mod trail;
 mod unpack;
 
@@ -392,6 +394,10 @@ impl Look<'_> {
                 if !self.options.is_choosy() {
                     self.lookups.add(at, frame, &dns, &mut self.connections.findings);
                 }
+            }
+            Decoded::TooBig(told) => {
+                summary.not_tcp += 1;
+                self.connections.too_big(at, &told);
             }
             Decoded::Other | Decoded::Fragment(_) => summary.not_tcp += 1,
             Decoded::Broken => summary.undecoded += 1,

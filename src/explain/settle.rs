@@ -100,6 +100,16 @@ impl Flow {
                 let what = needless(again);
                 return findings.add(what, connection, frames, Duration::ZERO, Confidence::Certain);
             }
+            Kind::Again(Again::Mtu) => {
+                // What is cut into several pieces was one packet that was too large.
+                if !matches!(self.halves[s].last_again, Some((Again::Mtu, at)) if p.at - at < PROMPT) {
+                    findings.add(What::PathMtu, connection, frames, gap, Confidence::Certain);
+                }
+                if let Some((_, mtu, _)) = self.halves[s].too_big {
+                    findings.mtu(What::PathMtu, mtu);
+                }
+                self.charge(Part::Recovery, p.at);
+            }
             Kind::Again(again) => {
                 let what = match again {
                     _ if self.waits_in_queue(s) => What::Backlog,

@@ -59,6 +59,9 @@ fn finding(out: &mut String, finding: &Finding, style: Style) {
     };
     let plural = if frames.len() == 1 && !frames[0].contains('–') { "frame" } else { "frames" };
     let _ = writeln!(out, "{}: {plural} {}{more}{sure}", style.bold(&head), frames.join(", "));
+    if let Some(mtu) = finding.mtu {
+        let _ = writeln!(out, "  a router says that its next link takes {mtu} bytes");
+    }
     let knobs = match what.knobs() {
         [] => String::new(),
         knobs => format!(" [{}]", knobs.join(", ")),

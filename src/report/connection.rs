@@ -94,7 +94,7 @@ fn told(end: &End) -> Vec<String> {
 }
 
 /// How many of each kind.
-fn kinds(r: &Repeats) -> [(u64, &'static str); 7] {
+fn kinds(r: &Repeats) -> [(u64, &'static str); 8] {
     [
         (r.syn, "of the handshake"),
         (r.rto, "after a time-out"),
@@ -103,5 +103,6 @@ fn kinds(r: &Repeats) -> [(u64, &'static str); 7] {
         (r.sack, "for selective ACKs"),
         (r.late, "late or out of order"),
         (r.copy, "doubled on the way"),
+        (r.mtu, "because a router said that they were too large"),
     ]
 }

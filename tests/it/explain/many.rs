@@ -1,6 +1,6 @@
 //! Does memory stay bounded however many connections there are, and are those that have the same addresses told apart?
 
-use super::talk::{By::*, Talk, get, ok, usual};
+use super::talk::{By::*, Odd, Talk, get, ok, usual};
 use super::written::{never, told};
 use super::*;
 use tcpglass::explain::{Ending, Seen, follow};
@@ -139,4 +139,75 @@ fn the_same_addresses_in_two_virtual_networks_are_two_connections() {
     both.sort_by_key(|(at, _)| *at);
     let summary = told(both);
     assert_eq!((summary.seen, summary.connections[0].exchanges.len()), (1, 3), "{:?}", found(&summary));
+}
+
+/// What an IPv4 header before it makes a packet of `protocol`.
+fn inside_ip(protocol: u8, inner: &[u8]) -> Vec<u8> {
+    let length = (20 + inner.len() as u16).to_be_bytes();
+    let header =
+        [0x45, 0, length[0], length[1], 0, 0, 0x40, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+    [&header[..], inner].concat()
+}
+
+#[test]
+fn what_tunnels_and_odd_frames_carry_is_read() {
+    let plain = usual();
+    let expected = plain.told();
+    let ether = |kind: &[u8], packet: &[u8]| [&[2; 12][..], kind, packet].concat();
+    type Wrap<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let wraps: [(&str, u32, Wrap<'_>); 8] = [
+        ("IP in IP", 101, &|p| inside_ip(4, p)),
+        ("GRE with a key", 101, &|p| inside_ip(47, &[&[0x20, 0, 8, 0, 0, 0, 0, 9][..], p].concat())),
+        ("GRE with Ethernet", 101, &|p| {
+            inside_ip(47, &[&[0, 0, 0x65, 0x58][..], &ether(&[8, 0], p)].concat())
+        }),
+        ("VXLAN", 101, &|p| {
+            let udp = [0x30, 0, 0x12, 0xb5, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 7, 0];
+            inside_ip(17, &[&udp[..], &ether(&[8, 0], p)].concat())
+        }),
+        ("two tunnels", 101, &|p| inside_ip(4, &inside_ip(4, p))),
+        ("LLC and SNAP", 1, &|p| ether(&[1, 0, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], p)),
+        ("four tags", 1, &|p| {
+            ether(&[0x88, 0xa8, 0, 1, 0x92, 0, 0, 2, 0x91, 0, 0, 3, 0x81, 0, 0, 4, 8, 0], p)
+        }),
+        ("PPPoE", 1, &|p| ether(&[0x88, 0x64, 0x11, 0, 0, 1, 1, 0, 0, 0x21], p)),
+    ];
+    for (name, link, wrap) in wraps {
+        let packets = plain.packets.iter().map(|(at, packet)| (*at, wrap(packet)));
+        let file = super::reading::pcap(link, usize::MAX, packets);
+        let summary = explain(file.as_slice(), Options::default()).unwrap();
+        assert_eq!(summary.connections, expected.connections, "{name}");
+        assert_eq!((summary.not_tcp, &summary.findings), (0, &expected.findings), "{name}");
+    }
+    // Tunnels in tunnels without end are not.
+    let deep = (0..20).fold(plain.packets[0].1.clone(), |inner, _| inside_ip(4, &inner));
+    let summary = explain(Talk::file(&[(0, deep)], usize::MAX).as_slice(), Options::default()).unwrap();
+    assert_eq!((summary.not_tcp, summary.seen), (1, 0));
+}
+
+#[test]
+fn a_router_that_says_what_it_takes_is_named() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    t.say(at, Client, ".", &get("/a"));
+    let (body, start) = (ok(2000, 1900), t.at(Server));
+    t.say(at + 0.1, Server, ".", &body);
+    let too_big = &t.packets.last().unwrap().1[..28];
+    let icmp = inside_ip(1, &[&[3, 4, 0, 0, 0, 0, 5, 0x78][..], too_big].concat());
+    t.packets.push((((at + 9.0) * 1000.0) as u64, icmp));
+    for (from, to) in [(0, 1348), (1348, body.len())] {
+        let again = Odd { seq: Some(start + from as u32), ..Odd::default() };
+        t.odd(at + 9.2, Server, ".", &body[from..to], again);
+    }
+    t.say(at + 29.2, Client, ".", b"");
+    let summary = t.told();
+    assert_eq!(told(&summary, What::PathMtu), (1, 9, Confidence::Certain), "{:?}", found(&summary));
+    assert_eq!(finding(&summary, What::PathMtu).mtu, Some(1400));
+    never(&summary, &[What::Rto, What::MtuBlackHole, What::TailLoss]);
+    assert_eq!(summary.connections[0].ends[1].repeats.mtu, 2);
+    // Whoever says it of what was never sent is not believed.
+    let mut forged = t.packets[5].clone();
+    forged.1[52] ^= 0x55;
+    t.packets[5] = forged;
+    never(&t.told(), &[What::PathMtu]);
 }
