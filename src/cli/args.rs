@@ -318,9 +318,12 @@ pub struct Proxy {
     /// Send every request to this proxy, as it is asked for here: with an absolute URL
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "upstream")]
     pub parent: Option<String>,
-    /// Ports that CONNECT may lead to: numbers and ranges such as 443,8000-8099, or any, or none; with --upstream or --parent there are no tunnels
+    /// Ports that CONNECT may lead to: numbers and ranges such as 443,8000-8099, or any, or none; with --parent it is asked for there, with --upstream there are no tunnels
     #[arg(long, value_name = "PORTS", default_value = "443")]
     pub tunnels: String,
+    /// Protocols that clients may switch to by Upgrade, such as websocket, or any; Upgrade for others ends here
+    #[arg(long, value_name = "PROTOCOLS", value_delimiter = ',', conflicts_with = "dumb")]
+    pub upgrade: Vec<String>,
     /// Port to listen on
     #[arg(long, value_name = "PORT", default_value_t = 3128, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,

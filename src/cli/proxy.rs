@@ -42,6 +42,7 @@ pub fn run(args: ProxyArgs) -> Outcome {
         },
         parent: args.parent.is_some(),
         tunnels: ports(&args.tunnels)?,
+        upgrades: args.upgrade.iter().map(|name| protocol(name)).collect::<Result<_, _>>()?,
         http: stage.settings.http.clone(),
         ..ProxyOptions::new(if args.dumb { ProxyKind::Dumb } else { ProxyKind::Smart })
     };
@@ -72,15 +73,29 @@ pub fn run(args: ProxyArgs) -> Outcome {
             "requests": totals.requests,
             "upstreams": totals.upstreams,
             "refused": totals.refused,
+            "tunnels": totals.tunnels,
+            "gave_way": totals.gave_way,
+            "turned_away": totals.turned_away,
         }))?;
     } else {
-        let told = format!(
-            "{}, {} sent on over {}, {} answered by the proxy itself\n\n",
+        let mut told = format!(
+            "{}, {} sent on over {}, {} answered by the proxy itself",
             plural(totals.clients, "client"),
             plural(totals.requests, "request"),
             plural(totals.upstreams, "connection"),
             totals.refused
         );
+        if totals.tunnels > 0 {
+            told += &format!(", {}", plural(totals.tunnels, "tunnel"));
+        }
+        if totals.gave_way + totals.turned_away > 0 {
+            let gave_way = plural(totals.gave_way, "client");
+            told += &format!(
+                ", {gave_way} gave way to others at http.max_connections, {} turned away",
+                totals.turned_away
+            );
+        }
+        told += "\n\n";
         output::note(&args.output, &(told + &report::counts(&counts, output::stderr_style(&args.output))));
     }
     Ok(ExitCode::SUCCESS)
@@ -94,6 +109,18 @@ fn origin(option: &str, text: &str) -> Result<Origin, Failure> {
     let host = url.host().filter(|_| plain).ok_or_else(wrong)?.to_owned();
     let port = url.port_or_known_default().filter(|port| *port != 0).ok_or_else(wrong)?;
     Ok(Origin { host, port })
+}
+
+/// A protocol's name, with or without a version (RFC 9110 §7.8), or `any`.
+fn protocol(name: &str) -> Result<String, Failure> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&b);
+    match name {
+        "any" => Ok("*".to_owned()),
+        name if !name.is_empty() && name != "*" && name.bytes().all(token) => Ok(name.to_owned()),
+        name => {
+            Err(Failure::usage(format_args!("--upgrade {name:?}: write protocols such as websocket, or any")))
+        }
+    }
 }
 
 /// `443,8000-8099`, `any` or `none`.

@@ -8,7 +8,7 @@ use super::encode::{self, Announced, RequestLine};
 use super::endpoint::Endpoint;
 use super::fields::{Fields, KeepAlive};
 use super::framing::{self, Framing};
-use super::head::{self, BadHead, Lines, Scan, Version};
+use super::head::{self, BadHead, Lines, ResponseHead, Scan, Version};
 use super::{Config, Method, StatusCode, is_idempotent, is_safe};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -49,6 +49,8 @@ enum Receiving {
 #[derive(Debug)]
 struct Unanswered {
     method: Method,
+    /// The protocols that it offers to switch to.
+    offers: Fields,
     interims: u32,
     last: bool,
     /// Where it begins in the bytes of the connection, and where it ends, if that is known.
@@ -87,6 +89,35 @@ pub struct ClientConn {
     heard: bool,
     /// Runs while a response or room for the request is awaited.
     deadline: Option<Instant>,
+}
+
+impl Unanswered {
+    /// Whether nothing may follow it before its answer, which may be in another protocol.
+    fn may_end_http(&self) -> bool {
+        self.method == Method::CONNECT || !self.offers.is_empty()
+    }
+
+    /// Whether HTTP ends with this head. RFC 9110 §7.8: a server switches to what was offered, when it has the whole request.
+    fn is_switched_by(&self, head: &ResponseHead, is_sending: bool) -> Result<bool, ClientError> {
+        if head.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(self.method == Method::CONNECT && head.status.is_success());
+        }
+        let offered = |protocol: &[u8]| self.offers.list("Upgrade").any(|o| o.eq_ignore_ascii_case(protocol));
+        match () {
+            () if self.offers.is_empty() => Err(ClientError::Malformed(
+                "the server switches protocols without being asked (RFC 9110 §7.8)",
+            )),
+            () if is_sending => Err(ClientError::Malformed(
+                "the server switches protocols before it has the request (RFC 9110 §7.8)",
+            )),
+            () if !head.fields.has("Upgrade") || !head.fields.list("Upgrade").all(offered) => {
+                Err(ClientError::Malformed(
+                    "the server switches to a protocol that was not offered (RFC 9110 §7.8)",
+                ))
+            }
+            () => Ok(true),
+        }
+    }
 }
 
 impl ClientConn {
@@ -130,6 +161,9 @@ impl ClientConn {
         }
         if self.unanswered.is_empty() {
             return Ok(());
+        }
+        if self.unanswered.iter().any(Unanswered::may_end_http) {
+            return Err(SendError::Busy);
         }
         let room = self.unanswered.len() < usize::from(self.config.pipeline)
             && self.output.len() < OUTPUT_LIMIT
@@ -184,7 +218,13 @@ impl ClientConn {
         let last = line.close || request.fields.list_has("Connection", "close");
         let end = (self.sending == Sending::Nothing).then(|| self.written());
         let method = request.method.clone();
-        self.unanswered.push_back(Unanswered { method, interims: 0, last, begin, end });
+        // RFC 9110 §7.8: without its option it is for somebody else.
+        let offered = request.version == Version::Http11 && request.fields.list_has("Connection", "upgrade");
+        let mut offers = Fields::new();
+        for protocols in request.fields.all("Upgrade").filter(|_| offered) {
+            offers.append(b"Upgrade", protocols);
+        }
+        self.unanswered.push_back(Unanswered { method, offers, interims: 0, last, begin, end });
         self.progress(now);
         Ok(())
     }
@@ -316,11 +356,10 @@ impl ClientConn {
         self.input.consume(length);
         self.scan = Scan::default();
         let Some(request) = self.unanswered.front_mut() else { return Ok(None) };
-        // RFC 9110 §7.8: none of our requests has Upgrade.
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(ClientError::Malformed(
-                "the server switches protocols without being asked (RFC 9110 §7.8)",
-            ));
+        if request.is_switched_by(&head, self.sending != Sending::Nothing)? {
+            self.unanswered.pop_front();
+            (self.over, self.keep, self.deadline) = (true, false, None);
+            return Ok(Some(ClientEvent::Switched(head)));
         }
         if head.status.is_informational() {
             request.interims += 1;
@@ -361,6 +400,13 @@ impl ClientConn {
         };
         self.progress(now);
         Ok(Some(ClientEvent::Response(head)))
+    }
+
+    /// What came behind the head with which HTTP ended ([`ClientEvent::Switched`]).
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.input.as_slice().to_vec();
+        self.input.clear();
+        rest
     }
 
     /// Moves bytes of the response's body into `out`; `Ok(0)` is its end, which `poll_event` then reports.

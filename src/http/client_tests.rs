@@ -73,7 +73,9 @@ impl Bench {
             let mut buf = [0; 100];
             match self.conn.poll_event(self.now) {
                 Some(ClientEvent::Interim(head)) => self.log.push(head.status.as_str().into()),
-                Some(ClientEvent::Response(head)) => self.log.push(head.status.as_str().into()),
+                Some(ClientEvent::Response(head) | ClientEvent::Switched(head)) => {
+                    self.log.push(head.status.as_str().into())
+                }
                 Some(ClientEvent::End(_)) => {
                     self.log.push(format!("end {}", String::from_utf8_lossy(&self.body)));
                     self.body.clear();

@@ -161,6 +161,15 @@ pub(super) fn tunnel(out: &mut Buffer, now: Instant) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the 101 after which another protocol is spoken (RFC 9110 §7.8): `fields` have its Upgrade.
+pub(super) fn switch(out: &mut Buffer, fields: &Fields) {
+    let out = out.tail();
+    status_line(out, StatusCode::SWITCHING_PROTOCOLS);
+    push_line(out, "Connection", "Upgrade");
+    fields.write_to(out, &OWN);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Room that a chunk's size line takes at most, for chunks below 16 MiB.
 const SIZE_LINE: usize = 8;
 

@@ -35,6 +35,14 @@ pub fn forward(fields: &Fields, version: Version, received_by: &str, also: &[&st
     out.with("Via", format!("{version} {received_by}"))
 }
 
+/// Passes on which protocols are offered, or was switched to (RFC 9110 §7.8).
+pub fn with_upgrade(mut fields: Fields, of: &Fields) -> Fields {
+    for protocols in of.all("Upgrade") {
+        fields.append(b"Upgrade", protocols);
+    }
+    fields
+}
+
 /// Fields that would change how a message is framed, routed or taken, and that nobody expects behind it (RFC 9110
 /// §6.5.1).
 const NO_TRAILERS: [&str; 17] = [

@@ -35,7 +35,7 @@ pub use endpoint::Endpoint;
 pub use fields::{FieldError, Fields, KeepAlive};
 pub use framing::Framing;
 pub use head::{BadHead, Refusal, RequestHead, ResponseHead, Version, is_authority};
-pub use hop::{forward, forward_trailers, has_passed};
+pub use hop::{forward, forward_trailers, has_passed, with_upgrade};
 pub use knobs::KNOBS;
 pub use method::{is_idempotent, is_known, is_safe};
 pub use observe::{Heard, Observer, Speaker};

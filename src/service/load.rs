@@ -149,6 +149,7 @@ fn kind(error: &FetchError) -> &'static str {
         FetchError::Http(ClientError::NoAnswer) => "no-answer",
         FetchError::Http(ClientError::Incomplete) => "incomplete",
         FetchError::Http(_) => "malformed",
+        FetchError::Switched => "switched",
         FetchError::Request(_) => "request",
         FetchError::Stopped => "stopped",
     }

@@ -271,6 +271,8 @@ pub enum FetchError {
     Stream(StreamError),
     /// The response cannot be understood, or is not complete.
     Http(ClientError),
+    /// The server took an offer to switch to another protocol (RFC 9110 §7.8), which is not spoken here.
+    Switched,
     /// The request cannot be written.
     Request(SendError),
     /// It took longer than was allowed.
@@ -302,6 +304,9 @@ impl fmt::Display for FetchError {
             FetchError::ConnectTimedOut => f.write_str("cannot connect within the time allowed"),
             FetchError::Stream(e) => write!(f, "the connection failed: {e}"),
             FetchError::Http(e) => write!(f, "{e}"),
+            FetchError::Switched => f.write_str(
+                "the server has switched to the protocol that it was offered; it is not spoken here",
+            ),
             FetchError::Request(_) => f.write_str("the request cannot be written"),
             FetchError::MaxTime => f.write_str("not complete within the time allowed"),
             FetchError::Stopped => f.write_str("stopped before the request was begun"),

@@ -53,6 +53,9 @@ pub struct ProxyOptions {
     /// Ports that a CONNECT to a smart proxy may lead to; none where it stands in front of one server. RFC 9110 §9.3.6
     /// wants them few: through a tunnel anything can be said to anyone.
     pub tunnels: Vec<RangeInclusive<u16>>,
+    /// Protocols that clients of a smart proxy may switch to (RFC 9110 §7.8); for others, and where it is empty, `Upgrade`
+    /// ends here. After a switch the proxy sees bytes only, as in a tunnel. `*` stands for all.
+    pub upgrades: Vec<String>,
     /// How long name and connection may take.
     pub connect_timeout: Duration,
     /// Limits and timeouts of both sides.
@@ -68,6 +71,7 @@ impl ProxyOptions {
             parent: false,
             hosts: Vec::new(),
             tunnels: vec![443..=443],
+            upgrades: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             http: Config::default(),
         }
@@ -85,6 +89,8 @@ pub struct ProxyTotals {
     pub upstreams: u64,
     /// Requests that the proxy answered itself: malformed, or the server could not be reached.
     pub refused: u64,
+    /// Connections that went on unread: after CONNECT, or in another protocol.
+    pub tunnels: u64,
     /// Clients that gave way to others at `http.max_connections`: they asked nothing, or too little moved.
     pub gave_way: u64,
     /// Clients that found no place there and were answered 503.
@@ -359,6 +365,7 @@ impl Proxy {
             }
             Turn::Becomes(tunnel) => {
                 relay.work = Work::Tunnel(tunnel);
+                self.totals.tunnels += 1;
                 self.turn(now, stack, key);
             }
             Turn::Over { abort } => self.remove(now, stack, key, abort),

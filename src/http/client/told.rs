@@ -59,6 +59,10 @@ pub enum ClientEvent {
     Response(ResponseHead),
     /// The response is complete, with its trailer section.
     End(Fields),
+    /// The server has switched to a protocol that the request offered (RFC 9110 §7.8), or connected a CONNECT (§9.3.6):
+    /// HTTP has ended here. What came behind this head is in
+    /// [`ClientConn::take_rest`](super::ClientConn::take_rest).
+    Switched(ResponseHead),
     /// The oldest unanswered request gets no (complete) response; the connection is of no further use.
     Failed(ClientError),
 }

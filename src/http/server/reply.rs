@@ -210,6 +210,17 @@ impl ServerConn {
     /// (RFC 9110 §9.3.6). Returns what was received behind the request, and what is still to be sent.
     pub fn tunnel(&mut self, now: Instant) -> (Vec<u8>, Vec<u8>) {
         encode::tunnel(&mut self.output, now);
+        self.end_http()
+    }
+
+    /// Answers the current request with 101, and ends HTTP on this connection: what follows the blank line is said in the
+    /// protocol that `fields` name in Upgrade (RFC 9110 §7.8). Returns what [`tunnel`](Self::tunnel) does.
+    pub fn switch(&mut self, fields: &Fields) -> (Vec<u8>, Vec<u8>) {
+        encode::switch(&mut self.output, fields);
+        self.end_http()
+    }
+
+    fn end_http(&mut self) -> (Vec<u8>, Vec<u8>) {
         self.phase = Phase::Over { abort: false };
         let parts = (self.input.as_slice().to_vec(), self.output.as_slice().to_vec());
         self.input.clear();

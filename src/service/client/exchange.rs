@@ -202,6 +202,14 @@ impl HttpClient {
                 }
                 self.finish_job(now, key, job, ledger);
             }
+            ClientEvent::Switched(head) => {
+                job.answering = true;
+                if let Some(sink) = &mut self.options.sink {
+                    sink.on_head(job.fetched.plan, job.fetched.round, &head);
+                }
+                job.fetched.response = Some(head);
+                return Err(FetchError::Switched);
+            }
             ClientEvent::Failed(e) => return Err(FetchError::Http(e)),
         }
         Ok(())

@@ -7,7 +7,7 @@ use super::{Cx, Side, Turn};
 use crate::http::{
     BodyError, ClientConn, ClientError, ClientEvent, Config, Endpoint, Fields, Method, Origin, OutBody,
     OutRequest, ReplyBody, RequestHead, ResponseHead, ServerConn, ServerEvent, StatusCode, Version, forward,
-    forward_trailers, has_passed, is_authority, is_idempotent,
+    forward_trailers, has_passed, is_authority, is_idempotent, with_upgrade,
 };
 use crate::stream::{ByteStream, StreamError};
 use crate::time::{Duration, Instant};
@@ -34,6 +34,8 @@ struct Exchange {
     origin: Origin,
     authority: String,
     body: OutBody,
+    /// The protocols that it may switch to.
+    upgrade: String,
     sent: bool,
     /// The response's head has gone to the client.
     answered: bool,
@@ -187,7 +189,9 @@ impl Smart {
         }
         let (sent, answered, retried) = (false, false, false);
         let hop = Fields::new();
-        self.exchange = Some(Exchange { head, origin, authority, body, sent, answered, hop, retried });
+        let upgrade = upgrade(&head, &cx.options.upgrades);
+        self.exchange =
+            Some(Exchange { head, origin, authority, body, upgrade, sent, answered, hop, retried });
     }
 
     fn connect(&mut self, cx: &mut Cx, upstream: &mut Upstream, origin: &Origin) {
@@ -278,7 +282,7 @@ impl Smart {
         if !upstream.is_open() {
             return false;
         }
-        if exchange.head.method == Method::CONNECT {
+        if exchange.head.method == Method::CONNECT && !cx.options.parent {
             let (received, unsent) = self.server.tunnel(cx.now);
             self.tunnel = Some(Tunnel::new(cx.now, cx.http.tunnel_timeout, received, unsent));
             return true;
@@ -382,6 +386,19 @@ impl Smart {
                     self.server.respond(cx.now, head.status, &fields, body);
                     exchange.hop = head.fields;
                 }
+                Some(ClientEvent::Switched(head)) => {
+                    let (received, mut unsent) = if exchange.head.method == Method::CONNECT {
+                        self.server.tunnel(cx.now)
+                    } else {
+                        let fields = forward(&head.fields, head.version, &self.name, &[]);
+                        let fields = with_upgrade(fields, &head.fields);
+                        self.server.switch(&fields)
+                    };
+                    unsent.extend(self.client.take_rest());
+                    self.tunnel = Some(Tunnel::new(cx.now, cx.http.tunnel_timeout, received, unsent));
+                    self.exchange = None;
+                    return Ok(true);
+                }
                 Some(ClientEvent::End(trailers)) => {
                     self.server.end_body_with(cx.now, &forward_trailers(&trailers, &exchange.hop));
                     self.exchange = None;
@@ -451,9 +468,20 @@ impl Smart {
 
 const TOO_LATE: &str = "the server did not answer in time";
 
-/// Where CONNECT leads, if it may (RFC 9110 §9.3.6).
+/// The protocols among those that a request offers which its client may switch to, if it means this hop (RFC 9110 §7.8:
+/// HTTP/1.0 knows none).
+fn upgrade(head: &RequestHead, allowed: &[String]) -> String {
+    if head.version == Version::Http10 || !head.fields.list_has("Connection", "upgrade") {
+        return String::new();
+    }
+    let offered = head.fields.list("Upgrade").filter_map(|protocol| std::str::from_utf8(protocol).ok());
+    let may = |protocol: &&str| allowed.iter().any(|a| a == "*" || a.eq_ignore_ascii_case(protocol));
+    offered.filter(may).collect::<Vec<_>>().join(", ")
+}
+
+/// Where CONNECT leads, if it may (RFC 9110 §9.3.6): to a parent proxy, which is asked in the same words, or to the server.
 fn tunnel_to(cx: &Cx, target: &str) -> Result<Route, Refused> {
-    if cx.options.upstream.is_some() {
+    if cx.options.upstream.is_some() && !cx.options.parent {
         let why = "this proxy sends everything to one server and makes no tunnels";
         return Err(refused(StatusCode::NOT_IMPLEMENTED, why));
     }
@@ -465,7 +493,8 @@ fn tunnel_to(cx: &Cx, target: &str) -> Result<Route, Refused> {
     if !cx.options.tunnels.iter().any(|ports| ports.contains(&port)) {
         return Err(refused(StatusCode::FORBIDDEN, format!("tunnels to port {port} are not allowed here")));
     }
-    Ok(Route { origin: Origin { host, port }, authority: target.to_owned() })
+    let origin = cx.options.upstream.clone().unwrap_or(Origin { host, port });
+    Ok(Route { origin, authority: target.to_owned() })
 }
 
 /// How many hops are left to an OPTIONS or TRACE (RFC 9110 §7.6.2); in other requests the field is passed on.
@@ -502,6 +531,9 @@ fn send(cx: &Cx, client: &mut ClientConn, exchange: &Exchange, name: &str) -> bo
         // RFC 9110 §10.1.4: trailers are for the whole way if each hop says so.
         let options = if cx.http.keepalive { "TE" } else { "TE, close" };
         fields = fields.with("TE", "trailers").with("Connection", options);
+    }
+    if !exchange.upgrade.is_empty() {
+        fields = fields.with("Upgrade", &exchange.upgrade).with("Connection", "Upgrade");
     }
     let request = OutRequest {
         method: &head.method,

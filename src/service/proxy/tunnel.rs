@@ -1,4 +1,4 @@
-//! What goes through a proxy unread? After CONNECT the bytes of both sides, as they come (RFC 9110 §9.3.6).
+//! What goes through a proxy unread? After CONNECT, or in another protocol, the bytes of both sides (RFC 9110 §9.3.6, §7.8).
 
 use super::upstream::Upstream;
 use super::way::Way;

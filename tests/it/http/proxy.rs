@@ -506,3 +506,140 @@ fn a_server_that_says_nothing_is_not_waited_for_without_end() {
         assert!(net.world.read_to_end(socket).is_err(), "{kind:?}");
     }
 }
+
+const OFFER: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+                     Upgrade: WebSocket, h2c\r\nHTTP2-Settings: AAMA\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// A smart proxy before a server that the test plays, through which websocket may be spoken.
+fn with_websocket() -> client::Raw {
+    let mut raw = client::Raw::new(Vec::new(), http(|_| {}));
+    in_front(&mut raw.net, ProxyKind::Smart, |options| {
+        options.upstream = Some(Origin { host: url::Host::Ipv4([10, 77, 0, 3].into()), port: 80 });
+        options.upgrades = vec!["websocket".into()];
+    });
+    raw
+}
+
+/// What has come until the head is complete.
+fn head(world: &mut World, socket: Socket) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        world.read_exact(socket, &mut byte).unwrap();
+        text.extend(byte);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_protocol_that_is_allowed_is_switched_to_through_a_smart_proxy_rfc_9110_7_8() {
+    let mut raw = with_websocket();
+    let client = ask(&mut raw, &format!("{OFFER}early"));
+    let server = raw.accept();
+    let got = read_request(&mut raw.net.world, server);
+    assert!(
+        got.contains("\r\nUpgrade: WebSocket\r\n") && got.contains("\r\nConnection: Upgrade\r\n"),
+        "{got}"
+    );
+    assert!(!got.contains("h2c") && !got.contains("HTTP2-Settings"), "only what is allowed: {got}");
+    let world = &mut raw.net.world;
+    assert_eq!(world.readable(server), 0, "nothing goes ahead of the switch");
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+    world.write_all(server, format!("{switch}hello").as_bytes()).unwrap();
+    let told = head(world, client);
+    assert!(told.starts_with("HTTP/1.1 101 ") && told.contains("\r\nUpgrade: websocket\r\n"), "{told}");
+    assert!(
+        told.contains("\r\nConnection: Upgrade\r\n") && told.contains("\r\nSec-WebSocket-Accept: x\r\n"),
+        "{told}"
+    );
+    let mut said = [0; 5];
+    world.read_exact(client, &mut said).unwrap();
+    assert_eq!(&said, b"hello", "what came with the switch");
+    world.read_exact(server, &mut said).unwrap();
+    assert_eq!(&said, b"early", "what came with the request");
+    let (up, down) = (bytes(0, 300_000), bytes(64, 300_000));
+    assert!(world.transfer(client, server, &up).unwrap() == up);
+    assert!(world.transfer(server, client, &down).unwrap() == down);
+    world.shutdown(client, Shutdown::Write);
+    assert_eq!(world.read_to_end(server).unwrap(), b"", "half of it ends");
+    world.write_all(server, b"last words").unwrap();
+    world.close(server);
+    assert_eq!(world.read_to_end(client).unwrap(), b"last words");
+}
+
+#[test]
+fn who_is_offered_a_protocol_and_does_not_switch_or_switches_to_another_is_understood_rfc_9110_7_8() {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let other = "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let none = "HTTP/1.1 101 S\r\n\r\n";
+    for (answer, expected) in [(ok, "200"), (other, "502"), (none, "502")] {
+        let mut raw = with_websocket();
+        let client = ask(&mut raw, OFFER);
+        let server = raw.accept();
+        raw.request(server);
+        raw.answer(server, answer.as_bytes());
+        raw.net.world.shutdown(client, Shutdown::Write);
+        let told = String::from_utf8(raw.net.world.read_to_end(client).unwrap()).unwrap();
+        assert_eq!(status(&told), expected, "{told}");
+    }
+    // HTTP/1.0 knows no Upgrade, and without its option it is for somebody else.
+    for asked in
+        [OFFER.replace("HTTP/1.1", "HTTP/1.0"), OFFER.replace("Connection: Upgrade, ", "Connection: ")]
+    {
+        let mut raw = with_websocket();
+        ask(&mut raw, &asked);
+        let server = raw.accept();
+        let got = read_request(&mut raw.net.world, server);
+        assert!(!got.contains("pgrade"), "{got}");
+    }
+}
+
+#[test]
+fn a_tunnel_through_a_parent_proxy_is_asked_for_there_and_its_refusal_passed_on() {
+    let ok = "HTTP/1.1 200 Connection established\r\nContent-Length: 7\r\n\r\n";
+    let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nX-Why: no\r\n\r\nno";
+    for (answer, expected) in [(ok, "200"), (refusal, "403"), ("", "502")] {
+        let mut raw = client::Raw::new(Vec::new(), http(|_| {}));
+        in_front(&mut raw.net, ProxyKind::Smart, |options| {
+            options.upstream = Some(Origin { host: url::Host::Ipv4([10, 77, 0, 3].into()), port: 80 });
+            options.parent = true;
+        });
+        let client = ask(&mut raw, "CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n\r\nhello");
+        let parent = raw.accept();
+        let got = read_request(&mut raw.net.world, parent);
+        assert!(got.starts_with("CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n"), "{got}");
+        assert!(!got.contains("Content-Length") && got.contains("\r\nVia: 1.1 "), "{got}");
+        let world = &mut raw.net.world;
+        assert_eq!(world.readable(parent), 0, "nothing goes ahead of the answer");
+        world.write_all(parent, answer.as_bytes()).unwrap();
+        if expected == "200" {
+            assert!(head(world, client).starts_with("HTTP/1.1 200 "));
+            let mut said = [0; 5];
+            world.read_exact(parent, &mut said).unwrap();
+            assert_eq!(&said, b"hello");
+            world.write_all(parent, b"\x16\x03").unwrap();
+            world.close(parent);
+            assert_eq!(
+                world.read_to_end(client).unwrap(),
+                b"\x16\x03",
+                "all behind the head is the tunnel's"
+            );
+            continue;
+        }
+        if answer.is_empty() {
+            world.close(parent);
+        }
+        world.shutdown(client, Shutdown::Write);
+        let told = String::from_utf8_lossy(&world.read_to_end(client).unwrap()).into_owned();
+        assert_eq!(status(&told), expected, "{told}");
+        assert!(
+            expected != "403" || (told.contains("\r\nX-Why: no\r\n") && body(&told).starts_with("no")),
+            "{told}"
+        );
+        // A port that is not allowed here is not asked for there.
+        let client = ask(&mut raw, "CONNECT far.example:25 HTTP/1.1\r\nHost: far.example:25\r\n\r\n");
+        raw.net.world.shutdown(client, Shutdown::Write);
+        let told = String::from_utf8(raw.net.world.read_to_end(client).unwrap()).unwrap();
+        assert_eq!(status(&told), "403", "{told}");
+    }
+}

@@ -404,3 +404,19 @@ fn slowhttptest_does_not_hold_the_smart_proxy() {
         assert_eq!(out, super::http::ATTACKED, "{attack:?}");
     }
 }
+
+#[test]
+fn what_a_proxy_says_of_itself_is_as_its_schema_says() {
+    let Some(place) = place("what_a_proxy_says_of_itself_is_as_its_schema_says", &TOOLS) else { return };
+    let script = "curl -sS -m 20 -o /dev/null -x http://10.78.0.2:3128 http://10.78.0.1:8000/page
+         curl -sS -m 20 -o /dev/null -p -x http://10.78.0.2:3128 http://10.78.0.1:8000/page
+         kill $proxy; wait $proxy; cat told";
+    let told: Value = serde_json::from_str(&between(&place, "--tunnels any --json >told", script)).unwrap();
+    schema::holds("proxy-1", &told);
+    // The first asked whether the proxy was there.
+    assert_eq!(
+        (&told["clients"], &told["requests"], &told["tunnels"]),
+        (&3.into(), &2.into(), &1.into()),
+        "{told}"
+    );
+}
