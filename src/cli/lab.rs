@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpglass::knob::nearest;
 use tcpglass::lab::{Cell, EXPERIMENTS, Expected, Experiment, Findings, Quantity, Row, Setup};
-use tcpglass::report::{self, Table};
+use tcpglass::report;
 use tcpglass::trace::ledger;
 
 /// Runs experiments; exit 6 if one does not come out as its plan says.
@@ -183,6 +183,9 @@ fn keep(
     if let Some(figure) = &findings.figure {
         write("figure.svg", report::svg(experiment.name, experiment.question, figure))?;
     }
+    if let Some(picture) = report::shares(experiment.name, findings) {
+        write("ledger.svg", picture)?;
+    }
     write("findings.json", format!("{:#}\n", whole(seed, std::slice::from_ref(object))))?;
     Ok(())
 }
@@ -219,15 +222,10 @@ fn list(args: &Lab, experiments: &[&Experiment]) -> Outcome {
         output::json(&json!({ "schema": "tcpglass.lab-list/1", "experiments": list }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&["experiment", "claim", "what is said"]);
-    for experiment in experiments {
-        let also = if experiment.tun.is_empty() { "" } else { "  [also --tun]" };
-        table.row([experiment.name, "", &format!("{}{also}", experiment.question)]);
-        for claim in experiment.claims {
-            table.row(["", claim.name, claim.says]);
-        }
-    }
-    output::result(&table.render(output::stdout_style(&args.output), ""))?;
+    let style = output::stdout_style(&args.output);
+    let shown: Vec<String> =
+        experiments.iter().map(|experiment| report::experiment(experiment, style)).collect();
+    output::result(&shown.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -72,6 +72,8 @@ pub(super) struct Arm {
     captures: Vec<Capture>,
     /// By how much a rest took longer than it should have, at the most.
     overslept: Duration,
+    /// Room to read into.
+    scratch: Vec<u8>,
 }
 
 /// A capture, and what writes it.
@@ -130,6 +132,7 @@ impl Arm {
             from: Instant::ZERO,
             captures: written,
             overslept: Duration::ZERO,
+            scratch: vec![0; 64 << 10],
         })
     }
 
@@ -318,7 +321,8 @@ impl Arm {
             (_, End::Simulated(socket)) => socket,
             _ => return Err(elsewhere()),
         };
-        let (mut log, mut total, mut buf) = (Vec::new(), 0, vec![0; 64 << 10]);
+        let (mut log, mut total) = (Vec::new(), 0);
+        let mut buf = std::mem::take(&mut self.scratch);
         let left = end.since(self.now());
         self.world.run_until(left, |world| {
             let now = world.now();
@@ -328,6 +332,7 @@ impl Arm {
             }
             false
         });
+        self.scratch = buf;
         Ok(log)
     }
 

@@ -177,7 +177,8 @@ const HELD: &[(&str, &str)] = &[
     ("tcp.memory", "off"),
     ("tcp.window_scale", "auto"),
     ("tcp.window_clamp", "off"),
-    // Where it matters, tcp.nagle is what is turned.
+    // Where it matters, tcp.nagle is what is turned; elsewhere a short last segment waits for nothing.
+    ("tcp.nagle", "off"),
     ("http.nodelay", "off"),
     ("http.max_connections", "65536"),
     ("http.max_head", "16KiB"),

@@ -74,8 +74,9 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
                 ("tcp.dsack", "on"),
                 ("tcp.rack", rack),
                 ("tcp.tail_loss_probe", "off"),
-                ("tcp.congestion", "fixed:100"),
-                ("tcp.init_cwnd", "100"),
+                // As much as the first window holds, which has 16 bits.
+                ("tcp.congestion", "fixed:60"),
+                ("tcp.init_cwnd", "60"),
                 ("tcp.mss", &*mss_text),
                 // They tell that the late one came and not its repetition, without which nothing would be learned.
                 ("tcp.timestamps", "on"),

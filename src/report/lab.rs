@@ -4,13 +4,14 @@ use super::{Style, Table, plot};
 use crate::lab::{Conclusion, Expected, Experiment, Findings, Row, Verdict};
 use std::fmt::Write;
 
-/// Columns of text beside which nothing is indented.
-const WIDTH: usize = 110;
+const INDENT: &str = "  ";
+/// Columns of a terminal.
+const WIDTH: usize = 80;
 
 /// The question, a table of the arms, a drawing, and each claim with its verdict.
 pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> String {
-    let mut out = format!("{}: {}\n\n", style.bold(experiment.name), experiment.question);
-    out += &table(findings).render(style, "  ");
+    let mut out = format!("{}:\n{}\n", style.bold(experiment.name), wrapped(experiment.question, "  "));
+    out += &table(findings, style);
     if let Some(figure) = &findings.figure {
         let _ = write!(out, "\n{}", plot(figure, style, "  "));
     }
@@ -31,6 +32,16 @@ pub fn findings(experiment: &Experiment, findings: &Findings, style: Style) -> S
     let text = verdict(findings);
     let text = if findings.hold() { style.good(&text) } else { style.bad(&text) };
     let _ = writeln!(out, "\n  {text}");
+    out
+}
+
+/// What an experiment asks, and each claim that it tries.
+pub fn experiment(experiment: &Experiment, style: Style) -> String {
+    let also = if experiment.tun.is_empty() { "" } else { "  [also --tun]" };
+    let mut out = format!("{}{also}\n{}", style.bold(experiment.name), wrapped(experiment.question, INDENT));
+    for claim in experiment.claims {
+        out += &hung(claim.says, &format!("    {:<28}", claim.name), &format!("{:34}", ""));
+    }
     out
 }
 
@@ -61,29 +72,62 @@ pub fn verdict(findings: &Findings) -> String {
     format!("{} of {all} expectations held", all - findings.surprises())
 }
 
-/// What was varied, what was measured, and, where that differs, what was expected.
-fn table(findings: &Findings) -> Table {
-    let mut headings: Vec<String> = Vec::new();
+/// What was varied, what was measured, and, where that differs, what was expected. Where that is wider than a terminal,
+/// columns in which all arms agree stand above the others.
+fn table(findings: &Findings, style: Style) -> String {
+    let Some(first) = findings.rows.first() else { return String::new() };
+    let mut headings: Vec<&str> = first.varied.iter().map(|(name, _)| name.as_str()).collect();
+    headings.extend(first.cells.iter().map(|cell| cell.name));
     let with_ledger = findings.rows.iter().any(|row| mostly(row).is_some());
-    if let Some(first) = findings.rows.first() {
-        headings.extend(first.varied.iter().map(|(name, _)| format!(">{name}")));
-        headings.extend(first.cells.iter().map(|cell| format!(">{}", cell.name)));
-        headings.extend(with_ledger.then(|| "mostly".to_owned()));
-        headings.push(String::new());
+    headings.extend(with_ledger.then_some("mostly"));
+    let texts = |row: &Row| -> Vec<String> {
+        let varied = row.varied.iter().map(|(_, value)| value.clone());
+        let cells = row.cells.iter().map(|cell| cell.value.to_string());
+        varied.chain(cells).chain(with_ledger.then(|| mostly(row).unwrap_or_default())).collect()
+    };
+    let rows: Vec<Vec<String>> = findings.rows.iter().map(texts).collect();
+    let shown = |kept: &dyn Fn(usize) -> bool| {
+        let right = |(i, heading): (usize, &&str)| {
+            kept(i).then(|| {
+                let left = with_ledger && i + 1 == headings.len();
+                if left { (*heading).to_owned() } else { format!(">{heading}") }
+            })
+        };
+        let names: Vec<String> = headings.iter().enumerate().filter_map(right).collect();
+        let mut table = Table::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        for row in &rows {
+            table.row(row.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, cell)| cell.clone()));
+        }
+        table
+    };
+    let (mut table, mut out) = (shown(&|_| true), String::new());
+    let agree = |i: usize| rows.len() > 1 && rows.iter().all(|row| row.get(i) == rows[0].get(i));
+    if INDENT.len() + table.width() > WIDTH && (0..headings.len()).any(agree) {
+        let same = (0..headings.len()).filter(|i| agree(*i));
+        let same: Vec<String> = same.map(|i| format!("{} {}", headings[i], rows[0][i])).collect();
+        out += &wrapped(&format!("in all arms: {}", same.join(", ")), INDENT);
+        table = shown(&|i| !agree(i));
     }
-    let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
-    for row in &findings.rows {
-        let mut cells: Vec<String> = row.varied.iter().map(|(_, value)| value.clone()).collect();
-        cells.extend(row.cells.iter().map(|cell| cell.value.to_string()));
+    let mut lines = table.lines(style, INDENT, WIDTH).into_iter();
+    out += &lines.next().unwrap_or_default();
+    for (row, line) in findings.rows.iter().zip(lines) {
         let surprises: Vec<String> = (row.cells.iter())
             .filter(|cell| !cell.holds() && cell.expected != Expected::Anything)
             .map(|cell| format!("expected {}: {}", cell.name, cell.expected))
             .collect();
-        cells.extend(with_ledger.then(|| mostly(row).unwrap_or_default()));
-        cells.push(surprises.join("; "));
-        table.row(cells);
+        let surprises = surprises.join("; ");
+        match line.trim_end() {
+            _ if surprises.is_empty() => out += &line,
+            line if line.chars().count() + 2 + surprises.chars().count() <= WIDTH => {
+                let _ = writeln!(out, "{line}  {surprises}");
+            }
+            line => {
+                let _ = writeln!(out, "{line}");
+                out += &wrapped(&surprises, "      ");
+            }
+        }
     }
-    table
+    out
 }
 
 /// What most of the time went to, by the ledger, and which share of it.
@@ -94,20 +138,26 @@ fn mostly(row: &Row) -> Option<String> {
     Some(format!("{} {share} %", part.word()))
 }
 
-/// Lines of words, each with the indent.
+/// Lines of words, each with the indent, all but the first with a little more.
 fn wrapped(text: &str, indent: &str) -> String {
-    let (mut out, mut line) = (String::new(), String::new());
+    hung(text, indent, &format!("{indent}  "))
+}
+
+/// Lines of words, the first one behind something, the others behind something else.
+fn hung(text: &str, first: &str, others: &str) -> String {
+    let (mut out, mut line, mut empty) = (String::new(), first.to_owned(), true);
     for word in text.split(' ') {
-        if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(out, "{indent}{line}");
-            line = "  ".to_owned();
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(out, "{line}");
+            (line, empty) = (others.to_owned(), true);
         }
-        if !line.trim().is_empty() {
+        if !empty {
             line.push(' ');
         }
         line += word;
+        empty = false;
     }
-    let _ = writeln!(out, "{indent}{line}");
+    let _ = writeln!(out, "{line}");
     out
 }
 

@@ -5,7 +5,9 @@ use super::scale::{Scale, label};
 use crate::lab::{Figure, Kind};
 use std::fmt::Write;
 
-const WIDTH: usize = 60;
+/// Columns of the field, and of a terminal.
+const WIDTH: usize = 56;
+const SCREEN: usize = 80;
 const HEIGHT: usize = 14;
 const MARKS: [char; 8] = ['●', '○', '▲', '△', '■', '□', '◆', '◇'];
 
@@ -21,9 +23,11 @@ fn bars(figure: &Figure, style: Style, indent: &str) -> String {
     let values = || figure.series.iter().filter_map(|(_, points)| points.first().map(|p| p.1));
     let scale = Scale::new(values(), figure.log.1, true);
     let width = figure.series.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    // The name, the line beside it, and the number behind the bar.
+    let room = SCREEN.saturating_sub(indent.len() + width + 10).clamp(10, WIDTH);
     let mut out = format!("{indent}{}\n", style.dim(&super::svg::of(&figure.y, &figure.by)));
     for ((name, _), value) in figure.series.iter().zip(values()) {
-        let length = (scale.place(value) * WIDTH as f64).round() as usize;
+        let length = (scale.place(value) * room as f64).round() as usize;
         // A little is seen as a little.
         let bar = if length == 0 && value > 0.0 { "▏".to_owned() } else { "█".repeat(length) };
         let text = format!("{indent}{name:<width$} {}{bar} {}", style.dim("│"), label(value));
@@ -85,9 +89,21 @@ fn lines(figure: &Figure, style: Style, indent: &str) -> String {
     if figure.series.len() > 1 {
         let legend = figure.series.iter().enumerate();
         let legend = legend.map(|(n, (name, _))| format!("{} {name}", MARKS[n % MARKS.len()]));
+        let start = format!("{indent}{:margin$}  ", "");
         let by = if figure.by.is_empty() { String::new() } else { format!("{}:  ", figure.by) };
-        let legend = legend.collect::<Vec<_>>().join("   ");
-        let _ = writeln!(out, "{indent}{:margin$}  {}{legend}", "", style.dim(&by));
+        let (mut line, mut length) = (style.dim(&by), start.chars().count() + by.chars().count());
+        for (n, entry) in legend.enumerate() {
+            let (gap, more) = (if n == 0 { "" } else { "   " }, entry.chars().count());
+            if n > 0 && length + gap.len() + more > SCREEN {
+                let _ = writeln!(out, "{start}{line}");
+                (line, length) = (entry, start.chars().count() + more);
+                continue;
+            }
+            line += gap;
+            line += &entry;
+            length += gap.len() + more;
+        }
+        let _ = writeln!(out, "{start}{line}");
     }
     out
 }

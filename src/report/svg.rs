@@ -12,7 +12,7 @@ const PLOT: (f64, f64) = (460.0, 300.0);
 const BAR: f64 = 20.0;
 /// Where the names of lines begin, and what a letter of theirs takes: half its height, and a little more.
 const LEGEND: f64 = LEFT + PLOT.0 + 20.0;
-const LETTER: f64 = 7.0;
+const LETTER: f64 = 7.6;
 /// Colours that people with any kind of sight can tell apart (Okabe and Ito).
 const COLOURS: [&str; 8] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f"];
@@ -174,7 +174,7 @@ mod tests {
         };
         assert!(svg("t", "", &figure("20ms")).contains("viewBox=\"0 0 760 "));
         let wide = svg("t", "", &figure("1ms, 20ms, 100ms, 600ms, 900ms"));
-        assert!(wide.contains("viewBox=\"0 0 810 "), "{wide}");
+        assert!(wide.contains("viewBox=\"0 0 828 "), "{wide}");
         assert!(wide.contains("text-anchor=\"middle\">1</text>"), "where the axis begins: {wide}");
     }
 

@@ -3,7 +3,7 @@
 use super::{digest, document_with, escaped};
 use crate::lab::{Expected, Experiment, Findings, Verdict};
 use crate::report::svg::{STYLE as SVG_STYLE, svg};
-use crate::report::verdict;
+use crate::report::{shares, verdict};
 use std::fmt::Write;
 
 /// The page of one experiment, which needs nothing else.
@@ -23,6 +23,12 @@ pub fn lab_page(experiment: &Experiment, findings: &Findings) -> String {
     if let Some(figure) = &findings.figure {
         let picture = svg(experiment.name, experiment.question, figure);
         let _ = write!(main, "<section><h2>Drawing</h2>\n<div class=\"scroll\">{picture}</div></section>\n");
+    }
+    if let Some(picture) = shares(experiment.name, findings) {
+        let _ = write!(
+            main,
+            "<section><h2>Where the time went</h2>\n<div class=\"scroll\">{picture}</div></section>\n"
+        );
     }
     arms(&mut main, findings);
     let _ = write!(
