@@ -71,7 +71,7 @@ pub struct Side {
     pub packets: u64,
     /// Payload bytes, each counted once however often it was sent.
     pub bytes: u64,
-    /// Segments whose data, SYN or FIN had been seen before: sent again, or overtaken on the way.
+    /// Segments whose data, SYN or FIN was sent again.
     pub again: u64,
     /// Packets that came damaged, as their checksums show.
     pub damaged: u64,
@@ -276,11 +276,11 @@ impl Connection {
         fresh && self.syn != Some(segment.seq) && (over || segment.source == self.client)
     }
 
-    /// Takes a segment, of which `fresh` bytes had not passed by before.
-    pub(super) fn add(&mut self, at: Duration, segment: &Segment<'_>, fresh: u32) {
+    /// Takes a segment, of which `fresh` bytes had not passed by before; whether its numbers had.
+    pub(super) fn add(&mut self, at: Duration, segment: &Segment<'_>, fresh: u32) -> bool {
         self.pass(at);
         self.follow_handshake(at, segment);
-        self.side(segment).add(segment, fresh);
+        let seen = self.side(segment).add(segment, fresh);
         self.ending = if segment.flags.contains(Flags::RST) {
             if self.syn.is_some() && !self.answered { Ending::Refused } else { Ending::Reset }
         } else {
@@ -291,6 +291,7 @@ impl Connection {
                 _ => Ending::HalfClosed,
             }
         };
+        seen
     }
 
     /// Takes a segment that changes nothing.
@@ -337,23 +338,22 @@ impl Connection {
 }
 
 impl Side {
-    fn add(&mut self, segment: &Segment<'_>, fresh: u32) {
+    /// Whether its numbers had been seen.
+    fn add(&mut self, segment: &Segment<'_>, fresh: u32) -> bool {
         self.packets += 1;
         self.fin |= segment.flags.contains(Flags::FIN);
         if segment.flags.contains(Flags::RST) {
-            return;
+            return false;
         }
         self.bytes += u64::from(fresh);
         let occupied = segment.seq_len();
         let end = segment.end();
         let Some(seen) = self.end.filter(|_| occupied > 0) else {
             self.end.get_or_insert(end);
-            return;
+            return false;
         };
         let probe = segment.len <= 1 && occupied == segment.len && segment.seq + 1 == seen;
-        if segment.seq.lt(seen) && !probe {
-            self.again += 1;
-        }
         self.end = Some(seen.max(end));
+        segment.seq.lt(seen) && !probe
     }
 }

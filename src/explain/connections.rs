@@ -101,8 +101,11 @@ pub(super) struct Place {
     pub why: Option<&'static str>,
     /// What it had waited for, if it is new data.
     pub held: Option<Part>,
-    /// How many packets were lost before it.
+    /// How many packets were lost before it, and how much sooner it had been sent first, after a pause.
     pub lost: u16,
+    pub earlier: Duration,
+    /// It was captured twice.
+    pub doubled: bool,
 }
 
 impl<'a> Connections<'a> {
@@ -169,7 +172,10 @@ impl<'a> Connections<'a> {
         let from_client = segment.source == connection.client;
         let end = usize::from(!from_client);
         live.networks[end].get_or_insert(segment.network);
-        let place = |why, held| Some(Place { connection: number, from_client, why, held, lost: 0 });
+        let place = |why, held| {
+            let (lost, earlier, doubled) = (0, Duration::ZERO, false);
+            Some(Place { connection: number, from_client, why, held, lost, earlier, doubled })
+        };
         let Some(flow) = &mut live.flow else {
             connection.add(at, segment, 0);
             self.settle_over(slot, at);
@@ -181,7 +187,8 @@ impl<'a> Connections<'a> {
         if let Some(double) = self.doubles.add(at, number, segment, counts, half, &mut flow.pairs, stated) {
             self.doubled[usize::from(double == Double::Elsewhere)] += 1;
             let packet = flow::Packet { at, frame, seg: segment, from_client, stated };
-            return place(Some(flow.double(&packet)), None);
+            let why = flow.double(&packet, double);
+            return place(Some(why), None).map(|place| Place { doubled: true, ..place });
         }
         let side = connection.side(segment);
         side.verified |= sum == Sum::Right;
@@ -203,7 +210,7 @@ impl<'a> Connections<'a> {
         }
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();
-        connection.add(at, segment, flow.halves[end].fresh(segment));
+        let seen = connection.add(at, segment, flow.halves[end].fresh(segment));
         let forgot = flow.stale.is_some_and(|stale| stale.known);
         if let Some(cost) = connection.handshake.filter(|_| !opened && connection.could_reuse && !forgot) {
             findings.add(What::NotReused, number, (frame, frame), cost, Confidence::Inferred);
@@ -213,20 +220,22 @@ impl<'a> Connections<'a> {
             findings.add(What::Refused, number, (frame, frame), cost, Confidence::Certain);
         }
         let why = flow.add(&packet, number, findings);
+        // What was only overtaken was sent once.
+        connection.side(segment).again += u64::from(seen && !flow.is_late);
         if self.burden[RECORDS] > MOST_RECORDS {
             flow.lighten(FEW_RECORDS);
         }
         if self.burden[EXCHANGES] > MOST_EXCHANGES {
             flow.exchanges.keep_no_more();
         }
-        let (held, lost) = (flow.held, flow.lost_before);
+        let (held, lost, earlier) = (flow.held, flow.lost_before, flow.earlier);
         if flow.burden()[PENDING] > 0 && !std::mem::replace(&mut flow.is_kept, true) {
             self.gaps.push_back((slot, number));
         }
         self.weigh(slot);
         self.settle_over(slot, at);
         self.bound();
-        place(Some(why), held).map(|place| Place { lost, ..place })
+        place(Some(why), held).map(|place| Place { lost, earlier, ..place })
     }
 
     /// A router says that a packet was too large for it.
@@ -450,6 +459,9 @@ impl<'a> Connections<'a> {
         self.burden.iter_mut().zip(burden).for_each(|(all, own)| *all -= own);
         if flow.was_reset(connection.number, &mut self.findings) {
             connection.ending = Ending::Reset;
+        }
+        for (sum, doubled) in self.doubled.iter_mut().zip(flow.doubled_on_the_way()) {
+            *sum -= doubled;
         }
         flow.finish(connection.end, connection.number, &mut self.findings);
         if let Some(in_vain) = flow.in_vain {

@@ -53,21 +53,27 @@ impl Doubt {
 
 /// What one end sent again.
 #[derive(Default, Debug)]
-pub(super) struct Doubts(VecDeque<Doubt>);
+pub(super) struct Doubts {
+    open: VecDeque<Doubt>,
+    /// Some were needless, and none was needed.
+    needless: bool,
+    needed: bool,
+}
 
 impl Doubts {
     /// Adds one; whether it was needed is not known yet.
     pub fn add(&mut self, doubt: Doubt, connection: usize, findings: &mut Findings) {
-        if self.0.len() == OPEN
-            && let Some(old) = self.0.pop_front()
+        if self.open.len() == OPEN
+            && let Some(old) = self.open.pop_front()
         {
+            self.needed |= !old.acquitted;
             old.tell(connection, findings);
         }
-        for before in &mut self.0 {
+        for before in &mut self.open {
             before.smaller |= before.is_like(&doubt) && doubt.end.lt(before.end);
             before.fresh &= !before.is_like(&doubt);
         }
-        self.0.push_back(doubt);
+        self.open.push_back(doubt);
     }
 
     /// The other end's acknowledgment `seg`, from which the way to what was repeated takes `path`: its receiver had it
@@ -81,14 +87,14 @@ impl Doubts {
         connection: usize,
         findings: &mut Findings,
     ) -> Option<Doubt> {
-        if self.0.is_empty() || !seg.has(Flags::ACK) || seg.has(Flags::RST) {
+        if self.open.is_empty() || !seg.has(Flags::ACK) || seg.has(Flags::RST) {
             return None;
         }
         let mut idle = None;
         let first = seg.options.sack.as_slice().first().copied();
         let mut reported: Vec<Doubt> = Vec::new();
-        for n in (0..self.0.len()).rev() {
-            let doubt = self.0[n];
+        for n in (0..self.open.len()).rev() {
+            let doubt = self.open[n];
             let covered = seg.ack.ge(doubt.end);
             let soon = at.saturating_sub(doubt.at) < path / 2;
             let early = covered && (soon || doubt.fresh);
@@ -97,21 +103,22 @@ impl Doubts {
                 && !doubt.acquitted
                 && first.is_some_and(|b| b.0.lt(seg.ack) && b.0.le(doubt.start) && b.1.ge(doubt.end))
                 && !reported.iter().any(|other| other.is_like(&doubt));
-            self.0[n].acquitted |= twice || early;
-            self.0[n].sure |= early;
+            self.open[n].acquitted |= twice || early;
+            self.open[n].sure |= early;
             if twice {
                 reported.push(doubt);
             } else if covered && !early && doubt.what == What::MtuBlackHole && !doubt.smaller {
                 // It came as large as it was, so that was not what it was lost for.
-                self.0[n].what = What::Rto;
+                self.open[n].what = What::Rto;
             }
         }
-        for n in (0..self.0.len()).rev() {
-            let doubt = self.0[n];
+        for n in (0..self.open.len()).rev() {
+            let doubt = self.open[n];
             // Where each copy but one came twice, none was lost.
-            let all = self.0.iter().all(|other| other.acquitted || !other.is_like(&doubt));
+            let all = self.open.iter().all(|other| other.acquitted || !other.is_like(&doubt));
             if doubt.sure || (doubt.acquitted && all) {
-                self.0.remove(n);
+                self.needless = true;
+                self.open.remove(n);
                 let doubt = Doubt { sure: true, ..doubt };
                 match idle {
                     None if doubt.idle && seg.len == 0 => idle = Some(doubt),
@@ -122,14 +129,24 @@ impl Doubts {
         idle
     }
 
+    /// Whether all that was sent again was needless, as far as is known.
+    pub fn are_needless(&self) -> bool {
+        self.needless && !self.needed && self.open.iter().all(|doubt| doubt.acquitted)
+    }
+
     /// What is one of these turns out to be another.
     pub fn rename(&mut self, these: &[What], what: What) {
-        self.0.iter_mut().filter(|doubt| these.contains(&doubt.what)).for_each(|doubt| doubt.what = what);
+        self.open.iter_mut().filter(|doubt| these.contains(&doubt.what)).for_each(|doubt| doubt.what = what);
+    }
+
+    /// Something was certainly lost.
+    pub fn are_needed(&mut self) {
+        self.needed = true;
     }
 
     /// Another wait for the same time-out: what it makes its sender send again goes on when acknowledgments come.
     pub fn goes_on(&mut self, cost: Duration, findings: &mut Findings) {
-        match self.0.iter_mut().rev().find(|doubt| doubt.needless == What::SpuriousRto) {
+        match self.open.iter_mut().rev().find(|doubt| doubt.needless == What::SpuriousRto) {
             Some(last) => last.cost += cost,
             None => findings.cost(What::Rto, cost),
         }
@@ -137,18 +154,20 @@ impl Doubts {
 
     /// What had been sent before the repetition of `seg` comes after it: it was not lost.
     pub fn overtaken(&mut self, seg: &Segment<'_>, connection: usize, findings: &mut Findings) {
-        self.0.retain(|doubt| {
+        let open = self.open.len();
+        self.open.retain(|doubt| {
             let came = doubt.start.ge(seg.seq) && doubt.end.le(seg.end());
             if came {
                 Doubt { acquitted: true, sure: true, ..*doubt }.tell(connection, findings);
             }
             !came
         });
+        self.needless |= self.open.len() < open;
     }
 
     /// Nothing more is heard of them.
     pub fn close(&mut self, connection: usize, findings: &mut Findings) {
-        for doubt in self.0.drain(..) {
+        for doubt in self.open.drain(..) {
             doubt.tell(connection, findings);
         }
     }

@@ -30,6 +30,8 @@ pub enum What {
     WindowScaling,
     /// The receiver's window was closed.
     ZeroWindow,
+    /// The receiver's window was closed from the beginning.
+    LateWindow,
     /// Lost data was sent again after a time-out.
     Rto,
     /// Nothing had been lost when the timer expired.
@@ -100,6 +102,8 @@ pub enum What {
     LostName,
     /// The path carried no more: segments came one after the other all the time, at a steady rate.
     PathRate,
+    /// The sender spread what it sent, although the path carries more.
+    Pacing,
     /// The sender keeps less in flight than both windows allow.
     SendBuffer,
 }
@@ -196,6 +200,12 @@ impl What {
                 "a closed window",
                 "the receiving application reads too slowly",
                 &["SO_RCVBUF", "tcp.recv_buffer"],
+            ),
+            What::LateWindow => (
+                "late-window",
+                "a window that opened late",
+                "nothing had filled it: a proxy before the server answers the SYN, and waits for the server behind it",
+                &[],
             ),
             What::Rto => (
                 "rto",
@@ -398,6 +408,12 @@ impl What {
                 "the rate of the path",
                 "fewer bytes (compression, caches), or a faster path: no window holds the sender back",
                 &[],
+            ),
+            What::Pacing => (
+                "pacing",
+                "a sender that spread what it sent",
+                "the path carried more before: pacing, or a limit of the sender's (BBR, after losses too), or a shaper that lets bursts pass",
+                &["tcp.pacing", "SO_MAX_PACING_RATE"],
             ),
             What::SendBuffer => (
                 "send-buffer",

@@ -1,7 +1,7 @@
 //! What is known of a connection while its packets pass, and where did its time go? Each gap is charged to what ended it.
 
 use super::decode::Segment;
-use super::doubles::Pairs;
+use super::doubles::{Double, Pairs};
 use super::doubt::{Doubt, Doubts};
 use super::exchange::{Exchanges, Stop};
 use super::finding::{Confidence, Findings, What};
@@ -9,7 +9,7 @@ use super::half::Half;
 use super::hold::{Plateau, Release};
 use super::judge::{AckKind, Again, Kind, View, round_trip};
 use super::opening::{InVain, Question, Tries};
-use super::rate::Run;
+use super::rate::{Carried, Run};
 use super::read::Stated;
 use super::strange::{OddReset, Stale};
 use super::stream::Stream;
@@ -70,6 +70,10 @@ pub(super) struct Flow {
     pub(super) backlog: bool,
     /// Whether each packet was captured twice.
     pub(super) pairs: Pairs,
+    /// What of each end had passed by, in the same place, and in another one.
+    doubles: [[u64; 2]; 2],
+    /// What just passed had been overtaken.
+    pub(super) is_late: bool,
     pub established: bool,
     /// The end that the capture was made at, if its stack says so.
     pub(super) own: Option<usize>,
@@ -102,6 +106,8 @@ pub(super) struct Flow {
     pub passed: [u64; 2],
     /// What each end sends without a rest.
     runs: [Run; 2],
+    /// How fast the path carried that.
+    carried: [Carried; 2],
     /// Who sends something now.
     pub(super) speaker: Option<usize>,
     /// Where the time went that each end waited before it sent something.
@@ -128,6 +134,8 @@ pub(super) struct Flow {
     pub(super) returned: Duration,
     /// How many packets of its sender were lost before what just passed, which repeats the first of them.
     pub lost_before: u16,
+    /// How much sooner that was sent first, if it came after a pause.
+    pub earlier: Duration,
     pub exchanges: Exchanges,
 }
 
@@ -186,7 +194,8 @@ impl Flow {
         } else if p.stated.is_some() {
             self.own = Some(o);
         }
-        (self.held, self.lost_before) = (None, 0);
+        (self.held, self.lost_before, self.earlier) = (None, 0, Duration::ZERO);
+        self.is_late = kind == Kind::Again(Again::Late);
         self.passed[s] += 1;
         let lone = self.parts.transfer;
         self.speaker = (p.seg.seq_len() > 0).then_some(s);
@@ -195,6 +204,7 @@ impl Flow {
         self.speaker = None;
         self.run(p, s, kind, gap, self.parts.transfer > lone, connection, findings);
         let path = self.halves[s].path.unwrap_or_default();
+        self.lost[o] &= !self.doubts[o].are_needless();
         let idle = self.doubts[o].hear(p.at, p.seg, path, connection, findings);
         self.idled = idle.map(|doubt| (doubt, p.at)).or(self.idled.take());
         if kind == Kind::Again(Again::Late) && p.seg.len > 0 {
@@ -272,7 +282,8 @@ impl Flow {
     fn rest(&mut self, s: usize, connection: usize, findings: &mut Findings) {
         let full = self.halves[s].full(&self.halves[1 - s]);
         if let Some(run) = self.runs[s].stop(full, self.round_trip()) {
-            findings.add(What::PathRate, connection, run.frames, run.time, Confidence::Inferred);
+            let what = if self.carried[s].exceeds(&run) { What::Pacing } else { What::PathRate };
+            findings.add(what, connection, run.frames, run.time, Confidence::Inferred);
         }
     }
 
@@ -321,13 +332,31 @@ impl Flow {
     }
 
     /// The same packet again, because it was captured twice: in a word, what it is.
-    pub(super) fn double(&mut self, p: &Packet<'_>) -> &'static str {
+    pub(super) fn double(&mut self, p: &Packet<'_>, double: Double) -> &'static str {
         let s = usize::from(!p.from_client);
+        self.doubles[usize::from(double == Double::Elsewhere)][s] += u64::from(p.seg.seq_len() > 0);
         // If it was doubled on the way, its receiver answers both.
         if p.seg.seq_len() > 0 {
             self.twice[s] = true;
         }
         self.view(s, p.at, p.seg).judge(p.at, p.seg).word()
+    }
+
+    /// How many of what was taken for captured twice in one place, and in two, came twice to its receiver, who says so
+    /// (RFC 2883): the network doubled it.
+    pub(super) fn doubled_on_the_way(&mut self) -> [u64; 2] {
+        let mut found = [0; 2];
+        for s in [CLIENT, SERVER] {
+            let half = &mut self.halves[s];
+            let r = half.repeats;
+            let mut told = half.dsacks.saturating_sub(r.rto + r.probe + r.fast + r.sack + r.copy);
+            for (n, doubles) in self.doubles.iter().enumerate() {
+                let these = doubles[s].min(told);
+                (told, found[n]) = (told - these, found[n] + these);
+                half.repeats.copy += these;
+            }
+        }
+        found
     }
 
     /// A segment of the end `s` came damaged: its receiver drops it.
@@ -396,7 +425,11 @@ impl Flow {
             Kind::Again(Again::TailLossProbe) => repeats.probe += 1,
             Kind::Again(Again::Fast) => repeats.fast += 1,
             Kind::Again(Again::Sack) => repeats.sack += 1,
-            Kind::Again(Again::Late) => repeats.late += 1,
+            Kind::Again(Again::Late) => {
+                repeats.late += 1;
+                // It belongs to what was sent at once.
+                self.burst[s].0 = self.burst[s].0.saturating_add(seg.len);
+            }
             Kind::Again(Again::Copy) => repeats.copy += 1,
             Kind::Again(Again::Mtu) => repeats.mtu += 1,
             _ => {}
@@ -414,6 +447,10 @@ impl Flow {
         }
         if kind == Kind::Data {
             let full = self.halves[s].full(&self.halves[o]);
+            if self.own() == o {
+                let rtt = self.round_trip();
+                self.carried[s].add(p.at, seg.len, full, rtt);
+            }
             let rested = self.halves[s]
                 .last_data
                 .is_some_and(|(at, _)| p.at.saturating_sub(at) > REST + self.round_trip());
@@ -493,6 +530,12 @@ impl Flow {
             && flight > 0
             && !matches!(kind, Kind::Ack(AckKind::WindowUpdate | AckKind::Probe));
         let acked = other.acknowledged(p.at, seg.ack);
+        if self.own() == o && acked.bytes > 0 {
+            let full = self.halves[o].full(&self.halves[s]);
+            let rtt = self.round_trip();
+            self.carried[o].add(p.at, acked.bytes, full, rtt);
+        }
+        let other = &mut self.halves[o];
         if duplicate {
             other.duplicate_acks += 1;
         }

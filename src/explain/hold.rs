@@ -227,6 +227,10 @@ impl Flow {
             {
                 What::InitialWindow
             }
+            // Nothing had come that could have filled it.
+            Part::Rwnd if release.is_some_and(|r| r.was_closed) && own.last_data.is_none() => {
+                What::LateWindow
+            }
             Part::Rwnd if release.is_some_and(|r| r.was_closed) => What::ZeroWindow,
             Part::Rwnd if !scaled && own.announced && other.announced && other.window >= LARGE_WINDOW => {
                 What::WindowScaling

@@ -153,6 +153,10 @@ impl View<'_> {
         match seg.seq_len() {
             0 => self.bare(at, seg),
             _ if below => self.again(at, seg),
+            // BSD's probes carry the next byte, which does not fit.
+            1 if seg.len == 1 && self.receiver.window == 0 && self.receiver.edge == Some(seg.seq) => {
+                Kind::WindowProbe
+            }
             _ if seg.len > 0 => Kind::Data,
             _ => Kind::Fin,
         }

@@ -199,6 +199,10 @@ pub struct Caused<'a> {
     pub held: Option<Part>,
     /// Packets of its sender that were lost before it, on their way here, as its number tells: what it repeats, most likely.
     pub lost: u16,
+    /// So much sooner it had been sent first, if packets were lost before it and it had come after a pause.
+    pub earlier: Duration,
+    /// It had passed by already, and was captured twice: it counts once.
+    pub doubled: bool,
     /// The word of the trace's vocabulary that follows from what passed by.
     pub inferred: &'static str,
 }
@@ -385,6 +389,8 @@ impl Look<'_> {
                     from_client: place.from_client,
                     held: place.held,
                     lost: place.lost,
+                    earlier: place.earlier,
+                    doubled: place.doubled,
                     inferred,
                 }));
             }

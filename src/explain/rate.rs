@@ -2,6 +2,7 @@
 
 use super::flow::WORTH;
 use crate::time::Duration;
+use std::collections::VecDeque;
 
 /// Fewer full segments say nothing.
 const ENOUGH: u64 = 20;
@@ -24,6 +25,59 @@ pub(super) struct Run {
 pub(super) struct Full {
     pub frames: (u64, u64),
     pub time: Duration,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// How fast the path carried what one end sent at first, as it came, or as it was acknowledged.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Carried {
+    /// The last arrivals: when, and all bytes until then.
+    last: VecDeque<(Duration, u64)>,
+    /// Bytes in a second, at the most in each round trip, and when that one began.
+    rounds: Vec<(Duration, u64)>,
+}
+
+impl Carried {
+    /// Arrivals of which the time is taken: few of them may come together by chance.
+    const TOGETHER: usize = 9;
+    /// What a clock cannot tell.
+    const LEAST: Duration = Duration::from_micros(20);
+    /// Round trips that are looked at: an initial window leaves in one go.
+    const ROUNDS: usize = 3;
+
+    /// So many bytes came at `at`, of segments of `full`.
+    pub fn add(&mut self, at: Duration, bytes: u32, full: u32, round_trip: Duration) {
+        let begins = self.rounds.last().is_none_or(|(since, _)| at.saturating_sub(*since) >= round_trip);
+        if begins && self.rounds.len() == Self::ROUNDS {
+            self.last = VecDeque::new();
+            return;
+        }
+        if begins {
+            self.rounds.push((at, 0));
+            self.last.clear();
+        }
+        let all = self.last.back().map_or(0, |(_, all)| *all) + u64::from(bytes);
+        if self.last.len() == Self::TOGETHER {
+            self.last.pop_front();
+        }
+        self.last.push_back((at, all));
+        let (Some(&(since, before)), Some((_, most))) = (self.last.front(), self.rounds.last_mut()) else {
+            return;
+        };
+        let came = all - before;
+        if came >= 7 * u64::from(full) {
+            let time = at.saturating_sub(since).max(Self::LEAST);
+            *most = (*most).max((came as f64 / time.as_secs_f64()) as u64);
+        }
+    }
+
+    /// Whether it carried much more than this.
+    pub fn exceeds(&self, run: &Full) -> bool {
+        let fast =
+            |(_, most): &(Duration, u64)| *most as f64 * run.time.as_secs_f64() > 4.0 * run.bytes as f64;
+        self.rounds.iter().any(fast)
+    }
 }
 
 impl Run {
@@ -64,7 +118,10 @@ impl Run {
         let time = run.last.0.saturating_sub(start);
         let long = time >= (round_trip * 2).max(WORTH * 2) && run.before > 0;
         let segments = run.bytes / u64::from(full.max(1));
-        (long && segments >= ENOUGH && run.small * 8 <= segments)
-            .then_some(Full { frames: (frame, run.last.1), time })
+        (long && segments >= ENOUGH && run.small * 8 <= segments).then_some(Full {
+            frames: (frame, run.last.1),
+            time,
+            bytes: run.bytes,
+        })
     }
 }

@@ -154,6 +154,7 @@ impl Flow {
                 let patience = Idents::patience(self.lost_before, self.round_trip());
                 let paused = gap > patience && !self.exchanges.midway(s == CLIENT);
                 if paused {
+                    self.earlier = patience;
                     self.settle_pause(s, p, gap - patience, connection, findings);
                 }
                 let before = self.parts.recovery;
@@ -163,6 +164,7 @@ impl Flow {
                 }
                 let cost = self.parts.recovery - before;
                 self.lost[s] = true;
+                self.doubts[s].are_needed();
                 findings.add(What::LostBefore, connection, frames, cost, Confidence::Inferred);
             }
             Kind::Fin => self.settle_fin(p, s, connection, findings),

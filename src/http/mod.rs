@@ -20,6 +20,7 @@ mod framing;
 mod head;
 mod hop;
 mod knobs;
+mod lenient;
 mod method;
 mod observe;
 mod pool;

@@ -7,6 +7,7 @@
 use super::chunked::Decoder;
 use super::framing::{self, Framing};
 use super::head::{self, Lines, Scan};
+use super::lenient::mended;
 use super::{Method, StatusCode, Version};
 use std::collections::VecDeque;
 
@@ -311,7 +312,7 @@ impl Observer {
                 if !whole {
                     return Some(n);
                 }
-                let head = head::parse_request(head).ok()?;
+                let head = head::parse_request(head).or_else(|_| head::parse_request(&mended(head))).ok()?;
                 let number = self.asked;
                 let framed = framing::of_request(&head).ok()?;
                 self.asked += 1;
@@ -363,7 +364,8 @@ impl Observer {
                 if !whole {
                     return Some(n);
                 }
-                let head = head::parse_response(head).ok()?;
+                let head =
+                    head::parse_response(head).or_else(|_| head::parse_response(&mended(head))).ok()?;
                 if head.status == StatusCode::SWITCHING_PROTOCOLS {
                     return self.turn_deaf();
                 }

@@ -73,6 +73,12 @@ fn told(end: &End) -> Vec<String> {
     if !again.is_empty() {
         told.push(format!("sent again: {}", again.join(", ")));
     }
+    if end.repeats.late > 0 {
+        told.push(format!("{} came late or out of order", plural(end.repeats.late, "segment")));
+    }
+    if end.repeats.copy > 0 {
+        told.push(format!("{} doubled on the way", plural(end.repeats.copy, "segment")));
+    }
     if end.dsacks > 0 {
         told.push(format!("{} came twice", plural(end.dsacks, "segment")));
     }
@@ -94,15 +100,13 @@ fn told(end: &End) -> Vec<String> {
 }
 
 /// How many of each kind.
-fn kinds(r: &Repeats) -> [(u64, &'static str); 8] {
+fn kinds(r: &Repeats) -> [(u64, &'static str); 6] {
     [
         (r.syn, "of the handshake"),
         (r.rto, "after a time-out"),
         (r.probe, "to probe the tail"),
         (r.fast, "for duplicate ACKs"),
         (r.sack, "for selective ACKs"),
-        (r.late, "late or out of order"),
-        (r.copy, "doubled on the way"),
         (r.mtu, "because a router said that they were too large"),
     ]
 }

@@ -3,6 +3,9 @@
 
 use super::replay::{Played, ReplayError};
 use super::scenario::{Deed, Scenario};
+use super::steady::STEADY;
+use crate::settings::Settings;
+use crate::tcp::{Congestion, Nagle};
 use crate::time::Duration;
 
 /// Replays that the search may take, and bytes that they may carry together.
@@ -57,27 +60,48 @@ pub(super) fn pauses(scenario: &Scenario) -> Result<(Scenario, Played, usize), R
     Ok(best)
 }
 
-/// What stacks do differently and captures do not show: each is taken if the replay comes nearer to the capture with it.
-const HABITS: [(&str, &[&str]); 5] = [
-    ("the path's rate never counts", &["link.bandwidth=unlimited"]),
-    ("acknowledgments always wait for company", &["tcp.ack_adaptive=off", "tcp.quickack=0"]),
-    ("what the window allows is spread over the round trip", &["tcp.pacing=on"]),
-    ("Nagle's algorithm waits for any data, not for small segments only", &["tcp.nagle=on"]),
-    ("nobody waits with small segments", &["tcp.nagle=off"]),
+/// What stacks do differently and captures do not show: each is taken if the replay comes nearer to the capture with it. `flights`
+/// is what the end had under way at the most, and what the other had. Bytes.
+type Habit = (&'static str, fn(&mut Settings, [u64; 2]));
+const HABITS: [Habit; 9] = [
+    ("losses do not shrink the sender's window (BBR)", |s, _| s.tcp.congestion = Congestion::Custom(STEADY)),
+    ("losses halve the sender's window", |s, _| s.tcp.congestion = Congestion::NewReno),
+    ("the sender's buffer holds no more than was under way", |s, [own, _]| set(s, "tcp.send_buffer", own)),
+    ("the receiver's buffer holds no more than was under way", |s, [_, other]| {
+        set(s, "tcp.recv_buffer", other * 7 / 4);
+    }),
+    ("the path's rate never counts", |s, _| s.link.bandwidth = None),
+    ("acknowledgments always wait for company", |s, _| {
+        (s.tcp.ack_adaptive, s.tcp.quickack) = (false, 0);
+    }),
+    ("what the window allows is spread over the round trip", |s, _| s.tcp.pacing = true),
+    ("Nagle's algorithm waits for any data, not for small segments only", |s, _| s.tcp.nagle = Nagle::On),
+    ("nobody waits with small segments", |s, _| s.tcp.nagle = Nagle::Off),
 ];
 
-/// Tries such habits while the replay is off by more than is tolerated.
+/// Sets a size, as near to it as the knob can be set.
+fn set(settings: &mut Settings, knob: &str, bytes: u64) {
+    if bytes > 0 {
+        // It is ours, and no size of a flight is beyond what it takes.
+        drop(settings.set(&format!("{knob}={}", bytes.clamp(4096, 1 << 28))));
+    }
+}
+
+/// Tries such habits while the replay is off by more than is tolerated, twice: one may matter only with another.
 fn habits((mut scenario, mut played, pauses): (Scenario, Played, usize)) -> (Scenario, Played, usize) {
     let mut error = scenario.distance(&played).0;
     let bytes: usize = scenario.talks.iter().flat_map(|t| &t.bytes).map(|b| b.len() + 10_000).sum();
-    for (told, changes) in HABITS.iter().take(BYTES / bytes.max(1)) {
+    let flights = [0, 1].map(|e| scenario.talks.iter().map(|talk| talk.flights[e]).max().unwrap_or(0));
+    for (told, change) in HABITS.iter().chain(&HABITS).take(BYTES / bytes.max(1)) {
         if error <= super::TOLERANCE {
             break;
         }
         let mut other = scenario.clone();
-        for settings in &mut other.settings {
-            // They are ours: each can be set.
-            changes.iter().for_each(|change| drop(settings.set(change)));
+        for (e, settings) in other.settings.iter_mut().enumerate() {
+            change(settings, [flights[e], flights[1 - e]]);
+        }
+        if other.settings == scenario.settings {
+            continue;
         }
         let Ok(replay) = other.play(|_, _| {}) else { continue };
         let off = other.distance(&replay).0;

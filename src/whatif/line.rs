@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 
 /// What comes sooner after what it should have come before was overtaken, not lost.
 const OVERTAKEN: Duration = Duration::from_millis(3);
+/// The time-out of a SYN, less what a clock may be wrong (RFC 6298 §2).
+const SYN_TIMEOUT: Duration = Duration::from_millis(950);
 /// Repetitions, by their words.
 const REPETITIONS: [&str; 6] =
     ["rto", "fast-retransmit", "sack-retransmit", "rack", "tail-loss-probe", "mtu-retransmit"];
@@ -193,17 +195,21 @@ impl Line {
                 let all = 1..=u32::from(c.lost);
                 self.losses.extend(all.map(|nth| Loss { from_client: e == 0, offset: offset as i64, nth }));
             }
+            // After a pause it was written when the first copy of it left.
+            let back = |then: Duration| then.saturating_sub(c.earlier);
+            let (begun, busy) = (back(sending.begun), back(sending.busy));
             let write = Write {
-                at,
-                sending,
+                at: back(at),
+                sending: Sending { begun, busy, ..sending },
                 until: end,
                 saw,
                 // Nagle's algorithm may let it go in the moment in which a time-out's repetition passed.
                 prompt: word == "nagle-release"
-                    || matches!(
-                        c.held,
-                        Some(Part::Nagle | Part::Cwnd | Part::Rwnd | Part::Pacing | Part::Recovery)
-                    ),
+                    || (c.earlier.is_zero()
+                        && matches!(
+                            c.held,
+                            Some(Part::Nagle | Part::Cwnd | Part::Rwnd | Part::Pacing | Part::Recovery)
+                        )),
                 with_data: true,
                 hasty: false,
                 goes_on: false,
@@ -321,13 +327,17 @@ impl Line {
             (Some(_), _) => return Err("its handshake was not completed"),
             (None, _) => return Err("its beginning was not captured"),
         };
-        self.losses.retain(|l| l.nth > 0);
+        // A SYN that was seen where it went to arrived; a time-out shorter than the way loses none.
+        let far = (paths[0] + paths[1]) * 2 >= SYN_TIMEOUT;
+        let arrived = |l: &Loss| l.offset < 0 && !self.told && (far || l.from_client != at_client);
+        self.losses.retain(|l| l.nth > 0 && !arrived(l));
         let marks = [0, 1].map(|e| self.ways[e].marks());
         let reached = [0, 1].map(|e| in_order(self.ways[e].passed.iter()));
         // What was lost behind the place of the capture passed there, and did not arrive.
         let arrived = [0, 1].map(|e| in_order(self.ways[e].passed.iter().filter(|p| !p.lost)));
         let acts = [0, 1]
             .map(|e| self.acts(e, (opened[e], paths[e]), &marks[1 - e], [&reached[e], &arrived[1 - e]]));
+        let flights = [0, 1].map(|e| self.ways[e].most_within((paths[0] + paths[1]) * 2));
         let start = Start { at: self.start.unwrap_or_default(), after: None, think: Duration::ZERO };
         let [client, server] = self.ways;
         Ok(Talk {
@@ -342,6 +352,7 @@ impl Line {
             offers: [client.offer, server.offer],
             round_trip: (paths[0] + paths[1]) * 2,
             paths,
+            flights,
             at_client,
             exchanges: Vec::new(),
         })

@@ -128,7 +128,7 @@ impl Listener {
     }
 
     fn packet(&mut self, c: &Caused<'_>) {
-        if self.connection.is_some_and(|n| n != c.connection) {
+        if c.doubled || self.connection.is_some_and(|n| n != c.connection) {
             return;
         }
         if !self.lines.contains_key(&c.connection) && self.lines.len() >= TALKS {

@@ -13,6 +13,7 @@ mod player;
 mod replay;
 mod rows;
 mod scenario;
+mod steady;
 mod way;
 mod wire_model;
 

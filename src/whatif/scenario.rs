@@ -106,6 +106,8 @@ pub struct Talk {
     pub round_trip: Duration,
     /// The time from here to the client, and to the server.
     pub paths: [Duration; 2],
+    /// What each end had under way at the most: what passed within a round trip. Bytes.
+    pub flights: [u64; 2],
     /// The capture was made at the client.
     pub at_client: bool,
     /// How long its exchanges took, as the analysis of captures has it.

@@ -169,6 +169,20 @@ impl Way {
         there.take(FLIGHT).map(|p| p.end).max().unwrap_or(0)
     }
 
+    /// The most bytes that passed within such a time.
+    pub fn most_within(&self, time: Duration) -> u64 {
+        let (mut first, mut bytes, mut most) = (0, 0, 0);
+        for passed in &self.passed {
+            bytes += passed.end - passed.start;
+            while self.passed[first].at + time < passed.at {
+                bytes -= self.passed[first].end - self.passed[first].start;
+                first += 1;
+            }
+            most = most.max(bytes);
+        }
+        most
+    }
+
     /// What was missing is not any more.
     pub fn fill(&mut self, start: u64, end: u64) {
         let gaps = std::mem::take(&mut self.gaps);

@@ -6,6 +6,7 @@ mod judged;
 mod many;
 mod odd_files;
 mod opening;
+mod rates;
 mod reading;
 mod talk;
 mod truth;
