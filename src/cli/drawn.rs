@@ -34,7 +34,8 @@ pub fn sink(page: Page, options: &TraceOptions) -> io::Result<Box<dyn Sink>> {
     let (reader, writer) = io::pipe()?;
     let explained = std::thread::Builder::new().name("explain".into()).spawn(move || {
         let mut trail = Trail::default();
-        let summary = causes(reader, Options::default(), &mut |caused| trail.add(caused))?;
+        let options = Options { keep: report::ROWS, ..Options::default() };
+        let summary = causes(reader, options, &mut |caused| trail.add(caused))?;
         Ok((summary, trail))
     })?;
     // The page is of all packets, whatever is left out of the files.

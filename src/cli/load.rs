@@ -8,7 +8,7 @@ use super::{Outcome, fetch, get, options, output};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use tcpglass::report;
-use tcpglass::service::{ClientOptions, LoadClient, LoadReport};
+use tcpglass::service::{ClientOptions, LoadClient, LoadReport, Times};
 
 /// How many requests are made where nothing says how many, nor how long.
 const REQUESTS: u64 = 1000;
@@ -84,13 +84,13 @@ fn show(args: &Load, plan: &Plan, report: &LoadReport) -> Outcome {
 }
 
 fn object(args: &Load, plan: &Plan, report: &LoadReport) -> Value {
-    let times = |h: &hdrhistogram::Histogram<u64>| {
+    let times = |times: &Times| {
         let mut object: serde_json::Map<String, Value> = (report::PERCENTILES.iter())
-            .map(|p| (format!("p{p}"), (h.value_at_quantile(p / 100.0) / 1000).into()))
+            .map(|p| (format!("p{p}"), (times.quantile(p / 100.0).as_micros() as u64).into()))
             .collect();
-        object.insert("min".into(), (h.min() / 1000).into());
-        object.insert("mean".into(), (h.mean() as u64 / 1000).into());
-        object.insert("count".into(), h.len().into());
+        object.insert("min".into(), (times.min().as_micros() as u64).into());
+        object.insert("mean".into(), (times.mean().as_micros() as u64).into());
+        object.insert("count".into(), times.count().into());
         object
     };
     let statuses: serde_json::Map<_, _> =
@@ -112,7 +112,7 @@ fn object(args: &Load, plan: &Plan, report: &LoadReport) -> Value {
         "elapsed_us": report.elapsed().as_micros() as u64,
         "latency_us": times(&report.latency),
         "handshake_us": times(&report.handshake),
-        "connections": report.handshake.len(),
+        "connections": report.handshake.count(),
         "most_connections": report.most_open,
         "ports": report.ports,
         "most_time_wait": report.most_time_wait,

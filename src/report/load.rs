@@ -3,7 +3,7 @@
 use super::timeline::{phases, timeline};
 use super::{Style, Table, plural};
 use crate::service::LoadReport;
-use crate::time::{Duration, Spoken};
+use crate::time::Spoken;
 use std::fmt::Write;
 
 /// The shares of requests whose times are shown, percent.
@@ -17,7 +17,6 @@ fn figure(x: f64) -> String {
 
 /// Totals, a table of times, errors by kind, and what it cost in ports. `open_loop` says from when times count.
 pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
-    let nanos = |n: u64| Spoken(Duration::from_nanos(n)).to_string();
     let seconds = report.elapsed().as_secs_f64();
     let per_second = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
     let mut out = String::new();
@@ -49,10 +48,10 @@ pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
     let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
     let from = if open_loop { "time, from when it was due" } else { "time, from when it was begun" };
     for (name, times) in [(from, &report.latency), ("handshake", &report.handshake)] {
-        if !times.is_empty() {
+        if times.count() > 0 {
             let mut cells = vec![name.to_owned()];
-            cells.extend(PERCENTILES.iter().map(|p| nanos(times.value_at_quantile(p / 100.0))));
-            cells.push(nanos(times.mean() as u64));
+            cells.extend(PERCENTILES.iter().map(|p| Spoken(times.quantile(p / 100.0)).to_string()));
+            cells.push(Spoken(times.mean()).to_string());
             table.row(cells);
         }
     }
@@ -62,7 +61,7 @@ pub fn load(report: &LoadReport, open_loop: bool, style: Style) -> String {
     let _ = write!(
         out,
         "{}, {} open at a time at most, those that end included; of {} {} were in TIME-WAIT at most, {} at the end",
-        plural(report.handshake.len(), "connection"),
+        plural(report.handshake.count(), "connection"),
         report.most_open,
         plural(report.ports as u64, "port"),
         report.most_time_wait,

@@ -20,6 +20,65 @@ const DIGITS: u8 = 3;
 /// Groups of requests that were never begun and count together.
 const GROUPS: usize = 100_000;
 
+/// Many times: how they are spread to three digits; the shortest, the longest and the mean exactly.
+#[derive(Clone, Debug)]
+pub struct Times {
+    spread: Histogram<u64>,
+    sum: u128,
+    ends: Option<(u64, u64)>,
+}
+
+impl Times {
+    fn new() -> Times {
+        #[expect(clippy::unwrap_used, reason = "the bounds are constants that the histogram allows")]
+        let spread = Histogram::new_with_bounds(1, LONGEST, DIGITS).unwrap();
+        Times { spread, sum: 0, ends: None }
+    }
+
+    fn add(&mut self, time: Duration, n: u64) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // The histogram's first place is 1.
+        self.spread.saturating_record_n(nanos.max(1), n);
+        self.sum += u128::from(nanos) * u128::from(n);
+        let (least, most) = self.ends.unwrap_or((nanos, nanos));
+        self.ends = Some((least.min(nanos), most.max(nanos)));
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.spread.len()
+    }
+
+    /// The shortest; zero if there is none.
+    pub fn min(&self) -> Duration {
+        Duration::from_nanos(self.ends.map_or(0, |(least, _)| least))
+    }
+
+    /// The longest; zero if there is none.
+    pub fn max(&self) -> Duration {
+        Duration::from_nanos(self.ends.map_or(0, |(_, most)| most))
+    }
+
+    /// The mean; zero if there is none.
+    pub fn mean(&self) -> Duration {
+        let mean = self.sum.checked_div(u128::from(self.count())).unwrap_or(0);
+        Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX))
+    }
+
+    /// How many are longer than that, to three digits.
+    pub fn longer_than(&self, time: Duration) -> u64 {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.count() - self.spread.count_between(0, nanos)
+    }
+
+    /// The time that `share` of them (0 to 1) do not exceed, to three digits.
+    pub fn quantile(&self, share: f64) -> Duration {
+        let (least, most) = self.ends.unwrap_or_default();
+        // A bucket's highest value may lie beyond all that are in it.
+        Duration::from_nanos(self.spread.value_at_quantile(share).clamp(least, most))
+    }
+}
+
 /// What came of the requests so far.
 #[derive(Clone, Debug)]
 pub struct LoadReport {
@@ -37,14 +96,14 @@ pub struct LoadReport {
     pub pipelined: u64,
     /// Bytes of the answers' bodies.
     pub bytes: u64,
-    /// Nanoseconds from when each answered request was begun, or with a rate from when it was due, to its last byte. At the
+    /// From when each answered request was begun, or with a rate from when it was due, to its last byte. At the
     /// end those that fell due and were not begun are there, too, with the time that they had waited: to leave them out
     /// would be to leave out the slowest.
-    pub latency: Histogram<u64>,
+    pub latency: Times,
     /// Where the time of the answered requests went, together.
     pub ledger: Parts,
-    /// Nanoseconds that the handshakes took.
-    pub handshake: Histogram<u64>,
+    /// What the handshakes took.
+    pub handshake: Times,
     /// When the first request was there to be made, and when the last was done with.
     pub span: Option<(Instant, Instant)>,
     /// How long requests were to be begun for, if that was said and nobody stopped it before.
@@ -63,8 +122,6 @@ pub struct LoadReport {
 
 impl LoadReport {
     fn new() -> LoadReport {
-        #[expect(clippy::unwrap_used, reason = "the bounds are constants that the histogram allows")]
-        let times = || Histogram::new_with_bounds(1, LONGEST, DIGITS).unwrap();
         LoadReport {
             statuses: BTreeMap::new(),
             errors: BTreeMap::new(),
@@ -73,9 +130,9 @@ impl LoadReport {
             retried: 0,
             pipelined: 0,
             bytes: 0,
-            latency: times(),
+            latency: Times::new(),
             ledger: Parts::default(),
-            handshake: times(),
+            handshake: Times::new(),
             span: None,
             window: None,
             port_wait: Duration::ZERO,
@@ -113,14 +170,14 @@ impl LoadReport {
         self.pipelined += u64::from(fetched.pipelined);
         self.port_wait += t.port_wait;
         if let (false, Some(from), Some(until)) = (fetched.reused, t.connect_start, t.established) {
-            self.handshake.saturating_record(until.since(from).as_nanos() as u64);
+            self.handshake.add(until.since(from), 1);
         }
         match (&fetched.error, fetched.status()) {
             (None, Some(status)) => {
                 *self.statuses.entry(status.as_u16()).or_default() += 1;
                 self.ledger += fetched.ledger;
                 let done = t.last_byte.unwrap_or(now);
-                self.latency.saturating_record((done.since(begin).as_nanos() as u64).max(1));
+                self.latency.add(done.since(begin), 1);
             }
             (error, _) => {
                 let error = error.clone().unwrap_or(FetchError::Http(ClientError::NoAnswer));
@@ -217,7 +274,7 @@ impl LoadClient {
             for wait in waits.step_by(group) {
                 let n = group.min(left);
                 left -= n;
-                report.latency.saturating_record_n((wait.as_nanos() as u64).max(1), n as u64);
+                report.latency.add(wait, n as u64);
             }
         }
     }

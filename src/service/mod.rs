@@ -25,7 +25,7 @@ pub use content::pattern;
 pub use echo::{EchoService, Talk};
 pub use exchange::{Ended, Exchange};
 pub use files::check_root;
-pub use load::{LoadClient, LoadReport, LoadWatch};
+pub use load::{LoadClient, LoadReport, LoadWatch, Times};
 pub use pages::Site;
 pub use plan::{BodySink, FetchError, Fetched, PlanError, RequestBody, RequestPlan, Timings};
 pub use proxy::{Proxy, ProxyKind, ProxyOptions, ProxyTotals};

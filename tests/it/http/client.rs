@@ -487,13 +487,18 @@ fn load_of(plans: Vec<RequestPlan>, options: ClientOptions) -> LoadReport {
 
 #[test]
 fn a_load_counts_answers_errors_and_ports_and_its_times_are_those_of_the_link() {
-    let about = |nanos: u64, millis: u64| nanos.abs_diff(millis * 1_000_000) < millis * 1_000;
     let limit = |n| ClientOptions { limit: Some(n), repeat: u64::MAX, ..http(|c| c.parallel = 4) };
     let report = load(plan("/bytes/10"), limit(400));
     assert_eq!((report.answered(), report.failed(), report.statuses[&200]), (400, 0, 400));
-    assert_eq!((report.handshake.len(), report.most_open, report.bytes), (4, 4, 4000));
-    assert!(about(report.latency.value_at_quantile(0.5), 20), "a round trip");
-    assert!(about(report.latency.max(), 40), "the first waits for its handshake");
+    assert_eq!((report.handshake.count(), report.most_open, report.bytes), (4, 4, 4000));
+    let (handshake, latency) = (&report.handshake, &report.latency);
+    // The ends and the mean are exact, and nothing between them is beyond.
+    assert_eq!((handshake.min(), handshake.mean(), handshake.max()), (RTT, RTT, RTT));
+    assert_eq!([handshake.quantile(0.0), handshake.quantile(0.5), handshake.quantile(1.0)], [RTT; 3]);
+    assert_eq!((latency.min(), latency.max()), (RTT, RTT * 2), "the first of each waits for its handshake");
+    assert_eq!(latency.mean(), (RTT * 396 + RTT * 2 * 4) / 400);
+    let median = latency.quantile(0.5);
+    assert!(median >= RTT && median < RTT + RTT / 500, "{median:?}");
     // A handshake, and a hundred round trips.
     assert_eq!(report.elapsed(), RTT * 101);
     let refused = load(RequestPlan::get("http://10.77.0.2:81/").unwrap(), limit(7));
@@ -508,14 +513,14 @@ fn a_rate_that_the_server_cannot_serve_shows_in_the_times_and_a_closed_loop_hide
     let open = load(plan("/delay/80"), options(Some(20.0)));
     assert_eq!((open.answered(), open.unbegun), (100, 100));
     // The one that was due at 5 s is begun at the end, if there were more time: those behind it waited for less.
-    assert_eq!(open.latency.len(), 200, "who was not begun has waited, too");
-    let median = Duration::from_nanos(open.latency.value_at_quantile(0.5));
+    assert_eq!(open.latency.count(), 200, "who was not begun has waited, too");
+    let median = open.latency.quantile(0.5);
     assert!(median > SECOND * 24 / 10 && median < SECOND * 26 / 10, "{median:?}");
-    let max = Duration::from_nanos(open.latency.max());
+    let max = open.latency.max();
     assert!(max > 5 * SECOND - RTT * 10 && max < 6 * SECOND, "{max:?}");
     let closed = load(plan("/delay/80"), options(None));
     assert_eq!((closed.answered(), closed.unbegun), (100, 0));
-    assert!(Duration::from_nanos(closed.latency.max()) < SECOND / 5);
+    assert!(closed.latency.max() < SECOND / 5);
 }
 
 #[test]
@@ -523,9 +528,7 @@ fn a_stall_of_the_server_counts_for_all_that_were_due_in_it() {
     // One connection, 20 ms for each answer, 20 requests a second, and one of sixty takes a second longer.
     let plans =
         || (0..60).map(|n| plan(if n == 20 { "/delay/1000" } else { "/bytes/1" })).collect::<Vec<_>>();
-    let above = |report: &LoadReport, millis: u64| {
-        report.latency.len() - report.latency.count_between(0, millis * 1_000_000)
-    };
+    let above = |report: &LoadReport, millis: u64| report.latency.longer_than(Duration::from_millis(millis));
     let open = load_of(plans(), ClientOptions { rate: Some(20.0), ..http(|_| {}) });
     // The k-th behind it is begun 1,020 + 20 (k - 1) ms after it and was due 50 k ms after it: until the queue is empty
     // its time is 1,020 - 30 k ms.
@@ -557,7 +560,7 @@ fn a_load_without_keep_alive_waits_for_ports_in_time_wait() {
     net.world.add_service(net.client, Box::new(client));
     net.world.run_for(MINUTE);
     let report = watch.report();
-    assert_eq!((report.answered(), report.failed(), report.handshake.len()), (30, 0, 30));
+    assert_eq!((report.answered(), report.failed(), report.handshake.count()), (30, 0, 30));
     assert_eq!(report.most_time_wait, 10);
     assert!(report.port_wait > SECOND, "{:?}", report.port_wait);
 }
