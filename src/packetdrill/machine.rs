@@ -315,6 +315,7 @@ impl Machine {
             }
             let now = inner.now;
             inner.stack.on_frame(now, packet);
+            inner.stack.set_watched(true);
         });
         drop(self.let_go(self.lock()));
     }
@@ -327,6 +328,7 @@ impl Machine {
             self.catch_up(&mut inner);
             inner = self.let_go(inner);
             if let Some(packet) = inner.sent.pop_front() {
+                inner.stack.set_watched(false);
                 return Some(packet);
             }
             if inner.real.is_some() {

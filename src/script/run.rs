@@ -342,6 +342,8 @@ impl Runner {
             let seen = format!("nothing until {}", render::at(limit));
             return Err(Trouble::failed(step.line, "the packet was not sent", expected, seen));
         };
+        // Whoever looks for it has seen all that came before.
+        self.stack.set_watched(false);
         let flow = &mut self.wire.flows[at];
         // Clocks drift: their tolerance is a share of the whole time.
         let stamps = Stamps {
@@ -380,6 +382,7 @@ impl Runner {
             self.trace_datagram(crate::trace::Direction::In, &frame);
         } else {
             self.stack.on_frame(self.now, &frame);
+            self.stack.set_watched(true);
         }
         self.flush()?;
         Ok(())

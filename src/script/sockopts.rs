@@ -547,7 +547,12 @@ impl Sockets {
                 unreachable!("handled above")
             }
         }
-        self.changed(stack, now, fd)
+        let pushes = matches!((name, on), (Name::Cork, false) | (Name::NoDelay, true));
+        let step = self.changed(stack, now, fd);
+        if pushes && let Some(Socket { kind: SocketKind::Conn(conn), opts, .. }) = self.table.get(&fd) {
+            stack.push_held(now, conn.id, opts.cork);
+        }
+        step
     }
 
     /// Hands changed options on to the connection or to the connections that a listener will make.

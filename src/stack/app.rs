@@ -421,7 +421,7 @@ impl Stack {
                 let mut opts = *conn.opts();
                 change(&mut opts);
                 if opts != *conn.opts() {
-                    conn.set_opts(cx, opts);
+                    conn.follow_opts(cx, opts);
                 }
             });
         }
@@ -448,6 +448,17 @@ impl Stack {
     pub fn set_quickack(&mut self, now: Instant, id: ConnId, on: bool) {
         let Some(index) = self.index_of(id) else { return };
         self.with_conn(now, index, |conn, _| conn.set_quickack(on));
+    }
+
+    /// See [`Conn::push_held`].
+    pub fn push_held(&mut self, now: Instant, id: ConnId, corked: bool) {
+        let Some(index) = self.index_of(id) else { return };
+        self.with_conn(now, index, |conn, _| conn.push_held(corked));
+    }
+
+    /// Whether a sniffer holds the last packet that came (see [`tcp::Surroundings::watched`]).
+    pub fn set_watched(&mut self, on: bool) {
+        self.limits.watched = on;
     }
 
     /// `shutdown(2)`.

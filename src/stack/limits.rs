@@ -14,6 +14,8 @@ pub(super) struct Limits {
     /// The second that `challenges` is about, and how many are left in it.
     second: u64,
     challenges: u32,
+    /// Somebody else holds the last packet that came.
+    pub watched: bool,
 }
 
 /// How long a round of the device's queue is: what does not empty it so long will not do so by itself.
@@ -63,7 +65,14 @@ impl Standing {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { memory: 0, short: false, standing: Standing::default(), second: u64::MAX, challenges: 0 }
+        Limits {
+            memory: 0,
+            short: false,
+            standing: Standing::default(),
+            second: u64::MAX,
+            challenges: 0,
+            watched: false,
+        }
     }
 }
 
@@ -113,6 +122,7 @@ impl Limits {
         Surroundings {
             pressure,
             share: self.standing.share,
+            watched: self.watched,
             challenges: self.may_challenge(now, cfg, secrets),
         }
     }

@@ -409,7 +409,8 @@ impl Conn {
     /// RFC 2018 §2).
     pub(super) fn take_syn(&mut self, cx: &Cx, syn: &Segment) {
         let Options { mss, window_scale, sack_permitted, timestamps, .. } = syn.options;
-        if let Some(mss) = mss {
+        // None at all is none that anybody can mean.
+        if let Some(mss) = mss.filter(|&mss| mss > 0) {
             self.peer_mss = mss;
         }
         self.peer_mss = self.peer_mss.max(LEAST_MSS).max(cx.cfg.min_send_mss);
@@ -635,6 +636,7 @@ impl Conn {
     pub fn set_surroundings(&mut self, surroundings: Surroundings) {
         self.challenges = surroundings.challenges;
         (self.rcv.pressure, self.rcv.share) = (surroundings.pressure, surroundings.share);
+        self.rcv.buffer.watched = surroundings.watched;
     }
 
     /// Whether the next segment's payload comes with its memory if that is [wanted](Self::wanted_memory); to be said before

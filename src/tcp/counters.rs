@@ -44,6 +44,8 @@ pub(super) struct Rare {
     /// When something doubtful was answered last.
     pub(super) last_challenge: Option<Instant>,
     pub(super) bytes_retrans: u64,
+    /// ECN-capable data came although nobody had agreed on ECN.
+    pub(super) capable: bool,
     pub(super) dsack_dups: u32,
     pub(super) rcv_ooopack: u32,
     pub(super) delivered_ce: u32,

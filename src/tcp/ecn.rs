@@ -196,7 +196,7 @@ impl Conn {
 
     /// ECN-capable data has come.
     pub(super) fn saw_capable(&self) -> bool {
-        self.ecn.as_ref().is_some_and(|ecn| ecn.capable)
+        self.ecn.as_ref().map_or(self.counters.seen().capable, |ecn| ecn.capable)
     }
     /// The peer says, by whatever acknowledges something, that it has reduced its window (RFC 3168 §6.1.3). As on Linux a bare
     /// acknowledgment may say so, and an old one may not.
@@ -214,10 +214,16 @@ impl Conn {
     /// Data or a FIN came within the window, in `seg`; `field` is what its IP header says, `news` that some of the data
     /// had not come before (RFC 3168 §6.1.3).
     pub(super) fn take_marks(&mut self, seg: &Segment, field: Field, news: bool) {
-        let Some(ecn) = self.ecn.as_mut() else { return };
         if !news || seg.len == 0 {
             return;
         }
+        let Some(ecn) = self.ecn.as_mut() else {
+            // Nobody asked for it, and it is worth a word all the same.
+            if field != Field::NotEct {
+                self.counters.rare().capable = true;
+            }
+            return;
+        };
         match field {
             // The others were capable, so this is likely to be a retransmission.
             Field::NotEct if ecn.capable => self.ack.hurry(HURRY),

@@ -1,5 +1,6 @@
 //! How is a connection doing? What Linux tells of one through `getsockopt(TCP_INFO)`.
 
+use super::config::Congestion;
 use super::conn::Conn;
 use super::ecn::Agreed;
 use super::pacing;
@@ -183,6 +184,8 @@ info! {
 const OPT_TIMESTAMPS: u8 = 1;
 const OPT_SACK: u8 = 2;
 const OPT_WSCALE: u8 = 4;
+/// Linux' TCP_MIN_MSS.
+const LEAST_MSS: u32 = 88;
 const OPT_ECN: u8 = 8;
 const OPT_ECN_SEEN: u8 = 16;
 const OPT_SYN_DATA: u8 = 32;
@@ -237,11 +240,18 @@ impl Conn {
             | switch(self.fast_open.is_some() && !self.active, OPT_TFO_CHILD);
         let ago = |at: Instant| u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
         // A SYN that was repeated is a loss like others on Linux.
-        let repeats = self.state == State::SynSent && self.syns > 1;
+        let unanswered = self.active && self.snd.una == self.snd.iss;
+        let repeats = unanswered && self.syns > 1;
         let ca_state = if repeats { 4 } else { ca_state };
-        let tally = if repeats { Tally { out: 1, lost: 1, resent: 1, ..tally } } else { tally };
-        let cwnd = if repeats { 1 } else { self.cc.cwnd() / mss };
-        let ssthresh = self.cc.ssthresh();
+        let out = u32::from(self.state == State::SynSent);
+        let tally = if repeats { Tally { out, lost: 1, resent: 1, ..tally } } else { tally };
+        let segments = self.cc.cwnd() / mss;
+        let cwnd = if repeats { 1 } else { segments };
+        let ssthresh = match self.opts.congestion {
+            Congestion::NewReno if repeats => (segments / 2).max(2) * mss,
+            Congestion::Cubic if repeats => (segments * 717 / 1024).max(2) * mss,
+            _ => self.cc.ssthresh(),
+        };
         let unacked =
             if self.state.is_opening() && !self.is_early() { u32::from(self.syns > 0) } else { tally.out };
         let (rcv_ssthresh, rcv_rtt, rcv_space) = self.rcv.buffer.measured();
@@ -259,7 +269,7 @@ impl Conn {
             retransmits: self.retries,
             probes: self.probes.saturating_add(self.keepalives),
             backoff: if self.state.is_over() { 0 } else { self.rtt.backoff().max(self.probe_backoff) },
-            options: if open || self.is_early() { agreed } else { 0 },
+            options: if (open && !unanswered) || self.is_early() { agreed } else { 0 },
             snd_wscale: if open { self.snd.shift } else { 0 },
             rcv_wscale: if open { self.rcv.shift } else { 0 },
             delivery_rate_app_limited: self.rate.app_limited().into(),
@@ -267,7 +277,8 @@ impl Conn {
             // In ticks, as Linux counts.
             ato: (micros(self.ack.patience()) + 500) / 1000 * 1000,
             snd_mss: mss,
-            rcv_mss: self.rcv.buffer.segment(),
+            // Linux expects no more before it knows the peer's window.
+            rcv_mss: if self.state == State::SynSent { LEAST_MSS } else { self.rcv.buffer.segment() },
             unacked,
             sacked: tally.sacked,
             lost: tally.lost,
@@ -283,7 +294,7 @@ impl Conn {
             rttvar: micros(self.rtt.rttvar()),
             snd_ssthresh: if ssthresh == u32::MAX { 0x7fff_ffff } else { ssthresh / mss },
             snd_cwnd: cwnd,
-            advmss: u32::from(self.announced) - if open && self.ts.on { 12 } else { 0 },
+            advmss: u32::from(self.announced) - if open && self.ts.on && !unanswered { 12 } else { 0 },
             reordering: self.rack.distance(),
             rcv_rtt: micros(rcv_rtt),
             rcv_space,

@@ -61,7 +61,9 @@ impl Conn {
         // send it.
         if !matches!(received.verdict, Verdict::Drop(_)) {
             self.last_received = cx.now;
-            self.keepalives = 0;
+            if !cx.cfg.ack_adaptive {
+                self.keepalives = 0;
+            }
         }
         received
     }
@@ -172,7 +174,12 @@ impl Conn {
         }
         // First: the sequence number, and before it the time stamp (RFC 7323 §5.3 R1).
         if !self.passes_paws(cx.now, &seg) {
-            self.answer_doubtful(cx, &seg, AckNowWhy::Duplicate);
+            // A bare acknowledgment that changed places with data is nothing unusual.
+            let bare = seg.has(Flags::ACK) && seg.seq_len() == 0 && seg.seq.lt(self.rcv.nxt);
+            if !(bare && cx.cfg.ack_adaptive) {
+                self.note_repetition(cx, &seg);
+                self.answer_doubtful(cx, &seg, AckNowWhy::Duplicate);
+            }
             return dropped(DropReason::Paws);
         }
         let closing = cx.cfg.rst_lenient && seg.has(Flags::RST) && self.is_reset_behind_fin(&seg);
@@ -251,7 +258,9 @@ impl Conn {
             let newer = self.take_timestamp(cx.now, &seg);
             self.note_newer(newer && !completes);
         }
-        if seg.ack.ge(self.snd.una) {
+        if !completes && self.is_plain_data(cx, &seg) {
+            // Nor is anything sent on its account that waits.
+        } else if seg.ack.ge(self.snd.una) {
             self.accept_reduction(&seg);
             let (wnd, most, mss) = (self.snd.wnd, self.snd.max_wnd, self.mss());
             let window = self.snd.update_window(&seg, seg.ack != self.snd.una);
@@ -325,13 +334,18 @@ impl Conn {
             _ if seg.has(Flags::SYN) => AckNowWhy::Challenge,
             _ => AckNowWhy::Duplicate,
         };
+        self.note_repetition(cx, seg);
+        self.answer_doubtful(cx, seg, why);
+        if old { Received::new(Verdict::Old) } else { dropped(DropReason::Window) }
+    }
+
+    /// What is refused may be data that was here before.
+    fn note_repetition(&mut self, cx: &Cx, seg: &Segment) {
         if seg.seq_len() > 0 && !seg.has(Flags::SYN) && seg.seq.lt(self.rcv.nxt) {
             self.on_repetition(cx);
             self.suspect_option(seg.seq);
             self.rcv.came_twice(seg.seq, self.rcv.nxt.min(seg.end()));
         }
-        self.answer_doubtful(cx, seg, why);
-        if old { Received::new(Verdict::Old) } else { dropped(DropReason::Window) }
     }
 
     /// An ACK in answer to something doubtful, not more often than `challenge_interval` allows (RFC 5961 §7).
@@ -399,6 +413,22 @@ impl Conn {
             && Duration::from_millis(age) <= self.rtt.rto()
     }
 
+    /// Whether it is plain data in its turn, and says nothing of what we sent: Linux does not look at its acknowledgment then.
+    fn is_plain_data(&self, cx: &Cx, seg: &Segment) -> bool {
+        let flags = seg.flags.without(Flags::PSH);
+        cx.cfg.ack_adaptive
+            && flags == Flags::ACK
+            && seg.len > 0
+            && seg.seq == self.rcv.nxt
+            && seg.ack == self.snd.una
+            && seg.options.sack.is_empty()
+            && u32::from(seg.window) << self.snd.shift == self.snd.wnd
+            && self.accurate().is_none()
+            && !self.rcv.has_gap()
+            && self.rcv.window() > 0
+            && self.urgent.is_none()
+    }
+
     /// Whether what it acknowledges is old and its time stamp counts all the same: on Linux only that of a bare acknowledgment, where
     /// nothing else is new either.
     fn is_predicted(&self, cx: &Cx, seg: &Segment) -> bool {
@@ -428,7 +458,7 @@ impl Conn {
     /// The window and what follows from the acknowledgment, loss apart.
     fn after_ack(&mut self, cx: &mut Cx, acked: u32) {
         // Who answers with a closed window is alive: RFC 9293 §3.8.6.1 (MUST-37).
-        self.probes = 0;
+        (self.probes, self.keepalives) = (0, 0);
         if acked == 0 {
             return;
         }

@@ -78,13 +78,13 @@ impl Buffers {
         self.queue.front().map(|kept| kept.end)
     }
 
-    /// Data came in order. Returns what it occupies.
-    pub(super) fn queue(&mut self, start: Seq, len: u32, segments: u16) -> u32 {
-        self.append(Kept::new(start, len, segments))
+    /// Data came in order; `alone` says that nothing is put beside what came before. Returns what it occupies.
+    pub(super) fn queue(&mut self, start: Seq, len: u32, segments: u16, alone: bool) -> u32 {
+        self.append(Kept::new(start, len, segments), alone)
     }
 
-    fn append(&mut self, kept: Kept) -> u32 {
-        if self.queue.back_mut().is_some_and(|tail| tail.takes(&kept)) {
+    fn append(&mut self, kept: Kept, alone: bool) -> u32 {
+        if !alone && self.queue.back_mut().is_some_and(|tail| tail.takes(&kept)) {
             return 0;
         }
         self.queue.push_back(kept);
@@ -92,12 +92,12 @@ impl Buffers {
     }
 
     /// Data came beyond a gap. Returns what it occupies, and what that made room for which it covers.
-    pub(super) fn keep(&mut self, start: Seq, len: u32, segments: u16) -> (u32, u32) {
+    pub(super) fn keep(&mut self, start: Seq, len: u32, segments: u16, alone: bool) -> (u32, u32) {
         let kept = Kept::new(start, len, segments);
         let mut at = self.beyond.partition_point(|other| other.start.le(start));
         let mut freed = 0;
         if let Some(before) = at.checked_sub(1).map(|i| &mut self.beyond[i]) {
-            if kept.end.le(before.end) || before.takes(&kept) {
+            if kept.end.le(before.end) || !alone && before.takes(&kept) {
                 return (0, 0);
             }
             if before.start == start {
@@ -117,7 +117,7 @@ impl Buffers {
         let mut reached = self.queue.back().map_or(nxt, |tail| tail.end);
         while let Some(kept) = self.beyond.pop_front_if(|kept| kept.end.le(nxt)) {
             // Nothing of it was new when it came to its turn, or it finds its place in the last one.
-            if kept.end.le(reached) || self.append(kept) == 0 {
+            if kept.end.le(reached) || self.append(kept, false) == 0 {
                 freed += kept.size;
             }
             reached = reached.max(kept.end);

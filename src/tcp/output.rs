@@ -485,6 +485,14 @@ impl Conn {
                     self.intents.keepalive = false;
                 }
             }
+            // What lies beyond a window that has shrunk would be refused, and the acknowledgment with it.
+            Kind::Ack if cx.cfg.ack_adaptive => {
+                let edge = self.snd.una + self.snd.wnd;
+                let beyond = if edge.lt(self.snd.nxt) { self.snd.nxt.since(edge) } else { 0 };
+                if beyond > 0 && (!self.scaling || beyond >= 1 << self.rcv.shift) {
+                    seg.seq = edge;
+                }
+            }
             Kind::Ack => {}
         }
         if seg.len == 0 {

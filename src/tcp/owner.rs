@@ -254,6 +254,15 @@ impl Conn {
         }
     }
 
+    /// What waits for more may leave now; also what a cork holds, if `corked`: `TCP_CORK` off and `TCP_NODELAY` on, also where they were
+    /// so before.
+    pub fn push_held(&mut self, corked: bool) {
+        self.timers.clear(Timer::Cork);
+        (self.intents.more, self.intents.put_off) = (false, false);
+        // TCP_NODELAY does so even to what a cork holds.
+        self.intents.rush |= corked && self.snd.unsent() > 0;
+    }
+
     /// Changes socket options. What Nagle or a cork held back may leave with the next
     /// [`poll_transmit`](Conn::poll_transmit).
     pub fn set_opts(&mut self, cx: &mut Cx, opts: Opts) {
@@ -263,10 +272,7 @@ impl Conn {
         // Uncorking, and switching Nagle's algorithm off (RFC 9293 §3.7.4, MUST-17), push out what is held, as TCP_CORK
         // and TCP_NODELAY do.
         if (self.opts.cork && !opts.cork) || (self.opts.nagle != opts.nagle && opts.nagle == Nagle::Off) {
-            self.timers.clear(Timer::Cork);
-            self.intents.more = false;
-            // TCP_NODELAY does so even to what a cork holds.
-            self.intents.rush |= opts.cork && self.snd.unsent() > 0;
+            self.push_held(opts.cork);
         }
         let clamp_changed = opts.window_clamp != self.opts.window_clamp;
         let algorithm_changed = opts.congestion != self.opts.congestion;
@@ -286,6 +292,15 @@ impl Conn {
             self.arm_keepalive(if was_kept_alive { since } else { cx.now });
         }
         self.arm_user_timeout();
+    }
+
+    /// The defaults have changed that its options were made of: as on Linux a keep-alive timer that runs goes on.
+    pub fn follow_opts(&mut self, cx: &mut Cx, opts: Opts) {
+        let runs = self.timers.at(Timer::KeepAlive);
+        self.set_opts(cx, opts);
+        if runs < Instant::FAR {
+            self.timers.set(Timer::KeepAlive, runs);
+        }
     }
 
     /// The settings have changed under which it is called.

@@ -30,6 +30,8 @@ pub(super) struct Receive {
     twice: Twice,
     /// A SACK block is all that lies beyond a gap in one piece, also where its beginning fell off the list: RFC 2018 §4.
     whole_blocks: bool,
+    /// What takes too much memory is dropped, as on Linux, so that nothing else need hold the right edge back.
+    prunes: bool,
     /// Where the peer's FIN is, once seen, in order or not.
     fin: Option<FarEnd>,
     /// The FIN was reached: RCV.NXT is behind it.
@@ -115,6 +117,7 @@ impl Receive {
             beyond: Spare::default(),
             twice: Twice { on: cfg.dsack, range: None },
             whole_blocks: !cfg.ack_adaptive,
+            prunes: cfg.prune,
             fin: None,
             finished: false,
             shut: false,
@@ -135,7 +138,7 @@ impl Receive {
     pub(super) fn start(&mut self, irs: Seq) {
         self.irs = irs;
         self.nxt = irs + 1;
-        self.edge = self.nxt + u32::from(self.syn_window());
+        self.edge = self.nxt + self.told(self.offered);
     }
 
     /// What came with the SYN is acknowledged by the SYN-ACK, whose window counts from behind it (RFC 7413 §4.2.2).
@@ -386,10 +389,15 @@ impl Receive {
         if window < promised && !shrinks {
             return self.current_field_moving();
         }
-        let window = window.min(65_535 << self.shift);
+        let window = self.told(window);
         self.offered = if shrinks { window } else { window.max(promised) };
         self.edge = self.nxt + self.offered;
         (self.offered >> self.shift).min(65_535) as u16
+    }
+
+    /// As much of a window as a field can tell; on Linux all that is meant counts.
+    fn told(&self, window: u32) -> u32 {
+        if self.prunes { window } else { window.min(65_535 << self.shift) }
     }
 
     /// There is no memory for what came: no window is offered any more, though one was promised. As Linux does.
@@ -422,8 +430,9 @@ impl Receive {
     /// and what lies below the true one is still taken.
     pub(super) fn current_field(&self) -> u16 {
         let up = self.window().div_ceil(1 << self.shift);
-        let fits = self.inbox.len() as u64 + (u64::from(up) << self.shift)
-            <= u64::from(self.buffer.most().max(65_535));
+        let fits = self.prunes
+            || self.inbox.len() as u64 + (u64::from(up) << self.shift)
+                <= u64::from(self.buffer.most().max(65_535));
         (if fits { up } else { self.window() >> self.shift }).min(65_535) as u16
     }
 

@@ -22,10 +22,13 @@ pub struct Surroundings {
     pub share: u32,
     /// Whether another challenge ACK may be sent in this second (RFC 5961 §7).
     pub challenges: bool,
+    /// Whether somebody else holds the last packet that came, a sniffer for example: nothing is put beside its data then, which
+    /// makes more memory of it.
+    pub watched: bool,
 }
 
 impl Default for Surroundings {
     fn default() -> Surroundings {
-        Surroundings { pressure: Pressure::Calm, share: u32::MAX, challenges: true }
+        Surroundings { pressure: Pressure::Calm, share: u32::MAX, challenges: true, watched: false }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Window {
     tuned: bool,
     /// Less is offered than was promised if there is no more room (`Config::shrink_window`).
     pub(super) shrinks: bool,
+    /// Nothing is put beside what came last.
+    pub(super) watched: bool,
     /// How much of the memory is payload, in 256ths.
     ratio: u8,
     /// No window beyond this.
@@ -62,6 +64,7 @@ impl Window {
             limit: opts.recv_buffer,
             tuned: tuned && buffer < opts.recv_buffer,
             shrinks: false,
+            watched: false,
             ratio: 128,
             clamp: opts.window_clamp.map_or(u32::MAX, |most| most.max(LEAST_BUFFER / 2)),
             threshold: 0,
@@ -133,7 +136,7 @@ impl Window {
             self.clamp = self.clamp.min(self.space());
         }
         let space = self.space().min(self.clamp);
-        let window = if space > mss { space - space % mss } else { space }.min(65_535);
+        let window = if space > mss { space - space % mss } else { space };
         let window = most.map_or(window, |most| window.min(most.saturating_mul(mss)));
         self.clamp = self.clamp.min(65_535 << shift);
         self.threshold = window;
@@ -179,13 +182,15 @@ impl Window {
 
     /// `len` bytes from `seq` on came in order, in `segments` segments, and wait to be read.
     pub(super) fn queue(&mut self, seq: Seq, len: u32, segments: u16) {
-        let size = self.buffers.get_or_insert_default().queue(seq, len, segments);
+        let alone = self.watched;
+        let size = self.buffers.get_or_insert_default().queue(seq, len, segments, alone);
         self.charge(size);
     }
 
     /// The same beyond a gap.
     pub(super) fn keep(&mut self, seq: Seq, len: u32, segments: u16) {
-        let (size, freed) = self.buffers.get_or_insert_default().keep(seq, len, segments);
+        let alone = self.watched;
+        let (size, freed) = self.buffers.get_or_insert_default().keep(seq, len, segments, alone);
         self.charge(size);
         self.charge = self.charge.saturating_sub(freed);
     }

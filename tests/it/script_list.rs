@@ -217,6 +217,7 @@ scripts! {
         passive_echoes_until_cwr
         repetitions_are_not_capable
         reset_echoes
+        seen_without_agreement
         syn_ack_again
         syn_falls_back
         syn_that_is_capable_is_not_believed;
@@ -354,7 +355,8 @@ scripts! {
         sample_each_round_trip
         slow_start
         time_outs
-        two_syns_delivered;
+        two_syns_delivered
+        unanswered_syn;
     keepalive:
         answered
         begins_when_switched_on
@@ -378,6 +380,7 @@ scripts! {
         close_releases
         cork
         cork_ends_by_itself
+        data_releases_nothing
         filled
         minshall
         more_ends_with_an_acknowledgment
@@ -387,7 +390,8 @@ scripts! {
         nodelay_releases
         off
         push_by_half_a_window
-        push_of_each_write;
+        push_of_each_write
+        uncorked_again;
     options:
         accurate_ecn_is_skipped
         ace_count_is_ignored
@@ -399,6 +403,7 @@ scripts! {
         ip_header
         least_size_to_send
         maxseg
+        maxseg_zero
         none
         signed_is_dropped
         switched_off
@@ -522,6 +527,7 @@ scripts! {
         paws_ends_after_24_days
         paws_in_time_wait
         paws_lets_duplicates_pass
+        paws_reports_duplicates
         paws_without_a_clock
         reset_needs_none
         rtt_after_retransmission
@@ -547,6 +553,7 @@ scripts! {
         send_long
         stands_until_acknowledged;
     window:
+        ack_at_the_edge
         answers_are_limited
         below_half_waits
         beyond_is_cut
@@ -562,6 +569,7 @@ scripts! {
         grows_with_large_segments
         half_of_the_largest
         large_without_scaling
+        larger_than_a_field
         middling_segments_waste_memory
         no_memory_closes_it
         old_data_full_buffer
@@ -571,6 +579,7 @@ scripts! {
         probe_interval_stays_while_it_is_too_small
         probes_give_up
         reset_when_closed
+        rounded_up_in_a_small_buffer
         scale_for_what_may_be_asked
         scale_zero_shift
         scaling
@@ -580,6 +589,7 @@ scripts! {
         unanswered_probes_back_off
         up_to_536_bytes_is_not_halved
         update_steps
+        watched_segments
         zero_then_probe
         zero_window_probe;
 }
