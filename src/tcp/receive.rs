@@ -138,7 +138,8 @@ impl Receive {
     pub(super) fn start(&mut self, irs: Seq) {
         self.irs = irs;
         self.nxt = irs + 1;
-        self.edge = self.nxt + self.told(self.offered);
+        let told = if self.prunes { self.offered } else { self.syn_window().into() };
+        self.edge = self.nxt + told;
     }
 
     /// What came with the SYN is acknowledged by the SYN-ACK, whose window counts from behind it (RFC 7413 §4.2.2).
