@@ -10,6 +10,7 @@ use crate::wire;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant as DeviceInstant;
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Packets taken from the device in one turn, so that a flood does not keep the rest waiting.
@@ -245,6 +246,10 @@ impl<D: Outlet> Outlet for Impaired<D> {
                 Some(Leaving::Link(&mut self.out, ours(at)))
             }
         }
+    }
+
+    fn cuts(&self) -> Option<NonZeroUsize> {
+        self.out.device.cuts().filter(|_| self.out.link.is_none())
     }
 
     fn intake(&mut self) -> Option<&mut Intake> {

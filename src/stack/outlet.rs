@@ -3,6 +3,7 @@
 use crate::parcel::Intake;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, TxToken};
 use smoltcp::time::Instant;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Room for a packet whose payload need not be copied into it first.
@@ -30,6 +31,12 @@ pub trait Outlet: Device {
 
     /// As [`Device::transmit`]: room for a packet, if there is any.
     fn room(&mut self, at: Instant) -> Option<Self::Room<'_>>;
+
+    /// The largest super-segment that it cuts into packets of the wire by itself, checksums included, if it does: what leaves
+    /// together is then decided once.
+    fn cuts(&self) -> Option<NonZeroUsize> {
+        None
+    }
 
     /// What packets are received into, if the memory of the one that came last may be taken: then always.
     fn intake(&mut self) -> Option<&mut Intake> {

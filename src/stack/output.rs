@@ -68,11 +68,15 @@ impl Stack {
 
     /// The same, on a device that may take payload from where it is.
     pub fn transmit_on<D: Outlet>(&mut self, now: Instant, device: &mut D, budget: usize) -> Sent {
-        let caps = device.capabilities();
+        let mut caps = device.capabilities();
+        let cuts = device.cuts();
+        if cuts.is_some() {
+            (caps.segmentation.tcpv4, caps.segmentation.tcpv6) = (cuts, cuts);
+        }
         let mut sent = Sent::default();
         while sent.packets < budget && self.has_output() {
             let Some(token) = device.room(now.into()) else { break };
-            let packets = self.send_one(now, token, &caps);
+            let packets = self.send_one(now, token, (&caps, cuts.is_some()));
             if packets == 0 {
                 break;
             }
@@ -90,8 +94,14 @@ impl Stack {
             || !self.dirty.is_empty()
     }
 
-    /// Sends one frame; returns how many packets of the wire it is, 0 if there was none.
-    fn send_one<T: Gather>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
+    /// Sends one frame; returns how many packets of the wire it is, 0 if there was none. `cuts`: the device completes the checksums of
+    /// a super-segment's pieces, and no others.
+    fn send_one<T: Gather>(
+        &mut self,
+        now: Instant,
+        token: T,
+        (caps, cuts): (&DeviceCapabilities, bool),
+    ) -> usize {
         if let Some(reply) = self.replies.pop_front() {
             let looped = self.own.contains(reply.flow.remote().ip());
             if looped && self.looped.is_full() {
@@ -119,7 +129,7 @@ impl Stack {
             }
             return 1;
         }
-        self.send_segment(now, token, caps)
+        self.send_segment(now, token, (caps, cuts))
     }
 
     fn send_reply<T: Gather>(
@@ -168,7 +178,12 @@ impl Stack {
         self.tell_resolved();
     }
 
-    fn send_segment<T: Gather>(&mut self, now: Instant, token: T, caps: &DeviceCapabilities) -> usize {
+    fn send_segment<T: Gather>(
+        &mut self,
+        now: Instant,
+        token: T,
+        (caps, cuts): (&DeviceCapabilities, bool),
+    ) -> usize {
         while let Some(index) = self.dirty.pop() {
             let surroundings = self.surroundings(now);
             let entry = &mut self.conns[index];
@@ -195,7 +210,7 @@ impl Stack {
             // A super-segment takes as many identifications as packets it becomes.
             let packets = gso_size.map_or(1, |size| seg.len.div_ceil(size.get().into()).max(1));
             self.ident = self.ident.wrapping_add(packets as u16);
-            let partial = offloads_checksum(caps) && !looped;
+            let partial = (offloads_checksum(caps) || cuts && gso_size.is_some()) && !looped;
             let key = entry.key.as_deref();
             let out = Outgoing { envelope, seg, payload: transmit.payload, gso_size, partial, key };
             let about = Some((entry.number, transmit.state));

@@ -7,9 +7,11 @@ use super::status::Status;
 use super::vnet;
 use crate::parcel::Intake;
 use crate::stack::{Gather, Outlet, meta};
+use crate::wire;
 use rustix::io::Errno;
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -19,6 +21,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// The largest packet with its headers, and the largest super-segment.
 const MOST: usize = 65_535;
+
+/// The largest super-segment that is cut here, where the device takes none: what leaves together is decided and looked up once, and
+/// others need not wait long for their turn.
+const CUT: usize = 32 << 10;
 
 /// Packets that are dropped in one call because their header lies; then others get their turn.
 const MALFORMED_MAX: usize = 64;
@@ -80,6 +86,9 @@ struct Port {
     frame: Vec<u8>,
     /// Whether `frame` still has to be written.
     held: bool,
+    /// A piece of a super-segment, and those that still have to be written behind `frame`.
+    piece: Vec<u8>,
+    waiting: VecDeque<Vec<u8>>,
     status: Status,
 }
 
@@ -130,7 +139,15 @@ impl Tun {
         Tun {
             name,
             received: Intake::new(line.headroom(), MOST),
-            port: Port { line, mtu, frame, held: false, status: Status::default() },
+            port: Port {
+                line,
+                mtu,
+                frame,
+                held: false,
+                piece: Vec::new(),
+                waiting: VecDeque::new(),
+                status: Status::default(),
+            },
             _queues: queues,
         }
     }
@@ -230,10 +247,18 @@ impl Port {
 
     /// The same, with `rest` behind the frame.
     fn write_with(&mut self, len: usize, rest: [&[u8]; 2]) -> bool {
-        self.held = false;
+        self.held = !self.put_out(&self.frame[..len], rest);
+        if self.held {
+            self.frame.truncate(len);
+            rest.iter().for_each(|piece| self.frame.extend_from_slice(piece));
+        }
+        !self.held
+    }
+
+    /// Writes a packet; false if there is no room for it.
+    fn put_out(&self, frame: &[u8], rest: [&[u8]; 2]) -> bool {
         let status = &self.status.0;
         loop {
-            let frame = &self.frame[..len];
             let written = match rest {
                 [[], []] => self.line.write(frame),
                 [first, second] => self.line.write_pieces([frame, first, second]),
@@ -244,12 +269,7 @@ impl Port {
             };
             match e {
                 Errno::INTR => {}
-                Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM => {
-                    self.frame.truncate(len);
-                    rest.iter().for_each(|piece| self.frame.extend_from_slice(piece));
-                    self.held = true;
-                    return false;
-                }
+                Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM => return false,
                 Errno::IO | Errno::BADFD | Errno::NETDOWN => {
                     status.down.store(true, Relaxed);
                     status.lost_down.fetch_add(1, Relaxed);
@@ -264,7 +284,23 @@ impl Port {
     }
 
     fn has_room(&mut self) -> bool {
-        !self.held || self.write(self.frame.len())
+        while !self.held || self.write(self.frame.len()) {
+            let Some(next) = self.waiting.pop_front() else { return true };
+            (self.frame, self.held) = (next, true);
+        }
+        false
+    }
+
+    /// Cuts the super-segment that `frame`, of which `len` bytes count, and `rest` are, and writes its packets, or keeps those for which
+    /// there is no room.
+    fn cut(&mut self, len: usize, rest: [&[u8]; 2], gso_size: NonZeroU16) {
+        let (frame, mut piece) = (std::mem::take(&mut self.frame), std::mem::take(&mut self.piece));
+        wire::split_pieces(&frame[..len], rest, gso_size.get(), &mut piece, &mut |packet| {
+            if !self.waiting.is_empty() || !self.put_out(packet, [&[], &[]]) {
+                self.waiting.push_back(packet.to_vec());
+            }
+        });
+        (self.frame, self.piece) = (frame, piece);
     }
 }
 
@@ -370,6 +406,10 @@ impl TunTx<'_> {
             port.frame.resize(whole, 0);
         }
         let result = f(&mut port.frame[headroom..whole]);
+        if let Some(size) = gso_size.filter(|_| headroom == 0) {
+            port.cut(whole, rest, size);
+            return result;
+        }
         if headroom > 0 {
             vnet::write(&mut port.frame[..whole], rest[0].len() + rest[1].len(), gso_size);
         }
@@ -385,6 +425,10 @@ impl Outlet for Tun {
         self.transmit(at)
     }
 
+    fn cuts(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(CUT).filter(|_| !self.offloads())
+    }
+
     fn intake(&mut self) -> Option<&mut Intake> {
         Some(&mut self.received)
     }
@@ -393,6 +437,63 @@ impl Outlet for Tun {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::{Ecn, Flags, Segment};
+    use crate::seq::Seq;
+    use crate::wire::{Decoded, Envelope};
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn of_a_super_segment_that_is_cut_here_what_finds_no_room_follows_in_order() {
+        for ends in [["10.0.0.1:1", "10.0.0.2:2"], ["[fd00::1]:1", "[fd00::2]:2"]] {
+            let (near, far) = UnixDatagram::pair().unwrap();
+            near.set_nonblocking(true).unwrap();
+            far.set_nonblocking(true).unwrap();
+            let mut tun = Tun::new("x".into(), Line::Queue(near.into()), 1500, None);
+            let [src, dst] = ends.map(|end| end.parse().unwrap());
+            let envelope = Envelope { src, dst, ecn: Ecn::NotEct, dscp: 0, ident: 7, hops: 64 };
+            let payload: Vec<u8> = (0..30_000u32).map(|n| (n / 251) as u8).collect();
+            let (mut sent, mut came) = (0, 0);
+            let read = |came: &mut u32| {
+                let mut buf = [0; 2000];
+                while let Ok(n) = far.recv(&mut buf) {
+                    let Ok(Decoded::Tcp(packet)) = wire::decode(&buf[..n], true) else { panic!("no packet") };
+                    assert_eq!(packet.seg.seq, Seq(1) + *came);
+                    let at = (*came % 30_000) as usize;
+                    assert_eq!(packet.payload, &payload[at..at + packet.payload.len()]);
+                    *came += packet.seg.len;
+                    let last = came.is_multiple_of(30_000);
+                    assert_eq!(
+                        (packet.seg.has(Flags::PSH), packet.payload.len()),
+                        (last, if last { 1000 } else { 1450 })
+                    );
+                }
+            };
+            // Two at least, of which the last one finds no room for all.
+            while sent < 2 || tun.port.waiting.is_empty() {
+                let Some(mut room) = tun.room(Instant::ZERO) else {
+                    read(&mut came);
+                    continue;
+                };
+                room.set_meta(meta(NonZeroU16::new(1450), false));
+                let seg = Segment {
+                    seq: Seq(1) + sent * 30_000,
+                    flags: Flags::ACK | Flags::PSH,
+                    len: 30_000,
+                    ..Segment::default()
+                };
+                let head = wire::encoded_len(&envelope, &seg) - payload.len();
+                let (first, second) = payload.split_at(12_345);
+                room.gather(head, [first, second], |head| wire::encode_head(head, &envelope, &seg));
+                sent += 1;
+            }
+            assert!(tun.transmit(Instant::ZERO).is_none());
+            while came < sent * 30_000 {
+                read(&mut came);
+                let _ = tun.transmit(Instant::ZERO);
+            }
+            assert!(tun.transmit(Instant::ZERO).is_some());
+        }
+    }
 
     #[test]
     fn impossible_names_are_refused_before_the_kernel_is_asked() {

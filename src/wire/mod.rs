@@ -16,7 +16,7 @@ pub use checksum::sum;
 pub use decode::decode;
 pub use encode::{encode, encode_head, encode_partial, encode_signed, encoded_len};
 pub use signature::is_signed_by;
-pub use super_segment::{piece, split_beginnings, split_super, tcp_at};
+pub use super_segment::{piece, split_beginnings, split_pieces, split_super, tcp_at};
 
 use crate::segment::{Ecn, Segment};
 use smoltcp::wire::Ipv4Packet;

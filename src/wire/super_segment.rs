@@ -3,7 +3,9 @@
 use super::encode::fill_checksum;
 use super::{Decoded, TCP, decode};
 use crate::segment::{Flags, Segment};
-use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN};
+use crate::seq::Seq;
+use smoltcp::wire::{IPV6_HEADER_LEN, Ipv4Packet, Ipv6Packet, TCP_HEADER_LEN, TcpPacket};
+use std::net::IpAddr;
 
 /// The header of the piece `nth`, from 0, of a super-segment with the header `whole`, cut every `gso_size` > 0 bytes:
 /// CWR stays on the first piece only, FIN and PSH on the last only.
@@ -33,17 +35,71 @@ pub fn split_super(frame: &[u8], gso_size: u16, scratch: &mut Vec<u8>, each: &mu
     if size == 0 || whole.payload.len() <= size {
         return each(frame);
     }
-    let (src, dst) = (whole.envelope.src.ip(), whole.envelope.dst.ip());
+    let ends = (whole.envelope.src.ip(), whole.envelope.dst.ip());
     let offset = |part: &[u8]| part.as_ptr() as usize - frame.as_ptr() as usize;
     let (headers, tcp_at) = (offset(whole.payload), offset(whole.options) - TCP_HEADER_LEN);
-    for (nth, chunk) in whole.payload.chunks(size).enumerate() {
-        scratch.clear();
-        scratch.extend_from_slice(&frame[..headers]);
-        scratch.extend_from_slice(chunk);
-        let own = piece(&whole.seg, gso_size, nth as u32);
-        adapt(scratch, headers + chunk.len(), tcp_at, nth as u16, &own);
-        fill_checksum(&mut scratch[tcp_at..], src, dst);
-        each(scratch);
+    let head = Head { bytes: &frame[..headers], tcp_at, ends };
+    head.cut(&whole.seg, [whole.payload, &[]], gso_size, scratch, each);
+}
+
+/// The same for a super-segment whose first bytes, `frame`, and whose others, `rest`, lie apart. The headers are in `frame`.
+pub fn split_pieces(
+    frame: &[u8],
+    rest: [&[u8]; 2],
+    gso_size: u16,
+    scratch: &mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8]),
+) {
+    let Some(tcp_at) = tcp_at(frame) else { return };
+    let tcp = TcpPacket::new_unchecked(&frame[tcp_at..]);
+    let (bytes, begun) = frame.split_at((tcp_at + usize::from(tcp.header_len())).min(frame.len()));
+    debug_assert!(begun.is_empty() || rest[1].is_empty(), "payload in two pieces at most");
+    let payload = if begun.is_empty() { rest } else { [begun, rest[0]] };
+    let whole = Segment {
+        seq: Seq(tcp.seq_number().0 as u32),
+        flags: Flags::from_bytes(frame[tcp_at + 12], frame[tcp_at + 13]),
+        len: payload.iter().map(|part| part.len() as u32).sum(),
+        ..Segment::default()
+    };
+    let ends: (IpAddr, IpAddr) = if frame[0] >> 4 == 4 {
+        let ip = Ipv4Packet::new_unchecked(frame);
+        (ip.src_addr().into(), ip.dst_addr().into())
+    } else {
+        let ip = Ipv6Packet::new_unchecked(frame);
+        (ip.src_addr().into(), ip.dst_addr().into())
+    };
+    Head { bytes, tcp_at, ends }.cut(&whole, payload, gso_size.max(1), scratch, each);
+}
+
+/// The headers of a super-segment.
+struct Head<'a> {
+    bytes: &'a [u8],
+    /// Where the TCP header is.
+    tcp_at: usize,
+    ends: (IpAddr, IpAddr),
+}
+
+impl Head<'_> {
+    fn cut(
+        &self,
+        whole: &Segment,
+        [first, second]: [&[u8]; 2],
+        gso_size: u16,
+        packet: &mut Vec<u8>,
+        each: &mut dyn FnMut(&[u8]),
+    ) {
+        let (len, before) = (first.len() + second.len(), first.len());
+        for (nth, at) in (0..len).step_by(gso_size.into()).enumerate() {
+            let end = (at + usize::from(gso_size)).min(len);
+            packet.clear();
+            packet.extend_from_slice(self.bytes);
+            packet.extend_from_slice(&first[at.min(before)..end.min(before)]);
+            packet.extend_from_slice(&second[at.max(before) - before..end.max(before) - before]);
+            let own = piece(whole, gso_size, nth as u32);
+            adapt(packet, self.bytes.len() + end - at, self.tcp_at, nth as u16, &own);
+            fill_checksum(&mut packet[self.tcp_at..], self.ends.0, self.ends.1);
+            each(packet);
+        }
     }
 }
 

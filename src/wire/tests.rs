@@ -206,6 +206,17 @@ proptest! {
             let own = Envelope { ident: if envelope.src.is_ipv4() { envelope.ident.wrapping_add(nth as u16) } else { 0 }, ..envelope };
             prop_assert_eq!(piece, &encoded(&own, &one, chunk));
         }
+        // Wherever the payload lies.
+        let (head, half) = (frame.len() - payload.len(), payload.len() / 2);
+        for (begun, rest) in [
+            (&frame[..], [&[][..], &[][..]]),
+            (&frame[..head], [&payload[..half], &payload[half..]]),
+            (&frame[..head + half], [&payload[half..], &[]]),
+        ] {
+            let mut apart = Vec::new();
+            split_pieces(begun, rest, size, &mut Vec::new(), &mut |piece| apart.push(piece.to_vec()));
+            prop_assert_eq!(&apart, &pieces);
+        }
     }
 
     #[test]
