@@ -91,7 +91,7 @@ impl RequestHead {
     /// The path, still percent-encoded.
     pub fn path(&self) -> &str {
         let all = self.path_and_query();
-        match &all[..memchr(b'?', all.as_bytes()).unwrap_or(all.len())] {
+        match &all[..all.bytes().position(|b| b == b'?').unwrap_or(all.len())] {
             "" => "/",
             path => path,
         }
@@ -306,7 +306,7 @@ fn check_host(version: Version, fields: &Fields) -> Result<(), Refusal> {
         (Some(_), Some(_)) => Err(bad("the request has several Host fields (RFC 9112 §3.2)")),
         // Empty is what a client sends whose target has no authority.
         (Some(b""), None) => Ok(()),
-        (Some(host), None) if std::str::from_utf8(host).is_ok_and(is_authority) => Ok(()),
+        (Some(host), None) if is_plain(host) || std::str::from_utf8(host).is_ok_and(is_authority) => Ok(()),
         (Some(_), None) => Err(bad("the Host field is not HOST or HOST:PORT (RFC 9112 §3.2)")),
     }
 }
@@ -330,6 +330,11 @@ pub fn is_authority(text: &str) -> bool {
         None => rest.is_empty(),
     };
     host_is_valid && port_is_valid
+}
+
+/// Whether it is what most names and addresses are made of, without a port.
+fn is_plain(host: &[u8]) -> bool {
+    host.iter().fold(true, |good, &b| good & (b.is_ascii_alphanumeric() | (b == b'.') | (b == b'-')))
 }
 
 fn is_reg_name(host: &str) -> bool {

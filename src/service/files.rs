@@ -2,7 +2,6 @@
 
 use crate::http::StatusCode;
 use crate::http::conditional::Validators;
-use memchr::memchr;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -93,7 +92,7 @@ fn segments(path: &str) -> Result<Vec<String>, Error> {
 
 /// A part of a path without percent-encoding; as it is if that is not valid.
 pub(super) fn decoded(part: &str) -> Cow<'_, str> {
-    match memchr(b'%', part.as_bytes()).is_some() {
+    match part.bytes().any(|b| b == b'%') {
         true => decode(part).map_or(Cow::Borrowed(part), Cow::Owned),
         false => Cow::Borrowed(part),
     }

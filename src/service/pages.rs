@@ -10,7 +10,6 @@ use crate::http::{
 use crate::knob;
 use crate::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
-use memchr::memchr;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -115,7 +114,7 @@ pub(super) fn begin(
     }
     // RFC 3986 §6.2.2.2: what is encoded without need means the same. What cannot be decoded names no page.
     let rest = &path[1..];
-    let (name, argument) = match memchr(b'/', rest.as_bytes()) {
+    let (name, argument) = match rest.bytes().position(|b| b == b'/') {
         Some(at) => (&rest[..at], Some(files::decoded(&rest[at + 1..]))),
         None => (rest, None),
     };

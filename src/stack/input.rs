@@ -91,8 +91,8 @@ impl Stack {
         if let (Some(at), Some(part)) = (place, entry.conn.wanted_memory()) {
             self.owed = Some(Owed { index, part: at + part.start..at + part.end });
         }
-        let about =
-            About { conn: Some(entry.number), seg: Some(&packet.seg), state: Some(entry.conn.snapshot()) };
+        let state = self.tracer.wants_packets().then(|| entry.conn.snapshot());
+        let about = About { conn: Some(entry.number), seg: Some(&packet.seg), state };
         self.trace_in(now, frame, about, Why::Received(received));
         self.settle(now, index);
     }

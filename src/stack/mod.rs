@@ -146,8 +146,12 @@ impl Polled {
     }
 }
 
-/// So many packets of a super-segment take as long as one that came alone.
+/// So many packets of a super-segment take as long as a small one that came alone.
 const SUPER_WEIGHT: usize = 8;
+
+/// So many bytes of a packet that came alone weigh as much as a small one: who sends much in such packets has a window of some hundred
+/// of them, and stands still while all are read and none is acknowledged.
+const LONE_WEIGHT: usize = 300;
 
 /// Whether what came is to be acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -467,7 +471,11 @@ impl Stack {
             received += rx.consume(|bytes| {
                 self.receive(now, &Frame { bytes, gso_size, verified, looped: false, offered });
                 let packets = gso_size.map_or(1, |size| bytes.len().div_ceil(size.get().into()));
-                if patient { 1 + packets / SUPER_WEIGHT } else { packets }
+                match gso_size {
+                    _ if !patient => packets,
+                    Some(_) => 1 + packets / SUPER_WEIGHT,
+                    None => 1 + bytes.len() / LONE_WEIGHT,
+                }
             });
             if let Some(owed) = self.owed.take()
                 && let Some(intake) = device.intake()

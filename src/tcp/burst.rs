@@ -129,7 +129,7 @@ impl Conn {
     /// What the congestion window lets go, in segments of `full` bytes.
     fn congestion_room(&self, full: u32) -> u32 {
         let mss = self.mss();
-        (self.cc.cwnd() / mss).saturating_sub(self.pipe() / mss).saturating_mul(full)
+        (self.cc.cwnd() / mss).saturating_sub(self.tally().in_network()).saturating_mul(full)
     }
 
     /// What the congestion window and the rate let go together, in segments of `full` bytes.

@@ -73,7 +73,7 @@ impl Conn {
             MayProbe::No => {}
         }
         let mss = self.mss();
-        let window = (self.cc.cwnd() / mss).saturating_sub(self.pipe() / mss).saturating_mul(full);
+        let window = (self.cc.cwnd() / mss).saturating_sub(self.tally().in_network()).saturating_mul(full);
         let paced = match self.paced(cx) {
             Ok(most) => Some(most.div_ceil(full).saturating_mul(full)),
             Err(_) => self.intents.probe.then_some(u32::MAX),

@@ -1,7 +1,7 @@
 //! Where do the bytes wait? A ring that allocates nothing until it is used and grows when it must.
 
-/// The first allocation; most requests fit.
-const FIRST: usize = 4096;
+/// The first allocation; most requests fit, and it has to be cleared for each connection.
+const FIRST: usize = 1024;
 
 /// Bytes at offsets from a moving start. Offsets below [`Ring::len`] hold data; beyond it, data may be
 /// placed ahead of its turn ([`Ring::place`]) and joined later ([`Ring::extend`]). An unused one is a pointer to nothing; one

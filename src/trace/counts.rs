@@ -27,8 +27,11 @@ impl Counts {
     }
 
     fn add(&mut self, word: &'static str, direction: Direction, n: u64) {
-        // A few dozen rows at most, the frequent ones in front: one is found faster than a hash is computed.
-        match self.rows.iter().position(|(w, d, _)| *d == direction && *w == word) {
+        // A few dozen rows at most, the frequent ones in front: one is found faster than a hash is computed, and most often by where its
+        // word is.
+        let same = |(w, d, _): &(&'static str, Direction, u64)| *d == direction && std::ptr::eq(*w, word);
+        let equal = |(w, d, _): &(&'static str, Direction, u64)| *d == direction && *w == word;
+        match self.rows.iter().position(same).or_else(|| self.rows.iter().position(equal)) {
             Some(at) => {
                 self.rows[at].2 += n;
                 if at > 0 && self.rows[at - 1].2 < self.rows[at].2 {

@@ -4,36 +4,10 @@ use crate::time::{Duration, Spoken};
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
-/// A number in decimal digits.
-pub(super) struct Digits {
-    bytes: [u8; 20],
-    from: usize,
-}
-
-impl Digits {
-    pub(super) fn of(n: impl Into<u64>) -> Digits {
-        let (mut n, mut digits) = (n.into(), Digits { bytes: [b'0'; 20], from: 20 });
-        while n > 0 || digits.from == 20 {
-            digits.from -= 1;
-            digits.bytes[digits.from] += (n % 10) as u8;
-            n /= 10;
-        }
-        digits
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.from..]
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(self.bytes()).unwrap_or_default()
-    }
-}
-
 /// A text and a number behind it.
 pub(super) fn number(out: &mut dyn Write, before: &str, n: u32) -> fmt::Result {
     out.write_str(before)?;
-    out.write_str(Digits::of(n).text())
+    out.write_str(itoa::Buffer::new().format(n))
 }
 
 /// `1001..2461`.
@@ -67,7 +41,7 @@ pub(super) fn spoken(out: &mut dyn Write, before: &str, time: Duration) -> fmt::
 
 /// `1.05`, `1.5`, `15`.
 fn decimal(out: &mut dyn Write, whole: u64, hundredths: u32) -> fmt::Result {
-    out.write_str(Digits::of(whole).text())?;
+    out.write_str(itoa::Buffer::new().format(whole))?;
     if hundredths > 0 {
         number(out, ".", hundredths / 10)?;
     }
@@ -90,13 +64,6 @@ pub(super) fn address(out: &mut dyn Write, before: &str, addr: SocketAddr) -> fm
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_those_of_the_number() {
-        for n in [0, 7, 10, 65_535, 4_294_967_295, u64::MAX] {
-            assert_eq!(Digits::of(n).bytes(), n.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn a_tight_time_is_the_spoken_one_in_a_word() {

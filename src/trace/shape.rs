@@ -1,6 +1,5 @@
 //! What do the middle pieces of a super-segment say alike? All but three numbers, which are put into one text.
 
-use super::digits::Digits;
 use super::record::{PacketRecord, Piece};
 use super::words::{self, Numbers, Slots};
 
@@ -35,10 +34,12 @@ impl Shape {
         let (Some((range, nth)), Some(seg)) = (self.places, packet.seg) else { return false };
         let text = self.text.as_bytes();
         let start = Numbers::of(packet, *seg).start();
-        let (first, last) = (Digits::of(start), Digits::of(start.wrapping_add(seg.len)));
-        let number = Digits::of(piece.nth);
+        let mut buffers = [itoa::Buffer::new(); 3];
+        let [first, last, number] = &mut buffers;
+        let (first, last) = (first.format(start), last.format(start.wrapping_add(seg.len)));
+        let number = number.format(piece.nth);
         let (head, middle, tail) = (&text[..range], &text[range + 1..nth], &text[nth + 1..]);
-        tell(&[head, first.bytes(), b"..", last.bytes(), middle, number.bytes(), tail]);
+        tell(&[head, first.as_bytes(), b"..", last.as_bytes(), middle, number.as_bytes(), tail]);
         true
     }
 }
