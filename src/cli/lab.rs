@@ -46,7 +46,7 @@ pub fn run(args: Lab) -> Outcome {
     }
     let pages = pages(&args, &experiments)?;
     let (seed, style) = (options::simulator_seed(&args.settings), output::stdout_style(&args.output));
-    let (mut objects, mut surprising) = (Vec::new(), 0);
+    let (mut objects, mut surprising, mut untold) = (Vec::new(), 0, 0);
     for (i, experiment) in experiments.iter().enumerate() {
         // With several experiments, each is swept over what it can be.
         let sweep = sweep.iter().filter(|(name, _)| experiment.can_sweep(name).is_ok()).cloned().collect();
@@ -66,7 +66,8 @@ pub fn run(args: Lab) -> Outcome {
             }
             found => found.with_context(|| format!("experiment {}", experiment.name))?,
         };
-        surprising += usize::from(!findings.hold());
+        surprising += usize::from(findings.surprises() > 0 || findings.expectations() == 0);
+        untold += findings.untold();
         let object = object(experiment, &findings);
         if let Some(directory) = &args.out {
             keep(&directory.join(experiment.name), experiment, &findings, seed, &object)?;
@@ -87,6 +88,12 @@ pub fn run(args: Lab) -> Outcome {
             "captures in {} hold the first {} packets of each arm, and the beginning of each; --keep-all keeps everything\n",
             directory.display(),
             tcpglass::lab::PACKETS
+        );
+        output::note(&args.output, &told);
+    }
+    if untold > 0 {
+        let told = format!(
+            "of {untold} expectations nothing can be told: this machine was too busy; they say nothing about TCP\n"
         );
         output::note(&args.output, &told);
     }
@@ -251,6 +258,7 @@ fn object(experiment: &Experiment, findings: &Findings) -> Value {
         "held": findings.hold(),
         "expectations": findings.expectations(),
         "surprises": findings.surprises(),
+        "untold": findings.untold(),
         "arms": findings.rows.iter().map(row_object).collect::<Vec<_>>(),
     })
 }
@@ -264,6 +272,9 @@ fn row_object(row: &Row) -> Value {
         "measured": measured,
         "held": row.holds(),
     });
+    if row.late {
+        object["machine_was_late"] = true.into();
+    }
     if let Some(parts) = &row.ledger {
         object["ledger_us"] = ledger(parts);
     }

@@ -13,6 +13,8 @@ pub struct Row {
     pub varied: Vec<(String, String)>,
     /// When the part began that is measured, counted from the first packet: what came before is preparation.
     pub from: Duration,
+    /// The machine had no time for it, as a watch beside it saw; in real time only. What is not as expected then tells nothing.
+    pub late: bool,
     /// The measurements: the same names in every row.
     pub cells: Vec<Cell>,
     /// What the time of the client's exchanges went to by its own records, summed up; exchanges that go on at the same time
@@ -106,14 +108,24 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Measurements that were not as expected.
+    /// Measurements that were not as expected, and not for want of a machine that has time.
     pub fn surprises(&self) -> usize {
-        self.cells().filter(|cell| !cell.holds()).count()
+        self.misses(false)
     }
 
-    /// Measurements for which something was expected.
+    /// Measurements that were not as expected where the machine was late: of them nothing can be told.
+    pub fn untold(&self) -> usize {
+        self.misses(true)
+    }
+
+    fn misses(&self, late: bool) -> usize {
+        let rows = self.rows.iter().filter(|row| row.late == late);
+        rows.flat_map(|row| &row.cells).filter(|cell| !cell.holds()).count()
+    }
+
+    /// Measurements for which something was expected, and of which something can be told.
     pub fn expectations(&self) -> usize {
-        self.cells().filter(|cell| cell.expected != super::Expected::Anything).count()
+        self.cells().filter(|cell| cell.expected != super::Expected::Anything).count() - self.untold()
     }
 
     /// Whether everything was as expected, and something was expected.

@@ -20,6 +20,8 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 /// Nothing may hang for ever.
@@ -132,11 +134,47 @@ enum Door {
     Linux(std::net::TcpListener),
 }
 
+/// How late is the machine? A thread rests for a millisecond again and again, and sees how much longer that takes.
+pub(super) struct Watch {
+    /// At the most, microseconds.
+    most: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn start() -> Watch {
+        let (most, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (sees, ends) = (most.clone(), over.clone());
+        thread::spawn(move || {
+            let (clock, rest) = (Clock::start(), Duration::from_millis(1));
+            while !ends.load(Ordering::Relaxed) {
+                let start = clock.now();
+                pause(rest);
+                let late = clock.now().since(start).saturating_sub(rest);
+                sees.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
+            }
+        });
+        Watch { most, over }
+    }
+
+    /// How much longer a rest took so far, at the most.
+    pub fn most(&self) -> Duration {
+        Duration::from_micros(self.most.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Our stack and Linux' sockets, with our link between them.
 pub(super) struct Real {
     pub peer: Peer,
     addrs: &'static Addrs,
     pub clock: Clock,
+    pub watch: Watch,
     /// Until the stack is started.
     waiting: Option<(net::Builder, Tun)>,
     runtime: Option<Runtime>,
@@ -205,6 +243,7 @@ impl Real {
             peer,
             addrs,
             clock: Clock::start(),
+            watch: Watch::start(),
             waiting: Some((builder, tun)),
             runtime: None,
             doors: Vec::new(),

@@ -43,6 +43,8 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 /// The payload of a segment here.
 pub(super) const MSS: usize = 1024;
 const RTT: Duration = Duration::from_millis(100);
+/// More segments than that do not fit into the receiver's first window, which has 16 bits: then the window counts.
+const WIDEST: usize = 65_535 / MSS;
 
 /// The knobs of [`clean`].
 pub(super) const EVERY_ACK: &[&str] = &[
@@ -89,7 +91,7 @@ pub(super) fn flights(segments: usize, window: usize) -> u32 {
 /// one flight.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut doubles, mut faster, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
-    for (window, window_text) in lab.numbers("iw", 1, 1000)? {
+    for (window, window_text) in lab.numbers("iw", 1, WIDEST)? {
         for (size, size_text) in lab.sizes("size", 100 << 20)? {
             let segments = size.div_ceil(MSS);
             let cold = RTT / 2 + RTT * (flights(segments, window) - 1);

@@ -69,7 +69,11 @@ fn cases(n: usize) -> String {
 /// `54 of 54 expectations held`.
 pub fn verdict(findings: &Findings) -> String {
     let all = findings.expectations();
-    format!("{} of {all} expectations held", all - findings.surprises())
+    let told = format!("{} of {all} expectations held", all - findings.surprises());
+    match findings.untold() {
+        0 => told,
+        n => format!("{told}; the machine was too late to tell of {n} more"),
+    }
 }
 
 /// What was varied, what was measured, and, where that differs, what was expected. Where that is wider than a terminal,
@@ -113,7 +117,10 @@ fn table(findings: &Findings, style: Style) -> String {
     for (row, line) in findings.rows.iter().zip(lines) {
         let surprises: Vec<String> = (row.cells.iter())
             .filter(|cell| !cell.holds() && cell.expected != Expected::Anything)
-            .map(|cell| format!("expected {}: {}", cell.name, cell.expected))
+            .map(|cell| {
+                let late = if row.late { " (the machine was late)" } else { "" };
+                format!("expected {}: {}{late}", cell.name, cell.expected)
+            })
             .collect();
         let surprises = surprises.join("; ");
         match line.trim_end() {
@@ -173,6 +180,7 @@ mod tests {
         let row = |ms| Row {
             varied: vec![("tcp.nagle".into(), "on".into())],
             from: Duration::ZERO,
+            late: false,
             cells: vec![Cell { name: "time", value: time(ms), expected: Expected::Exactly(time(240)) }],
             ledger: None,
             captures: Vec::new(),

@@ -122,6 +122,7 @@ mod tests {
             Row {
                 varied: vec![("way".into(), name.into()), ("rtt".into(), "20ms".into())],
                 from: Duration::ZERO,
+                late: false,
                 cells: Vec::new(),
                 ledger: Some(parts),
                 captures: Vec::new(),

@@ -15,9 +15,12 @@ fn against_the_kernel(experiment: &str, sweep: &[&str], columns: &[&str], claims
     command.args(sweep.iter().flat_map(|values| ["--sweep", values]));
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
-    // 6: something was late.
-    assert!(matches!(output.status.code(), Some(0 | 6)), "{experiment}: {error}");
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counted = |name: &str| found["experiments"][0][name].as_u64().unwrap();
+    // What a late machine spoiled is no reason to say that a claim does not hold.
+    let expected = if counted("surprises") > 0 || counted("expectations") == 0 { 6 } else { 0 };
+    assert_eq!(output.status.code(), Some(expected), "{experiment}: {error}");
+    assert_eq!(counted("untold") > 0, error.contains("this machine was too busy"), "{experiment}: {error}");
     let arms = found["experiments"][0]["arms"].as_array().unwrap();
     for claim in claims {
         let all = found["experiments"][0]["claims"].as_array().unwrap();
@@ -34,7 +37,8 @@ fn against_the_kernel(experiment: &str, sweep: &[&str], columns: &[&str], claims
         let another = |cell: &Value| {
             cell["unit"] == "word" && cell["expected"].is_string() && cell["value"] != cell["expected"]
         };
-        if !columns.contains(&"then") && measured.values().any(another) || varied["way"] == "reuse" {
+        let late = arm["machine_was_late"] == true && arm["held"] == false;
+        if late || !columns.contains(&"then") && measured.values().any(another) || varied["way"] == "reuse" {
             continue;
         }
         for (name, cell) in measured {
