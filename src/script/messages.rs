@@ -8,6 +8,7 @@ use super::kernel::{Kernel, Progress};
 use super::settings::IpVersion;
 use super::sockets::{Data, Step};
 
+const MSG_CTRUNC: i64 = 0x8;
 const MSG_TRUNC: i64 = 0x20;
 const MSG_ERRQUEUE: i64 = 0x2000;
 const SO_TIMESTAMPING: i64 = 37;
@@ -116,6 +117,11 @@ impl Kernel<'_> {
         } else {
             let step = self.receive(fd, wanted.len, flags, progress, args.line)?;
             seen.control.extend(self.sockets.inq(self.stack, fd).map(Control::Inq));
+            // What a message has no room for is cut: SO_TIMESTAMP and SO_TIMESTAMPNS are told with each.
+            let stamped = [29, 35].iter().any(|&option| self.sockets.has_switch(fd, (1, option)));
+            if stamped && wanted.control.is_empty() && matches!(step, Step::Done(1..)) {
+                seen.flags |= MSG_CTRUNC;
+            }
             step
         };
         if !matches!(step, Step::Done(_)) {

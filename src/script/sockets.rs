@@ -388,6 +388,11 @@ impl Sockets {
         }))
     }
 
+    /// Whether an option that is only kept is on.
+    pub fn has_switch(&self, fd: i64, option: (i64, i64)) -> bool {
+        self.table.get(&fd).is_some_and(|socket| socket.others.get(&option).is_some_and(|&value| value != 0))
+    }
+
     /// The error queue of a connection.
     pub fn notices(&mut self, fd: i64) -> Option<&mut Notices> {
         match &mut self.table.get_mut(&fd)?.kind {

@@ -67,6 +67,7 @@ scripts! {
         settings_of_open_connections
         shutdown_while_connecting
         splice
+        stamp_without_room
         timestamping
         two_connections
         two_listeners
@@ -411,6 +412,7 @@ scripts! {
         traffic_class
         traffic_class_ipv6
         ttl
+        tx_delay
         unknown_are_skipped
         window_scale_above_14;
     recovery:
