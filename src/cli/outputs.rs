@@ -5,6 +5,7 @@ use super::options;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, ValueHint, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use url::Url;
 
@@ -109,19 +110,13 @@ impl Outputs {
             Some(None) | None => remote_name(urls[n]).map(|name| Some(name.into())),
         };
         let mut files = Vec::new();
-        let mut taken: HashMap<PathBuf, &str> = HashMap::new();
+        let mut taken: HashMap<Where, &str> = HashMap::new();
         for (n, url) in urls.iter().enumerate() {
             let Some(file) = named(n)? else {
                 files.push(None);
                 continue;
             };
             let path = self.dir.as_ref().map_or_else(|| file.clone(), |dir| dir.join(&file));
-            if let Some(other) = taken.insert(path.clone(), url).filter(|_| !is_device(&path)) {
-                return wrong(format!(
-                    "{other} and {url} would both go to {}: give each its own -o",
-                    path.display()
-                ));
-            }
             if self.create_dirs
                 && let Some(parent) = path.parent()
             {
@@ -129,6 +124,12 @@ impl Outputs {
                     .map_err(|e| Failure::writing(&parent.display().to_string(), &e))?;
             }
             options::writable("-o", &path)?;
+            if let Some(other) = taken.insert(Where::of(&path), url).filter(|_| !is_device(&path)) {
+                return wrong(format!(
+                    "{other} and {url} would both go to {}: give each its own -o",
+                    path.display()
+                ));
+            }
             if path.exists() && !is_device(&path) {
                 if self.no_clobber {
                     return wrong(format!("--no-clobber: {} exists", path.display()));
@@ -138,6 +139,37 @@ impl Outputs {
             files.push(Some(path));
         }
         Ok(files)
+    }
+}
+
+/// Which file a path leads to, by whatever name: one that is there, or the place where one would be made.
+#[derive(PartialEq, Eq, Hash)]
+enum Where {
+    There(u64, u64),
+    Free(PathBuf),
+}
+
+/// Symbolic links that lead to each other have no end.
+const LINKS: usize = 40;
+
+impl Where {
+    fn of(path: &Path) -> Where {
+        let mut path = path.to_owned();
+        for _ in 0..LINKS {
+            if let Ok(found) = path.metadata() {
+                return Where::There(found.dev(), found.ino());
+            }
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            match path.read_link() {
+                // A link to what is not there yet.
+                Ok(target) => path = parent.join(target),
+                Err(_) => {
+                    let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
+                    return Where::Free(parent.join(path.file_name().unwrap_or_default()));
+                }
+            }
+        }
+        Where::Free(path)
     }
 }
 
@@ -201,5 +233,30 @@ mod tests {
             let error = outputs(args).unwrap_err();
             assert!(error.contains(told), "{args}: {error}");
         }
+    }
+
+    #[test]
+    fn one_file_under_two_names_is_one_file() {
+        let dir = std::env::temp_dir().join(format!("tcpglass-outputs-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let at = |name: &str| dir.join(name);
+        std::fs::write(at("there"), "x").unwrap();
+        std::fs::hard_link(at("there"), at("hard")).unwrap();
+        std::os::unix::fs::symlink("there", at("soft")).unwrap();
+        std::os::unix::fs::symlink("new", at("dangling")).unwrap();
+        let both = |a: &str, b: &str| {
+            outputs(&format!("-o {} -o {} http://a/x http://a/y", at(a).display(), at(b).display()))
+        };
+        for (a, b) in [
+            ("there", "hard"),
+            ("soft", "there"),
+            ("new", "./new"),
+            ("new", "dangling"),
+            ("there", "./there"),
+        ] {
+            assert!(both(a, b).unwrap_err().contains("would both go to"), "{a} {b}");
+        }
+        assert!(both("new", "there").is_ok() && both("new", "other").is_ok());
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }
