@@ -10,8 +10,9 @@ use std::sync::Arc;
 pub(super) const CANDIDATES: u32 = 64;
 /// How soon others are, if none of those gives way.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How many times as long one may take whose client waits, too: for a server behind a proxy, for the end of a tunnel.
-const FOR_OTHERS: u32 = 5;
+/// How many times as long one may take whose client waits, too: for a page, for a server behind a proxy, for the end of a
+/// tunnel.
+const FOR_OTHERS: u32 = 4;
 
 /// Why one gives way. The first go first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -20,7 +21,7 @@ pub(super) enum Why {
     Idle,
     /// Its peer sends or takes too little of what is waited for.
     Slow,
-    /// What is behind a proxy does, or nobody says anything in a tunnel.
+    /// The page does that is answered with, or what is behind a proxy, or nobody says anything in a tunnel.
     Stuck,
 }
 
@@ -34,9 +35,10 @@ impl Why {
     }
 }
 
-/// For how long something was waited for on a connection, and what had been moved there before.
+/// Since when an exchange goes on, for how much of that its peer was waited for, and what had been moved before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
+    begun: Instant,
     /// Since when, if it is at this moment.
     since: Option<Instant>,
     waited: Duration,
@@ -46,22 +48,25 @@ pub(super) struct Mark {
 impl Mark {
     /// From now on.
     pub fn new(now: Instant, moved: u64) -> Mark {
-        Mark { since: Some(now), waited: Duration::ZERO, moved }
+        Mark { begun: now, since: None, waited: Duration::ZERO, moved }
     }
 
-    /// It goes on.
-    pub fn wait(&mut self, now: Instant) {
-        self.since.get_or_insert(now);
+    /// It goes on, and it is or is not the peer that is waited for.
+    pub fn goes_on(&mut self, now: Instant, awaits_peer: bool) {
+        if awaits_peer {
+            self.since.get_or_insert(now);
+        } else if self.since.is_some() {
+            self.waited = self.waited(now, Why::Slow);
+            self.since = None;
+        }
     }
 
-    /// This side has something to do.
-    pub fn pause(&mut self, now: Instant) {
-        self.waited = self.waited(now);
-        self.since = None;
-    }
-
-    pub fn waited(&self, now: Instant) -> Duration {
-        self.waited + self.since.map_or(Duration::ZERO, |since| now.since(since))
+    /// For how long one of the two was waited for.
+    pub fn waited(&self, now: Instant, why: Why) -> Duration {
+        match why {
+            Why::Slow => self.waited + self.since.map_or(Duration::ZERO, |since| now.since(since)),
+            Why::Idle | Why::Stuck => now.since(self.begun),
+        }
     }
 }
 
@@ -90,17 +95,24 @@ impl Crowd {
         self.hurry.max(rtt * 3).min(self.after)
     }
 
+    /// Why one gives way in the middle of an exchange, if it does.
+    pub fn why(&self, now: Instant, mark: &mut Mark, moved: u64, patience: Duration) -> Option<Why> {
+        [Why::Slow, Why::Stuck].into_iter().find(|why| self.is_slow(now, mark, moved, patience, *why))
+    }
+
     /// Whether too little was moved since the mark. What was fast once does not count for ever.
-    pub fn is_slow(&self, now: Instant, mark: &mut Mark, moved: u64, patience: Duration, why: Why) -> bool {
+    fn is_slow(&self, now: Instant, mark: &mut Mark, moved: u64, patience: Duration, why: Why) -> bool {
         let times = if why == Why::Stuck { FOR_OTHERS } else { 1 };
-        let waited = mark.waited(now);
+        let waited = mark.waited(now, why);
         if waited < patience * times {
             return false;
         }
         let least = waited.as_millis().saturating_mul(u128::from(self.rate)) / 1000;
         let slow = u128::from(moved.saturating_sub(mark.moved)) < least;
         if !slow && waited >= self.after * times {
+            let awaits_peer = mark.since.is_some();
             *mark = Mark::new(now, moved);
+            mark.goes_on(now, awaits_peer);
         }
         slow
     }

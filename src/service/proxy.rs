@@ -345,10 +345,13 @@ impl Proxy {
             Work::Tunnel(tunnel) => tunnel.turn(cx, &mut relay.client, &mut relay.upstream),
         });
         let relay = &mut self.relays[key];
-        relay.mark = match relay.is_under_way() {
-            true => relay.mark.or_else(|| Some(Mark::new(now, relay.client.moved(now, stack)))),
-            false => None,
-        };
+        if relay.is_under_way() {
+            let awaits_client = relay.awaits_client();
+            let mark = relay.mark.unwrap_or_else(|| Mark::new(now, relay.client.moved(now, stack)));
+            relay.mark.insert(mark).goes_on(now, awaits_client);
+        } else {
+            relay.mark = None;
+        }
         let before = std::mem::replace(&mut relay.known, relay.upstream.handles());
         if before.0 != relay.known.0 {
             before.0.map(|id| self.by_id.remove(&id));
@@ -412,6 +415,11 @@ impl Relay {
         }
     }
 
+    /// Whether it is the client that is waited for, as far as that can be told.
+    fn awaits_client(&self) -> bool {
+        matches!(&self.work, Work::Smart(smart) if smart.awaits_client())
+    }
+
     /// Whether the client gives way to others, why, and how soon it would have ended or since when something is under way.
     fn spare(&mut self, now: Instant, stack: &mut Stack, crowd: &Crowd) -> Option<(Why, Instant)> {
         let patience = crowd.patience(stack, self.client.id);
@@ -423,13 +431,10 @@ impl Relay {
         if let Some(until) = idle_until {
             return Some((Why::Idle, until));
         }
-        let why = match &self.work {
-            Work::Smart(smart) if smart.awaits_client() => Why::Slow,
-            _ => Why::Stuck,
-        };
         let moved = self.client.moved(now, stack);
         let mark = self.mark.as_mut()?;
-        crowd.is_slow(now, mark, moved, patience, why).then(|| (why, now - mark.waited(now)))
+        let why = crowd.why(now, mark, moved, patience)?;
+        Some((why, now - mark.waited(now, why)))
     }
 }
 

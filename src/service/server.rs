@@ -309,12 +309,12 @@ impl HttpServer {
         }
         self.settle(now, stack, key);
         let slot = &mut self.slots[key];
-        match &mut slot.mark {
-            Some(mark) if slot.http.awaits_peer() => mark.wait(now),
-            Some(mark) if slot.http.is_responding() => mark.pause(now),
-            Some(_) => slot.mark = None,
-            None if slot.http.awaits_peer() => slot.mark = Some(Mark::new(now, slot.moved(now, stack))),
-            None => {}
+        let awaits_peer = slot.http.awaits_peer();
+        if !awaits_peer && !slot.http.is_responding() {
+            slot.mark = None;
+        } else {
+            let mark = slot.mark.unwrap_or_else(|| Mark::new(now, slot.moved(now, stack)));
+            slot.mark.insert(mark).goes_on(now, awaits_peer);
         }
         // Where the peer has closed too, the last acknowledgment is worth waiting for; TCP ends the wait in any case.
         let awaits_ack = slot.eof_seen && !slot.http.must_abort() && !slot.waiting.is_empty();

@@ -29,7 +29,7 @@ pub(super) struct Slot {
     /// Bytes given to the stream, and taken from it, since the connection was last woken.
     pub sent: u64,
     pub received: u64,
-    /// How long the peer is waited for in this exchange.
+    /// Since when the exchange goes on, if that takes time.
     pub mark: Option<Mark>,
     /// The current exchange, if records are wanted.
     pub current: Option<Recording>,
@@ -180,8 +180,8 @@ impl Slots {
                 }
                 let moved = slot.moved(now, stack);
                 let mark = slot.mark.as_mut()?;
-                let slow = crowd.is_slow(now, mark, moved, patience, Why::Slow);
-                slow.then(|| (Why::Slow, now - mark.waited(now)))
+                let why = crowd.why(now, mark, moved, patience)?;
+                Some((why, now - mark.waited(now, why)))
             }
             Place::Idle(waiter) => {
                 let patience = crowd.patience(stack, waiter.id);

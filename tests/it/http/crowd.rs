@@ -132,7 +132,7 @@ fn a_head_that_is_never_complete_is_answered_408_for_who_asks() {
 }
 
 #[test]
-fn a_tunnel_that_trickles_gives_way_after_five_times_the_patience() {
+fn a_tunnel_that_trickles_gives_way_after_four_times_the_patience() {
     let connect = b"CONNECT 10.77.0.2:80 HTTP/1.1\r\nHost: 10.77.0.2:80\r\n\r\n";
     let mut siege = Siege::new(Some(ProxyKind::Smart), 4, connect);
     let took = siege.ask(|world, socket| {
@@ -140,6 +140,23 @@ fn a_tunnel_that_trickles_gives_way_after_five_times_the_patience() {
     });
     assert!(took.iter().all(|t| *t < SECOND * 6), "{took:?}");
     assert!(siege.told().0 >= 1);
+}
+
+#[test]
+fn who_asks_for_what_takes_long_gives_way_after_four_times_the_patience_with_503_or_a_reset() {
+    for (kind, page, is_reset) in [
+        (None, "/delay/600000", false),
+        (None, "/drip?chunks=100000&gap=100ms", true),
+        (Some(ProxyKind::Smart), "/delay/600000", false),
+    ] {
+        let asks = format!("GET http://10.77.0.2{page} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut siege = Siege::new(kind, 4, asks.as_bytes());
+        let took = siege.ask(|_, _| {});
+        assert!(took.iter().all(|t| *t < SECOND * 5), "{kind:?} {page} {took:?}");
+        let (reset, told) = siege.told();
+        assert_eq!(is_reset, reset >= 1, "{kind:?} {page} {reset} {told:?}");
+        assert!(is_reset || told.iter().any(|answer| answer.starts_with("HTTP/1.1 503 ")), "{told:?}");
+    }
 }
 
 #[test]
