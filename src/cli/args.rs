@@ -204,6 +204,9 @@ pub struct Get {
     pub include: bool,
     #[command(flatten)]
     pub outputs: Outputs,
+    /// Take statuses from 400 on for failures: exit code 1, and the page that tells of the error is not written
+    #[arg(short, long)]
+    pub fail: bool,
     /// Send DATA as the body; @FILE sends a file
     #[arg(short, long, value_name = "DATA")]
     pub data: Option<String>,

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::output;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ struct Pieces {
     heads: bool,
     /// Which URLs' bodies are wanted.
     wanted: Vec<bool>,
+    /// Whether those of statuses from 400 on are not; the bodies that this leaves out.
+    fail: bool,
+    left_out: HashSet<(usize, u32)>,
 }
 
 impl Pieces {
@@ -39,16 +42,24 @@ impl Pieces {
 }
 
 impl BodySink for Pieces {
-    fn on_head(&mut self, plan: usize, _round: u32, head: &ResponseHead) {
+    fn on_head(&mut self, plan: usize, round: u32, head: &ResponseHead) {
+        if self.fail && is_failure(head) {
+            self.left_out.insert((plan, round));
+            return;
+        }
         self.send(plan, Piece::Bytes(if self.heads { show(head) } else { Vec::new() }));
     }
 
-    fn on_data(&mut self, plan: usize, _round: u32, data: &[u8]) {
-        self.send(plan, Piece::Bytes(data.to_vec()));
+    fn on_data(&mut self, plan: usize, round: u32, data: &[u8]) {
+        if !self.left_out.contains(&(plan, round)) {
+            self.send(plan, Piece::Bytes(data.to_vec()));
+        }
     }
 
-    fn on_end(&mut self, plan: usize, _round: u32) {
-        self.send(plan, Piece::End);
+    fn on_end(&mut self, plan: usize, round: u32) {
+        if !self.left_out.remove(&(plan, round)) {
+            self.send(plan, Piece::End);
+        }
     }
 }
 
@@ -57,6 +68,11 @@ pub struct Discard;
 
 impl BodySink for Discard {
     fn on_data(&mut self, _plan: usize, _round: u32, _data: &[u8]) {}
+}
+
+/// Whether the server says that it has not what was asked for (RFC 9110 §15.5, §15.6).
+pub fn is_failure(head: &ResponseHead) -> bool {
+    head.status.is_client_error() || head.status.is_server_error() || head.status.as_u16() >= 600
 }
 
 /// A head as it came, or near enough: names and values are untouched.
@@ -88,8 +104,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts a writer for the bodies of as many URLs as there are places, with their heads if these are wanted.
-    pub fn start(places: Vec<Place>, heads: bool) -> (Writer, Box<dyn BodySink>) {
+    /// Starts a writer for the bodies of as many URLs as there are places, with their heads if these are wanted, and without
+    /// those of failures if `fail` says so.
+    pub fn start(places: Vec<Place>, heads: bool, fail: bool) -> (Writer, Box<dyn BodySink>) {
         let (pieces, incoming) = bounded(WAITING);
         let (alive, ended) = bounded(0);
         let wanted = places.iter().map(|place| !matches!(place, Place::Nowhere)).collect();
@@ -97,7 +114,7 @@ impl Writer {
             let _alive: Sender<()> = alive;
             write(&places, &incoming)
         });
-        (Writer { thread, ended }, Box::new(Pieces { pieces, heads, wanted }))
+        (Writer { thread, ended }, Box::new(Pieces { pieces, heads, wanted, fail, left_out: HashSet::new() }))
     }
 
     /// Disconnected when nothing can be written any more.

@@ -1,7 +1,7 @@
 //! `tcpglass get`: what is at a URL, and where does the time go?
 
 use super::args::{ClientArgs, Get};
-use super::body::{Discard, Place, Writer};
+use super::body::{Discard, Place, Writer, is_failure};
 use super::failure::{Exit, Failure, say};
 use super::options;
 use super::plan::{Asked, Plan, plan};
@@ -64,7 +64,7 @@ pub fn run(args: Get) -> Outcome {
     let (writer, client) = match places {
         None => (None, client(Box::new(Discard))),
         Some(places) => {
-            let (writer, sink) = Writer::start(places, args.include);
+            let (writer, sink) = Writer::start(places, args.include, args.fail);
             (Some(writer), client(sink))
         }
     };
@@ -168,6 +168,8 @@ struct Shown {
     proxy: Option<String>,
     timeline: bool,
     json: bool,
+    /// Whether statuses from 400 on are failures.
+    fail: bool,
     style: report::Style,
     waterfall: Waterfall,
     /// When the first exchange was there to be made.
@@ -183,6 +185,7 @@ impl Shown {
             proxy,
             timeline: args.timeline && !args.client.show.json,
             json: args.client.show.json,
+            fail: args.fail,
             style: output::stdout_style(&args.client.show),
             waterfall: Waterfall::default(),
             begin: None,
@@ -207,6 +210,10 @@ impl Shown {
             let proxy = self.proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
             say(&format!("{}{proxy}: {error}{fate}{}", printable(&fetched.url), remedy(error)));
             self.failed.get_or_insert(exit(error));
+        } else if let Some(head) = fetched.response.as_ref().filter(|head| self.fail && is_failure(head)) {
+            let (url, status) = (printable(&fetched.url), head.status.as_u16());
+            say(&format!("{url}: the server answers {status} {}", printable(&head.reason)));
+            self.failed.get_or_insert(Exit::Failed.into());
         }
     }
 

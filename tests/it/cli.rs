@@ -558,4 +558,14 @@ fn bodies_of_many_urls_go_to_files_of_their_own_one_after_the_other_or_at_once()
     let out =
         run(&scratch, &["get", "--sim", "rtt=10ms", "--parallel", "2", "-O", urls[0], urls[1], urls[3]]);
     assert_eq!(out.status.code(), Some(2), "two bodies would be mixed: {out:?}");
+    // Without --fail the page that tells of the error is a body like others.
+    for (fail, code) in [("--include", 0), ("--fail", 1)] {
+        let urls = ["http://glass/nowhere", "http://glass/bytes/5"];
+        let out =
+            run(&scratch, &["get", "--sim", "rtt=10ms", fail, "-o", "no", "-o", "yes", urls[0], urls[1]]);
+        assert_eq!(out.status.code(), Some(code), "{out:?}");
+        assert_eq!((scratch.0.join("no").exists(), scratch.0.join("yes").exists()), (code == 0, true));
+        assert_eq!(text(&out.stderr).contains("/nowhere: the server answers 404 Not Found"), code == 1);
+        fs::remove_file(scratch.0.join("no")).ok();
+    }
 }
