@@ -46,14 +46,16 @@ pub fn main(plan: &Plan) -> io::Result<()> {
     }
     eprint!("\r{:<70}\r", "");
     let simulator = plan.wants_simulator().then(|| {
-        let rounds = (0..plan.rounds).map(|_| simulated::packets_per_second(plan.seconds));
-        median(rounds.collect())
+        [false, true].map(|offload| {
+            let rounds = (0..plan.rounds).map(|_| simulated::packets_per_second(plan.seconds, offload));
+            median(rounds.collect())
+        })
     });
     let mut text = format!("{machine}\n\n{}", table(&rows));
-    if let Some(rate) = simulator {
+    if let Some([plain, offload]) = simulator {
         let _ = writeln!(
             text,
-            "the simulator, a bulk transfer: {rate:.0} packets of the wire a second of one core"
+            "the simulator, a bulk transfer: {plain:.0} packets of the wire a second of one core, {offload:.0} with offload"
         );
     }
     print!("{text}");
@@ -195,7 +197,7 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-fn object(plan: &Plan, machine: &str, rows: &[Row], simulator: Option<f64>) -> serde_json::Value {
+fn object(plan: &Plan, machine: &str, rows: &[Row], simulator: Option<[f64; 2]>) -> serde_json::Value {
     let row = |row: &Row| {
         json!({
             "subject": row.run.subject.word(),
@@ -219,7 +221,8 @@ fn object(plan: &Plan, machine: &str, rows: &[Row], simulator: Option<f64>) -> s
         "machine": machine,
         "rounds": plan.rounds,
         "seconds": plan.seconds,
-        "simulator_packets_per_second": simulator,
+        "simulator_packets_per_second": simulator.map(|[plain, _]| plain),
+        "simulator_packets_per_second_with_offload": simulator.map(|[_, offload]| offload),
         "rows": rows.iter().map(row).collect::<Vec<_>>(),
     })
 }

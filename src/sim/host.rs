@@ -63,10 +63,6 @@ impl Host {
         self.stack
     }
 
-    pub(super) fn on_frame(&mut self, now: Instant, frame: &[u8]) {
-        self.stack.on_frame(now, frame);
-    }
-
     pub(super) fn on_timeout(&mut self, now: Instant) {
         self.stack.on_timeout(now);
     }

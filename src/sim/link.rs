@@ -251,6 +251,12 @@ impl Link {
         fate
     }
 
+    /// The next packet that has arrived.
+    pub fn front(&mut self, now: Instant) -> Option<&[u8]> {
+        self.let_go(now);
+        self.underway.front().filter(|packet| packet.at <= now).map(|packet| packet.frame.as_slice())
+    }
+
     /// Moves the next packet that has arrived into `out`, replacing what is there; false if there is none.
     pub fn pop(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         self.pop_sent(now, out).is_some()

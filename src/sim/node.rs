@@ -5,6 +5,7 @@ use super::name_server::NameServer;
 use super::reference::Reference;
 use crate::stack::queue_device::QueueDevice;
 use crate::time::Instant;
+use std::num::NonZeroU16;
 
 /// A host in a [`World`](super::World).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -57,11 +58,18 @@ pub(super) struct Slot {
     pub arranged: Option<Instant>,
     /// It stands in the world's list of that name.
     pub touched: bool,
+    joins: bool,
 }
 
 impl Slot {
     pub fn new(node: Node, mtu: u16) -> Slot {
-        Slot { node, device: QueueDevice::new(mtu, DEVICE_QUEUE), arranged: None, touched: false }
+        Slot {
+            node,
+            device: QueueDevice::new(mtu, DEVICE_QUEUE),
+            arranged: None,
+            touched: false,
+            joins: false,
+        }
     }
 
     /// The host, if it is one.
@@ -80,13 +88,19 @@ impl Slot {
         }
     }
 
-    /// Takes a packet out of the network.
-    pub fn on_frame(&mut self, now: Instant, frame: &[u8]) {
+    /// Takes a packet out of the network, or several that were joined, of `size` bytes of payload each; of `intact` ones the
+    /// checksum is known to be right.
+    pub fn on_frame(&mut self, now: Instant, frame: &[u8], size: Option<NonZeroU16>, intact: bool) {
         match &mut self.node {
-            Node::Host(host) => host.on_frame(now, frame),
+            Node::Host(host) => host.stack().on_offloaded_frame(now, frame, size, intact),
             Node::Reference(_) => drop(self.device.push(frame)),
             Node::NameServer(server) => server.on_frame(now, frame),
         }
+    }
+
+    /// Whether its device joins packets.
+    pub fn joins(&self) -> bool {
+        self.joins
     }
 
     pub fn on_timeout(&mut self, now: Instant) {
@@ -112,9 +126,10 @@ impl Slot {
         }
     }
 
-    /// Lets it send super-segments, or no longer.
+    /// Lets it send and receive super-segments, or no longer.
     pub fn set_offload(&mut self, mtu: u16, on: bool) {
         let plain = QueueDevice::new(mtu, DEVICE_QUEUE);
         self.device = if on { plain.with_offload(65_535) } else { plain };
+        self.joins = on;
     }
 }

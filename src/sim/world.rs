@@ -19,7 +19,7 @@ use crate::stack::{self, Owner, Stack};
 use crate::tcp;
 use crate::time::{Duration, Instant};
 use crate::trace::{Direction, EventKind, EventRecord, Record, Tracer};
-use crate::wire::{self, Decoded};
+use crate::wire::{self, Decoded, Joiner};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
@@ -55,6 +55,7 @@ pub struct World {
     name_servers: Vec<IpAddr>,
     /// A packet that arrives, one that leaves, and a piece of that.
     incoming: Vec<u8>,
+    joiner: Joiner,
     outgoing: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -90,6 +91,7 @@ impl World {
             name_servers: Vec::new(),
             monitor: cfg!(debug_assertions).then(Monitor::default),
             incoming: Vec::new(),
+            joiner: Joiner::default(),
             outgoing: Vec::new(),
             scratch: Vec::new(),
         }
@@ -179,8 +181,8 @@ impl World {
         self.host(host).add_service(service);
     }
 
-    /// Lets `host` send super-segments of up to 64 KiB, as a device with segmentation offload does. They are split
-    /// before they reach a link.
+    /// Lets `host` send and receive super-segments of up to 64 KiB, as a device with offload does. They are split before they
+    /// reach a link, and what comes out of one at the same time, and belongs together, is joined.
     pub fn set_offload(&mut self, host: HostId, on: bool) {
         let mtu = self.stack(host).config().mtu;
         self.nodes[usize::from(host.0)].set_offload(mtu, on);
@@ -279,7 +281,7 @@ impl World {
     /// Hands `frame` to a host as if it had just come from the network: what a forger would send.
     pub fn inject(&mut self, to: HostId, frame: &[u8]) {
         self.settle();
-        self.deliver(to.0, to.0, frame);
+        self.deliver((to.0, to.0), frame, false);
     }
 
     /// Lets one event happen. False if nothing will happen any more.
@@ -450,30 +452,61 @@ impl World {
     /// The next packet comes out of a link.
     fn arrive(&mut self, number: u32) {
         let mut frame = std::mem::take(&mut self.incoming);
-        let slot = &mut self.links[number];
-        slot.arranged = None;
-        let path = slot.path;
-        if let Some(sent) = slot.link.pop_sent(self.now, &mut frame) {
-            let travel = self.travels.arrived(sent, self.now, &frame, slot.link.config());
-            if let Some(host) = self.nodes[usize::from(path.1)].host() {
-                host.stack().set_travel(travel);
+        self.links[number].arranged = None;
+        if self.take(number, &mut frame) {
+            let slot = &self.links[number];
+            // Nobody need reckon the checksums of a link that damages nothing.
+            let intact = self.monitor.is_none() && slot.link.totals().corrupted == 0;
+            match self.nodes[usize::from(slot.path.1)].joins() {
+                true => self.gather(number, &mut frame, intact),
+                false => self.deliver(slot.path, &frame, intact),
             }
-            self.deliver(path.0, path.1, &frame);
         }
         self.incoming = frame;
         self.arrange_link(number);
     }
 
+    /// Takes a packet that has arrived out of a link; false if none has.
+    fn take(&mut self, number: u32, frame: &mut Vec<u8>) -> bool {
+        let slot = &mut self.links[number];
+        let Some(sent) = slot.link.pop_sent(self.now, frame) else { return false };
+        let travel = self.travels.arrived(sent, self.now, frame, slot.link.config());
+        if let Some(host) = self.nodes[usize::from(slot.path.1)].host() {
+            host.stack().set_travel(travel);
+        }
+        true
+    }
+
     /// One packet reaches a node, which then sends what it has to send: a packet at a time, so that the answer does
     /// not depend on how many came together.
-    fn deliver(&mut self, from: u16, to: u16, frame: &[u8]) {
-        self.hash.packet(self.now, (from, to), frame);
-        let slot = &mut self.nodes[usize::from(to)];
-        if let (Some(monitor), Node::Host(_)) = (&mut self.monitor, &slot.node) {
-            monitor.received(HostId(to), frame);
+    fn deliver(&mut self, path: Path, frame: &[u8], intact: bool) {
+        self.hear(path, frame);
+        self.nodes[usize::from(path.1)].on_frame(self.now, frame, None, intact);
+        self.turn(path.1);
+    }
+
+    /// Where the device joins packets, what follows `frame` from the same link at the same time reaches the node with it.
+    fn gather(&mut self, number: u32, frame: &mut Vec<u8>, intact: bool) {
+        let path = self.links[number].path;
+        let mut joiner = std::mem::take(&mut self.joiner);
+        self.hear(path, frame);
+        joiner.begin(frame, !intact);
+        while self.links[number].link.front(self.now).is_some_and(|next| joiner.append(next)) {
+            self.take(number, frame);
+            self.hear(path, frame);
         }
-        slot.on_frame(self.now, frame);
-        self.turn(to);
+        let (whole, size) = joiner.finish();
+        self.nodes[usize::from(path.1)].on_frame(self.now, whole, size, intact || size.is_some());
+        self.joiner = joiner;
+        self.turn(path.1);
+    }
+
+    /// A packet has arrived.
+    fn hear(&mut self, path: Path, frame: &[u8]) {
+        self.hash.packet(self.now, path, frame);
+        if let (Some(monitor), Node::Host(_)) = (&mut self.monitor, &self.nodes[usize::from(path.1)].node) {
+            monitor.received(HostId(path.1), frame);
+        }
     }
 
     /// A node works and sends.

@@ -6,6 +6,7 @@
 mod checksum;
 mod decode;
 mod encode;
+mod join;
 pub mod options;
 mod signature;
 mod super_segment;
@@ -15,6 +16,7 @@ mod tests;
 pub use checksum::sum;
 pub use decode::decode;
 pub use encode::{encode, encode_head, encode_partial, encode_signed, encoded_len};
+pub use join::Joiner;
 pub use signature::is_signed_by;
 pub use super_segment::{piece, split_beginnings, split_pieces, split_super, tcp_at};
 

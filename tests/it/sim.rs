@@ -20,7 +20,9 @@ use tcpglass::stack::Owner;
 use tcpglass::stream::{ByteStream, StreamError};
 use tcpglass::tcp::{Config, Shutdown, State};
 use tcpglass::time::{Duration, Instant};
-use tcpglass::trace::{EventKind, EventRecord, Format, Record, Sink, TraceOptions, Tracer, to_writer};
+use tcpglass::trace::{
+    Direction, EventKind, EventRecord, Format, Record, Sink, TraceOptions, Tracer, to_writer,
+};
 
 const MS: Duration = Duration::from_millis(1);
 /// More than any transfer here may take.
@@ -233,6 +235,29 @@ fn segmentation_offload_sends_the_same_packets_at_the_same_times() {
     for link in ["rtt=20ms,bandwidth=100mbit", "rtt=20ms,bandwidth=100mbit,loss=1%,reorder=1%"] {
         assert_eq!(run(true, link), run(false, link), "{link}");
     }
+}
+
+#[test]
+fn receive_offload_joins_what_comes_together_and_loses_none_of_it() {
+    let run = |offload, link: &str| {
+        let (mut world, a, b) = two(5, link);
+        for host in [a, b] {
+            world.set_offload(host, offload);
+        }
+        let (here, there) = world.pair(a, b, addr("10.0.0.2:80")).unwrap();
+        let data = bytes(400_000);
+        assert!(world.transfer(here, there, &data).unwrap() == data);
+        let sent = world.counts(a).of("data", Direction::Out);
+        (sent, world.counts(b).of("in-order", Direction::In), world.link_totals(b, a).packets)
+    };
+    let (joined, alone) = (run(true, "rtt=20ms"), run(false, "rtt=20ms"));
+    assert!(joined.1 >= joined.0, "each packet of the wire counts: {joined:?}");
+    assert!(joined.2 * 4 < alone.2, "acknowledgments of many packets at once: {joined:?}, {alone:?}");
+    // Where packets come one after the other there is nothing to be joined.
+    let link = "rtt=20ms,bandwidth=100mbit";
+    assert_eq!(run(true, link), run(false, link));
+    // What is damaged is not joined, and not taken.
+    run(true, "rtt=20ms,corrupt=3%,loss=1%,reorder=3%,duplicate=3%");
 }
 
 /// In units of 16 KiB no window of 700 bytes can be named: rounded down it would never open again once it has closed.
