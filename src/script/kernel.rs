@@ -469,6 +469,8 @@ impl Kernel<'_> {
         if gone {
             return Step::Errno("ENOTCONN");
         }
+        // Who shuts down has seen that it is connected, as far as `connect` is asked again.
+        conn.connected |= self.stack.conn(conn.id).is_some_and(|c| !c.state().is_opening());
         // An attempt to connect is given up, whatever is to be shut down.
         if self.stack.conn(conn.id).is_some_and(|live| live.state() == State::SynSent) {
             let conn = conn.id;

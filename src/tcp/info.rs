@@ -278,7 +278,7 @@ impl Conn {
             ato: (micros(self.ack.patience()) + 500) / 1000 * 1000,
             snd_mss: mss,
             // Linux expects no more before it knows the peer's window.
-            rcv_mss: if self.state == State::SynSent { LEAST_MSS } else { self.rcv.buffer.segment() },
+            rcv_mss: if unanswered { LEAST_MSS } else { self.rcv.buffer.segment() },
             unacked,
             sacked: tally.sacked,
             lost: tally.lost,

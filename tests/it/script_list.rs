@@ -65,6 +65,7 @@ scripts! {
         sendfile
         set_up_by_a_shell
         settings_of_open_connections
+        shut_down_then_connect
         shutdown_while_connecting
         splice
         stamp_without_room
