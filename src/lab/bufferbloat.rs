@@ -66,8 +66,7 @@ const LOOK: Duration = Duration::from_millis(10);
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let (mut fills, mut rates, mut longest) = (Vec::new(), Vec::new(), Vec::new());
     let mut curves = Vec::new();
-    let Some((lasts, lasts_text)) = lab.durations("lasts")?.pop() else { return Ok(()) };
-    let lasts = lasts.clamp(Duration::from_secs(1), Duration::from_secs(600));
+    let (lasts, lasts_text) = lab.one_duration("lasts", Duration::from_secs(1), Duration::from_secs(600))?;
     for congestion in ["newreno", "cubic"] {
         for (queue, text) in lab.numbers("queue", 2_u64, 5000)? {
             let knobs = [

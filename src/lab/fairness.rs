@@ -47,8 +47,7 @@ const LOOK: Duration = Duration::from_millis(30);
 /// a minute the odds are half to double of that.
 fn run(lab: &mut Notebook) -> Result<(), LabError> {
     let mut cases = Vec::new();
-    let Some((lasts, lasts_text)) = lab.durations("lasts")?.pop() else { return Ok(()) };
-    let lasts = lasts.clamp(Duration::from_secs(10), Duration::from_secs(600));
+    let (lasts, lasts_text) = lab.one_duration("lasts", Duration::from_secs(10), Duration::from_secs(600))?;
     for (connections, text) in lab.numbers("connections", 1_u16, 64)? {
         let knobs = [
             ("tcp.init_cwnd", "10"),

@@ -113,6 +113,24 @@ impl<'a> Notebook<'a> {
         }
     }
 
+    /// The one value of an axis that is a time from `least` to `most`: what is compared has to last equally long.
+    pub fn one_duration(
+        &self,
+        axis: &str,
+        least: Duration,
+        most: Duration,
+    ) -> Result<(Duration, String), LabError> {
+        match &self.durations(axis)?[..] {
+            [(value, text)] if (least..=most).contains(value) => Ok((*value, text.clone())),
+            [(_, text)] => Err(LabError::usage(format!(
+                "{axis} {text} is out of range: {} to {}",
+                Spoken(least),
+                Spoken(most)
+            ))),
+            several => Err(LabError::usage(format!("{axis} has one value at a time, not {}", several.len()))),
+        }
+    }
+
     /// The values of an axis that is a delay: none, or one from `least` to `most`.
     pub fn delays(
         &self,

@@ -66,7 +66,16 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         "link.bandwidth",
         "link.queue",
     ]],
-    holds: &[("tcp.mss", "auto"), ("http.keepalive_timeout", "120s")],
+    holds: &[
+        ("tcp.mss", "auto"),
+        ("http.keepalive_timeout", "120s"),
+        // What waits for longer than anybody is patient is sent again once, and that is found out.
+        ("tcp.sack", "on"),
+        ("tcp.dsack", "on"),
+        ("tcp.rack", "on"),
+        ("tcp.timestamps", "on"),
+        ("tcp.tail_loss_probe", "on"),
+    ],
     plot: Plot::over("connections", "time", (false, true)),
     run,
 };

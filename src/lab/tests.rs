@@ -17,7 +17,7 @@ fn setup(experiment: &Experiment, profile: Profile, seed: u64) -> Setup {
         ("buffer", "16KiB,512KiB"),
         ("overtaken_by", "2,4"),
         ("queue", "20"),
-        ("lasts", "3s"),
+        ("lasts", "10s"),
         ("connections", "2"),
         ("loss", "1%,2%"),
         ("draw", "1"),

@@ -65,10 +65,18 @@ fn run(lab: &mut Notebook) -> Result<(), LabError> {
     for (rtt, rtt_text) in lab.round_trips("rtt", Duration::ZERO)? {
         for (size, size_text) in lab.sizes("size", 100 << 20)? {
             if size < HEAD_MAX {
-                return Err(LabError::new(format!("size {size_text} leaves no room for a response's head")));
+                return Err(LabError::usage(format!(
+                    "size {size_text} leaves no room for a response's head"
+                )));
             }
             for (thinks, thinks_text) in lab.durations("thinks")? {
                 for (lookup, lookup_text) in lab.durations("lookup")? {
+                    if rtt + lookup >= ASKS_AGAIN {
+                        return Err(LabError::usage(format!(
+                            "lookup {lookup_text} is too long here: after {} a question is asked again",
+                            Spoken(ASKS_AGAIN)
+                        )));
+                    }
                     let own = [
                         ("tcp.nagle", "off"),
                         ("http.keepalive", "off"),
@@ -188,6 +196,8 @@ fn closed(packets: &Recording) -> Option<Instant> {
 
 /// The head of a response, with room for the largest length.
 const HEAD_MAX: usize = 100;
+/// A name server that has not answered by then is asked once more.
+const ASKS_AGAIN: Duration = Duration::from_secs(1);
 
 /// Two connections with a request each: when it was there, and when the answer was written. Head and body are `size`
 /// bytes together.

@@ -8,7 +8,8 @@
 //! # For tests of one's own code
 //! Code under test can be a [`Service`](crate::service::Service) on a [`ByteStream`](crate::stream::ByteStream), code
 //! that calls the world itself ([`World::connect`], [`World::read_exact`]), or code in blocking style that reads and
-//! writes a [`TcpStream`] in a task of its own ([`World::spawn`], [`World::join`]). [`rule`] makes the path as bad as the
+//! writes a [`TcpStream`] in a task of its own ([`World::spawn`], [`World::join`]), which begins others as programs begin
+//! threads ([`Net::spawn`]) and finds names ([`Net::lookup`]). [`rule`] makes the path as bad as the
 //! test needs it, [`World::record`] and [`World::counts`] tell what went over it:
 //!
 //! ```
