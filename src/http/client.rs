@@ -1,6 +1,7 @@
 //! Where does the client's side of a connection stand? Requests out, responses in, matched by their order.
 
 mod told;
+mod unanswered;
 
 use super::body::{BodyError, BodyReader};
 use super::buffer::Buffer;
@@ -8,12 +9,13 @@ use super::encode::{self, Announced, RequestLine};
 use super::endpoint::Endpoint;
 use super::fields::{Fields, KeepAlive};
 use super::framing::{self, Framing};
-use super::head::{self, BadHead, Lines, ResponseHead, Scan, Version};
+use super::head::{self, BadHead, Lines, Scan, Version};
 use super::{Config, Method, StatusCode, is_idempotent, is_safe};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 pub use told::{ClientError, ClientEvent, Departed, OutBody, OutRequest, SendError};
+use unanswered::Unanswered;
 
 const INPUT_LIMIT: usize = 64 << 10;
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -43,19 +45,6 @@ enum Receiving {
     Body,
     /// The end is to be reported.
     Complete,
-}
-
-/// A request whose response is not complete.
-#[derive(Debug)]
-struct Unanswered {
-    method: Method,
-    /// The protocols that it offers to switch to.
-    offers: Fields,
-    interims: u32,
-    last: bool,
-    /// Where it begins in the bytes of the connection, and where it ends, if that is known.
-    begin: u64,
-    end: Option<u64>,
 }
 
 /// The client's side of one connection.
@@ -89,35 +78,6 @@ pub struct ClientConn {
     heard: bool,
     /// Runs while a response or room for the request is awaited.
     deadline: Option<Instant>,
-}
-
-impl Unanswered {
-    /// Whether nothing may follow it before its answer, which may be in another protocol.
-    fn may_end_http(&self) -> bool {
-        self.method == Method::CONNECT || !self.offers.is_empty()
-    }
-
-    /// Whether HTTP ends with this head. RFC 9110 §7.8: a server switches to what was offered, when it has the whole request.
-    fn is_switched_by(&self, head: &ResponseHead, is_sending: bool) -> Result<bool, ClientError> {
-        if head.status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(self.method == Method::CONNECT && head.status.is_success());
-        }
-        let offered = |protocol: &[u8]| self.offers.list("Upgrade").any(|o| o.eq_ignore_ascii_case(protocol));
-        match () {
-            () if self.offers.is_empty() => Err(ClientError::Malformed(
-                "the server switches protocols without being asked (RFC 9110 §7.8)",
-            )),
-            () if is_sending => Err(ClientError::Malformed(
-                "the server switches protocols before it has the request (RFC 9110 §7.8)",
-            )),
-            () if !head.fields.has("Upgrade") || !head.fields.list("Upgrade").all(offered) => {
-                Err(ClientError::Malformed(
-                    "the server switches to a protocol that was not offered (RFC 9110 §7.8)",
-                ))
-            }
-            () => Ok(true),
-        }
-    }
 }
 
 impl ClientConn {
@@ -218,12 +178,7 @@ impl ClientConn {
         let last = line.close || request.fields.list_has("Connection", "close");
         let end = (self.sending == Sending::Nothing).then(|| self.written());
         let method = request.method.clone();
-        // RFC 9110 §7.8: without its option it is for somebody else.
-        let offered = request.version == Version::Http11 && request.fields.list_has("Connection", "upgrade");
-        let mut offers = Fields::new();
-        for protocols in request.fields.all("Upgrade").filter(|_| offered) {
-            offers.append(b"Upgrade", protocols);
-        }
+        let offers = unanswered::offers(request);
         self.unanswered.push_back(Unanswered { method, offers, interims: 0, last, begin, end });
         self.progress(now);
         Ok(())
