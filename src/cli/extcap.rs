@@ -7,6 +7,8 @@ use super::args::Extcap;
 use super::attached;
 use super::failure::{Failure, say};
 use super::{Outcome, output};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -92,6 +94,13 @@ fn place(interface: &str) -> Result<Place, Failure> {
     })
 }
 
+/// Returns when nobody reads from a pipe any more, also if nothing is written to it.
+fn wait_for_nobody(pipe: &File) {
+    // What is asked for is nothing: an error is told all the same (poll(2)).
+    let mut fds = [PollFd::new(pipe, PollFlags::empty())];
+    while let Ok(0) | Err(Errno::INTR) = poll(&mut fds, None) {}
+}
+
 /// Hands the capture on until the stack ends, the reader is gone, or a signal says that it is enough.
 fn capture(interface: &str, mut out: File, fifo: &Path, snaplen: u32) -> Outcome {
     let place = place(interface)?;
@@ -102,6 +111,12 @@ fn capture(interface: &str, mut out: File, fifo: &Path, snaplen: u32) -> Outcome
     let mut visitor = attached::visit(&place)?;
     visitor.capture(snaplen).map_err(lost)?;
     let leave = visitor.leave().map_err(lost)?;
+    let (give_up, pipe) = (visitor.leave().map_err(lost)?, out.try_clone());
+    let pipe = pipe.map_err(|e| Failure::writing(&to, &e))?;
+    thread::spawn(move || {
+        wait_for_nobody(&pipe);
+        give_up();
+    });
     thread::spawn(move || {
         let mut signals = signals.forever();
         if signals.next().is_some() {

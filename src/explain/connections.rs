@@ -211,7 +211,7 @@ impl<'a> Connections<'a> {
         let refused = connection.ending == Ending::Refused;
         let opened = connection.handshake.is_some();
         let seen = connection.add(at, segment, flow.halves[end].fresh(segment));
-        let forgot = flow.stale.is_some_and(|stale| stale.known);
+        let forgot = flow.fast_open || flow.stale.is_some_and(|stale| stale.known);
         if let Some(cost) = connection.handshake.filter(|_| !opened && connection.could_reuse && !forgot) {
             findings.add(What::NotReused, number, (frame, frame), cost, Confidence::Inferred);
         }

@@ -58,6 +58,8 @@ pub(super) struct Doubts {
     /// Some were needless, and none was needed.
     needless: bool,
     needed: bool,
+    /// One turned out to be needless since it was last asked.
+    acquitted: bool,
 }
 
 impl Doubts {
@@ -117,7 +119,7 @@ impl Doubts {
             // Where each copy but one came twice, none was lost.
             let all = self.open.iter().all(|other| other.acquitted || !other.is_like(&doubt));
             if doubt.sure || (doubt.acquitted && all) {
-                self.needless = true;
+                (self.needless, self.acquitted) = (true, true);
                 self.open.remove(n);
                 let doubt = Doubt { sure: true, ..doubt };
                 match idle {
@@ -137,6 +139,11 @@ impl Doubts {
     /// What is one of these turns out to be another.
     pub fn rename(&mut self, these: &[What], what: What) {
         self.open.iter_mut().filter(|doubt| these.contains(&doubt.what)).for_each(|doubt| doubt.what = what);
+    }
+
+    /// Whether one turned out to be needless just now.
+    pub fn take_acquitted(&mut self) -> bool {
+        std::mem::take(&mut self.acquitted)
     }
 
     /// Something was certainly lost.

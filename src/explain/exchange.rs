@@ -112,6 +112,15 @@ struct Closed {
     at_once: bool,
 }
 
+/// What the last exchange was before a part of its response was sent again.
+#[derive(Debug)]
+struct Repeated {
+    /// So many were over then.
+    over: usize,
+    exchange: Exchange,
+    last_end: Option<(Duration, Parts)>,
+}
+
 /// The exchanges of a connection.
 #[derive(Default, Debug)]
 pub(super) struct Exchanges {
@@ -133,6 +142,8 @@ pub(super) struct Exchanges {
     /// Exchanges that began.
     pub begun: u64,
     last_end: Option<(Duration, Parts)>,
+    /// A part of the last response was sent again.
+    repeated: Option<Box<Repeated>>,
     /// Waiting behind others is counted up to here.
     queued_until: Duration,
     client_closed: Option<Closed>,
@@ -173,9 +184,9 @@ impl Exchanges {
         self.course.shift(from, to, time);
     }
 
-    /// Whether a single exchange is under way.
-    pub(super) fn open_alone(&self) -> bool {
-        self.open.len() == 1
+    /// Whether a single exchange is under way, and so much of its time went to this part.
+    pub(super) fn alone_spent(&self, part: Part, time: Duration) -> bool {
+        self.open.len() == 1 && (self.parts - self.open[0].before).of(part) >= time
     }
 
     /// There is no room for more: further ones are only counted.
@@ -351,7 +362,12 @@ impl Exchanges {
         if !self.open.is_empty() || self.beyond > 0 {
             return;
         }
+        let n = self.done.len();
         if let Some(last) = self.done.last_mut() {
+            if self.repeated.as_ref().is_none_or(|before| before.over != n) {
+                self.repeated =
+                    Some(Box::new(Repeated { over: n, exchange: last.clone(), last_end: self.last_end }));
+            }
             let queue = last.parts.of(Part::Queue);
             last.end = self.now;
             last.frames.1 = self.frame;
@@ -359,6 +375,16 @@ impl Exchanges {
             last.parts.add(Part::Queue, queue);
             last.course = self.course.since(last.before.total(), queue, self.parts.total());
             self.last_end = Some((self.now, self.parts));
+        }
+    }
+
+    /// What was sent again had arrived: the response was complete when it was.
+    pub(super) fn unrepeat(&mut self) {
+        if let Some(before) = self.repeated.take()
+            && before.over == self.done.len()
+        {
+            self.last_end = before.last_end;
+            self.done[before.over - 1] = before.exchange;
         }
     }
 

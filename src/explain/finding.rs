@@ -406,7 +406,7 @@ impl What {
             What::PathRate => (
                 "path-rate",
                 "the rate of the path",
-                "fewer bytes (compression, caches), or a faster path: no window holds the sender back",
+                "fewer bytes (compression, caches), or a faster path: no window holds the sender back; seen from the receiver, a sender that spreads what it sends looks the same",
                 &[],
             ),
             What::Pacing => (

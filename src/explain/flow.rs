@@ -7,7 +7,7 @@ use super::exchange::{Exchanges, Stop};
 use super::finding::{Confidence, Findings, What};
 use super::half::Half;
 use super::hold::{Plateau, Release};
-use super::judge::{AckKind, Again, Kind, View, round_trip};
+use super::judge::{AckKind, Again, Kind, PROMPT, View, round_trip};
 use super::opening::{InVain, Question, Tries};
 use super::rate::{Carried, Run};
 use super::read::Stated;
@@ -126,6 +126,8 @@ pub(super) struct Flow {
     pub(super) is_kept: bool,
     /// A RST that may be ignored.
     pub(super) odd_reset: Option<OddReset>,
+    /// Its SYN carried a request that was taken.
+    pub(super) fast_open: bool,
     /// What the server takes for open, though the client forgot it.
     pub(super) stale: Option<Stale>,
     /// A probe of the client's that turned out to be needless while the server made its answer, and when that was.
@@ -206,7 +208,14 @@ impl Flow {
         let path = self.halves[s].path.unwrap_or_default();
         self.lost[o] &= !self.doubts[o].are_needless();
         let idle = self.doubts[o].hear(p.at, p.seg, path, connection, findings);
-        self.idled = idle.map(|doubt| (doubt, p.at)).or(self.idled.take());
+        if self.doubts[o].take_acquitted() && o == SERVER {
+            self.exchanges.unrepeat();
+        }
+        match idle {
+            Some(doubt) if self.is_asked() => self.idled = Some((doubt, p.at)),
+            Some(doubt) => doubt.tell(connection, findings),
+            None => {}
+        }
         if kind == Kind::Again(Again::Late) && p.seg.len > 0 {
             self.doubts[s].overtaken(p.seg, connection, findings);
         }
@@ -282,7 +291,8 @@ impl Flow {
     fn rest(&mut self, s: usize, connection: usize, findings: &mut Findings) {
         let full = self.halves[s].full(&self.halves[1 - s]);
         if let Some(run) = self.runs[s].stop(full, self.round_trip()) {
-            let what = if self.carried[s].exceeds(&run) { What::Pacing } else { What::PathRate };
+            let spread = run.spread || self.carried[s].exceeds(&run);
+            let what = if spread { What::Pacing } else { What::PathRate };
             findings.add(what, connection, run.frames, run.time, Confidence::Inferred);
         }
     }
@@ -568,6 +578,9 @@ impl Flow {
         }
         if let Some(time) = acked.newest {
             self.halves[s].sample(time);
+            if let Some(least) = self.halves[s].path.filter(|_| self.own() == o && time >= PROMPT) {
+                self.runs[o].trip(time, least);
+            }
             if !matches!(kind, Kind::Ack(AckKind::Delayed(_))) {
                 self.halves[s].recent = time;
             }

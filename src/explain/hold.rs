@@ -14,6 +14,8 @@ use crate::time::Duration;
 const LARGE_WINDOW: u32 = 48 << 10;
 /// Segments that may be sent before the first acknowledgment (RFC 6928 §2).
 const INITIAL_WINDOW: u32 = 10;
+/// What was sent when the initial window is still what holds a sender back, in segments: some short answers, perhaps.
+const EARLY: u32 = 40;
 /// What nearly every path of today carries: 1,280 bytes with their headers (RFC 8200 §5).
 const LEAST_MTU: u32 = 1200;
 /// Flights of the same size before it is called the sender's own limit.
@@ -222,7 +224,9 @@ impl Flow {
             // Only where the beginning was captured.
             Part::Cwnd
                 if first
-                    && own.syn.and(other.syn).is_some()
+                    && other.syn.and(own.syn).zip(own.nxt).is_some_and(|(syn, nxt)| {
+                        nxt.since(syn) <= EARLY.saturating_mul(own.full(other))
+                    })
                     && burst < (INITIAL_WINDOW - 1).saturating_mul(own.full(other)) =>
             {
                 What::InitialWindow

@@ -4,6 +4,7 @@ use super::finding::{Confidence, Findings, What};
 use super::flow::{CLIENT, Flow, Packet, REST, SERVER};
 use super::half::Half;
 use crate::ledger::Part;
+use crate::segment::Flags;
 use crate::seq::Seq;
 use crate::time::Duration;
 
@@ -79,7 +80,10 @@ impl Flow {
             self.open_question = Some(Question { tries, answer: p.at });
             self.charge(Part::Recovery, last);
         }
-        self.charge(Part::Handshake, p.at);
+        // What travelled with the SYN was taken (RFC 7413): the answer to it is on its way as well.
+        let said = self.halves[CLIENT].syn.is_some_and(|syn| p.seg.ack.gt(syn + 1));
+        self.fast_open = said && p.seg.has(Flags::ACK);
+        self.charge(if self.fast_open { Part::Link } else { Part::Handshake }, p.at);
     }
 
     /// The handshake is complete: so much for SYN-ACKs.

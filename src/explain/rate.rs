@@ -18,6 +18,8 @@ pub(super) struct Run {
     /// The round trip that is going on: when it began, and its bytes; those of the one before.
     round: (Duration, u64),
     before: u64,
+    /// Round trips that were seen, and those in which a queue was.
+    trips: [u64; 2],
 }
 
 /// A run that is over.
@@ -27,6 +29,8 @@ pub(super) struct Full {
     pub time: Duration,
     /// Bytes.
     pub bytes: u64,
+    /// No queue was seen on its way, though it was looked for: the sender spread it.
+    pub spread: bool,
 }
 
 /// How fast the path carried what one end sent at first, as it came, or as it was acknowledged.
@@ -106,6 +110,12 @@ impl Run {
         }
     }
 
+    /// An acknowledgment came `time` after what it acknowledges; the least was `least`.
+    pub fn trip(&mut self, time: Duration, least: Duration) {
+        self.trips[0] += 1;
+        self.trips[1] += u64::from(time > least * 5 / 4 + WORTH);
+    }
+
     /// It begins with this segment.
     pub fn begin(&mut self, at: Duration, frame: u64) {
         *self = Run { start: Some((at, frame)), last: (at, frame), round: (at, 0), ..Run::default() };
@@ -122,6 +132,7 @@ impl Run {
             frames: (frame, run.last.1),
             time,
             bytes: run.bytes,
+            spread: run.trips[0] >= ENOUGH / 2 && run.trips[1] * 10 < run.trips[0],
         })
     }
 }

@@ -188,7 +188,7 @@ impl Flow {
     }
 
     /// Whether the client has said all that it has to say, and its server makes the answer.
-    fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         self.exchanges.is_unanswered() && self.exchanges.waits_for_server()
     }
 
@@ -201,7 +201,8 @@ impl Flow {
     /// it answered, all the time was the server's: what was lost, or came late, was an acknowledgment that nobody waited for.
     fn settle_needless(&mut self, s: usize, p: &Packet<'_>, connection: usize, findings: &mut Findings) {
         let Some((doubt, heard)) = self.idled.take_if(|_| s == SERVER && p.seg.len > 0) else { return };
-        let shared = self.exchanges.open_alone() && p.at.saturating_sub(heard) >= DELAYED_ACK;
+        let shared = self.exchanges.alone_spent(Part::Recovery, doubt.cost)
+            && p.at.saturating_sub(heard) >= DELAYED_ACK;
         if shared {
             self.parts.shift(Part::Recovery, Part::Server, doubt.cost);
             self.limits[CLIENT].shift(Part::Recovery, Part::Server, doubt.cost);
@@ -319,7 +320,10 @@ impl Flow {
         self.burst[s].0 = 0;
         // What the other end said meanwhile is not known if none of it was captured.
         let silent = idle || self.exchanges.is_pushing() || self.passed[1 - s] == 0;
-        let server = s == SERVER && !idle && !self.exchanges.is_pushing();
+        // Of some protocols the server speaks first.
+        let greets = s == SERVER && self.exchanges.begun == 0 && self.halves[CLIENT].last_data.is_none();
+        let silent = silent && !(greets && self.established && self.passed[CLIENT] > 0);
+        let server = s == SERVER && (greets || !idle) && !self.exchanges.is_pushing();
         let part = if server { Part::Server } else { Part::App };
         self.held = Some(part);
         let before = self.parts.of(part);

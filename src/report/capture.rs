@@ -3,7 +3,7 @@
 use super::timeline::{Phase, timeline};
 use super::{Style, Table, plural, printable};
 use crate::explain::{Confidence, Exchange, Finding, Parts, Progress, Summary};
-use crate::time::{Duration, Spoken};
+use crate::time::Spoken;
 use std::fmt::Write;
 
 /// Connections that a text shows; JSON has them all.
@@ -122,8 +122,7 @@ fn exchanges(out: &mut String, summary: &Summary, style: Style) {
         .map(|(connection, exchange)| Phase {
             name: format!("{connection}: {} {}", name(exchange), outcome(exchange)),
             start: exchange.start.saturating_sub(first),
-            // Something that took no time is shown all the same.
-            length: exchange.end.saturating_sub(exchange.start).max(Duration::from_nanos(1)),
+            length: exchange.end.saturating_sub(exchange.start),
         })
         .collect();
     let bars = timeline(&phases, last.saturating_sub(first), style, "");

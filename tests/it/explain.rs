@@ -15,6 +15,7 @@ mod written;
 use crate::judge::{self, Memory};
 use crate::sim::soak;
 use accuracy::Accuracy;
+pub use reading::pcap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use tcpglass::explain::{Confidence, Finding, Options, Part, Progress, Summary, What, causes, explain};

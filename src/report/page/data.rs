@@ -29,17 +29,24 @@ mod bit {
 /// The data block's content. It cannot end the element that it stands in, whatever the capture holds.
 pub(super) fn data(summary: &Summary, trail: &Trail) -> String {
     let mut texts = Texts::default();
-    let lines: Vec<String> = (trail.lines.iter())
-        .filter(|line| !line.steps.is_empty())
-        .filter_map(|line| {
-            let connection = summary.connections.iter().find(|c| c.number == line.number)?;
+    // The graph opens on what cost most.
+    let cost = summary.findings.iter().flat_map(|f| f.connections.first()).next();
+    let mut first = 0;
+    let shown = trail.lines.iter().filter(|line| !line.steps.is_empty());
+    let lines: Vec<String> = shown
+        .filter_map(|line| Some((line, summary.connections.iter().find(|c| c.number == line.number)?)))
+        .enumerate()
+        .map(|(n, (line, connection))| {
+            if Some(&line.number) == cost {
+                first = n;
+            }
             let (client, server) = (connection.client.to_string(), connection.server.to_string());
-            Some(self::line(line, &client, &server, &mut texts))
+            self::line(line, &client, &server, &mut texts)
         })
         .collect();
     let mut out = String::from("{");
     let _ = write!(out, "\"passed\":{},\"kept\":{},\"every\":{},", trail.passed, trail.kept(), trail.every);
-    let _ = write!(out, "\"words\":{},", strings(&trail.words));
+    let _ = write!(out, "\"first\":{first},\"words\":{},", strings(&trail.words));
     let _ = write!(out, "\"texts\":{},", strings(&texts.list));
     let _ = write!(out, "\"silent\":{},\"lines\":[{}]}}", texts.silent, lines.join(",\n"));
     out

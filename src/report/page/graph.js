@@ -269,7 +269,7 @@ class Graph {
     const title = own ? 'Bytes: in flight, cwnd, ssthresh' : 'Bytes in flight, as seen from here';
     this.field(top, height, 0, high * 1.08, title, (n) => n >= 1e6 ? `${n / 1e6} M` : n >= 1e4 ? `${n / 1e3} k` : String(n));
     this.stairs('ssthresh', ssthresh, [2, 3]);
-    this.stairs('cwnd', cwnd, [8, 3]);
+    this.stairs('window', cwnd, [8, 3]);
     this.stairs('flight', out);
     this.paint.restore();
   }

@@ -131,7 +131,7 @@ function start() {
 
   for (const id of ['graph', 'table']) document.getElementById(id).hidden = false;
   if (book.lines.length) {
-    show(book.lines[0]);
+    show(book.lines[book.first]);
   } else {
     for (const id of ['graph', 'table']) document.getElementById(id).replaceChildren('No TCP segment was captured.');
   }

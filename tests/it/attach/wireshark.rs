@@ -155,6 +155,22 @@ fn the_questions_of_wireshark_are_answered_in_its_sentences() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let (_, received, dropped) = super::read_capture(&bytes);
     assert_eq!((received, dropped), (0, 0), "the one connection waits");
+    // A reader that leaves while nothing is captured is missed.
+    drop(reader);
+    let mut child = program(&rooms, &["--capture", "--extcap-interface", &interface, "--fifo", &fifo_name])
+        .spawn()
+        .unwrap();
+    let mut reader = std::fs::File::open(&fifo).unwrap();
+    std::io::Read::read_exact(&mut reader, &mut bytes[..64]).unwrap();
+    drop(reader);
+    let ended = (0..400).find_map(|_| {
+        sleep_a_moment();
+        child.try_wait().unwrap()
+    });
+    if ended.is_none() {
+        child.kill().unwrap();
+    }
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
 }
 
 #[test]
@@ -179,4 +195,9 @@ fn a_trace_on_standard_output_is_read_as_it_is_written() {
     let packets = shown.lines().filter(|line| line.contains("why=")).count();
     // The others are events between them.
     assert!((10..=20).contains(&packets), "{shown}{}", text(&output.stderr));
+}
+
+#[allow(clippy::disallowed_methods, reason = "another process needs a moment of real time")]
+fn sleep_a_moment() {
+    std::thread::sleep(std::time::Duration::from_millis(50));
 }

@@ -84,3 +84,50 @@ fn what_the_network_doubles_its_receiver_reports() {
         assert_eq!(summary.connections[0].down.again, 0);
     }
 }
+
+/// The report that a probe was needless comes behind the answer: it changes nothing about the next exchange.
+#[test]
+fn a_late_report_of_a_needless_probe_leaves_the_next_exchange_alone() {
+    let mut t = Talk::new();
+    let at = t.open(0.0);
+    let asked = t.at(Client);
+    t.say(at, Client, ".", &get("/a"));
+    t.odd(at + 240.0, Client, ".", &get("/a"), Odd { seq: Some(asked), ..Odd::default() });
+    let twice = Odd { sack: Some((asked, asked + get("/a").len() as u32)), ..Odd::default() };
+    t.say(at + 250.0, Server, ".", &ok(100, 100));
+    t.odd(at + 260.0, Server, ".", b"", twice);
+    t.say(at + 260.1, Client, ".", b"");
+    t.say(at + 500.0, Client, ".", &get("/b"));
+    t.say(at + 620.0, Server, ".", &ok(100, 100));
+    let summary = t.told();
+    sums(&summary);
+    assert_eq!(summary.connections[0].exchanges[1].parts.of(Part::Recovery), Duration::ZERO);
+}
+
+/// RFC 7413: what travels with the SYN opens nothing that is waited for.
+#[test]
+fn a_request_in_the_syn_waits_for_no_handshake() {
+    let mut t = Talk::new();
+    t.say(0.0, Client, "S", &get("/a"));
+    t.say(20.0, Server, "S.", b"");
+    t.say(20.1, Server, ".", &ok(100, 100));
+    t.say(20.2, Client, ".", b"");
+    let summary = t.told();
+    sums(&summary);
+    never(&summary, &[What::Handshake, What::NotReused]);
+    assert_eq!(part(&summary, 0, Part::Link), 20, "{:?}", summary.connections[0].exchanges);
+}
+
+/// Of many protocols the server speaks first, and may take its time.
+#[test]
+fn a_late_greeting_is_the_servers() {
+    let mut t = Talk::between(40_000, 25);
+    let at = t.open(0.0);
+    t.say(at + 1520.0, Server, ".", b"220 hello\r\n");
+    t.say(at + 1520.1, Client, ".", b"EHLO x\r\n");
+    t.say(at + 1541.0, Server, ".", b"250 hello\r\n");
+    let summary = t.told();
+    sums(&summary);
+    assert_eq!(told(&summary, What::SlowServer).1 / 100, 15, "{:?}", found(&summary));
+    never(&summary, &[What::SlowClient]);
+}

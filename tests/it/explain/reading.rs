@@ -24,7 +24,7 @@ fn packets(end: usize) -> Vec<(u64, Vec<u8>)> {
 }
 
 /// A pcap in microseconds.
-pub(super) fn pcap(link: u32, snaplen: usize, packets: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Vec<u8> {
+pub fn pcap(link: u32, snaplen: usize, packets: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Vec<u8> {
     let mut out = Vec::new();
     let words = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, link];
     words.iter().for_each(|word| out.extend(word.to_le_bytes()));

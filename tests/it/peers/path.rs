@@ -4,6 +4,7 @@
 
 mod explained;
 mod goodput;
+mod stories;
 
 use super::inside;
 use rustix::net::sockopt::set_tcp_congestion;
@@ -11,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 use std::{fs, thread};
@@ -34,6 +36,9 @@ const MTU: u16 = 1500;
 const BUFFER: u32 = 32 << 20;
 /// Nothing may hang for ever: a test that waits in vain should say where.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Linux's segments have no time stamps.
+static WITHOUT_STAMPS: AtomicBool = AtomicBool::new(false);
 
 enum Device {
     Tun(Tun),
@@ -134,6 +139,7 @@ fn linux(n: u8) -> Tun {
         ("tcp_wmem", format!("4096 16384 {BUFFER}")),
         // Each transfer begins without what an earlier one has learned.
         ("tcp_no_metrics_save", "1".into()),
+        ("tcp_timestamps", u8::from(!WITHOUT_STAMPS.load(Ordering::Relaxed)).to_string()),
     ] {
         fs::write(format!("/proc/sys/net/ipv4/{knob}"), value).unwrap();
     }
