@@ -250,7 +250,8 @@ fn judge(lab: &mut Notebook, loads: &[Load]) {
     });
     lab.judge("kept-and-parallel", "time for the page", &both.collect::<Vec<_>>());
     let pairs = kept().zip(kept().skip(1)).filter(|(few, many)| few.rate == many.rate);
-    let memory = pairs.map(|(few, many)| {
+    let memory = pairs.map(|(one, other)| {
+        let (few, many) = if one.connections <= other.connections { (one, other) } else { (other, one) };
         let found = format!("{} KiB where {} took {}", many.memory >> 10, few.connections, few.memory >> 10);
         let more = u64::from(many.connections.min(OBJECTS) - few.connections.min(OBJECTS));
         many.case(many.memory >= few.memory + more * SIZE, found)

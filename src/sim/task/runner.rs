@@ -16,9 +16,9 @@ use std::thread::{self, JoinHandle};
 /// The most that one call reads.
 const PIECE: usize = 64 << 10;
 /// A silent thread is looked at this often, and waits for another one if it stands at one place so many times in a row:
-/// longer than anybody holds a lock of the allocator or of standard output.
+/// longer than anybody holds a lock of the allocator or of standard output, on a busy machine, too.
 const GLANCE: Duration = Duration::from_micros(500);
-const GLANCES: u32 = 10;
+const GLANCES: u32 = 40;
 /// Panics that are remembered of a host.
 const FALLEN_MAX: usize = 100;
 /// Before the world says that nothing will ever happen any more it looks at them so much longer.
