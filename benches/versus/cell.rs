@@ -92,7 +92,7 @@ fn bulk(run: &Run, pid: &str) -> io::Result<Outcome> {
     line()?;
     let before = cpu::of(pid);
     let said = line()?;
-    let used = (cpu::of(pid) - before) as f64 / 1e9;
+    let used = cpu::since(pid, before)? as f64 / 1e9;
     let _ = child.kill();
     let _ = child.wait();
     let numbers: Vec<f64> = said.split(' ').filter_map(|word| word.parse().ok()).collect();
@@ -122,7 +122,7 @@ fn requests(run: &Run, pid: &str) -> io::Result<Outcome> {
     let child = spawn(run, "wrk", &args)?;
     let output = child.wait_with_output()?;
     let _ = std::fs::remove_file(&script);
-    let used = (cpu::of(pid) - before) as f64 / 1e3;
+    let used = cpu::since(pid, before)? as f64 / 1e3;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let word_behind = |name: &str| {
         text.lines()

@@ -466,7 +466,11 @@ fn turn_a_bit(frame: &mut [u8], dice: &mut Rng) {
     // No checksum covers IPv6's version, traffic class, flow label and hop limit.
     let covered = if frame.first().is_some_and(|b| b >> 4 == 6) { 8 } else { 0 };
     if let Some(part) = frame.get_mut(covered..) {
-        let bit = dice.below(part.len() as u64 * 8) as usize;
+        let mut bit = dice.below(part.len() as u64 * 8) as usize;
+        // Where IPv4 says what it is and how long, damage is found before any checksum is: the next word has it.
+        if covered == 0 && bit < 32 {
+            bit += 32;
+        }
         if let Some(byte) = part.get_mut(bit / 8) {
             *byte ^= 1 << (bit % 8);
         }
