@@ -34,6 +34,7 @@ pub(crate) mod kernel;
 mod keys;
 mod lexer;
 mod messages;
+mod option_names;
 mod packets;
 mod parse_call;
 mod parser;
